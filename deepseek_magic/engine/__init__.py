@@ -1,0 +1,1 @@
+"""Doing it: sockets, files and loops."""

@@ -1,0 +1,262 @@
+"""The engine's home: one daemon thread with its own loop, and the bridges from it to a cell.
+
+A thread of its own, because an answer must go on while a cell computes, because a connection pool belongs to one loop,
+and because an interrupt must never land inside the transport. A ``Call`` is the only thing that both sides touch: the
+engine puts events in, the cell takes them out, in batches, in its own context. Two bridges wait for it: ``pump`` for a
+blocking caller, ``apump`` for a cell that is itself async. Both wake at least every ``HEARTBEAT_S``: without that an
+interrupt would be noticed only when the stream ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+from ..protocol.completion import Completion
+from ..protocol.events import Event
+
+__all__ = ["CLOSE_S", "HEARTBEAT_S", "Call", "Engine", "apump", "engine", "events_of", "pump"]
+
+HEARTBEAT_S: Final = 0.05
+"""A waiting cell looks around this often; measured: above 0.1 s an interrupt feels late."""
+
+CLOSE_S: Final = 2.0
+"""How long a cancelled call may take to close its connection before the waiter stops waiting for it."""
+
+T = TypeVar("T")
+Source = Callable[["Call"], Coroutine[Any, Any, Completion]]
+
+
+class Engine:
+    """The thread and its loop. Starts at the first use; a fork gets a new one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        with self._lock:
+            if self._loop is None or self._thread is None or not self._thread.is_alive():
+                self._loop = self._start()
+            return self._loop
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        ready = threading.Event()
+
+        def run() -> None:
+            asyncio.set_event_loop(loop)
+            loop.call_soon(ready.set)
+            try:
+                loop.run_forever()
+            finally:
+                loop.close()
+
+        self._thread = threading.Thread(target=run, name="deepseek-magic engine", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return loop
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run ``work`` on the engine's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` on the engine's loop and wait for it; an interrupt cancels it."""
+        future = self.submit(work)
+        while True:
+            try:
+                return future.result(HEARTBEAT_S)
+            except concurrent.futures.TimeoutError:
+                if future.done():
+                    raise
+            except BaseException:
+                future.cancel()
+                raise
+
+    def start(self, source: Source) -> Call:
+        """Begin a call. ``source`` runs on the engine and hands its events to the call it is given.
+
+        When it is cancelled while ``call.stopping`` is true it closes its connection and returns what has arrived.
+        """
+        loop = self.loop
+        call = Call(loop)
+        loop.call_soon_threadsafe(call._begin, source)
+        return call
+
+    def stop(self) -> None:
+        """End the loop: cancel what runs, close asynchronous generators, join the thread. For tests and exit."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is None or thread is None or not thread.is_alive():
+            return
+
+        async def wind_down() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await loop.shutdown_asyncgens()
+
+        with contextlib.suppress(concurrent.futures.TimeoutError):
+            asyncio.run_coroutine_threadsafe(wind_down(), loop).result(CLOSE_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(CLOSE_S)
+
+
+class Call:
+    """One answer in the making, seen from any thread.
+
+    The engine calls ``put``; a consumer calls ``drain``. ``stop()`` ends it the way a user does: the connection is
+    closed, what arrived is kept, and the completion says "interrupted".
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+        self._arrived = threading.Event()
+        self._ended = threading.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._completion: Completion | None = None
+        self._error: BaseException | None = None
+        self.stopping = False
+
+    # engine side
+
+    def _begin(self, source: Source) -> None:
+        self._task = self._loop.create_task(self._run(source))
+        if self.stopping:
+            self._task.cancel()
+
+    async def _run(self, source: Source) -> None:
+        try:
+            self._completion = await source(self)
+        except BaseException as error:
+            # Kept for the consumer, who raises it: a task's own exception would only reach the loop's log.
+            self._error = error
+        finally:
+            self._ended.set()
+            self._notify()
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Hand over events, in order. Called on the engine's loop."""
+        with self._lock:
+            self._events.extend(events)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._arrived.set()
+        for listener in tuple(self._listeners):
+            listener()
+
+    # cell side
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has ended; events may still wait to be drained."""
+        return self._ended.is_set()
+
+    def drain(self) -> list[Event]:
+        """All events since the last call, in order; never waits."""
+        with self._lock:
+            self._arrived.clear()
+            events, self._events = self._events, []
+        return events
+
+    def wait(self, timeout_s: float = HEARTBEAT_S) -> None:
+        """Block until something arrived or the call ended, at most ``timeout_s`` seconds."""
+        if not self.done:
+            self._arrived.wait(timeout_s)
+
+    async def changed(self, timeout_s: float = HEARTBEAT_S) -> None:
+        """The same for a consumer on any loop."""
+        if self.done or self._arrived.is_set():
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        awake = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the consumer's loop may be closed by now
+                loop.call_soon_threadsafe(awake.set)
+
+        self._listeners.append(wake)
+        try:
+            if not (self.done or self._arrived.is_set()):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(awake.wait(), timeout_s)
+        finally:
+            self._listeners.remove(wake)
+
+    def stop(self, *, wait_s: float = 0.0) -> None:
+        """End the answer now, as the user's own Stop. Safe from any thread, any number of times.
+
+        With ``wait_s`` it waits so many seconds at most for the connection to be closed.
+        """
+        if not self.stopping:
+            self.stopping = True
+            with contextlib.suppress(RuntimeError):  # the engine's loop is closed: nothing runs any more
+                self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+        self._ended.wait(wait_s)
+
+    @property
+    def completion(self) -> Completion:
+        """The completion, once ``done``. Raises RuntimeError before, and what the engine raised if it could not make one."""
+        if not self.done:
+            raise RuntimeError("the call has not ended yet")
+        if self._completion is None:
+            raise self._error or RuntimeError("the call ended without a completion")
+        return self._completion
+
+
+def pump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
+    """Block until the call ends, handing events to ``show`` as they come.
+
+    Any exception, an interrupt above all, stops the call and is raised again; ``call.completion`` then has what arrived.
+    """
+    try:
+        while not call.done:
+            call.wait()
+            show(call.drain())
+    except BaseException:
+        call.stop(wait_s=CLOSE_S)
+        raise
+    show(call.drain())
+    return call.completion
+
+
+async def apump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
+    """The same for an async cell: the kernel's loop stays free, so buttons work while the answer comes."""
+    try:
+        while not call.done:
+            await call.changed()
+            show(call.drain())
+    except BaseException:
+        call.stop(wait_s=CLOSE_S)
+        raise
+    show(call.drain())
+    return call.completion
+
+
+async def events_of(call: Call) -> AsyncIterator[Event]:
+    """The call's events one by one, for a consumer on any loop."""
+    while True:
+        ended = call.done
+        for event in call.drain():
+            yield event
+        if ended:
+            return
+        await call.changed()
+
+
+engine: Final = Engine()
+"""The engine of this process."""

@@ -1,0 +1,1 @@
+"""What a person sees. The only floor that knows IPython and ipywidgets."""

@@ -1,0 +1,1 @@
+"""What to do: pure decisions. Time and chance come in as arguments."""

@@ -1,0 +1,359 @@
+"""Request ⇄ the API's JSON, and a stream's payloads → events.
+
+Tolerant where hosts differ (reasoning under either name, usage on any chunk, a missing delta, no choices, error
+objects), strict where a difference would lose text: what cannot be read raises, it is never skipped.
+Source: DeepSeek's page "create chat completion"; deviations of other hosts from their recorded streams.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import msgspec
+
+from .errors import APIStatusError, ConfigurationError, ProtocolError, status_error
+from .events import Event, Finish, ReasoningDelta, ResponseStarted, TextDelta, ToolCallDelta, Usage, UsageReport
+from .models import DEFAULT_MODEL
+from .options import Options
+
+__all__ = ["DONE", "ChatDecoder", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
+
+DONE: Final = "[DONE]"
+"""The payload that ends a stream."""
+
+_FIRST_ALLOWED_STATUS: Final = 400
+_FINISH_WORDS: Final = {"eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "model_length": "length"}
+"""Other hosts' words for DeepSeek's finish reasons (SiliconFlow, Anthropic-like gateways, Mistral)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message in the API's terms. ``content`` is text or the API's list of parts.
+
+    ``reasoning_content`` is sent only where the API wants it (see ``Request.body``); ``prefix`` asks for a continuation
+    and is legal on a last assistant message alone.
+    """
+
+    role: str
+    content: str | Sequence[Mapping[str, Any]] = ""
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tool_call_id: str | None = None
+    prefix: bool = False
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Message:
+        """Read one message of the API's JSON. Raises ConfigurationError for an unknown role or a wrong shape."""
+        role = raw.get("role")
+        if role not in ("system", "user", "assistant", "tool"):
+            raise ConfigurationError(
+                f"A message cannot have the role {role!r}: it takes system, user, assistant or tool."
+            )
+        content = raw.get("content")
+        if not isinstance(content, str | list | tuple | None):
+            raise ConfigurationError(
+                f"The content of a message is text or a list of parts, not {type(content).__name__}."
+            )
+        return cls(
+            role=role,
+            content=content if content is not None else "",
+            name=raw.get("name"),
+            reasoning_content=raw.get("reasoning_content"),
+            tool_calls=tuple(raw.get("tool_calls") or ()),
+            tool_call_id=raw.get("tool_call_id"),
+            prefix=bool(raw.get("prefix", False)),
+        )
+
+    def to_json(self, *, with_reasoning: bool) -> dict[str, Any]:
+        """The message as it is sent. ``content`` is never null: the API answers 400 to that."""
+        content = self.content if isinstance(self.content, str) else [dict(part) for part in self.content]
+        raw: dict[str, Any] = {"role": self.role, "content": content}
+        if self.name is not None:
+            raw["name"] = self.name
+        if self.role == "assistant":
+            if self.tool_calls:
+                raw["tool_calls"] = [dict(call) for call in self.tool_calls]
+            if with_reasoning or self.tool_calls:
+                raw["reasoning_content"] = self.reasoning_content or ""
+            elif self.prefix and self.reasoning_content is not None:
+                raw["reasoning_content"] = self.reasoning_content
+            if self.prefix:
+                raw["prefix"] = True
+        if self.tool_call_id is not None:
+            raw["tool_call_id"] = self.tool_call_id
+        return raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """What is asked: messages, and the settings that were given. Equal when it would be sent alike."""
+
+    messages: tuple[Message, ...]
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def of(cls, prompt: Prompt, *, system: str | None = None, **options: Any) -> Request:
+        """A request from a prompt, from messages (the API's JSON or ``Message``), or from another request.
+
+        Raises ConfigurationError for an empty prompt, unknown options and values out of bounds.
+        """
+        if isinstance(prompt, Request):
+            base = prompt if not options else replace(prompt, options=prompt.options.replace(**options))
+            return base if system is None else base.with_system(system)
+        if isinstance(prompt, str):
+            if not prompt.strip():
+                raise ConfigurationError("The prompt is empty.", hint="Write what you want to ask.")
+            messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
+        else:
+            messages = tuple(m if isinstance(m, Message) else Message.from_json(m) for m in prompt)
+            if not messages:
+                raise ConfigurationError("There are no messages to send.", hint="Give at least one user message.")
+        request = cls(messages=messages, options=Options(**options).of("request"))
+        return request if system is None else request.with_system(system)
+
+    def with_system(self, text: str) -> Request:
+        """The request with this system prompt in first place; an earlier one there is replaced."""
+        rest = self.messages[1:] if self.messages[0].role == "system" else self.messages
+        return replace(self, messages=(Message(role="system", content=text), *rest))
+
+    @property
+    def model(self) -> str:
+        """The model that is asked for."""
+        return str(self.options.get("model", DEFAULT_MODEL))
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message."""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                if isinstance(message.content, str):
+                    return message.content
+                return "\n\n".join(str(part["text"]) for part in message.content if part.get("type") == "text")
+        return ""
+
+    def body(self, *, stream: bool = True) -> dict[str, Any]:
+        """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are in play."""
+        fields = self.options.body()
+        fields.pop("model", None)
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [m.to_json(with_reasoning="tools" in fields) for m in self.messages],
+        }
+        body.update(fields)
+        if stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""
+        canonical = json.dumps(self.body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Request) and self.digest() == other.digest()
+
+    def __hash__(self) -> int:
+        return hash(self.digest())
+
+
+Prompt = str | Sequence[Mapping[str, Any] | Message] | Request
+"""What may be asked: text, messages, or a finished request."""
+
+
+class _Delta(msgspec.Struct):
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: Any = None
+
+
+class _Choice(msgspec.Struct):
+    index: Any = 0
+    delta: _Delta | None = None
+    message: _Delta | None = None
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    system_fingerprint: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    # Flat error bodies of some hosts (Alibaba, SiliconFlow) have these at the top and no choices.
+    message: Any = None
+    code: Any = None
+
+
+_CHUNK: Final = msgspec.json.Decoder(_Chunk)
+_EXCERPT_CHARS: Final = 200
+
+
+class ChatDecoder:
+    """Payloads of one response → events. Remembers only which response it is, so that it is announced once."""
+
+    __slots__ = ("_started",)
+
+    def __init__(self) -> None:
+        self._started = False
+
+    def decode(self, data: str | bytes) -> list[Event]:
+        """The events of one payload (not ``[DONE]``).
+
+        Raises ProtocolError for what is not the API's JSON, and the fitting APIStatusError for an error object.
+        """
+        try:
+            chunk = _CHUNK.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            excerpt = data[:_EXCERPT_CHARS]
+            raise ProtocolError(
+                f"The stream holds something that is not a chat chunk ({error}): {excerpt!r}."
+            ) from None
+        if chunk.error is not None or (chunk.choices is None and chunk.usage is None and chunk.message is not None):
+            raise error_from_body(200, data)
+        events: list[Event] = []
+        if not self._started and (chunk.id or chunk.model):
+            self._started = True
+            events.append(
+                ResponseStarted(
+                    id=_text(chunk.id), model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
+                )
+            )
+        for choice in chunk.choices or ():
+            if choice.index in (0, None):
+                _read_choice(choice, events)
+        if isinstance(chunk.usage, dict):
+            # Before the finish, so that a consumer that stops at the finish has it.
+            usage = UsageReport(usage=read_usage(chunk.usage))
+            at_finish = bool(events) and isinstance(events[-1], Finish)
+            events.insert(len(events) - at_finish, usage)
+        return events
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _read_choice(choice: _Choice, events: list[Event]) -> None:
+    delta = choice.delta or choice.message
+    if delta is not None:
+        thought = delta.reasoning_content or delta.reasoning
+        if thought:
+            _append_reasoning(thought, events)
+        if delta.content:
+            _append_content(delta.content, events)
+        if delta.tool_calls:
+            _append_tool_calls(delta.tool_calls, events)
+    if choice.finish_reason:
+        reason = str(choice.finish_reason)
+        events.append(Finish(reason=_FINISH_WORDS.get(reason, reason)))
+
+
+def _append_reasoning(thought: Any, events: list[Event]) -> None:
+    if not isinstance(thought, str):
+        raise ProtocolError(f"The stream holds reasoning that is not text but {type(thought).__name__}.")
+    events.append(ReasoningDelta(text=thought))
+
+
+def _append_content(content: Any, events: list[Event]) -> None:
+    if isinstance(content, str):
+        events.append(TextDelta(text=content))
+        return
+    if not isinstance(content, list):
+        raise ProtocolError(f"The stream holds content that is not text but {type(content).__name__}.")
+    for part in content:  # Mistral: a list of parts, thinking among them
+        match part:
+            case {"type": "text", "text": str(text)}:
+                if text:
+                    events.append(TextDelta(text=text))
+            case {"type": "thinking", "thinking": list(inner)}:
+                for piece in inner:
+                    if isinstance(piece, dict) and piece.get("text"):
+                        _append_reasoning(piece["text"], events)
+            case {"type": "thinking", "thinking": str(text)}:
+                if text:
+                    events.append(ReasoningDelta(text=text))
+            case _:
+                kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+                raise ProtocolError(f"The stream holds a content part of an unknown kind: {kind}.")
+
+
+def _append_tool_calls(calls: Any, events: list[Event]) -> None:
+    if not isinstance(calls, list):
+        raise ProtocolError(f"The stream holds tool calls that are not a list but {type(calls).__name__}.")
+    for position, call in enumerate(calls):
+        if not isinstance(call, dict):
+            raise ProtocolError(f"The stream holds a tool call that is not an object but {type(call).__name__}.")
+        function = call.get("function") or {}
+        index = call.get("index")
+        arguments = function.get("arguments") or ""
+        events.append(
+            ToolCallDelta(
+                index=index if isinstance(index, int) else position,
+                id=_text(call.get("id")),
+                name=_text(function.get("name")),
+                arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+            )
+        )
+
+
+def read_usage(raw: Mapping[str, Any]) -> Usage:
+    """Token counts from the API's ``usage`` object; hits and misses are read in both places where they occur."""
+    prompt_details = raw.get("prompt_tokens_details") or {}
+    completion_details = raw.get("completion_tokens_details") or {}
+    prompt = _count(raw, "prompt_tokens")
+    hit = _count(raw, "prompt_cache_hit_tokens", prompt_details, "prompt_cache_hit_tokens", "cached_tokens")
+    miss = _count(raw, "prompt_cache_miss_tokens", prompt_details, "prompt_cache_miss_tokens")
+    if miss is None and prompt is not None and hit is not None:
+        miss = prompt - hit
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=_count(raw, "completion_tokens"),
+        total_tokens=_count(raw, "total_tokens"),
+        reasoning_tokens=_count(completion_details, "reasoning_tokens"),
+        cache_hit_tokens=hit,
+        cache_miss_tokens=miss,
+    )
+
+
+def _count(first: Mapping[str, Any], name: str, second: Mapping[str, Any] | None = None, *names: str) -> int | None:
+    candidates: Iterable[Any] = (first.get(name), *((second or {}).get(n) for n in names))
+    return next((c for c in candidates if isinstance(c, int) and not isinstance(c, bool)), None)
+
+
+def error_from_body(
+    status: int, body: str | bytes, *, retry_after_s: float | None = None, trace_id: str | None = None
+) -> APIStatusError:
+    """The typed error for an error body in any of the hosts' shapes; the HTTP status decides, the body only explains.
+
+    Known shapes: ``{"error": {"message", "type", "code"}}`` (DeepSeek, OpenAI), ``{"error": "text"}``, flat
+    ``{"message", "code"}`` (Alibaba, SiliconFlow), a bare JSON string (SiliconFlow), HTML from a proxy.
+    An error object inside a stream may carry an HTTP status as its numeric ``code`` (OpenRouter): that one is used.
+    """
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    try:
+        raw: Any = json.loads(text)
+    except ValueError:
+        raw = "" if "<html" in text.lower() else " ".join(text.split())
+    if isinstance(raw, dict):
+        raw = raw.get("error") or raw
+    if not isinstance(raw, dict):
+        raw = {"message": raw if isinstance(raw, str) else ""}
+    code = raw.get("code")
+    if status == 200 and isinstance(code, int) and _FIRST_ALLOWED_STATUS <= code < 600:
+        status = code
+    return status_error(
+        status,
+        str(raw.get("message") or "")[: 5 * _EXCERPT_CHARS],
+        type=_text(raw.get("type")),
+        code=str(code) if code is not None else None,
+        retry_after_s=retry_after_s,
+        trace_id=trace_id,
+    )

@@ -1,0 +1,222 @@
+"""Events → Completion: what a stream amounts to, and whether it may be called an answer.
+
+The verdict is never optimistic: only a finish reason from the provider makes an answer complete. ``[DONE]`` alone, the
+end of the file alone and a timer alone do not.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from . import markdown
+from .chat import Request
+from .errors import DeepSeekError
+from .events import (
+    AttemptStarted,
+    Event,
+    Finish,
+    ReasoningDelta,
+    ResponseStarted,
+    Seam,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+
+__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "verdict"]
+
+Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
+
+_OUTCOMES: Final[Mapping[str, Outcome]] = {
+    "stop": "complete",
+    "tool_calls": "complete",
+    "function_call": "complete",
+    "length": "truncated",
+    "content_filter": "filtered",
+}
+"""Documented ends. ``insufficient_system_resource``, ``aborted`` and unknown words are not ends of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A function the model wants called. ``arguments`` is the raw JSON text, whole."""
+
+    index: int
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """An answer, with what is known about it. ``str()`` of it is the answer's text.
+
+    ``outcome``: complete | truncated (the token budget ended it) | filtered | interrupted (the user stopped it) |
+    incomplete (it broke off). ``attempts`` counts requests sent, ``seams`` says where segments were joined,
+    ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream.
+    """
+
+    request: Request
+    text: str = ""
+    reasoning: str = ""
+    outcome: Outcome = "incomplete"
+    finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    id: str | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    seams: tuple[Seam, ...] = ()
+    anomalies: tuple[str, ...] = ()
+    error: DeepSeekError | None = None
+    cost: Any = None
+    record: Any = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        head = self.text if len(self.text) <= 60 else self.text[:57] + "..."
+        return f"<Completion {self.outcome}: {head!r}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": self.text, "text/markdown": markdown.safe(self.text)}
+
+
+def verdict(finish_reason: str | None, *, has_answer: bool, interrupted: bool = False) -> Outcome:
+    """What an ending is worth. A ``stop`` without a word of answer is an empty response, not an answer."""
+    if interrupted:
+        return "interrupted"
+    outcome = _OUTCOMES.get(finish_reason or "", "incomplete")
+    return "incomplete" if outcome == "complete" and not has_answer else outcome
+
+
+class _Fragments:
+    """One tool call while its fragments arrive."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+class Accumulator:
+    """Folds the events of a call into its completion. Keeps the text and nothing else of the chunks.
+
+    After a ``Seam`` the void tail is gone and the next deltas take its place, so ``text`` is at every moment the answer
+    as it stands.
+    """
+
+    __slots__ = ("_reasoning", "_text", "_tools", "attempts", "finish_reason", "request", "response", "seams", "usage")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.finish_reason: str | None = None
+        self.response = ResponseStarted()
+        self.usage = Usage()
+        self.attempts = 0
+        self.seams: tuple[Seam, ...] = ()
+        # StringIO appends in place: a list of pieces would hold 50 bytes of object for each token.
+        self._text = io.StringIO(newline="")
+        self._reasoning = io.StringIO(newline="")
+        self._tools: dict[int, _Fragments] = {}
+
+    def add(self, event: Event) -> None:
+        """Take one event. Events of other kinds (waits, heartbeats) change nothing here."""
+        match event:
+            case TextDelta(text=text):
+                self._text.write(text)
+            case ReasoningDelta(text=text):
+                self._reasoning.write(text)
+            case ToolCallDelta():
+                self._add_tool(event)
+            case UsageReport(usage=usage):
+                self.usage = usage
+            case Finish(reason=reason):
+                self.finish_reason = reason
+            case ResponseStarted():
+                self.response = event
+            case AttemptStarted(attempt=attempt):
+                self.attempts = attempt
+                self.finish_reason = None
+            case Seam():
+                self._rewind(event)
+
+    def _add_tool(self, event: ToolCallDelta) -> None:
+        call = self._tools.setdefault(event.index, _Fragments())
+        call.id = call.id or event.id
+        call.name = call.name or event.name or ""
+        if event.arguments:
+            call.arguments.append(event.arguments)
+
+    def _rewind(self, seam: Seam) -> None:
+        self.seams = (*self.seams, seam)
+        self._tools.clear()  # half a tool call is never kept
+        for stream, at in ((self._text, seam.at_chars), (self._reasoning, seam.reasoning_at_chars)):
+            if at is not None:
+                stream.seek(at)
+                stream.truncate()
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._text.getvalue()
+
+    @property
+    def reasoning(self) -> str:
+        """The chain of thought so far."""
+        return self._reasoning.getvalue()
+
+    @property
+    def text_chars(self) -> int:
+        """Length of the answer so far, in characters, without building it."""
+        return self._text.tell()
+
+    @property
+    def reasoning_chars(self) -> int:
+        """Length of the chain of thought so far, in characters, without building it."""
+        return self._reasoning.tell()
+
+    @property
+    def tool_open(self) -> bool:
+        """Whether fragments of a tool call have arrived."""
+        return bool(self._tools)
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is a word of answer, or a tool call."""
+        return self.tool_open or bool(self.text_chars and self.text.strip())
+
+    def completion(
+        self, *, interrupted: bool = False, error: DeepSeekError | None = None, anomalies: tuple[str, ...] = ()
+    ) -> Completion:
+        """The completion as of now. Tool calls are part of it only when the stream finished for them."""
+        outcome = verdict(self.finish_reason, has_answer=self.has_answer, interrupted=interrupted)
+        whole = outcome == "complete"
+        calls = tuple(
+            ToolCall(index=index, id=call.id, name=call.name, arguments="".join(call.arguments))
+            for index, call in sorted(self._tools.items())
+        )
+        return Completion(
+            request=self.request,
+            text=self.text,
+            reasoning=self.reasoning,
+            outcome=outcome,
+            finish_reason=self.finish_reason,
+            tool_calls=calls if whole else (),
+            id=self.response.id,
+            model=self.response.model,
+            system_fingerprint=self.response.system_fingerprint,
+            usage=self.usage,
+            attempts=self.attempts,
+            seams=self.seams,
+            anomalies=anomalies,
+            error=error,
+        )

@@ -1,0 +1,183 @@
+"""Everything that can go wrong, as one tree; each error carries data, and the partial completion if there is text.
+
+    DeepSeekError
+    ├── ConfigurationError          nothing was sent: a key, a flag, a name or a setting is missing or wrong
+    │   └── MissingKey
+    ├── TransportError              the network, not the API
+    │   ├── ConnectTimeout
+    │   ├── ReadTimeout             a deadline passed without progress (``deadline`` names it)
+    │   └── Disconnected            refused, reset, closed early, body damaged
+    ├── APIStatusError              the API answered with an error
+    │   ├── InvalidRequest          400, 404, 413, 422
+    │   ├── AuthenticationError     401, 403
+    │   ├── InsufficientBalance     402
+    │   ├── RateLimited             429
+    │   └── ServerError             5xx
+    ├── ProtocolError               the bytes are not what the API promises
+    └── IncompleteStream            the answer ended before it was finished
+
+A message is one sentence that says what happened and why; ``hint`` says what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "APIStatusError",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConnectTimeout",
+    "DeepSeekError",
+    "Disconnected",
+    "IncompleteStream",
+    "InsufficientBalance",
+    "InvalidRequest",
+    "MissingKey",
+    "ProtocolError",
+    "RateLimited",
+    "ReadTimeout",
+    "ServerError",
+    "TransportError",
+    "status_error",
+]
+
+
+class DeepSeekError(Exception):
+    """Any failure of a call. ``completion`` is the Completion with what had arrived, or None when nothing was asked."""
+
+    def __init__(self, message: str, *, hint: str = "", completion: Any = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.completion = completion
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: a failed call is shown as its sentence, not as the frames of this package."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigurationError(DeepSeekError):
+    """Nothing was sent, because a setting is missing or wrong."""
+
+
+class MissingKey(ConfigurationError):
+    """The endpoint needs a key and none was found in any of its places."""
+
+
+class TransportError(DeepSeekError):
+    """The network failed, not the API."""
+
+
+class ConnectTimeout(TransportError):
+    """No connection within ``Timeouts.connect_s``."""
+
+
+class ReadTimeout(TransportError):
+    """A deadline passed without progress; ``deadline`` is its name (read, queue, first_delta, idle, total)."""
+
+    def __init__(self, message: str, *, deadline: str = "read", hint: str = "", completion: Any = None) -> None:
+        super().__init__(message, hint=hint, completion=completion)
+        self.deadline = deadline
+
+
+class Disconnected(TransportError):
+    """The connection was refused, reset or closed early, or the body was damaged on its way."""
+
+
+class APIStatusError(DeepSeekError):
+    """The API answered with an error.
+
+    ``status`` is the HTTP status (200 for an error object inside a stream), ``type`` and ``code`` are the body's own
+    words, ``retry_after_s`` what the server asked for in seconds, ``trace_id`` the id that support would ask for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        type: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        trace_id: str | None = None,
+        hint: str = "",
+        completion: Any = None,
+    ) -> None:
+        super().__init__(message, hint=hint, completion=completion)
+        self.status = status
+        self.type = type
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.trace_id = trace_id
+
+
+class InvalidRequest(APIStatusError):
+    """400, 404, 413 or 422: the same request would fail again."""
+
+
+class AuthenticationError(APIStatusError):
+    """401 or 403: the key is wrong, or not allowed to do this."""
+
+
+class InsufficientBalance(APIStatusError):
+    """402: the account has no money left."""
+
+
+class RateLimited(APIStatusError):
+    """429: too many requests, or too many at once."""
+
+
+class ServerError(APIStatusError):
+    """5xx: the server is at fault or overloaded."""
+
+
+class ProtocolError(DeepSeekError):
+    """The bytes are not what the API promises: broken JSON, an event without end, an unexpected shape."""
+
+
+class IncompleteStream(DeepSeekError):
+    """The stream ended before the answer was finished; ``completion`` holds the part that arrived."""
+
+
+_BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {
+    400: (InvalidRequest, "Change the request; sending the same one again fails again."),
+    401: (AuthenticationError, "Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY anew."),
+    402: (InsufficientBalance, "Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
+    403: (AuthenticationError, "This key may not do that; check its rights, or use another key."),
+    404: (InvalidRequest, "Check the base URL (and the model name, on other hosts)."),
+    413: (InvalidRequest, "Send less: shorten the prompt or start a new chat."),
+    200: (ServerError, "The server reported an error inside the stream; try again."),
+    422: (InvalidRequest, "A parameter has a value that the API refuses; change it."),
+    429: (RateLimited, "Send fewer requests at once, or wait."),
+    500: (ServerError, "The service is at fault or busy; try again in a moment."),
+}
+
+
+def status_error(
+    status: int,
+    message: str,
+    *,
+    type: str | None = None,
+    code: str | None = None,
+    retry_after_s: float | None = None,
+    trace_id: str | None = None,
+) -> APIStatusError:
+    """The error for an HTTP status (API page "error codes"); any other 4xx is an InvalidRequest."""
+    kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
+    if status == 429 and "balance" in message:
+        hint = "The limit shrinks with the account's balance: top up, or send fewer requests at once."
+    said = message.strip().rstrip(".") or "no reason given"
+    where = "inside the stream" if status == 200 else f"with {status}"
+    return kind(
+        f"The API answered {where}: {said}.",
+        status=status,
+        type=type,
+        code=code,
+        retry_after_s=retry_after_s,
+        trace_id=trace_id,
+        hint=hint,
+    )

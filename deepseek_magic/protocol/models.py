@@ -1,0 +1,66 @@
+"""The names of DeepSeek's models: what to send, what old names mean today, what each can take.
+
+Source: api-docs.deepseek.com, quick_start/pricing, read in November 2026; the fate of old names: its change log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ALIASES", "DEFAULT_MODEL", "MODELS", "Model", "ResolvedModel", "resolve_model"]
+
+DEFAULT_MODEL: Final = "deepseek-flash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model id with its limits in tokens; None where an endpoint does not say."""
+
+    id: str
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    vision: bool | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    """The id to send, what an old name implied about thinking, and the sentence to tell the user (or "")."""
+
+    id: str
+    think: str | None = None
+    notice: str = ""
+
+
+MODELS: Final[tuple[Model, ...]] = (
+    Model(id="deepseek-flash", context_tokens=1_048_576, max_output_tokens=393_216, vision=True, concurrency=2500),
+    Model(id="deepseek-v4-pro", context_tokens=1_048_576, max_output_tokens=393_216, vision=False, concurrency=500),
+)
+
+ALIASES: Final[dict[str, str]] = {"flash": "deepseek-flash", "pro": "deepseek-v4-pro"}
+
+_RETIRED: Final[dict[str, ResolvedModel]] = {
+    "deepseek-chat": ResolvedModel(
+        id="deepseek-flash",
+        think="off",
+        notice="deepseek-chat was retired on 2026-07-24; deepseek-flash with thinking off is used.",
+    ),
+    "deepseek-reasoner": ResolvedModel(
+        id="deepseek-flash",
+        think="high",
+        notice="deepseek-reasoner was retired on 2026-07-24; deepseek-flash with thinking on is used.",
+    ),
+    "deepseek-v4-flash": ResolvedModel(
+        id="deepseek-flash", notice="deepseek-v4-flash was retired on 2026-09-10; deepseek-flash is used."
+    ),
+    "deepseek-v4-flash-vision-exp": ResolvedModel(
+        id="deepseek-flash", notice="deepseek-v4-flash-vision-exp was retired on 2026-09-10; deepseek-flash is used."
+    ),
+}
+
+
+def resolve_model(name: str) -> ResolvedModel:
+    """What to send to DeepSeek for ``name``. Unknown names pass as they are: the API knows its own list best."""
+    name = ALIASES.get(name, name)
+    return _RETIRED.get(name) or ResolvedModel(id=name)

@@ -1,0 +1,361 @@
+"""Every setting of a call, declared once: type, unit, bounds, help.
+
+Flags, the request body, panel controls, completion and the documentation table are derived from ``OPTIONS``. A setting
+that was not given is absent from ``Options`` and is not sent. Source of names, bounds and defaults: DeepSeek's page
+"create chat completion" and its thinking-mode guide (November 2026).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from .errors import ConfigurationError
+
+__all__ = ["OPTIONS", "OPTIONS_BY_NAME", "Option", "Options", "Scope", "closest", "notices"]
+
+Kind = Literal["text", "integer", "number", "choice", "switch", "json"]
+Scope = Literal["request", "call", "cell"]
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One setting.
+
+    ``scope``: "request" settings are part of the body and of the request's digest, "call" settings say how the call is
+    made, "cell" settings what the cell does with the answer. ``flags`` is empty for settings of the Python API alone.
+    ``minimum`` and ``maximum`` are inclusive unless ``above_minimum``.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    scope: Scope = "request"
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    unit: str | None = None
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    above_minimum: bool = False
+    many: int = 1
+    to_body: Callable[[Any], Body] | None = None
+
+    def body(self, value: Any) -> Body:
+        """What this setting adds to the request body."""
+        return self.to_body(value) if self.to_body else {self.name: value}
+
+    def parse(self, text: str) -> Any:
+        """The value typed as ``text`` on a magic line. Raises ConfigurationError in one sentence."""
+        try:
+            if self.kind == "integer":
+                return self.check(int(text.replace("_", "")))
+            if self.kind == "number":
+                return self.check(float(text))
+            if self.kind == "json":
+                return self.check(json.loads(text))
+        except ValueError:
+            raise self._wrong(text, f"it takes {_A[self.kind]}") from None
+        return self.check(text)
+
+    def check(self, value: Any) -> Any:
+        """``value`` as it will be sent. Raises ConfigurationError when the type or the bounds do not allow it."""
+        match self.kind:
+            case "integer" | "number":
+                return self._check_number(value)
+            case "choice" if value not in self.choices:
+                raise self._wrong(
+                    value, f"it takes one of {', '.join(self.choices)}{closest(str(value), self.choices)}"
+                )
+            case "switch" if not isinstance(value, bool):
+                raise self._wrong(value, "it is on or off (True or False)")
+            case "text":
+                return self._check_text(value)
+        return value
+
+    def _check_number(self, value: Any) -> int | float:
+        whole = self.kind == "integer"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
+            raise self._wrong(value, f"it takes {_A[self.kind]}")
+        low, high = self.minimum, self.maximum
+        below = low is not None and (value <= low if self.above_minimum else value < low)
+        if below or (high is not None and value > high):
+            start = f"above {low:g}" if self.above_minimum else f"from {low:g}"
+            raise self._wrong(
+                value, f"it takes {_A[self.kind]} {start}" + (f" to {high:.10g}" if high is not None else "")
+            )
+        return value
+
+    def _check_text(self, value: Any) -> str | tuple[str, ...]:
+        if self.many == 1:
+            if not isinstance(value, str):
+                raise self._wrong(value, "it takes text")
+            return value
+        values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else ()
+        if not values or not all(isinstance(v, str) and v for v in values):
+            raise self._wrong(value, "it takes text that is not empty")
+        if len(values) > self.many:
+            raise self._wrong(f"{len(values)} values", f"it takes at most {self.many}")
+        return values
+
+    def _wrong(self, value: Any, why: str) -> ConfigurationError:
+        shown = repr(value) if not isinstance(value, str) else f'"{value}"'
+        return ConfigurationError(f"{self.flags[-1] if self.flags else self.name} cannot be {shown[:80]}: {why}.")
+
+
+_A: Final = {"integer": "a whole number", "number": "a number", "json": "JSON"}
+
+
+def _think(value: str) -> Body:
+    if value == "off":
+        return {"thinking": {"type": "disabled"}}
+    return {"thinking": {"type": "enabled"}, "reasoning_effort": value}
+
+
+def _json(value: bool) -> Body:
+    return {"response_format": {"type": "json_object"}} if value else {}
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option(
+        name="model",
+        kind="text",
+        flags=("-m", "--model"),
+        metavar="ID",
+        default="deepseek-flash",
+        help="the model's id, or flash or pro",
+    ),
+    Option(
+        name="output",
+        kind="text",
+        scope="cell",
+        flags=("-o", "--output"),
+        metavar="NAME",
+        help="bind the completion to this variable; it is bound even when the call fails",
+    ),
+    Option(
+        name="system",
+        kind="text",
+        scope="call",
+        flags=("-s", "--system"),
+        metavar="TEXT",
+        help="the system prompt, or $name for the text in a variable",
+    ),
+    Option(
+        name="temperature",
+        kind="number",
+        flags=("-t", "--temperature"),
+        metavar="T",
+        minimum=0,
+        maximum=2,
+        default="1",
+        help="how freely the next token is drawn; acts only with --think off",
+    ),
+    Option(
+        name="top_p",
+        kind="number",
+        flags=("--top-p",),
+        metavar="P",
+        minimum=0,
+        above_minimum=True,
+        maximum=1,
+        default="1",
+        help="draw from the smallest set of tokens with this probability; acts only while thinking, from 0.95 on",
+    ),
+    Option(
+        name="max_tokens",
+        kind="integer",
+        flags=("--max-tokens",),
+        metavar="N",
+        unit="tokens",
+        minimum=1,
+        maximum=393_216,
+        default="8192, while thinking 65536, at max 131072",
+        help="end the answer after this many tokens, reasoning included",
+    ),
+    Option(
+        name="stop",
+        kind="text",
+        flags=("--stop",),
+        metavar="TEXT",
+        many=16,
+        help="end the answer before this text; may be given up to 16 times",
+    ),
+    Option(
+        name="think",
+        kind="choice",
+        flags=("--think",),
+        choices=("off", "low", "high", "max"),
+        default="high",
+        to_body=_think,
+        help="how hard the model thinks before it answers",
+    ),
+    Option(
+        name="json",
+        kind="switch",
+        flags=("--json",),
+        to_body=_json,
+        help="the answer is one JSON object; the prompt must contain the word json",
+    ),
+    Option(
+        name="seed",
+        kind="integer",
+        flags=("--seed",),
+        metavar="N",
+        minimum=0,
+        maximum=2**63 - 1,
+        help="ask for repeatable sampling (accepted, not documented by DeepSeek)",
+    ),
+    Option(
+        name="format",
+        kind="choice",
+        scope="cell",
+        flags=("--format",),
+        choices=("markdown", "text", "json", "code"),
+        default="markdown",
+        help="how the answer is shown",
+    ),
+    Option(
+        name="buffer",
+        kind="choice",
+        scope="cell",
+        flags=("--buffer",),
+        choices=("realtime", "balanced", "sentence"),
+        default="balanced",
+        help="when arrived text is shown: at once, in small groups, or by whole sentences",
+    ),
+    Option(
+        name="endpoint",
+        kind="text",
+        scope="call",
+        flags=("--endpoint",),
+        metavar="NAME",
+        default="deepseek",
+        help="a named endpoint",
+    ),
+    Option(
+        name="base_url",
+        kind="text",
+        scope="call",
+        flags=("--base-url",),
+        metavar="URL",
+        help="any address that speaks the OpenAI chat API",
+    ),
+    Option(
+        name="dry_run",
+        kind="switch",
+        scope="cell",
+        flags=("--dry-run",),
+        help="show the request that would be sent, and send nothing",
+    ),
+    Option(
+        name="quiet",
+        kind="switch",
+        scope="cell",
+        flags=("--quiet",),
+        help="show nothing; the answer is in the variable named by -o",
+    ),
+    Option(
+        name="show_reasoning",
+        kind="switch",
+        scope="cell",
+        flags=("--show-reasoning",),
+        help="leave the reasoning unfolded",
+    ),
+    Option(name="tools", kind="json", help="functions the model may call, as the API's list"),
+    Option(name="tool_choice", kind="json", help="none, auto, required, or one function by name"),
+    Option(name="logprobs", kind="switch", help="report the log probability of each token"),
+    Option(name="top_logprobs", kind="integer", minimum=0, maximum=20, help="alternatives reported for each token"),
+    Option(name="user_id", kind="text", help="keeps cache and scheduling of one of your users apart"),
+    Option(
+        name="extra_body",
+        kind="json",
+        to_body=dict,
+        help="fields that other hosts know and this table does not",
+    ),
+)
+
+OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})
+
+
+def closest(word: str, known: Sequence[str]) -> str:
+    """`` (did you mean X?)`` where one known word is near, else nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+class Options(Mapping[str, Any]):
+    """The settings that were given, checked; immutable and hashable.
+
+    Raises ConfigurationError for an unknown name, a wrong type or a value out of bounds. A value of None counts as
+    not given.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, /, **values: Any) -> None:
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            option = OPTIONS_BY_NAME.get(name)
+            if option is None:
+                raise ConfigurationError(
+                    f"There is no option {name}{closest(name, tuple(OPTIONS_BY_NAME))}.",
+                    hint="%%deepseek --help lists them all.",
+                )
+            if value is not None:
+                checked[name] = option.check(value)
+        self._values = MappingProxyType(checked)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(dict(self._values), sort_keys=True, default=str))
+
+    def __repr__(self) -> str:
+        return f"Options({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
+
+    def of(self, *scopes: Scope) -> Options:
+        """Only the settings of these scopes."""
+        return Options(**{k: v for k, v in self.items() if OPTIONS_BY_NAME[k].scope in scopes})
+
+    def replace(self, **changes: Any) -> Options:
+        """These settings with some changed; None takes one away."""
+        return Options(**{**self._values, **changes})
+
+    def body(self) -> Body:
+        """The request settings as the API's JSON fields."""
+        fields: Body = {}
+        for name, value in self.items():
+            option = OPTIONS_BY_NAME[name]
+            if option.scope == "request":
+                fields.update(option.body(value))
+        return fields
+
+
+def notices(options: Mapping[str, Any]) -> list[str]:
+    """Sentences about settings that cannot act in the chosen mode (guide "thinking mode": sampling is fixed there)."""
+    said = []
+    thinking = options.get("think") != "off"
+    if thinking and "temperature" in options:
+        said.append("temperature has no effect while the model thinks; add --think off to use it.")
+    if not thinking and "top_p" in options:
+        said.append("top_p is ignored with thinking off; use temperature, or let the model think.")
+    if thinking and options.get("top_p", 1) < 0.95:
+        said.append("top_p below 0.95 is raised to 0.95 while the model thinks.")
+    if thinking and 0 < options.get("max_tokens", 0) < 4096:
+        said.append("max_tokens counts the reasoning too: a small value may leave no room for the answer.")
+    return said
