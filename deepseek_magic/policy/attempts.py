@@ -22,7 +22,17 @@ from ..protocol.errors import (
 from ..protocol.events import Strategy
 from .seams import repeats_itself, rewind, torn_from
 
-__all__ = ["Abilities", "Delivered", "Ending", "EndingKind", "RecoveryPolicy", "Spent", "Way", "quota_exhausted"]
+__all__ = [
+    "Abilities",
+    "Delivered",
+    "Ending",
+    "EndingKind",
+    "RecoveryPolicy",
+    "RefusedWays",
+    "Spent",
+    "Way",
+    "quota_exhausted",
+]
 
 EndingKind = Literal[
     "finished", "stopped", "unreachable", "reset", "cut", "stall", "total", "status", "damaged", "diverged"
@@ -32,6 +42,9 @@ trailer is wrong. ``stall``: a deadline passed. ``damaged``: bytes that are not 
 compared restart turned out to be another text."""
 
 Way = Literal["resume", "continue", "continue_reasoning"]
+
+REFUSED_FOR_S: Final = 3600.0
+_TOO_LARGE: Final = 413
 
 _QUOTA_WORDS: Final = (
     "insufficient_quota",
@@ -119,7 +132,7 @@ class Ending:
 class Delivered:
     """What the consumer has, and how much of it a continuation would send.
 
-    ``new_chars`` came in the attempt that just ended. ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths
+    ``new_chars`` is what the attempt that just ended added to the answer (of a restart: all it brought). ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths
     of the prefixes to send (see ``seams.rewind``); ``looping`` says that the reasoning repeats itself;
     ``tokens_left`` is what is left of ``max_tokens``, None without a limit.
     """
@@ -223,6 +236,31 @@ class Spent:
     failures: int = 0
     fruitless: int = 0
     refused: frozenset[Way] = frozenset()
+
+
+class RefusedWays:
+    """What endpoints have refused, remembered for ``REFUSED_FOR_S``: a new call does not ask again at once.
+
+    Keys are (base URL, model). A new call begins with ``Spent(refused=refused_ways.of(...))``.
+    """
+
+    __slots__ = ("_until_s",)
+
+    def __init__(self) -> None:
+        self._until_s: dict[tuple[str, str, Way], float] = {}
+
+    def learn(self, base_url: str, model: str, spent: Spent, ending: Ending, now_s: float) -> None:
+        """Take note of what a call found refused (``spent.refused`` after ``decide``), if it will be refused again."""
+        words = ending.error.message.lower() if ending.error is not None else ""
+        if ending.status == _TOO_LARGE or "context length" in words:
+            return  # this answer was too long to be sent back; the next one may not be
+        for way in spent.refused:
+            self._until_s.setdefault((base_url, model, way), now_s + REFUSED_FOR_S)
+
+    def of(self, base_url: str, model: str, now_s: float) -> frozenset[Way]:
+        """The ways not to try with this endpoint and model now."""
+        self._until_s = {key: until for key, until in self._until_s.items() if until > now_s}
+        return frozenset(way for url, name, way in self._until_s if (url, name) == (base_url, model))
 
 
 def quota_exhausted(error: DeepSeekError | None) -> bool:

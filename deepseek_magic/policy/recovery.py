@@ -184,6 +184,7 @@ def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
     if ending.strategy == "resume" and ending.kind == "diverged":
         return "resume"
     refusal = ending.kind == "status" and not _repeatable(ending) and ending.status not in _KEY_TROUBLE
+    refusal = refusal and not delivered.new_chars  # after text it is an error in the stream
     if refusal and ending.strategy == "resume":
         return "resume"
     if refusal and ending.strategy == "continue":
@@ -320,7 +321,7 @@ def _recover(
     if not (resumable or continuable or restartable or can.repeatable):
         return GiveUp(why=f"{what}; it cannot go on: {obstacle or 'given out text cannot be taken back'}.", spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
-    refused_at_the_door = not ending.opened and _refused_way(ending, delivered) is None
+    refused_at_the_door = not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None
     if refused_at_the_door:
         number, limit = spent.attempts + 1, policy.attempts
         paid = replace(spent, attempts=number)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_magic.policy.attempts import RefusedWays
 from deepseek_magic.policy.recovery import (
     AT_ONCE_S,
     Abilities,
@@ -328,6 +329,30 @@ def test_a_refused_thought_leaves_the_answers_prefix_open() -> None:
     refused = step_after(status(400, strategy="continue"), replace(THOUGHT, new_chars=0))
     assert isinstance(refused, Restart)
     assert isinstance(step_after(replace(RESET, strategy="restart"), TEXT, spent=refused.spent), Continue)
+
+
+def test_a_refusal_is_remembered_for_an_hour_for_its_endpoint_and_model() -> None:
+    ways = RefusedWays()
+    ending = Ending.of(status_error(400, "prefix is not supported"), strategy="continue")
+    spent = step_after(ending, replace(TEXT, new_chars=0)).spent
+    ways.learn("http://a", "m", spent, ending, 10.0)
+    assert ways.of("http://a", "m", 3609.0) == {"continue"}
+    assert ways.of("http://a", "other", 20.0) == ways.of("http://b", "m", 20.0) == frozenset()
+    assert isinstance(step_after(RESET, TEXT, spent=Spent(refused=ways.of("http://a", "m", 20.0))), Restart)
+    assert ways.of("http://a", "m", 3610.0) == frozenset()
+
+
+def test_an_answer_too_long_to_be_sent_back_says_nothing_about_the_endpoint() -> None:
+    ways = RefusedWays()
+    ending = Ending.of(status_error(400, "This model's maximum context length is 1048576 tokens."), strategy="continue")
+    ways.learn("http://a", "m", step_after(ending, replace(TEXT, new_chars=0)).spent, ending, 0.0)
+    assert ways.of("http://a", "m", 1.0) == frozenset()
+
+
+def test_an_error_status_inside_a_stream_that_had_begun_is_a_broken_segment() -> None:
+    step = step_after(status(502, strategy="continue"), TEXT)
+    assert isinstance(step, Continue)
+    assert (step.spent.attempts, step.spent.resumes) == (1, 1)
 
 
 def test_recovery_can_be_switched_off() -> None:
