@@ -229,7 +229,7 @@ def test_tokens_are_reserved_by_estimate_and_settled_by_use() -> None:
 def test_the_window_closes_to_the_told_limit_at_once() -> None:
     limiter = Limiter(LimitPolicy(concurrency=32))
     slot = limiter.started(0.0)
-    answer(limiter, slot, 0.1, 429, error=too_many(5))
+    answer(limiter, slot, 0.1, 429, error=too_many(5), u=0.9)
     limiter.ended(slot, 0.1, "refused")
     assert (limiter.window.size, limiter.standing(0.1).told_limit) == (5, 5)
     assert limiter.may_start(0.1) is None  # a told number needs no freeze
