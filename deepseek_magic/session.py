@@ -1,0 +1,175 @@
+"""What a person is doing: the defaults in force, the clients in use, the prompts being filled, the log of it all.
+
+One session a process. It turns what was typed into a ``Request`` for an endpoint (``prepare``), has it answered
+(``start``, ``ask``, ``aask``) and keeps the record. It knows nothing of how an answer looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .engine import keys
+from .engine.client import Client
+from .engine.endpoints import Endpoint, resolve
+from .engine.loop import Call, apump, engine, pump
+from .metrics.log import MetricsLog
+from .protocol import template
+from .protocol.chat import Prompt, Request
+from .protocol.completion import Completion
+from .protocol.errors import ConfigurationError, DeepSeekError
+from .protocol.models import resolve_model
+from .protocol.options import Options, notices
+
+__all__ = ["Prepared", "Session", "aask", "ask", "session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request ready to be sent: where to, with which settings, and what the user should be told first."""
+
+    request: Request
+    endpoint: Endpoint
+    options: Options
+    notices: tuple[str, ...] = ()
+    api_key: keys.Key | None = None
+
+
+class Session:
+    """Defaults, clients and the log of this process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.log = MetricsLog()
+        self.defaults = Options()
+        self.ask_key: Callable[[str], str] | None = None
+        """How the front end asks for a key (a masked prompt), if it can."""
+        self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
+
+    def prepare(
+        self,
+        prompt: Prompt,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        api_key: str | None = None,
+        endpoint: str | Endpoint | None = None,
+        **typed: Any,
+    ) -> Prepared:
+        """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
+
+        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. Raises ConfigurationError (or
+        MissingKey) when something is missing or wrong; nothing is sent.
+        """
+        if isinstance(endpoint, str):
+            typed["endpoint"] = endpoint
+        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        said: list[str] = []
+        if variables is not None and isinstance(prompt, str):
+            filled = template.fill(prompt, variables)
+            prompt, said = filled.text, [*filled.notices]
+        place = resolve(
+            endpoint if isinstance(endpoint, Endpoint) else options.get("endpoint"), options.get("base_url")
+        )
+        options = self._model(options, place, said)
+        said += notices(options) if place.continuing == "deepseek_prefix" else []
+        system = options.get("system")
+        request = Request.of(
+            prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
+        )
+        key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        return Prepared(request=request, endpoint=place, options=options, notices=tuple(said), api_key=key)
+
+    def _model(self, options: Options, endpoint: Endpoint, said: list[str]) -> Options:
+        if "model" not in options:
+            return options.replace(model=endpoint.default_model)
+        if endpoint.continuing != "deepseek_prefix":
+            return options
+        resolved = resolve_model(options["model"])
+        if resolved.notice:
+            said.append(resolved.notice)
+        think = options.get("think") or resolved.think
+        return options.replace(model=resolved.id, think=think)
+
+    def client(self, endpoint: Endpoint, key: keys.Key | None) -> Client:
+        """The client for this endpoint and key: one each, so that they share connections and limits."""
+        known = self._clients.get((endpoint, key))
+        if known is None:
+            known = self._clients.setdefault((endpoint, key), Client(endpoint, api_key=key))
+        return known
+
+    def start(self, prepared: Prepared) -> Call:
+        """Begin the answer on the engine. The call's completion carries its error instead of raising it."""
+        client = self.client(prepared.endpoint, prepared.api_key)
+
+        async def source(call: Call) -> Completion:
+            stream = client.stream(prepared.request)
+            try:
+                async for events in stream.batches():
+                    call.put(events)
+            except asyncio.CancelledError:
+                if not call.stopping:
+                    raise
+                await stream.aclose()
+            except DeepSeekError:
+                pass  # the completion has it
+            self._keep(stream.completion)
+            return stream.completion
+
+        return engine.start(source)
+
+    def _keep(self, completion: Completion) -> None:
+        if completion.record is not None:
+            self.log.add(completion.record)
+
+    def ask(self, prompt: Prompt, **options: Any) -> Completion:
+        """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
+
+        Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
+        """
+        return _whole(pump(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+    async def aask(self, prompt: Prompt, **options: Any) -> Completion:
+        """The same for ``await``, on any loop."""
+        return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+
+def _show_nothing(_events: object) -> None:
+    pass
+
+
+def _whole(completion: Completion) -> Completion:
+    if completion.error is not None:
+        completion.error.completion = completion
+        raise completion.error
+    return completion
+
+
+def _system(text: str, variables: Mapping[str, Any] | None) -> str:
+    if not text.startswith("$"):
+        return text
+    name = text[1:]
+    if variables is None or name not in variables:
+        raise ConfigurationError(
+            f"The system prompt {text} names a variable that does not exist.",
+            hint="Define it first, or write the text.",
+        )
+    return template.show(variables[name])
+
+
+_SESSION: Final = Session()
+
+
+def session() -> Session:
+    """This process's session."""
+    return _SESSION
+
+
+def ask(prompt: Prompt, **options: Any) -> Completion:
+    """``ds.ask``: see ``Session.ask``."""
+    return _SESSION.ask(prompt, **options)
+
+
+async def aask(prompt: Prompt, **options: Any) -> Completion:
+    """``ds.aask``: see ``Session.aask``."""
+    return await _SESSION.aask(prompt, **options)
