@@ -14,7 +14,7 @@ from typing import Any, Final
 from .engine import keys
 from .engine.client import Client
 from .engine.endpoints import Endpoint, resolve
-from .engine.loop import Call, apump, engine, pump
+from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
 from .protocol import template
 from .protocol.chat import Prompt, Request
@@ -45,6 +45,8 @@ class Session:
         self.defaults = Options()
         self.ask_key: Callable[[str], str] | None = None
         """How the front end asks for a key (a masked prompt), if it can."""
+        self.keep_loop_turning = False
+        """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
 
     def prepare(
@@ -127,7 +129,8 @@ class Session:
 
         Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
         """
-        return _whole(pump(self.start(self.prepare(prompt, **options)), _show_nothing))
+        wait = pump_turning if self.keep_loop_turning else pump
+        return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
 
     async def aask(self, prompt: Prompt, **options: Any) -> Completion:
         """The same for ``await``, on any loop."""
