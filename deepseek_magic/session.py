@@ -7,6 +7,7 @@ One session a process. It turns what was typed into a ``Request`` for an endpoin
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,14 +17,19 @@ from .engine.client import Client
 from .engine.endpoints import Endpoint, resolve
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
+from .policy.pricing import estimate_tokens
 from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
+from .protocol.conversation import Conversation, Turn
 from .protocol.errors import ConfigurationError, DeepSeekError
 from .protocol.models import resolve_model
 from .protocol.options import Options, notices
 
 __all__ = ["Prepared", "Session", "aask", "ask", "session"]
+
+MAX_HISTORY_TOKENS: Final = 200_000
+"""A fifth of the context: longer histories cost more than they help; what is left out is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +41,8 @@ class Prepared:
     options: Options
     notices: tuple[str, ...] = ()
     api_key: keys.Key | None = None
+    chat: str | None = None
+    turn: str = ""
 
 
 class Session:
@@ -43,6 +51,8 @@ class Session:
     def __init__(self) -> None:
         self.log = MetricsLog()
         self.defaults = Options()
+        self.chats: dict[str, Conversation] = {}
+        self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
         self.ask_key: Callable[[str], str] | None = None
         """How the front end asks for a key (a masked prompt), if it can."""
         self.keep_loop_turning = False
@@ -56,11 +66,14 @@ class Session:
         variables: Mapping[str, Any] | None = None,
         api_key: str | None = None,
         endpoint: str | Endpoint | None = None,
+        turn: str | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
 
-        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. Raises ConfigurationError (or
+        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
+        on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
+        turn. Raises ConfigurationError (or
         MissingKey) when something is missing or wrong; nothing is sent.
         """
         if isinstance(endpoint, str):
@@ -79,8 +92,23 @@ class Session:
         request = Request.of(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )
+        chat = None if options.get("no_history") else options.get("chat")
+        turn = turn or uuid.uuid4().hex
+        if chat is not None:
+            request = self._continue_chat(request, chat, turn, said, forget=options.get("new", False))
         key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
-        return Prepared(request=request, endpoint=place, options=options, notices=tuple(said), api_key=key)
+        return Prepared(
+            request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
+        )
+
+    def _continue_chat(self, request: Request, name: str, turn: str, said: list[str], *, forget: bool) -> Request:
+        if forget:
+            self.chats.pop(name, None)
+        conversation = self.chats.get(name, Conversation(name=name))
+        history = conversation.history(before=turn, max_tokens=self.max_history_tokens, count=estimate_tokens)
+        if history.dropped_turns:
+            said.append(f"The {history.dropped_turns} oldest turns of {name} were left out: the history is too long.")
+        return conversation.request(request, history)
 
     def _model(self, options: Options, endpoint: Endpoint, said: list[str]) -> Options:
         if "model" not in options:
@@ -115,12 +143,16 @@ class Session:
                 await stream.aclose()
             except DeepSeekError:
                 pass  # the completion has it
-            self._keep(stream.completion)
+            self._keep(prepared, stream.completion)
             return stream.completion
 
         return engine.start(source)
 
-    def _keep(self, completion: Completion) -> None:
+    def _keep(self, prepared: Prepared, completion: Completion) -> None:
+        left = Turn.of(prepared.turn, completion)
+        if prepared.chat is not None and left is not None:
+            conversation = self.chats.get(prepared.chat, Conversation(name=prepared.chat))
+            self.chats[prepared.chat] = conversation.with_turn(left)
         if completion.record is not None:
             self.log.add(completion.record)
 
