@@ -22,7 +22,7 @@ from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Turn
-from .protocol.errors import ConfigurationError, DeepSeekError
+from .protocol.errors import ConfigurationError
 from .protocol.models import resolve_model
 from .protocol.options import Options, notices
 
@@ -83,20 +83,20 @@ class Session:
         if variables is not None and isinstance(prompt, str):
             filled = template.fill(prompt, variables)
             prompt, said = filled.text, [*filled.notices]
-        place = resolve(
-            endpoint if isinstance(endpoint, Endpoint) else options.get("endpoint"), options.get("base_url")
-        )
-        options = self._model(options, place, said)
-        said += notices(options) if place.continuing == "deepseek_prefix" else []
+        place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
+        speaks_deepseek = place.continuing == "deepseek_prefix"
+        if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
+            said.append(told)
+        said += notices(options) if speaks_deepseek else []
         system = options.get("system")
-        request = Request.of(
+        key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        request = self.client(place, key).request(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )
         chat = None if options.get("no_history") else options.get("chat")
         turn = turn or uuid.uuid4().hex
         if chat is not None:
             request = self._continue_chat(request, chat, turn, said, forget=options.get("new", False))
-        key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
         return Prepared(
             request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
         )
@@ -109,17 +109,6 @@ class Session:
         if history.dropped_turns:
             said.append(f"The {history.dropped_turns} oldest turns of {name} were left out: the history is too long.")
         return conversation.request(request, history)
-
-    def _model(self, options: Options, endpoint: Endpoint, said: list[str]) -> Options:
-        if "model" not in options:
-            return options.replace(model=endpoint.default_model)
-        if endpoint.continuing != "deepseek_prefix":
-            return options
-        resolved = resolve_model(options["model"])
-        if resolved.notice:
-            said.append(resolved.notice)
-        think = options.get("think") or resolved.think
-        return options.replace(model=resolved.id, think=think)
 
     def client(self, endpoint: Endpoint, key: keys.Key | None) -> Client:
         """The client for this endpoint and key: one each, so that they share connections and limits."""
@@ -135,14 +124,10 @@ class Session:
         async def source(call: Call) -> Completion:
             stream = client.stream(prepared.request)
             try:
-                async for events in stream.batches():
-                    call.put(events)
+                await stream.run(call.put)
             except asyncio.CancelledError:
                 if not call.stopping:
                     raise
-                await stream.aclose()
-            except DeepSeekError:
-                pass  # the completion has it
             self._keep(prepared, stream.completion)
             return stream.completion
 

@@ -25,12 +25,12 @@ __all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request
 DONE: Final = "[DONE]"
 """The payload that ends a stream."""
 
-_OK: Final = 200
-_ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final_message", "none"]
 """How an endpoint goes on from a partial answer: DeepSeek's prefix flag (its /beta route), a plain last assistant message
 (OpenRouter), the same with vLLM's, SGLang's and llama.cpp's body fields, or not at all."""
 
+_OK: Final = 200
+_ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 _FINISH_WORDS: Final = {"eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "model_length": "length"}
 """Other hosts' words for DeepSeek's finish reasons (SiliconFlow, Anthropic-like gateways, Mistral)."""
 
