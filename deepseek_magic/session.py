@@ -26,7 +26,7 @@ from .protocol.errors import ConfigurationError
 from .protocol.models import resolve_model
 from .protocol.options import Options, notices
 
-__all__ = ["Prepared", "Session", "aask", "ask", "session"]
+__all__ = ["Prepared", "Session", "aask", "ask", "log", "session"]
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -73,8 +73,8 @@ class Session:
 
         ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
         on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
-        turn. Raises ConfigurationError (or
-        MissingKey) when something is missing or wrong; nothing is sent.
+        turn. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        nothing is sent.
         """
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
@@ -89,7 +89,7 @@ class Session:
             said.append(told)
         said += notices(options) if speaks_deepseek else []
         system = options.get("system")
-        key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key, ask=self.ask_key)
         request = self.client(place, key).request(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )
@@ -141,6 +141,12 @@ class Session:
         if completion.record is not None:
             self.log.add(completion.record)
 
+    def close(self) -> None:
+        """Close every connection. The session can be used again; it then connects anew."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            engine.run(client.aclose())
+
     def ask(self, prompt: Prompt, **options: Any) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
 
@@ -178,6 +184,10 @@ def _system(text: str, variables: Mapping[str, Any] | None) -> str:
 
 
 _SESSION: Final = Session()
+
+
+log: Final = _SESSION.log
+"""``ds.log``: the records of this session."""
 
 
 def session() -> Session:
