@@ -208,21 +208,21 @@ Prompt = str | Sequence[Mapping[str, Any] | Message] | Request
 """What may be asked: text, messages, or a finished request."""
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     tool_calls: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     delta: _Delta | None = None
     message: _Delta | None = None  # instead of delta where a host answers whole though a stream was asked for
     finish_reason: Any = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     system_fingerprint: Any = None
