@@ -13,6 +13,7 @@ __all__ = ["load", "unload"]
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .cells import CellTransformer, line_transformer
+    from .completion import add_matcher
     from .magics import DeepSeekMagics
 
     unload(shell)
@@ -23,11 +24,13 @@ def load(shell: Any) -> None:
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
+    add_matcher(shell)
 
 
 def unload(shell: Any) -> None:
     """Take away the transformers of an earlier load; IPython has no way to take away a magic."""
     from .cells import CellTransformer, DeepSeekLine
+    from .completion import remove_matcher
 
     manager = shell.input_transformer_manager
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
@@ -35,3 +38,4 @@ def unload(shell: Any) -> None:
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:
         manager.token_transformers.remove(line)
+    remove_matcher(shell)

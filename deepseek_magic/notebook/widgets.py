@@ -9,16 +9,35 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import ipywidgets
 from IPython.display import DisplayHandle, clear_output, display
 
 from .live import Ending, Status
-from .settled import lasting
+from .settled import escape, lasting
 from .status import reasoning_title, status_html
 
 __all__ = ["WidgetSurface"]
+
+FOLD_CLASS: Final = "deepseek-magic-fold"
+
+STYLE: Final = (
+    f".{FOLD_CLASS} .jupyter-widget-Collapse, .{FOLD_CLASS} .jupyter-widget-Collapse-header,"
+    f".{FOLD_CLASS} .jupyter-widget-Collapse-contents "
+    "{border: none; background: none; padding: 0 0 0 2px; font-weight: normal; color: inherit;}"
+)
+"""The fold shall look like the ``<details>`` that takes its place when the answer settles."""
+
+
+def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button, ...]:
+    if on_stop is None:
+        return ()
+    button = ipywidgets.Button(description="Stop", icon="stop", tooltip="Stop this answer and keep what has come")
+    button.layout.width = "5.5em"
+    button.layout.height = "26px"
+    button.on_click(lambda _button: on_stop())
+    return (button,)
 
 
 class WidgetSurface:
@@ -27,23 +46,16 @@ class WidgetSurface:
     def __init__(self, shell: Any, *, on_stop: Callable[[], None] | None, unfolded: bool = False) -> None:
         self._message_id: str = shell.get_parent()["header"]["msg_id"]
         self._unfolded = unfolded
-        self._line = ipywidgets.HTML()
         self._settled = ipywidgets.Output()
         self._tail = ipywidgets.Output()
         self._thoughts = ipywidgets.Output()
-        self._fold = ipywidgets.Accordion(
-            children=(self._thoughts,), titles=("Reasoning",), selected_index=0 if unfolded else None
-        )
-        self._fold.layout.display = "none"
-        head: list[Any] = [self._line]
-        if on_stop is not None:
-            self._button = ipywidgets.Button(description="Stop", icon="stop", tooltip="Stop this answer and keep it")
-            self._button.layout.width = "5.5em"
-            self._button.on_click(lambda _button: on_stop())
-            head.insert(0, self._button)
-        self._head = ipywidgets.HBox(head)
-        self._head.layout.align_items = "center"
-        self._view = ipywidgets.VBox((self._head, self._fold, self._settled, self._tail))
+        self._fold = ipywidgets.Accordion(children=(self._thoughts,), selected_index=0 if unfolded else None)
+        self._fold.add_class(FOLD_CLASS)
+        self._caption = ipywidgets.HTML()
+        self._status = ipywidgets.HTML(f"<style>{STYLE}</style>")
+        self._top = ipywidgets.HBox(_stop_button(on_stop) + (self._caption,))
+        self._top.layout.align_items = "flex-start"
+        self._view = ipywidgets.VBox((self._top, self._settled, self._tail, self._status))
         self._handle: DisplayHandle | None = None
 
     def open(self, status: Status) -> None:
@@ -66,14 +78,16 @@ class WidgetSurface:
 
     def reasoning(self, text: str) -> None:
         """Append as a plain stream: it is sent once and never rendered."""
-        self._fold.layout.display = None
+        if self._fold not in self._top.children:
+            self._top.children = (*self._top.children[:-1], self._fold)
         with self._into(self._thoughts):
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def status(self, status: Status) -> None:
         """Redraw the status line and the title of the reasoning."""
-        self._line.value = status_html(status)
+        self._status.value = f"<style>{STYLE}</style>{status_html(status)}"
+        self._caption.value = f'<sub class="{FOLD_CLASS}">{escape(status.model)}</sub>'
         if status.reasoning_deltas:
             self._fold.titles = (reasoning_title(status),)
 
@@ -88,9 +102,8 @@ class WidgetSurface:
         assert self._handle is not None
         data, metadata = ({"text/plain": ""}, {}) if ending.empty else lasting(ending, unfolded=self._unfolded)
         self._handle.update(data, metadata=metadata, raw=True)
-        for widget in (self._view, self._head, *self._head.children, self._fold, *self._view.children[2:]):
+        for widget in (*self._top.children, self._caption, self._thoughts, *self._view.children, self._view):
             widget.close()
-        self._thoughts.close()
 
     @contextmanager
     def _into(self, output: ipywidgets.Output) -> Iterator[None]:
