@@ -53,7 +53,7 @@ class WidgetSurface:
         self._fold.add_class(FOLD_CLASS)
         self._caption = ipywidgets.HTML()
         self._status = ipywidgets.HTML(f"<style>{STYLE}</style>")
-        self._top = ipywidgets.HBox(_stop_button(on_stop) + (self._caption,))
+        self._top = ipywidgets.HBox((*_stop_button(on_stop), self._caption))
         self._top.layout.align_items = "flex-start"
         self._view = ipywidgets.VBox((self._top, self._settled, self._tail, self._status))
         self._handle: DisplayHandle | None = None
