@@ -114,7 +114,18 @@ class Accumulator:
     as it stands.
     """
 
-    __slots__ = ("_blank", "_reasoning", "_text", "_tools", "attempts", "finish_reason", "request", "response", "seams", "usage")
+    __slots__ = (
+        "_blank",
+        "_reasoning",
+        "_text",
+        "_tools",
+        "attempts",
+        "finish_reason",
+        "request",
+        "response",
+        "seams",
+        "usage",
+    )
 
     def __init__(self, request: Request) -> None:
         self.request = request
