@@ -102,6 +102,7 @@ class Engine:
             return
 
         async def wind_down() -> None:
+            await asyncio.sleep(0)  # every call has begun by now; see Call._cancel
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
@@ -137,8 +138,12 @@ class Call:
 
     def _begin(self, source: Source) -> None:
         self._task = self._loop.create_task(self._run(source))
-        if self.stopping:
-            self._task.cancel()
+
+    def _cancel(self) -> None:
+        # Not before the task has taken its first step: a task that is cancelled earlier never enters its body, and
+        # nobody would be told that the call has ended.
+        if self._task is not None:
+            self._loop.call_soon(self._task.cancel)
 
     async def _run(self, source: Source) -> None:
         try:
@@ -195,8 +200,11 @@ class Call:
         self._listeners.append(wake)
         try:
             if not (self.done or self._arrived.is_set()):
+                # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with the awaited result,
+                # and an interrupt comes so: the kernel notices it when the next event wakes its loop.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(awake.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):
+                        await awake.wait()
         finally:
             self._listeners.remove(wake)
 
@@ -208,7 +216,7 @@ class Call:
         if not self.stopping:
             self.stopping = True
             with contextlib.suppress(RuntimeError):  # the engine's loop is closed: nothing runs any more
-                self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+                self._loop.call_soon_threadsafe(self._cancel)
         self._ended.wait(wait_s)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.errors import ProtocolError
-from deepseek_magic.protocol.sse import Comment, SSEDecoder, ServerSentEvent
+from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder
 
 LINE_ENDS = pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 Given = ServerSentEvent | Comment
@@ -307,7 +308,7 @@ PIECES = st.sampled_from(
 def test_any_chunking_gives_the_same_events_as_one_feed(pieces: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(pieces)
     borders = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
-    chunks = [stream[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in itertools.pairwise(borders)]
     assert decode(chunks) == decode([stream])
 
 
