@@ -274,12 +274,14 @@ def _numbers(body: Mapping[str, Any]) -> None:
 
 
 def _stops(body: Mapping[str, Any]) -> None:
-    stop = body.get("stop") or []
-    if body.get("stop") == "" or "" in stop:
-        place = "stop" if isinstance(body["stop"], str) else f"stop[{stop.index('')}]"
-        raise Refused(_empty_string(place))
-    if isinstance(stop, list) and len(stop) > _MAX_STOPS:
-        raise Refused(f"Stop string array too long: {len(stop)}")
+    stop = body.get("stop")
+    if stop == "":
+        raise Refused(_empty_string("stop"))
+    if isinstance(stop, list):
+        if len(stop) > _MAX_STOPS:
+            raise Refused(f"Stop string array too long: {len(stop)}")
+        if "" in stop:
+            raise Refused(_empty_string(f"stop[{stop.index('')}]"))
 
 
 def _empty_string(place: str) -> str:
@@ -348,13 +350,13 @@ def _messages(body: Mapping[str, Any]) -> None:
                 "Invalid completion message: prefix set true with message which is not final message "
                 "or message role is not assistant"
             )
+    if thinks(body):
+        _reasoning_passed_back(messages, bool(body.get("tools")))
     if messages[-1]["role"] == "assistant" and messages[-1].get("prefix"):
         if body.get("tools") or any(message.get("tool_calls") for message in messages):
             raise Refused("Function call should not be used with prefix")
         if json_mode:
             raise Refused("response_format json_object should not be used with prefix")
-    if thinks(body):
-        _reasoning_passed_back(messages)
 
 
 def _pairs(messages: Sequence[Mapping[str, Any]]) -> None:
@@ -401,9 +403,10 @@ def _awaited(place: int, message: Mapping[str, Any]) -> set[str]:
     return set(ids)
 
 
-def _reasoning_passed_back(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Calls of the turn that is still open carry their reasoning, be it empty."""
+def _reasoning_passed_back(messages: Sequence[Mapping[str, Any]], tools: bool) -> None:
+    """In the turn that is still open, calls (and with tools every answer) carry their reasoning, be it empty."""
     asked = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
     for message in messages[asked + 1 :]:
-        if message.get("tool_calls") and message.get("reasoning_content") is None:
+        concerned = message.get("tool_calls") or (tools and message["role"] == "assistant")
+        if concerned and message.get("reasoning_content") is None:
             raise Refused("The `reasoning_content` in the thinking mode must be passed back to the API.")

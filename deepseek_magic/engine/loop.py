@@ -200,8 +200,11 @@ class Call:
         self._listeners.append(wake)
         try:
             if not (self.done or self._arrived.is_set()):
+                # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with the awaited result,
+                # and an interrupt comes so: the kernel notices it when the next event wakes its loop.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(awake.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):
+                        await awake.wait()
         finally:
             self._listeners.remove(wake)
 

@@ -25,12 +25,12 @@ __all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request
 DONE: Final = "[DONE]"
 """The payload that ends a stream."""
 
-_OK: Final = 200
-_ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final_message", "none"]
 """How an endpoint goes on from a partial answer: DeepSeek's prefix flag (its /beta route), a plain last assistant message
 (OpenRouter), the same with vLLM's, SGLang's and llama.cpp's body fields, or not at all."""
 
+_OK: Final = 200
+_ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 _FINISH_WORDS: Final = {"eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "model_length": "length"}
 """Other hosts' words for DeepSeek's finish reasons (SiliconFlow, Anthropic-like gateways, Mistral)."""
 
@@ -208,21 +208,21 @@ Prompt = str | Sequence[Mapping[str, Any] | Message] | Request
 """What may be asked: text, messages, or a finished request."""
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
     tool_calls: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     delta: _Delta | None = None
     message: _Delta | None = None  # instead of delta where a host answers whole though a stream was asked for
     finish_reason: Any = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     system_fingerprint: Any = None

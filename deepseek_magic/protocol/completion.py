@@ -107,6 +107,13 @@ class _Fragments:
         self.arguments: list[str] = []
 
 
+def _growing_text() -> io.StringIO:
+    """A text that grows in place; pieces in a list would cost some 60 bytes of objects a token."""
+    text = io.StringIO(newline="")
+    text.readline()  # a StringIO is such a list itself until something is read from it
+    return text
+
+
 class Accumulator:
     """Folds the events of a call into its completion. Keeps the text and nothing else of the chunks.
 
@@ -114,7 +121,18 @@ class Accumulator:
     as it stands.
     """
 
-    __slots__ = ("_blank", "_reasoning", "_text", "_tools", "attempts", "finish_reason", "request", "response", "seams", "usage")
+    __slots__ = (
+        "_blank",
+        "_reasoning",
+        "_text",
+        "_tools",
+        "attempts",
+        "finish_reason",
+        "request",
+        "response",
+        "seams",
+        "usage",
+    )
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -123,9 +141,8 @@ class Accumulator:
         self.usage = Usage()
         self.attempts = 0
         self.seams: tuple[Seam, ...] = ()
-        # StringIO appends in place: a list of pieces would hold 50 bytes of object for each token.
-        self._text = io.StringIO(newline="")
-        self._reasoning = io.StringIO(newline="")
+        self._text = _growing_text()
+        self._reasoning = _growing_text()
         self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
         self._tools: dict[int, _Fragments] = {}
 
@@ -135,7 +152,7 @@ class Accumulator:
         if isinstance(event, TextDelta):
             self._text.write(event.text)
             if self._blank:
-                self._blank = event.text.isspace()
+                self._blank = not event.text.strip()
             return
         if isinstance(event, ReasoningDelta):
             self._reasoning.write(event.text)
