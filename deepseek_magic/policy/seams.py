@@ -48,9 +48,10 @@ def torn_from(text: str) -> int:
 def rewind(text: str) -> int:
     """How many characters of ``text`` to send as the prefix of a continuation; 0 means that nothing is left.
 
-    The prefix ends before the last visible word (in Chinese and Japanese the last character) and before the white space
-    in front of it: DeepSeek drops the newlines at the start of a non-thinking continuation, and models go on badly
-    after a dangling space. At most ``REWIND_MAX_CHARS`` visible characters are given up; torn ones are never sent.
+    The prefix ends before the last visible word (in Chinese and Japanese the last character) and before the spaces in
+    front of it, because models go on badly after a dangling space. Newlines in front of it stay in the prefix: DeepSeek
+    drops them at the start of a non-thinking continuation. At most ``REWIND_MAX_CHARS`` visible characters are given
+    up; torn ones are never sent.
     """
     end = len(text[: torn_from(text)].rstrip())
     start = end
@@ -61,7 +62,9 @@ def rewind(text: str) -> int:
     while 0 < start < end and _belongs_to_previous(text[start]):
         start -= 1
     kept = text[:start].rstrip()
-    return len(kept) if torn_from(kept) == len(kept) else rewind(kept)
+    if torn_from(kept) != len(kept):
+        return rewind(kept)
+    return text.rfind("\n", len(kept), start) + 1 if kept and "\n" in text[len(kept) : start] else len(kept)
 
 
 def _is_unspaced(char: str) -> bool:
