@@ -94,10 +94,9 @@ class Gate:
 
     def leave(self, ticket: Ticket) -> None:
         """Wait no longer."""
-        with self._lock:
-            with contextlib.suppress(ValueError):
-                self._queue.remove(ticket)
-                self._move_up()
+        with self._lock, contextlib.suppress(ValueError):
+            self._queue.remove(ticket)
+            self._move_up()
 
     def blocked(self) -> str | None:
         """Why no request makes sense at the moment, in the server's words; None when one does."""
