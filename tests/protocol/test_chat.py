@@ -318,6 +318,7 @@ def test_what_hosts_do_differently_is_understood(case: tuple[list[str], list[Eve
         '{"choices":[{"delta":{"tool_calls":["a"]}}]}',
         '{"choices":[{"delta":{"tool_calls":[{"function":"f"}]}}]}',
         '{"choices":' + "[" * 100_000,
+        '{"usage":' + "[" * 100_000,
         b"\xff\xfe",
     ],
     ids=lambda payload: repr(payload)[:50],
