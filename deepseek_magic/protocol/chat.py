@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,10 +20,14 @@ from .events import Event, Finish, ReasoningDelta, ResponseStarted, TextDelta, T
 from .models import DEFAULT_MODEL
 from .options import Options
 
-__all__ = ["DONE", "ChatDecoder", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
+__all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
 
 DONE: Final = "[DONE]"
 """The payload that ends a stream."""
+
+ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final_message", "none"]
+"""How an endpoint goes on from a partial answer: DeepSeek's prefix flag (its /beta route), a plain last assistant message
+(OpenRouter), the same with vLLM's, SGLang's and llama.cpp's body fields, or not at all."""
 
 _OK: Final = 200
 _ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
@@ -126,6 +130,38 @@ class Request:
         """The request with this system prompt in first place; an earlier one there is replaced."""
         rest = self.messages[1:] if self.messages[0].role == "system" else self.messages
         return replace(self, messages=(Message(role="system", content=text), *rest))
+
+    def continued(
+        self, *, text: str, reasoning: str = "", style: ContinueStyle, max_tokens: int | None = None
+    ) -> Request:
+        """The request that goes on behind ``text``, or with no text inside ``reasoning``; all else stays as it was.
+
+        A changed thinking mode, effort or user_id would change the answer and lose the prompt's cache. ``max_tokens``
+        replaces the limit when given. ``reasoning`` is sent in DeepSeek's style alone. Raises ConfigurationError where
+        the API refuses a prefix: tools, JSON mode (guide "chat prefix completion"), or an endpoint without a way.
+        """
+        body = self.options.body()
+        if style == "none":
+            raise ConfigurationError("This endpoint cannot go on from a partial answer.")
+        if body.get("tools") or any(message.tool_calls for message in self.messages):
+            raise ConfigurationError("An answer with tools in play cannot be gone on from its middle.")
+        if (body.get("response_format") or {}).get("type", "text") != "text":
+            raise ConfigurationError("An answer in JSON mode cannot be gone on from its middle.")
+        *before, last = self.messages
+        began = last.prefix or (style == "trailing_assistant" and last.role == "assistant")
+        if (began or body.get("continue_final_message")) and isinstance(last.content, str):
+            # The answer so far stands behind a prefix of the user's own.
+            text, reasoning = last.content + text, (last.reasoning_content or "") + reasoning
+        else:
+            before.append(last)
+        message = Message(role="assistant", content=text)
+        options = self.options if max_tokens is None else self.options.replace(max_tokens=max_tokens)
+        if style == "deepseek_prefix":
+            message = replace(message, prefix=True, reasoning_content=reasoning or None)
+        elif style == "continue_final_message":
+            fields = {"continue_final_message": True, "add_generation_prompt": False}
+            options = options.replace(extra_body={**options.get("extra_body", {}), **fields})
+        return replace(self, messages=(*before, message), options=options)
 
     @property
     def model(self) -> str:
