@@ -101,7 +101,7 @@ class Request:
         Raises ConfigurationError for an empty prompt, unknown options and values out of bounds.
         """
         if isinstance(prompt, Request):
-            base = prompt if not options else replace(prompt, options=prompt.options.replace(**options))
+            base = prompt if not options else replace(prompt, options=prompt.options.replace(**options).of("request"))
             return base if system is None else base.with_system(system)
         if isinstance(prompt, str):
             if not prompt.strip():
@@ -169,15 +169,14 @@ class Request:
     def body(self, *, stream: bool = True) -> dict[str, Any]:
         """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are in play."""
         fields = self.options.body()
-        fields.pop("model", None)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [m.to_json(with_reasoning="tools" in fields) for m in self.messages],
+            **fields,
         }
-        body.update(fields)
         if stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
+            body["stream_options"] = {"include_usage": True, **fields.get("stream_options", {})}
         return body
 
     def digest(self) -> str:
