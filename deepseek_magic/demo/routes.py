@@ -150,10 +150,7 @@ async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Se
     with service.counted():
         if service.concurrency is not None and service.running > service.concurrency:
             raise _too_many(service.running, service.concurrency)
-        try:
-            body = seen.body = json.loads(request.body, parse_constant=_no_constant)
-        except ValueError as error:
-            raise Refused(f"Failed to parse the request body as JSON: {error}") from None
+        body = seen.body = _read_json(request.body)
         check(body)
         if service.balance <= 0:
             raise _NO_MONEY
@@ -169,7 +166,7 @@ async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Se
         if fault is not None and fault.at == "before-headers":
             if fault.kind in ("cut", "reset"):
                 seen.ended = "fault"
-                answer.cut() if fault.kind == "cut" else answer.reset()
+                await answer.close(rst=fault.kind == "reset")
                 return False
             await answer.until_client_leaves(fault.number("s" if fault.kind == "latency" else "for"))
             if answer.client_left:
@@ -181,6 +178,16 @@ async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Se
 
 
 _NO_MONEY: Final = Refused("Insufficient Balance", status=402, type="unknown_error", code="invalid_request_error")
+
+
+def _read_json(raw: bytes) -> Any:
+    try:
+        body = json.loads(raw, parse_constant=_no_constant)
+        if b"\\ud" in raw.lower():  # half a surrogate pair is legal in JSON and impossible in an answer
+            body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"Failed to parse the request body as JSON: {error}") from None
+    return body
 
 
 def _no_constant(name: str) -> None:
@@ -266,7 +273,7 @@ async def _whole(
         await answer.send(sent[: len(sent) // 2])
         match fault.kind:
             case "reset":
-                answer.reset()
+                await answer.reset()
             case "eof-chunked":
                 await answer.end()
             case "stall":
