@@ -27,10 +27,10 @@ _YIELD_EVERY: Final = 16
 """At full speed the loop is given to others after so many frames."""
 
 
-def head_of(fault: Fault | None, *, gzip: bool) -> tuple[Framing, bool, str]:
-    """Framing, compression and HTTP version of a stream, as the fault wants them."""
+def head_of(fault: Fault | None, *, version: str, gzip: bool) -> tuple[Framing, bool, str]:
+    """Framing, compression and HTTP version of a body, for a client of this ``version``, as the fault wants them."""
     kind = fault.kind if fault else ""
-    if kind == "http10":
+    if kind == "http10" or version == "HTTP/1.0":
         return "close", gzip, "HTTP/1.0"
     framing: Framing = "close" if kind == "eof-close" else "length" if kind == "wrong-content-length" else "chunked"
     return framing, (gzip or kind.startswith("gzip-")) and framing != "length", "HTTP/1.1"

@@ -17,7 +17,7 @@ from .delivery import Delivery, error_headers, head_of
 from .faults import KINDS, Fault
 from .http import Answer, HTTPRequest
 from .rewrites import rewrite
-from .service import Seen, Service
+from .service import CONTROL_PATH, Seen, Service
 
 __all__ = ["refuse_body", "respond"]
 
@@ -39,7 +39,7 @@ _PIECES_OF_A_BODY: Final = 16
 async def respond(service: Service, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     """Answer one request; whether the connection may be used again."""
     path = request.path.removesuffix("/") or "/"
-    if path.startswith("/_demo"):
+    if path.startswith(CONTROL_PATH):
         return await _switch(service, request, answer, seen)
     try:
         _authorise(service, request)
@@ -58,10 +58,9 @@ async def respond(service: Service, request: HTTPRequest, answer: Answer, seen: 
 async def refuse_body(answer: Answer, status: int, message: str) -> None:
     """Answer a request that could not be read."""
     body = json.dumps(Refused(message, status=status).body).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-    await answer.head(status, headers, framing="length")
-    await answer.send(body)
-    answer.cut()
+    headers = {"content-type": "application/json", "x-ds-trace-id": uuid.uuid4().hex}
+    await answer.head(status, headers, framing="close")
+    await answer.end(last=body)
 
 
 async def _reply(
@@ -147,9 +146,9 @@ async def _switch(service: Service, request: HTTPRequest, answer: Answer, seen: 
 
 async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     limits = _limits(service)
+    if service.concurrency is not None and service.running >= service.concurrency:
+        raise _too_many(service.running + 1, service.concurrency)
     with service.counted():
-        if service.concurrency is not None and service.running > service.concurrency:
-            raise _too_many(service.running, service.concurrency)
         body = seen.body = _read_json(request.body)
         check(body)
         if service.balance <= 0:
@@ -173,7 +172,7 @@ async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Se
                 raise ConnectionResetError("the client did not wait")
             fault = None
         if not body.get("stream"):
-            return await _whole(service, answer, seen, made, fault, limits)
+            return await _whole(service, request, answer, seen, made, fault, limits)
         return await _stream(service, request, answer, seen, made, fault, limits)
 
 
@@ -249,12 +248,18 @@ async def _fail(answer: Answer, seen: Seen, fault: Fault, request: HTTPRequest, 
 
 
 async def _whole(
-    service: Service, answer: Answer, seen: Seen, made: Plan, fault: Fault | None, limits: dict[str, str]
+    service: Service,
+    request: HTTPRequest,
+    answer: Answer,
+    seen: Seen,
+    made: Plan,
+    fault: Fault | None,
+    limits: dict[str, str],
 ) -> bool:
     """An answer in one piece: empty lines while it is queued, nothing while it is written, then the body."""
     sent = whole_body(made, id=str(uuid.uuid4()), created=int(time.time()))
     pace = service.pace
-    framing, gzip, version = head_of(fault, gzip=False)
+    framing, gzip, version = head_of(fault, version=request.version, gzip=False)
     seen.status = 200
     head = {"content-type": "application/json", **_common(seen), **limits}
     if framing == "length" and fault is not None:
@@ -301,7 +306,7 @@ async def _stream(
     delivery = Delivery(answer=answer, pace=service.pace, fault=fault, retry_ms=service.retry_ms, first=first)
     if service.ids is not None:
         delivery.event_id = lambda place: f"{id}:{place + 1}"
-    framing, gzip, version = head_of(fault, gzip=service.gzip and request.takes_gzip)
+    framing, gzip, version = head_of(fault, version=request.version, gzip=service.gzip and request.takes_gzip)
     kind = fault.kind if fault else ""
     head = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **_common(seen), **limits}
     if kind == "wrong-type":

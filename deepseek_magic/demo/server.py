@@ -47,6 +47,7 @@ class DemoServer(Service):
         rate_limit: RateLimit | None = None,
         retry_ms: int | None = None,
         balance: float = 110.0,
+        keep: int = 1_000,
     ) -> None:
         super().__init__(
             fault,
@@ -58,6 +59,7 @@ class DemoServer(Service):
             rate_limit=rate_limit,
             retry_ms=retry_ms,
             balance=balance,
+            keep=keep,
         )
         self._port = port
         self.connections = 0
