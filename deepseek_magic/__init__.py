@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .metrics.log import MetricsLog
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
-    from .policy.limits import LimitPolicy as LimitPolicy
     from .policy.recovery import RecoveryPolicy as RecoveryPolicy
     from .protocol.chat import Message as Message
     from .protocol.chat import Request as Request
@@ -47,7 +46,6 @@ _HOMES = {
     "Client": "engine.client",
     "Endpoint": "engine.endpoints",
     "BufferPolicy": "policy.buffering",
-    "LimitPolicy": "policy.limits",
     "RecoveryPolicy": "policy.recovery",
     "Timeouts": "policy.deadlines",
     "Message": "protocol.chat",

@@ -1,0 +1,255 @@
+"""The calls of a session as a table that every data frame library reads.
+
+``MetricsLog`` is a sequence of flat mappings with the same columns in the same order, so ``pandas.DataFrame(log)`` and
+``polars.DataFrame(log)`` work as they are; it also speaks the Arrow C stream protocol. None of these libraries is needed
+until it is asked for.
+"""
+
+from __future__ import annotations
+
+import csv
+import threading
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import msgspec
+
+from .record import StreamRecord
+from .summary import ServiceLevels, Summary, summarize
+from .tables import cell, html_table, text_table
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+__all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
+
+Row = dict[str, Any]
+
+MAX_ROWS: Final = 100_000
+"""A row takes about 1.5 kB, so a full log stays below 150 MB."""
+
+FORGOTTEN_SHARE: Final = 10
+"""A full log forgets its oldest tenth at once, so that adding stays cheap."""
+
+BLOCK_ROWS: Final = 500
+"""Rows that are turned into columns at a time: as many as stay in the processor's cache, which makes it a third faster."""
+
+SHOWN_ROWS: Final = 20
+
+
+def _column_types() -> Mapping[str, type]:
+    kinds: dict[str, type] = {}
+    for field in msgspec.structs.fields(StreamRecord):
+        union = isinstance(field.type, types.UnionType)
+        kind = next(t for t in typing.get_args(field.type) if t is not type(None)) if union else field.type
+        if field.name != "timeline":
+            kinds[field.name] = float if kind is Decimal else kind
+    return types.MappingProxyType(kinds)
+
+
+COLUMNS: Final = _column_types()
+"""Column → its Python type (str, int, float, bool, datetime in UTC, date); each may be None. Money is a float here."""
+
+_NAMES: Final = tuple(COLUMNS)
+_values_of: Final = attrgetter(*_NAMES)
+
+_SHOWN: Final = {
+    "started": "started_at",
+    "model": "model",
+    "outcome": "outcome",
+    "attempts": "attempts",
+    "first token, s": "ttft_s",
+    "total, s": "total_s",
+    "tokens/s": "tokens_per_s",
+    "tokens in": "prompt_tokens",
+    "tokens out": "completion_tokens",
+    "cost": "cost",
+    "currency": "currency",
+}
+
+
+def row_of(record: StreamRecord) -> Row:
+    """The record as a flat mapping with the columns of ``COLUMNS``."""
+    row = dict(zip(_NAMES, _values_of(record), strict=True))
+    if record.cost is not None:
+        row["cost"] = float(record.cost)
+    return row
+
+
+class MetricsLog(Sequence[Row]):
+    """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
+
+    ``forgotten`` counts the rows that are gone. ``records`` are the values behind the rows, with exact money.
+    """
+
+    def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
+        if max_rows < 1:
+            raise ValueError(f"a log keeps at least one row, not {max_rows}")
+        self.max_rows = max_rows
+        self.levels = levels or ServiceLevels()
+        self.forgotten = 0
+        self._records: list[StreamRecord] = []
+        self._lock = threading.Lock()
+
+    def add(self, record: StreamRecord) -> None:
+        """Append a record; from any thread."""
+        with self._lock:
+            if len(self._records) >= self.max_rows:
+                gone = max(1, self.max_rows // FORGOTTEN_SHARE)
+                del self._records[:gone]
+                self.forgotten += gone
+            self._records.append(record)
+
+    @property
+    def records(self) -> tuple[StreamRecord, ...]:
+        """The records, oldest first, as of now."""
+        with self._lock:
+            return tuple(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        with self._lock:
+            chosen = self._records[index]
+        return [row_of(r) for r in chosen] if isinstance(chosen, list) else row_of(chosen)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(row_of, self.records)
+
+    # What was measured, in columns
+
+    def _columns(self) -> dict[str, list[Any]]:
+        records = self.records
+        columns: dict[str, list[Any]] = {name: [] for name in _NAMES}
+        for start in range(0, len(records), BLOCK_ROWS):
+            block = records[start : start + BLOCK_ROWS]
+            for name, values in columns.items():
+                values.extend(map(attrgetter(name), block))
+        columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
+        return columns
+
+    def to_arrow(self) -> pyarrow.Table:
+        """A pyarrow.Table: int64, double, string, bool, timestamp[us, UTC], date32; unknown is null."""
+        pa = _library("pyarrow")
+        kinds = {
+            str: pa.string(),
+            int: pa.int64(),
+            float: pa.float64(),
+            bool: pa.bool_(),
+            datetime: pa.timestamp("us", tz="UTC"),
+            date: pa.date32(),
+        }
+        schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+        return pa.table(self._columns(), schema=schema)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A pandas.DataFrame: Int64, float64, string, boolean, datetime64[us, UTC]; unknown is NA or NaN."""
+        pd = _library("pandas")
+        kinds = {
+            str: "string",
+            int: "Int64",
+            float: "float64",
+            bool: "boolean",
+            datetime: "datetime64[us, UTC]",
+            date: "datetime64[s]",
+        }
+        series = {name: pd.Series(values, dtype=kinds[COLUMNS[name]]) for name, values in self._columns().items()}
+        frame: pandas.DataFrame = pd.DataFrame(series)
+        return frame
+
+    def to_polars(self) -> polars.DataFrame:
+        """A polars.DataFrame: Int64, Float64, String, Boolean, Datetime(us, UTC), Date; unknown is null."""
+        pl = _library("polars")
+        kinds = {
+            str: pl.String,
+            int: pl.Int64,
+            float: pl.Float64,
+            bool: pl.Boolean,
+            datetime: pl.Datetime("us", "UTC"),
+            date: pl.Date,
+        }
+        schema = {name: kinds[kind] for name, kind in COLUMNS.items()}
+        frame: polars.DataFrame = pl.DataFrame(self._columns(), schema=schema)
+        return frame
+
+    # Files
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(_NAMES)
+            for row in self:
+                writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row.values()])
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one JSON object a line. An existing file is replaced."""
+        encode = msgspec.json.Encoder().encode
+        with Path(path).open("wb") as file:
+            file.writelines(encode(row) + b"\n" for row in self)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
+        try:
+            table = self.to_arrow()
+        except ImportError:
+            self.to_polars().write_parquet(Path(path))
+            return
+        _library("pyarrow.parquet").write_table(table, str(path))
+
+    # Views
+
+    def summary(
+        self, window_s: float | None = None, *, levels: ServiceLevels | None = None, now: datetime | None = None
+    ) -> Summary:
+        """How the calls did that began in the last ``window_s`` seconds, or all of them."""
+        records: Sequence[StreamRecord] = self.records
+        if window_s is not None:
+            since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
+            records = [r for r in records if r.started_at >= since]
+        return summarize(records, levels or self.levels, window_s)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        rows = self[-SHOWN_ROWS:]
+        shown = [[cell(row[name]) for name in _SHOWN.values()] for row in rows]
+        before = len(self) - len(rows)
+        caption = f"{len(self):,} calls" + (f", the last {len(rows)} of them" if before else "")
+        if self.forgotten:
+            caption += f" ({self.forgotten:,} older ones were forgotten)"
+        heads = tuple(_SHOWN)
+        return {
+            "text/plain": text_table(heads, shown, caption),
+            "text/html": html_table(heads, shown, caption),
+        }
+
+    def __repr__(self) -> str:
+        return f"<MetricsLog: {len(self):,} calls>"
+
+
+def _library(name: str) -> Any:
+    """The data frame library, imported now. Raises ImportError that says how to get it."""
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{name} is not installed, and this conversion needs it: pip install 'deepseek-magic[dataframes]'."
+        ) from error

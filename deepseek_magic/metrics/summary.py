@@ -1,0 +1,265 @@
+"""Many records → how the service did: quantiles, rates, money, and whether the service levels were met.
+
+Every figure carries the number of calls it rests on, and a level is called met or missed only when that number can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from .quantiles import quantile
+from .record import StreamRecord
+from .tables import UNKNOWN, cell, html_table, text_table
+
+__all__ = ["Level", "Quantiles", "Rate", "ServiceLevels", "Summary", "summarize"]
+
+Verdict = Literal["met", "missed", "too few samples"]
+
+RATE_MIN_CALLS: Final = 5
+"""Fewer chunk rates than this have no median worth a verdict."""
+
+LATENCY_QUANTILE: Final = 0.99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceLevels:
+    """What is promised: more than so many chunks a second, P99 end to end below so many seconds, errors below a share.
+
+    The defaults are the alarm thresholds of the practice report that this project grew from. Thinking models take
+    longer than 1.5 s as a rule: set your own.
+    """
+
+    chunks_per_s: float = 5.0
+    p99_total_s: float = 1.5
+    error_rate: float = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """Quantiles of ``n`` values, in the values' unit; None for no values."""
+
+    n: int
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+    max: float | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Quantiles:
+        """Of the values that are known."""
+        known = sorted(value for value in values if value is not None)
+        if not known:
+            return cls(n=0)
+        p50, p90, p99 = (quantile(known, q) for q in (0.5, 0.9, LATENCY_QUANTILE))
+        return cls(n=len(known), p50=p50, p90=p90, p99=p99, max=known[-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """``count`` of ``n`` calls; ``value`` is their share, None for no calls."""
+
+    count: int
+    n: int
+
+    @property
+    def value(self) -> float | None:
+        """The share, between 0 and 1."""
+        return self.count / self.n if self.n else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """One service level: what was promised, what was measured on ``n`` calls, and the verdict."""
+
+    name: str
+    target: str
+    measured: float | None
+    n: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How the calls of a window did. It shows itself as a table.
+
+    ``errors``: calls that ended incomplete, of those that the user did not stop. ``recovered``: calls that came to a
+    proper end, of those that needed more than one attempt. ``total_s`` counts calls with a proper end only.
+    ``costs`` are the known amounts by currency; ``unknown_costs`` calls have an unknown one, so the sum is a lower
+    bound when it is not 0. Token sums are over the ``counted_calls`` whose tokens are known.
+    """
+
+    calls: int
+    window_s: float | None
+    first: datetime | None
+    last: datetime | None
+    ttft_s: Quantiles
+    total_s: Quantiles
+    chunks_per_s: Quantiles
+    tokens_per_s: Quantiles
+    errors: Rate
+    recovered: Rate
+    interrupted: Rate
+    waited_s: float
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cache_hit_tokens: int
+    counted_calls: int
+    tokens_estimated: bool
+    costs: dict[str, Decimal] = field(default_factory=dict)
+    unknown_costs: int = 0
+    costs_estimated: bool = False
+    levels: tuple[Level, ...] = ()
+
+    @property
+    def breaches(self) -> tuple[Level, ...]:
+        """The levels that were missed."""
+        return tuple(level for level in self.levels if level.verdict == "missed")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        tables = [(_FIGURE_HEADS, _figures(self), _caption(self)), (_LEVEL_HEADS, _level_rows(self), "Service levels")]
+        return {
+            "text/plain": "\n\n".join(text_table(*table) for table in tables),
+            "text/html": "\n".join(html_table(*table) for table in tables),
+        }
+
+    def __str__(self) -> str:
+        return self._repr_mimebundle_()["text/plain"]
+
+
+def summarize(
+    records: Sequence[StreamRecord], levels: ServiceLevels | None = None, window_s: float | None = None
+) -> Summary:
+    """The summary of these records; ``window_s`` only says how they were chosen."""
+    proper = [r for r in records if r.outcome not in ("interrupted", "incomplete")]
+    stopped = sum(r.outcome == "interrupted" for r in records)
+    counted = [r for r in records if r.completion_tokens is not None]
+    costs: dict[str, Decimal] = {}
+    for record in records:
+        if record.cost is not None and record.currency is not None:
+            costs[record.currency] = costs.get(record.currency, Decimal(0)) + record.cost
+    return Summary(
+        calls=len(records),
+        window_s=window_s,
+        first=min((r.started_at for r in records), default=None),
+        last=max((r.started_at for r in records), default=None),
+        ttft_s=Quantiles.of(r.ttft_s for r in records),
+        total_s=Quantiles.of(r.total_s for r in proper),
+        chunks_per_s=Quantiles.of(r.chunks_per_s for r in records),
+        tokens_per_s=Quantiles.of(r.tokens_per_s for r in records),
+        errors=Rate(count=len(records) - stopped - len(proper), n=len(records) - stopped),
+        recovered=Rate(count=sum(r.recovered for r in records), n=sum(r.attempts > 1 for r in records)),
+        interrupted=Rate(count=stopped, n=len(records)),
+        waited_s=sum(r.waited_s for r in records),
+        prompt_tokens=sum(r.prompt_tokens or 0 for r in counted),
+        completion_tokens=sum(r.completion_tokens or 0 for r in counted),
+        reasoning_tokens=sum(r.reasoning_tokens or 0 for r in counted),
+        cache_hit_tokens=sum(r.cache_hit_tokens or 0 for r in counted),
+        counted_calls=len(counted),
+        tokens_estimated=any(r.tokens_estimated for r in counted),
+        costs=costs,
+        unknown_costs=sum(r.cost is None for r in records),
+        costs_estimated=any(r.cost_estimated for r in records),
+        levels=_judge(records, proper, levels or ServiceLevels()),
+    )
+
+
+def _judge(
+    records: Sequence[StreamRecord], proper: Sequence[StreamRecord], promised: ServiceLevels
+) -> tuple[Level, ...]:
+    rates = Quantiles.of(r.chunks_per_s for r in records)
+    totals = Quantiles.of(r.total_s for r in proper)
+    slow = sum(r.total_s >= promised.p99_total_s for r in proper)
+    tried = [r for r in records if r.outcome != "interrupted"]
+    failed = len(tried) - len(proper)
+    rate_verdict: Verdict = "too few samples"
+    if rates.n >= RATE_MIN_CALLS and rates.p50 is not None:
+        rate_verdict = "met" if rates.p50 > promised.chunks_per_s else "missed"
+    return (
+        Level(
+            name="chunks per second, median call",
+            target=f"> {promised.chunks_per_s:g}",
+            measured=rates.p50,
+            n=rates.n,
+            verdict=rate_verdict,
+        ),
+        Level(
+            name="end to end, P99",
+            target=f"< {promised.p99_total_s:g} s",
+            measured=totals.p99,
+            n=totals.n,
+            verdict=_share_verdict(
+                slow, totals.n, 1 - LATENCY_QUANTILE, met=totals.p99 is not None and totals.p99 < promised.p99_total_s
+            ),
+        ),
+        Level(
+            name="errors",
+            target=f"< {promised.error_rate:.2%}",
+            measured=failed / len(tried) if tried else None,
+            n=len(tried),
+            verdict=_share_verdict(
+                failed,
+                len(tried),
+                promised.error_rate,
+                met=bool(tried) and failed < promised.error_rate * len(tried),
+            ),
+        ),
+    )
+
+
+def _share_verdict(bad: int, n: int, allowed: float, *, met: bool) -> Verdict:
+    """A share can be told from about 1 / ``allowed`` calls on; earlier only when the bad ones are already too many."""
+    enough = 1 / allowed if allowed > 0 else 1.0
+    if n >= round(enough):
+        return "met" if met else "missed"
+    return "missed" if bad > max(1.0, allowed * enough) else "too few samples"
+
+
+_FIGURE_HEADS: Final = ("", "n", "p50", "p90", "p99", "max")
+_LEVEL_HEADS: Final = ("", "target", "measured", "n", "verdict")
+
+
+def _caption(summary: Summary) -> str:
+    window = "" if summary.window_s is None else f" of the last {summary.window_s:g} s"
+    about = "≈ " if summary.tokens_estimated else ""
+    tokens = (
+        f"{about}{summary.prompt_tokens:,} tokens in ({summary.cache_hit_tokens:,} cached), "
+        f"{summary.completion_tokens:,} out ({summary.reasoning_tokens:,} reasoning)"
+    )
+    return f"{summary.calls:,} calls{window} · {tokens} · {_money(summary)}"
+
+
+def _money(summary: Summary) -> str:
+    known = " + ".join(f"{cell(amount, 4)} {currency}" for currency, amount in sorted(summary.costs.items()))
+    about = "≈ " if summary.costs_estimated and known else ""
+    if summary.unknown_costs:
+        unknown = f"{summary.unknown_costs:,} of unknown cost"
+        return f"{about}{known} and {unknown}" if known else unknown
+    return about + (known or "no cost")
+
+
+def _figures(summary: Summary) -> list[list[str]]:
+    quantiles = [
+        ("first token, s", summary.ttft_s),
+        ("end to end, s", summary.total_s),
+        ("chunks per second", summary.chunks_per_s),
+        ("tokens per second", summary.tokens_per_s),
+    ]
+    rates = [("errors", summary.errors), ("recovered", summary.recovered), ("stopped", summary.interrupted)]
+    return [
+        *([name, cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for name, q in quantiles),
+        *([name, cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for name, r in rates),
+    ]
+
+
+def _level_rows(summary: Summary) -> list[list[str]]:
+    rows = []
+    for level in summary.levels:
+        share = level.name == "errors" and level.measured is not None
+        measured = f"{level.measured:.2%}" if share else cell(level.measured)
+        rows.append([level.name, level.target, measured, cell(level.n), level.verdict])
+    return rows

@@ -1,0 +1,84 @@
+"""Rows → a small table, as HTML and as text that says the same.
+
+Cells may hold what a model, a server or a stranger wrote: in HTML every cell is escaped, in text control characters
+(terminal escapes among them) are made visible. Colours are the front end's own, so both themes work.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+__all__ = ["UNKNOWN", "cell", "html_table", "text_table"]
+
+UNKNOWN: Final = "–"
+LONGEST_CELL_CHARS: Final = 60
+_WIDE: Final = frozenset("WF")
+
+
+def cell(value: Any, digits: int = 3) -> str:
+    """A value as a person reads it: numbers with ``digits`` significant digits, unknown as a dash."""
+    match value:
+        case None:
+            return UNKNOWN
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float() | Decimal():
+            return _number(float(value), digits)
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return text if len(text) <= LONGEST_CELL_CHARS else text[: LONGEST_CELL_CHARS - 1] + "…"
+
+
+def _number(value: float, digits: int) -> str:
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{value:.{digits + 4}f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """The table as HTML; numbers are right-aligned, everything is escaped."""
+    lines = [
+        '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
+        f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>',
+        "<thead><tr>",
+        *(f'<th scope="col" style="text-align:{_side(i)}">{html.escape(head)}</th>' for i, head in enumerate(heads)),
+        "</tr></thead><tbody>",
+    ]
+    for row in rows:
+        cells = (f'<td style="text-align:{_side(i)}">{html.escape(text)}</td>' for i, text in enumerate(row))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    lines.append("</tbody></table>")
+    return "\n".join(lines)
+
+
+def _side(column: int) -> str:
+    return "left" if column == 0 else "right"
+
+
+def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """The same table in plain text, in columns of a terminal (a Chinese character takes two)."""
+    table = [list(heads), *(list(row) for row in rows)]
+    widths = [max(_width(row[i]) for row in table) for i in range(len(heads))]
+    lines = [caption]
+    for row in table:
+        padded = [_pad(text, width, right=i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in _WIDE else 1 for c in text)
+
+
+def _pad(text: str, width: int, *, right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if right else text + space
