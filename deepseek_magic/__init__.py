@@ -10,18 +10,71 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.client import Client as Client
+    from .engine.endpoints import Endpoint as Endpoint
+    from .metrics.log import MetricsLog
+    from .policy.buffering import BufferPolicy as BufferPolicy
+    from .policy.deadlines import Timeouts as Timeouts
+    from .policy.recovery import RecoveryPolicy as RecoveryPolicy
     from .protocol.chat import Message as Message
     from .protocol.chat import Request as Request
     from .protocol.completion import Completion as Completion
     from .protocol.completion import ToolCall as ToolCall
+    from .protocol.errors import APIStatusError as APIStatusError
+    from .protocol.errors import AuthenticationError as AuthenticationError
+    from .protocol.errors import ConfigurationError as ConfigurationError
+    from .protocol.errors import ConnectTimeout as ConnectTimeout
+    from .protocol.errors import DeepSeekError as DeepSeekError
+    from .protocol.errors import Disconnected as Disconnected
+    from .protocol.errors import IncompleteStream as IncompleteStream
+    from .protocol.errors import InsufficientBalance as InsufficientBalance
+    from .protocol.errors import InvalidRequest as InvalidRequest
+    from .protocol.errors import MissingKey as MissingKey
+    from .protocol.errors import ProtocolError as ProtocolError
+    from .protocol.errors import RateLimited as RateLimited
+    from .protocol.errors import ReadTimeout as ReadTimeout
+    from .protocol.errors import ServerError as ServerError
+    from .protocol.errors import TransportError as TransportError
+    from .session import aask as aask
+    from .session import ask as ask
+
+    log: MetricsLog
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Completion": "protocol.completion",
-    "ToolCall": "protocol.completion",
+    "Client": "engine.client",
+    "Endpoint": "engine.endpoints",
+    "BufferPolicy": "policy.buffering",
+    "RecoveryPolicy": "policy.recovery",
+    "Timeouts": "policy.deadlines",
     "Message": "protocol.chat",
     "Request": "protocol.chat",
+    "Completion": "protocol.completion",
+    "ToolCall": "protocol.completion",
+    "aask": "session",
+    "ask": "session",
+    "log": "session",
+    **dict.fromkeys(
+        (
+            "APIStatusError",
+            "AuthenticationError",
+            "ConfigurationError",
+            "ConnectTimeout",
+            "DeepSeekError",
+            "Disconnected",
+            "IncompleteStream",
+            "InsufficientBalance",
+            "InvalidRequest",
+            "MissingKey",
+            "ProtocolError",
+            "RateLimited",
+            "ReadTimeout",
+            "ServerError",
+            "TransportError",
+        ),
+        "protocol.errors",
+    ),
 }
 
 
@@ -32,6 +85,20 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f".{home}", __name__), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext deepseek_magic``: registers the magics. Prints nothing, needs no network, writes no file."""
+    from .notebook import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext deepseek_magic``: takes away what loading added."""
+    from .notebook import unload
+
+    unload(shell)
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,7 @@ import msgspec
 
 from ..metrics.record import StreamRecord
 from ..protocol.chat import Request
-from ..protocol.completion import Completion, text_buffer
+from ..protocol.completion import Completion, growing_text
 from ..protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
 from .journal_file import NewerJournal, open_for_writing
 
@@ -50,7 +50,7 @@ class _Stream:
         self.seq = 0
         self._closed: list[Event] = []
         self._kind: type[TextDelta] | type[ReasoningDelta] | None = None
-        self._open = text_buffer()
+        self._open = growing_text()
         self._usage: UsageReport | None = None
 
     def add(self, events: Sequence[Event]) -> None:
@@ -70,7 +70,7 @@ class _Stream:
     def _close(self) -> None:
         if self._kind is not None:
             self._closed.append(self._kind(text=self._open.getvalue()))
-            self._open = text_buffer()
+            self._open = growing_text()
             self._kind = None
 
     def drain(self) -> list[Event]:

@@ -19,13 +19,16 @@ from typing import Any, Final, TypeVar
 from ..protocol.completion import Completion
 from ..protocol.events import Event
 
-__all__ = ["CLOSE_S", "HEARTBEAT_S", "Call", "Engine", "apump", "engine", "events_of", "pump"]
+__all__ = ["CLOSE_S", "HEARTBEAT_S", "Call", "Engine", "apump", "engine", "events_of", "pump", "pump_turning"]
 
 HEARTBEAT_S: Final = 0.05
 """A waiting cell looks around this often; measured: above 0.1 s an interrupt feels late."""
 
 CLOSE_S: Final = 2.0
 """How long a cancelled call may take to close its connection before the waiter stops waiting for it."""
+
+_nested = False
+"""Whether a nested run is going on in this process."""
 
 T = TypeVar("T")
 Source = Callable[["Call"], Coroutine[Any, Any, Completion]]
@@ -99,6 +102,7 @@ class Engine:
             return
 
         async def wind_down() -> None:
+            await asyncio.sleep(0)  # every call has begun by now; see Call._cancel
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
@@ -134,8 +138,12 @@ class Call:
 
     def _begin(self, source: Source) -> None:
         self._task = self._loop.create_task(self._run(source))
-        if self.stopping:
-            self._task.cancel()
+
+    def _cancel(self) -> None:
+        # Not before the task has taken its first step: a task that is cancelled earlier never enters its body, and
+        # nobody would be told that the call has ended.
+        if self._task is not None:
+            self._loop.call_soon(self._task.cancel)
 
     async def _run(self, source: Source) -> None:
         try:
@@ -192,8 +200,11 @@ class Call:
         self._listeners.append(wake)
         try:
             if not (self.done or self._arrived.is_set()):
+                # Not wait_for: up to Python 3.11 it loses a cancellation that comes together with the awaited result,
+                # and an interrupt comes so: the kernel notices it when the next event wakes its loop.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(awake.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):
+                        await awake.wait()
         finally:
             self._listeners.remove(wake)
 
@@ -205,7 +216,7 @@ class Call:
         if not self.stopping:
             self.stopping = True
             with contextlib.suppress(RuntimeError):  # the engine's loop is closed: nothing runs any more
-                self._loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
+                self._loop.call_soon_threadsafe(self._cancel)
         self._ended.wait(wait_s)
 
     @property
@@ -245,6 +256,37 @@ async def apump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
         raise
     show(call.drain())
     return call.completion
+
+
+def pump_turning(call: Call, show: Callable[[list[Event]], None]) -> Completion:
+    """``pump``, but where a loop already runs in this thread it is kept turning, so that the caller's own tasks go on.
+
+    This is the one place of nest_asyncio2 (the maintained continuation of nest-asyncio). Nested runs end last in, first
+    out, so a second answer inside a nested one waits plainly, and so does a loop that cannot be patched (uvloop).
+    """
+    global _nested
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return pump(call, show)
+    if _nested or not isinstance(loop, asyncio.BaseEventLoop):
+        return pump(call, show)
+    import nest_asyncio2
+
+    nest_asyncio2.apply(loop)
+    _nested = True
+    task = loop.create_task(apump(call, show))
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        # A nested run that is interrupted leaves its task running, and with it the stream: end it, and wait for that.
+        call.stop(wait_s=CLOSE_S)
+        task.cancel()
+        with contextlib.suppress(BaseException):
+            loop.run_until_complete(task)
+        raise
+    finally:
+        _nested = False
 
 
 async def events_of(call: Call) -> AsyncIterator[Event]:

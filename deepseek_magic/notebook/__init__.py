@@ -1,1 +1,42 @@
-"""What a person sees. The only floor that knows IPython and ipywidgets."""
+"""What a person sees: magics, completion, the live view.
+
+Only this floor imports IPython and ipywidgets, and ipywidgets only when an answer is first drawn with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["load", "unload"]
+
+
+def load(shell: Any) -> None:
+    """Register magics, input transformers and completion with an IPython shell."""
+    from .cells import CellTransformer, line_transformer
+    from .completion import add_matcher
+    from .demo import DemoMagics
+    from .magics import DeepSeekMagics
+    from .service import ServiceMagics
+
+    unload(shell)
+    shell.register_magics(DeepSeekMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    cells = CellTransformer(shell)
+    shell.events.register("pre_run_cell", cells.pre_run_cell)
+    manager = shell.input_transformer_manager
+    manager.cleanup_transforms.append(cells)
+    manager.token_transformers.append(line_transformer(cells))
+    add_matcher(shell)
+
+
+def unload(shell: Any) -> None:
+    """Take away the transformers of an earlier load; IPython has no way to take away a magic."""
+    from .cells import CellTransformer, DeepSeekLine
+    from .completion import remove_matcher
+
+    manager = shell.input_transformer_manager
+    for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
+        manager.cleanup_transforms.remove(transform)
+        shell.events.unregister("pre_run_cell", transform.pre_run_cell)
+    for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:
+        manager.token_transformers.remove(line)
+    remove_matcher(shell)

@@ -1,33 +1,26 @@
-"""Request ⇄ the API's JSON, and a stream's payloads → events.
+"""Request ⇄ the API's JSON: what is asked. What comes back is read in ``chunks``; its names are here too.
 
-Tolerant where hosts differ (reasoning under either name, usage on any chunk, a missing delta, no choices, error
-objects), strict where a difference would lose text: what cannot be read raises, it is never skipped.
-Source: DeepSeek's page "create chat completion"; deviations of other hosts from their recorded streams.
+Source: DeepSeek's page "create chat completion" and its guides on thinking and on chat prefix completion.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Literal
 
-import msgspec
-
-from .errors import APIStatusError, ConfigurationError, ProtocolError, status_error
-from .events import Event, Finish, ReasoningDelta, ResponseStarted, TextDelta, ToolCallDelta, Usage, UsageReport
+from .chunks import DONE, ChatDecoder, error_from_body, read_usage
+from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
 from .options import Options
 
-__all__ = ["DONE", "ChatDecoder", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
+__all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
 
-DONE: Final = "[DONE]"
-"""The payload that ends a stream."""
-
-_FIRST_ALLOWED_STATUS: Final = 400
-_FINISH_WORDS: Final = {"eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "model_length": "length"}
-"""Other hosts' words for DeepSeek's finish reasons (SiliconFlow, Anthropic-like gateways, Mistral)."""
+ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final_message", "none"]
+"""How an endpoint goes on from a partial answer: DeepSeek's prefix flag (its /beta route), a plain last assistant message
+(OpenRouter), the same with vLLM's, SGLang's and llama.cpp's body fields, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +42,11 @@ class Message:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Message:
         """Read one message of the API's JSON. Raises ConfigurationError for an unknown role or a wrong shape."""
+        if not isinstance(raw, Mapping):
+            raise ConfigurationError(
+                f"A message is an object with role and content, not {type(raw).__name__}.",
+                hint='For a plain question give the text itself, or [{"role": "user", "content": "..."}].',
+            )
         role = raw.get("role")
         if role not in ("system", "user", "assistant", "tool"):
             raise ConfigurationError(
@@ -103,7 +101,7 @@ class Request:
         Raises ConfigurationError for an empty prompt, unknown options and values out of bounds.
         """
         if isinstance(prompt, Request):
-            base = prompt if not options else replace(prompt, options=prompt.options.replace(**options))
+            base = prompt if not options else replace(prompt, options=prompt.options.replace(**options).of("request"))
             return base if system is None else base.with_system(system)
         if isinstance(prompt, str):
             if not prompt.strip():
@@ -120,6 +118,38 @@ class Request:
         """The request with this system prompt in first place; an earlier one there is replaced."""
         rest = self.messages[1:] if self.messages[0].role == "system" else self.messages
         return replace(self, messages=(Message(role="system", content=text), *rest))
+
+    def continued(
+        self, *, text: str, reasoning: str = "", style: ContinueStyle, max_tokens: int | None = None
+    ) -> Request:
+        """The request that goes on behind ``text``, or with no text inside ``reasoning``; all else stays as it was.
+
+        A changed thinking mode, effort or user_id would change the answer and lose the prompt's cache. ``max_tokens``
+        replaces the limit when given. ``reasoning`` is sent in DeepSeek's style alone. Raises ConfigurationError where
+        the API refuses a prefix: tools, JSON mode (guide "chat prefix completion"), or an endpoint without a way.
+        """
+        body = self.options.body()
+        if style == "none":
+            raise ConfigurationError("This endpoint cannot go on from a partial answer.")
+        if body.get("tools") or any(message.tool_calls for message in self.messages):
+            raise ConfigurationError("An answer with tools in play cannot be gone on from its middle.")
+        if (body.get("response_format") or {}).get("type", "text") != "text":
+            raise ConfigurationError("An answer in JSON mode cannot be gone on from its middle.")
+        *before, last = self.messages
+        began = last.prefix or (style == "trailing_assistant" and last.role == "assistant")
+        if (began or body.get("continue_final_message")) and isinstance(last.content, str):
+            # The answer so far stands behind a prefix of the user's own.
+            text, reasoning = last.content + text, (last.reasoning_content or "") + reasoning
+        else:
+            before.append(last)
+        message = Message(role="assistant", content=text)
+        options = self.options if max_tokens is None else self.options.replace(max_tokens=max_tokens)
+        if style == "deepseek_prefix":
+            message = replace(message, prefix=True, reasoning_content=reasoning or None)
+        elif style == "continue_final_message":
+            fields = {"continue_final_message": True, "add_generation_prompt": False}
+            options = options.replace(extra_body={**options.get("extra_body", {}), **fields})
+        return replace(self, messages=(*before, message), options=options)
 
     @property
     def model(self) -> str:
@@ -139,15 +169,14 @@ class Request:
     def body(self, *, stream: bool = True) -> dict[str, Any]:
         """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are in play."""
         fields = self.options.body()
-        fields.pop("model", None)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [m.to_json(with_reasoning="tools" in fields) for m in self.messages],
+            **fields,
         }
-        body.update(fields)
         if stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
+            body["stream_options"] = {"include_usage": True, **fields.get("stream_options", {})}
         return body
 
     def digest(self) -> str:
@@ -164,196 +193,3 @@ class Request:
 
 Prompt = str | Sequence[Mapping[str, Any] | Message] | Request
 """What may be asked: text, messages, or a finished request."""
-
-
-class _Delta(msgspec.Struct):
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    tool_calls: Any = None
-
-
-class _Choice(msgspec.Struct):
-    index: Any = 0
-    delta: _Delta | None = None
-    message: _Delta | None = None
-    finish_reason: Any = None
-
-
-class _Chunk(msgspec.Struct):
-    id: Any = None
-    model: Any = None
-    system_fingerprint: Any = None
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    # Flat error bodies of some hosts (Alibaba, SiliconFlow) have these at the top and no choices.
-    message: Any = None
-    code: Any = None
-
-
-_CHUNK: Final = msgspec.json.Decoder(_Chunk)
-_EXCERPT_CHARS: Final = 200
-
-
-class ChatDecoder:
-    """Payloads of one response → events. Remembers only which response it is, so that it is announced once."""
-
-    __slots__ = ("_started",)
-
-    def __init__(self) -> None:
-        self._started = False
-
-    def decode(self, data: str | bytes) -> list[Event]:
-        """The events of one payload (not ``[DONE]``).
-
-        Raises ProtocolError for what is not the API's JSON, and the fitting APIStatusError for an error object.
-        """
-        try:
-            chunk = _CHUNK.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            excerpt = data[:_EXCERPT_CHARS]
-            raise ProtocolError(
-                f"The stream holds something that is not a chat chunk ({error}): {excerpt!r}."
-            ) from None
-        if chunk.error is not None or (chunk.choices is None and chunk.usage is None and chunk.message is not None):
-            raise error_from_body(200, data)
-        events: list[Event] = []
-        if not self._started and (chunk.id or chunk.model):
-            self._started = True
-            events.append(
-                ResponseStarted(
-                    id=_text(chunk.id), model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
-                )
-            )
-        for choice in chunk.choices or ():
-            if choice.index in (0, None):
-                _read_choice(choice, events)
-        if isinstance(chunk.usage, dict):
-            # Before the finish, so that a consumer that stops at the finish has it.
-            usage = UsageReport(usage=read_usage(chunk.usage))
-            at_finish = bool(events) and isinstance(events[-1], Finish)
-            events.insert(len(events) - at_finish, usage)
-        return events
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _read_choice(choice: _Choice, events: list[Event]) -> None:
-    delta = choice.delta or choice.message
-    if delta is not None:
-        thought = delta.reasoning_content or delta.reasoning
-        if thought:
-            _append_reasoning(thought, events)
-        if delta.content:
-            _append_content(delta.content, events)
-        if delta.tool_calls:
-            _append_tool_calls(delta.tool_calls, events)
-    if choice.finish_reason:
-        reason = str(choice.finish_reason)
-        events.append(Finish(reason=_FINISH_WORDS.get(reason, reason)))
-
-
-def _append_reasoning(thought: Any, events: list[Event]) -> None:
-    if not isinstance(thought, str):
-        raise ProtocolError(f"The stream holds reasoning that is not text but {type(thought).__name__}.")
-    events.append(ReasoningDelta(text=thought))
-
-
-def _append_content(content: Any, events: list[Event]) -> None:
-    if isinstance(content, str):
-        events.append(TextDelta(text=content))
-        return
-    if not isinstance(content, list):
-        raise ProtocolError(f"The stream holds content that is not text but {type(content).__name__}.")
-    for part in content:  # Mistral: a list of parts, thinking among them
-        match part:
-            case {"type": "text", "text": str(text)}:
-                if text:
-                    events.append(TextDelta(text=text))
-            case {"type": "thinking", "thinking": list(inner)}:
-                for piece in inner:
-                    if isinstance(piece, dict) and piece.get("text"):
-                        _append_reasoning(piece["text"], events)
-            case {"type": "thinking", "thinking": str(text)}:
-                if text:
-                    events.append(ReasoningDelta(text=text))
-            case _:
-                kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-                raise ProtocolError(f"The stream holds a content part of an unknown kind: {kind}.")
-
-
-def _append_tool_calls(calls: Any, events: list[Event]) -> None:
-    if not isinstance(calls, list):
-        raise ProtocolError(f"The stream holds tool calls that are not a list but {type(calls).__name__}.")
-    for position, call in enumerate(calls):
-        if not isinstance(call, dict):
-            raise ProtocolError(f"The stream holds a tool call that is not an object but {type(call).__name__}.")
-        function = call.get("function") or {}
-        index = call.get("index")
-        arguments = function.get("arguments") or ""
-        events.append(
-            ToolCallDelta(
-                index=index if isinstance(index, int) else position,
-                id=_text(call.get("id")),
-                name=_text(function.get("name")),
-                arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
-            )
-        )
-
-
-def read_usage(raw: Mapping[str, Any]) -> Usage:
-    """Token counts from the API's ``usage`` object; hits and misses are read in both places where they occur."""
-    prompt_details = raw.get("prompt_tokens_details") or {}
-    completion_details = raw.get("completion_tokens_details") or {}
-    prompt = _count(raw, "prompt_tokens")
-    hit = _count(raw, "prompt_cache_hit_tokens", prompt_details, "prompt_cache_hit_tokens", "cached_tokens")
-    miss = _count(raw, "prompt_cache_miss_tokens", prompt_details, "prompt_cache_miss_tokens")
-    if miss is None and prompt is not None and hit is not None:
-        miss = prompt - hit
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=_count(raw, "completion_tokens"),
-        total_tokens=_count(raw, "total_tokens"),
-        reasoning_tokens=_count(completion_details, "reasoning_tokens"),
-        cache_hit_tokens=hit,
-        cache_miss_tokens=miss,
-    )
-
-
-def _count(first: Mapping[str, Any], name: str, second: Mapping[str, Any] | None = None, *names: str) -> int | None:
-    candidates: Iterable[Any] = (first.get(name), *((second or {}).get(n) for n in names))
-    return next((c for c in candidates if isinstance(c, int) and not isinstance(c, bool)), None)
-
-
-def error_from_body(
-    status: int, body: str | bytes, *, retry_after_s: float | None = None, trace_id: str | None = None
-) -> APIStatusError:
-    """The typed error for an error body in any of the hosts' shapes; the HTTP status decides, the body only explains.
-
-    Known shapes: ``{"error": {"message", "type", "code"}}`` (DeepSeek, OpenAI), ``{"error": "text"}``, flat
-    ``{"message", "code"}`` (Alibaba, SiliconFlow), a bare JSON string (SiliconFlow), HTML from a proxy.
-    An error object inside a stream may carry an HTTP status as its numeric ``code`` (OpenRouter): that one is used.
-    """
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    try:
-        raw: Any = json.loads(text)
-    except ValueError:
-        raw = "" if "<html" in text.lower() else " ".join(text.split())
-    if isinstance(raw, dict):
-        raw = raw.get("error") or raw
-    if not isinstance(raw, dict):
-        raw = {"message": raw if isinstance(raw, str) else ""}
-    code = raw.get("code")
-    if status == 200 and isinstance(code, int) and _FIRST_ALLOWED_STATUS <= code < 600:
-        status = code
-    return status_error(
-        status,
-        str(raw.get("message") or "")[: 5 * _EXCERPT_CHARS],
-        type=_text(raw.get("type")),
-        code=str(code) if code is not None else None,
-        retry_after_s=retry_after_s,
-        trace_id=trace_id,
-    )

@@ -27,7 +27,7 @@ from .events import (
     UsageReport,
 )
 
-__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "text_buffer", "verdict"]
+__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "growing_text", "verdict"]
 
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
@@ -96,18 +96,6 @@ def verdict(finish_reason: str | None, *, has_answer: bool, interrupted: bool = 
     return "incomplete" if outcome == "complete" and not has_answer else outcome
 
 
-def text_buffer() -> io.StringIO:
-    """An empty buffer to append to, which takes four bytes a character however small the pieces are.
-
-    A fresh StringIO of CPython keeps every piece as an object of its own (60 bytes a token) until it was once moved in.
-    """
-    buffer = io.StringIO(newline="")
-    buffer.write(" ")
-    buffer.seek(0)
-    buffer.truncate()
-    return buffer
-
-
 class _Fragments:
     """One tool call while its fragments arrive."""
 
@@ -119,6 +107,13 @@ class _Fragments:
         self.arguments: list[str] = []
 
 
+def growing_text() -> io.StringIO:
+    """A text that grows in place; pieces in a list would cost some 60 bytes of objects a token."""
+    text = io.StringIO(newline="")
+    text.readline()  # a StringIO is such a list itself until something is read from it
+    return text
+
+
 class Accumulator:
     """Folds the events of a call into its completion. Keeps the text and nothing else of the chunks.
 
@@ -126,7 +121,18 @@ class Accumulator:
     as it stands.
     """
 
-    __slots__ = ("_reasoning", "_text", "_tools", "attempts", "finish_reason", "request", "response", "seams", "usage")
+    __slots__ = (
+        "_blank",
+        "_reasoning",
+        "_text",
+        "_tools",
+        "attempts",
+        "finish_reason",
+        "request",
+        "response",
+        "seams",
+        "usage",
+    )
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -135,17 +141,23 @@ class Accumulator:
         self.usage = Usage()
         self.attempts = 0
         self.seams: tuple[Seam, ...] = ()
-        self._text = text_buffer()
-        self._reasoning = text_buffer()
+        self._text = growing_text()
+        self._reasoning = growing_text()
+        self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
         self._tools: dict[int, _Fragments] = {}
 
     def add(self, event: Event) -> None:
         """Take one event. Events of other kinds (waits, heartbeats) change nothing here."""
+        # The two kinds that come once a token go first and by isinstance: a class pattern takes half as long again.
+        if isinstance(event, TextDelta):
+            self._text.write(event.text)
+            if self._blank:
+                self._blank = not event.text.strip()
+            return
+        if isinstance(event, ReasoningDelta):
+            self._reasoning.write(event.text)
+            return
         match event:
-            case TextDelta(text=text):
-                self._text.write(text)
-            case ReasoningDelta(text=text):
-                self._reasoning.write(text)
             case ToolCallDelta():
                 self._add_tool(event)
             case UsageReport(usage=usage):
@@ -169,11 +181,13 @@ class Accumulator:
 
     def _rewind(self, seam: Seam) -> None:
         self.seams = (*self.seams, seam)
-        self._tools.clear()  # half a tool call is never kept
+        if seam.kind != "resumed":  # the server sends the very same answer on; any other one begins its calls anew
+            self._tools.clear()
         for stream, at in ((self._text, seam.at_chars), (self._reasoning, seam.reasoning_at_chars)):
             if at is not None:
-                stream.seek(at)
+                stream.seek(min(at, stream.tell()))
                 stream.truncate()
+        self._blank = not self.text.strip()
 
     @property
     def text(self) -> str:
@@ -203,7 +217,7 @@ class Accumulator:
     @property
     def has_answer(self) -> bool:
         """Whether there is a word of answer, or a tool call."""
-        return self.tool_open or bool(self.text_chars and self.text.strip())
+        return self.tool_open or not self._blank
 
     def completion(
         self, *, interrupted: bool = False, error: DeepSeekError | None = None, anomalies: tuple[str, ...] = ()

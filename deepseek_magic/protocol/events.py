@@ -55,8 +55,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
 
 
-class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
-    """The common shape of all events."""
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
+    """The common shape of all events. Untracked by the collector: such values cannot form a cycle."""
 
 
 class AttemptStarted(_Event, frozen=True, kw_only=True, tag="attempt"):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
+from .blocks import safe
+
 __all__ = ["safe"]
-
-
-def safe(text: str) -> str:
-    """``text`` with everything shown inert that a notebook would run or load."""
-    return text.replace("<", "&lt;")

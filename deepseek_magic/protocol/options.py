@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,7 +29,8 @@ class Option:
 
     ``scope``: "request" settings are part of the body and of the request's digest, "call" settings say how the call is
     made, "cell" settings what the cell does with the answer. ``flags`` is empty for settings of the Python API alone.
-    ``minimum`` and ``maximum`` are inclusive unless ``above_minimum``.
+    ``minimum`` and ``maximum`` are inclusive unless ``above_minimum``. ``many`` is how often it may be given, ``shape``
+    what a setting of kind "json" must be: dict, list, or either (None).
     """
 
     name: str
@@ -46,6 +46,7 @@ class Option:
     maximum: float | None = None
     above_minimum: bool = False
     many: int = 1
+    shape: type | None = None
     to_body: Callable[[Any], Body] | None = None
 
     def body(self, value: Any) -> Body:
@@ -78,11 +79,13 @@ class Option:
                 raise self._wrong(value, "it is on or off (True or False)")
             case "text":
                 return self._check_text(value)
+            case "json":
+                return self._check_json(value)
         return value
 
     def _check_number(self, value: Any) -> int | float:
         whole = self.kind == "integer"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value != value:
             raise self._wrong(value, f"it takes {_A[self.kind]}")
         low, high = self.minimum, self.maximum
         below = low is not None and (value <= low if self.above_minimum else value < low)
@@ -91,7 +94,7 @@ class Option:
             raise self._wrong(
                 value, f"it takes {_A[self.kind]} {start}" + (f" to {high:.10g}" if high is not None else "")
             )
-        return value
+        return value if whole else float(value)  # 1 and 1.0 are one setting: equal, of one hash, sent alike
 
     def _check_text(self, value: Any) -> str | tuple[str, ...]:
         if self.many == 1:
@@ -105,11 +108,21 @@ class Option:
             raise self._wrong(f"{len(values)} values", f"it takes at most {self.many}")
         return values
 
+    def _check_json(self, value: Any) -> Any:
+        try:
+            copy = json.loads(json.dumps(value, allow_nan=False))  # a copy: what the caller changes later was not sent
+        except (TypeError, ValueError) as error:
+            raise self._wrong(value, f"it takes JSON ({error})") from None
+        if self.shape is not None and not isinstance(copy, self.shape):
+            raise self._wrong(value, f"it takes a JSON {_SHAPES[self.shape]}")
+        return copy
+
     def _wrong(self, value: Any, why: str) -> ConfigurationError:
         shown = repr(value) if not isinstance(value, str) else f'"{value}"'
         return ConfigurationError(f"{self.flags[-1] if self.flags else self.name} cannot be {shown[:80]}: {why}.")
 
 
+_SHAPES: Final[Mapping[type, str]] = {dict: "object", list: "array"}
 _A: Final = {"integer": "a whole number", "number": "a number", "json": "JSON"}
 
 
@@ -249,6 +262,29 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="any address that speaks the OpenAI chat API",
     ),
     Option(
+        name="chat",
+        kind="text",
+        scope="call",
+        flags=("--chat",),
+        metavar="NAME",
+        default="main",
+        help="the conversation this cell belongs to",
+    ),
+    Option(
+        name="new",
+        kind="switch",
+        scope="call",
+        flags=("--new",),
+        help="forget the conversation so far and start it anew with this prompt",
+    ),
+    Option(
+        name="no_history",
+        kind="switch",
+        scope="call",
+        flags=("--no-history",),
+        help="send this prompt alone, and keep the answer out of the conversation",
+    ),
+    Option(
         name="dry_run",
         kind="switch",
         scope="cell",
@@ -269,7 +305,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--show-reasoning",),
         help="leave the reasoning unfolded",
     ),
-    Option(name="tools", kind="json", help="functions the model may call, as the API's list"),
+    Option(name="tools", kind="json", shape=list, help="functions the model may call, as the API's list"),
     Option(name="tool_choice", kind="json", help="none, auto, required, or one function by name"),
     Option(name="logprobs", kind="switch", help="report the log probability of each token"),
     Option(name="top_logprobs", kind="integer", minimum=0, maximum=20, help="alternatives reported for each token"),
@@ -277,6 +313,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         name="extra_body",
         kind="json",
+        shape=dict,
         to_body=dict,
         help="fields that other hosts know and this table does not",
     ),
@@ -339,10 +376,9 @@ class Options(Mapping[str, Any]):
     def body(self) -> Body:
         """The request settings as the API's JSON fields."""
         fields: Body = {}
-        for name, value in self.items():
-            option = OPTIONS_BY_NAME[name]
-            if option.scope == "request":
-                fields.update(option.body(value))
+        for option in OPTIONS:  # in the table's order, so that extra_body, the last one, has the last word
+            if option.scope == "request" and option.name in self:
+                fields.update(option.body(self[option.name]))
         return fields
 
 

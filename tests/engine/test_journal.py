@@ -149,10 +149,10 @@ def test_nothing_is_made_before_the_first_call(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_is_switched_off_writes_nothing(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.sqlite3", enabled=False)
+    journal = Journal(tmp_path / "home" / "journal.sqlite3", enabled=False)
     ask(journal, "c1")
     assert journal.flush()
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "home").exists()
 
 
 @POSIX
@@ -258,7 +258,7 @@ def test_the_data_frames_hold_the_rows(journal: Journal) -> None:
 
 def test_the_key_is_masked_wherever_it_was_written(tmp_path: Path) -> None:
     key = "sk-test-1234"
-    journal = Journal(tmp_path / "journal.sqlite3", mask=lambda text: text.replace(key, "sk-…"))
+    journal = Journal(tmp_path / "home" / "journal.sqlite3", mask=lambda text: text.replace(key, "sk-…"))
     request = Request.of(f"my key is {key}", system=f"it is {key}")
     journal.begin("c1", request, "deepseek")
     journal.append("c1", [TextDelta(text=f"You said {key}.")])
@@ -266,7 +266,7 @@ def test_the_key_is_masked_wherever_it_was_written(tmp_path: Path) -> None:
     error = IncompleteStream(f"401 for {key}")
     journal.end("c1", Completion(request=request, text=f"You said {key}.", reasoning=key, error=error), None)
     journal.close()
-    stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "home").iterdir())
     assert key.encode() not in stored
     entry = journal.get("c1")
     assert entry is not None

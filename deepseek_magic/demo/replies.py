@@ -1,0 +1,384 @@
+"""What the demo answers: a pure function of the messages and the options, so that any prefix of it can be continued.
+
+Words in the last user message choose the pieces:
+
+    table, code, formula, markdown, chinese, stream   that subject (also in Chinese: 表格, 代码, 公式, …)
+    echo          (before all others) the message itself, unchanged, in a code block: shows how {name} was filled
+    long N        about N kB of numbered paragraphs
+    unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
+    a tool's name or a word of its description    a call of that tool, when tools are given
+
+Anything else gets an explanation of what was sent. ``max_tokens``, ``stop`` and streaming never change the text: they
+only end it, so a continuation with other budgets continues the same answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, product
+from typing import Any, Final
+
+from ..protocol.models import resolve_model
+from .checks import text_of, thinks
+from .sections import SECTIONS, unsafe
+from .tokens import tokenize
+
+__all__ = ["Asked", "Call", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
+
+_CJK: Final = re.compile(r"[\u3400-\u9fff]")
+_LONG: Final = re.compile(r"\blong\s+(\d{1,5})\b", re.IGNORECASE)
+_EFFORT_LINES: Final = {"low": 50, "high": 75, "max": 100}
+_EFFORTS: Final = {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max", "none": "high"}
+_SHOWN_CHARS: Final = 60
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What decides a reply; ``messages`` without a prefix to be continued."""
+
+    model: str
+    messages: tuple[Message, ...]
+    thinking: bool = True
+    effort: str = "high"
+    temperature: float | None = None
+    json_mode: bool = False
+    tools: tuple[Message, ...] = ()
+    tool_choice: Any = None
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message."""
+        said = (text_of(m.get("content")) for m in reversed(self.messages) if m["role"] == "user")
+        return next(said, "")
+
+    @property
+    def chinese(self) -> bool:
+        """Whether the question is written in Chinese."""
+        return bool(_CJK.search(self.prompt))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool call of the reply; ``arguments`` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the model has to say. A reply with calls has no text."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: tuple[Call, ...] = ()
+
+
+def asked_for(body: Mapping[str, Any]) -> Asked:
+    """The part of a checked body that decides the reply."""
+    messages = body["messages"]
+    if messages[-1]["role"] == "assistant" and messages[-1].get("prefix"):
+        messages = messages[:-1]
+    effort = body.get("reasoning_effort") or "high"
+    return Asked(
+        model=resolve_model(body["model"]).id,
+        messages=tuple(messages),
+        thinking=thinks(body),
+        effort=_EFFORTS.get(effort, effort),
+        temperature=body.get("temperature"),
+        json_mode=(body.get("response_format") or {}).get("type") == "json_object",
+        tools=tuple(tool["function"] for tool in body.get("tools") or ()),
+        tool_choice=body.get("tool_choice"),
+    )
+
+
+def prompt_tokens(asked: Asked) -> list[str]:
+    """The prompt as the model sees it, in tokens; the thinking line comes first, so changing it loses the cache."""
+    tokens = tokenize(f"<|System|>Reasoning Effort: {_EFFORT_LINES[asked.effort]}\n") if asked.thinking else []
+    for tool in asked.tools:
+        tokens += tokenize(json.dumps(tool, ensure_ascii=False, sort_keys=True))
+    for message in asked.messages:
+        tokens.append(f"<|{message['role']}|>")
+        tokens += tokenize(text_of(message.get("content")))
+        if message.get("tool_calls"):
+            tokens += tokenize(json.dumps(message["tool_calls"], ensure_ascii=False))
+    return [*tokens, "<|assistant|>"]
+
+
+def reply(asked: Asked) -> Reply:
+    """The whole reply, the same for the same question."""
+    calls = tuple(_calls(asked))
+    text = "" if calls else _json_text(asked) if asked.json_mode else _text(asked)
+    return Reply(text=text, reasoning=_reasoning(asked, calls) if asked.thinking else "", calls=calls)
+
+
+def continuation(asked: Asked, text: str, reasoning: str | None) -> Reply:
+    """What comes after ``text`` (or, while that is empty, after ``reasoning``).
+
+    A prefix of the reply that these messages get is continued to its end, also when it began with another thinking mode
+    or in JSON mode; any other text is answered with a few sentences that fit behind it. With thinking off, newlines at
+    the start of a continuation are lost, as in DeepSeek's published protocol code.
+    """
+    modes = product((asked.json_mode, not asked.json_mode), (asked.thinking, not asked.thinking))
+    replies = [reply(replace(asked, json_mode=as_json, thinking=on)) for as_json, on in modes]
+    if not text and asked.thinking:
+        thought = reasoning or ""
+        whole = next((r for r in replies if r.reasoning and r.reasoning.startswith(thought)), None)
+        rest = whole.reasoning[len(thought) :] if whole else _gap(thought) + _ONWARD_THOUGHT
+        return Reply(text=(whole or replies[0]).text, reasoning=rest)
+    known = next((r.text[len(text) :] for r in replies if r.text.startswith(text)), None)
+    rest = known if known is not None else _gap(text) + _ONWARD[asked.chinese].format(chars=len(text))
+    return Reply(text=rest if asked.thinking else rest.lstrip("\n"))
+
+
+_ONWARD_THOUGHT: Final = "That is as far as the given thought goes; now the answer."
+_ONWARD: Final = {
+    False: "… and from here the demo goes on by itself: it was given {chars} characters to continue, and they are not the "
+    "beginning of an answer that it would have written.",
+    True: "……从这里起由演示服务器自己写：它收到 {chars} 个字符的开头，而那不是它自己的回答。",
+}
+
+
+def _gap(before: str) -> str:
+    return "" if not before or before[-1].isspace() else " "
+
+
+# thinking
+
+
+def _reasoning(asked: Asked, calls: Sequence[Call]) -> str:
+    subject = _short(asked.prompt)
+    if asked.chinese:
+        lines = [f"用户问的是“{subject}”。", "先说明收到了什么，再给出一个清楚的例子。", "保持简短，适合投影。"]
+    else:
+        lines = [
+            f'The user says: "{subject}".',
+            "I should first tell what arrived here, then give one clear example.",
+            "Keep it short enough to be read on a projector.",
+        ]
+    if calls:
+        lines[1:] = [f"The tool {calls[0].name} fits; I call it with what the prompt gives."]
+    amount = {"low": 1, "high": 3}.get(asked.effort, 4)
+    if amount > len(lines):
+        lines.append("再检查一遍：数字、格式、结尾。" if asked.chinese else "Check once more: figures, format, ending.")
+    return ("" if asked.chinese else " ").join(lines[:amount])
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 1].rstrip() + "…"
+
+
+# the answer
+
+
+def _text(asked: Asked) -> str:
+    prompt = asked.prompt
+    if asked.messages[-1]["role"] == "tool":
+        return _after_tools(asked)
+    if re.search(r"\becho\b", prompt, re.IGNORECASE):
+        return _echo(prompt)
+    if long := _LONG.search(prompt):
+        return _long(int(long[1]) * 1000)
+    if re.search(r"\bunsafe\b", prompt, re.IGNORECASE):
+        return unsafe()
+    wanted = [s.chinese if asked.chinese else s.english for s in SECTIONS if s.wanted(prompt)]
+    if wanted:
+        return "\n\n".join([*wanted, _footer(asked)])
+    return _explanation(asked)
+
+
+def _echo(text: str) -> str:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _long(chars: int) -> str:
+    paragraphs: list[str] = []
+    written = 0
+    for number in count(1):
+        digest = hashlib.sha256(str(number).encode()).hexdigest()[:8]
+        paragraph = (
+            f"**{number}.** This is paragraph {number} of a long answer, marked {digest}. It is made of ordinary sentences, "
+            f"so that scrolling, buffering and recovery can be watched at leisure. 第 {number} 段，标记 {digest}。"
+        )
+        paragraphs.append(paragraph)
+        written += len(paragraph.encode()) + 2
+        if written >= chars:
+            break
+    return "\n\n".join(paragraphs)
+
+
+def _after_tools(asked: Asked) -> str:
+    results = []
+    for message in reversed(asked.messages):
+        if message["role"] != "tool":
+            break
+        results.append(text_of(message.get("content")))
+    shown = "\n\n".join(_echo(result) for result in reversed(results))
+    lead = "工具返回了下面的结果：" if asked.chinese else "The tool has answered:"
+    close = "据此即可回答问题。" if asked.chinese else "With that the question is answered."
+    return f"{lead}\n\n{shown}\n\n{close}"
+
+
+def _explanation(asked: Asked) -> str:
+    tokens = len(prompt_tokens(asked))
+    system = next((text_of(m.get("content")) for m in asked.messages if m["role"] == "system"), "")
+    turns = sum(m["role"] == "user" for m in asked.messages)
+    if asked.chinese:
+        rows = [
+            ("模型", f"`{asked.model}`"),
+            ("思考", f"开（{asked.effort}）" if asked.thinking else "关"),
+            ("温度", _temperature(asked)),
+            ("消息", f"{len(asked.messages)} 条，其中 {turns} 条是你的"),
+            ("系统提示", _cell(system) or "无"),
+            ("提示长度", f"约 {tokens} 个 token"),
+        ]
+        head = f"你好！我是**演示服务器**，运行在这台机器上，不是真正的模型。你说的是：\n\n{_quote(asked.prompt)}\n\n我收到了："
+        tail = "试试在提示里写：`表格`、`代码`、`公式`、`echo`、`long 4`，或者问问什么是 `流式`。"
+        table = _table(("项目", "内容"), rows)
+    else:
+        rows = [
+            ("model", f"`{asked.model}`"),
+            ("thinking", f"on, effort {asked.effort}" if asked.thinking else "off"),
+            ("temperature", _temperature(asked)),
+            ("messages", f"{len(asked.messages)}, of which {turns} from you"),
+            ("system prompt", _cell(system) or "none"),
+            ("prompt", f"about {tokens} tokens"),
+        ]
+        head = (
+            "Hello! I am the **demo server** on your own machine: no model, no key, no bill, but the same stream that "
+            f"DeepSeek would send. You said:\n\n{_quote(asked.prompt)}\n\nThis is what reached me:"
+        )
+        tail = (
+            "Put one of these words into a prompt and see what comes: `table`, `code`, `formula`, `markdown`, `chinese`, "
+            "`stream`, `echo`, `long 4`."
+        )
+        table = _table(("what", "value"), rows)
+    return f"{head}\n\n{table}\n\n{_memory(asked)}{tail}"
+
+
+def _temperature(asked: Asked) -> str:
+    if asked.temperature is None:
+        return "默认" if asked.chinese else "default"
+    if asked.thinking:
+        return f"{asked.temperature}{'（思考时无效）' if asked.chinese else ', without effect while thinking'}"
+    return str(asked.temperature)
+
+
+def _memory(asked: Asked) -> str:
+    """A sentence about the turn before, so that a chat can be seen to remember."""
+    earlier = [text_of(m.get("content")) for m in asked.messages if m["role"] == "user"][:-1]
+    if not earlier:
+        return ""
+    said = _cell(earlier[-1])
+    return f"我记得你上一句是：“{said}”。\n\n" if asked.chinese else f'I remember what you said before: "{said}".\n\n'
+
+
+def _footer(asked: Asked) -> str:
+    tokens = len(prompt_tokens(asked))
+    if asked.chinese:
+        mode = f"思考开（{asked.effort}）" if asked.thinking else "思考关"
+        return f"*演示服务器 · `{asked.model}` · {mode} · {len(asked.messages)} 条消息 · 约 {tokens} 个 token*"
+    mode = f"thinking {asked.effort}" if asked.thinking else "thinking off"
+    plural = "" if len(asked.messages) == 1 else "s"
+    return f"*demo server · `{asked.model}` · {mode} · {len(asked.messages)} message{plural} · about {tokens} prompt tokens*"
+
+
+def _quote(text: str) -> str:
+    return "> " + (re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", _short(text)) or "…")
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", _short(text))
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "|:---|:---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(lines)
+
+
+def _json_text(asked: Asked) -> str:
+    if asked.chinese:
+        answer = {"回答": "这是 JSON 模式的回答", "问题": _short(asked.prompt), "要点": ["短", "有效", "可解析"]}
+    else:
+        answer = {
+            "answer": "This is JSON mode",
+            "question": _short(asked.prompt),
+            "points": ["short", "valid", "parsable"],
+        }
+    return json.dumps({**answer, "model": asked.model, "demo": True}, ensure_ascii=False, indent=2)
+
+
+# tools
+
+
+def _calls(asked: Asked) -> Iterable[Call]:
+    """At most one call: the tool that was demanded, or the first that the prompt speaks of."""
+    choice = asked.tool_choice
+    if not asked.tools or choice == "none" or asked.messages[-1]["role"] != "user":
+        return
+    prompt = asked.prompt
+    if isinstance(choice, dict):
+        wanted = [tool for tool in asked.tools if tool["name"] == choice["function"]["name"]]
+    else:
+        wanted = [tool for tool in asked.tools if _suits(tool, prompt)]
+    if not wanted and choice == "required":
+        wanted = list(asked.tools)
+    for tool in wanted[:1]:
+        arguments = json.dumps(_fill(tool.get("parameters") or {}, prompt), ensure_ascii=False)
+        digest = hashlib.sha256(f"{tool['name']}{arguments}{prompt}".encode()).hexdigest()[:20]
+        yield Call(id=f"call_00_{digest}", name=tool["name"], arguments=arguments)
+
+
+_COMMON_WORDS: Final = frozenset(
+    ("this", "that", "with", "from", "what", "when", "which", "given", "returns", "return", "tool", "your")
+)
+
+
+def _suits(tool: Message, prompt: str) -> bool:
+    said = prompt.lower()
+    words = re.findall(r"[a-z]{4,}", f"{tool['name']} {tool.get('description') or ''}".lower().replace("_", " "))
+    chinese = re.findall(r"[\u3400-\u9fff]{2}", str(tool.get("description") or ""))
+    heard = set(re.findall(r"[a-z]{4,}", said))
+    return (
+        tool["name"].lower() in said
+        or bool((set(words) - _COMMON_WORDS) & heard)
+        or any(pair in said for pair in chinese)
+    )
+
+
+def _fill(schema: Any, prompt: str) -> Any:
+    """A value that fits a JSON schema, taken from the prompt where that is possible."""
+    if not isinstance(schema, dict):
+        return {}
+    if schema.get("enum"):
+        return next((option for option in schema["enum"] if str(option).lower() in prompt.lower()), schema["enum"][0])
+    kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", prompt)
+    match kind:
+        case "object":
+            properties = schema.get("properties") or {}
+            names = schema.get("required") or properties
+            return {name: _fill(properties.get(name), prompt) for name in names}
+        case "array":
+            return [_fill(schema.get("items") or {"type": "string"}, prompt)]
+        case "integer":
+            return int(float(numbers[0])) if numbers else 1
+        case "number":
+            return float(numbers[0]) if numbers else 1.0
+        case "boolean":
+            return True
+        case "null":
+            return None
+    quoted = re.search(r"[\"“']([^\"”']+)[\"”']", prompt)
+    names = re.findall(r"(?<=[a-z,] )[A-Z][\w-]+", prompt)
+    return quoted[1] if quoted else names[-1] if names else _short(prompt)

@@ -1,0 +1,261 @@
+"""A DeepSeek on this machine: HTTP on loopback that speaks the API, for use without a key, for teaching, for tests.
+
+    with DemoServer() as server:             # in a thread of its own
+        client = ds.Client(base_url=server.base_url, api_key="any")
+    async with DemoServer(pace=0) as server: # on the running loop
+
+Beside the API it answers ``GET /_demo`` (what is set, with a legend) and ``POST /_demo/fault`` with
+``{"fault": "cut after=20"}`` or ``{"fault": null}``, so that a panel can switch faults while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from types import TracebackType
+from typing import Final
+
+from .http import Answer, BadRequest, read_request
+from .pace import Pace
+from .ratelimit import RateLimit
+from .routes import refuse_body, respond
+from .service import Ids, Service
+
+__all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
+
+HOST: Final = "127.0.0.1"
+_START_S: Final = 10.0
+_STOP_S: Final = 5.0
+_SETTLE_TURNS: Final = 4
+
+
+class DemoServer(Service):
+    """The server on a port of 127.0.0.1 (0: any free one). Settings: see ``Service``."""
+
+    def __init__(
+        self,
+        port: int = 0,
+        fault: str | None = None,
+        pace: float | Pace = 1.0,
+        *,
+        key: str | None = None,
+        concurrency: int | None = None,
+        gzip: bool = False,
+        ids: Ids | None = None,
+        rate_limit: RateLimit | None = None,
+        retry_ms: int | None = None,
+        balance: float = 110.0,
+        keep: int = 1_000,
+    ) -> None:
+        super().__init__(
+            fault,
+            pace,
+            key=key,
+            concurrency=concurrency,
+            gzip=gzip,
+            ids=ids,
+            rate_limit=rate_limit,
+            retry_ms=retry_ms,
+            balance=balance,
+            keep=keep,
+        )
+        self._port = port
+        self.connections = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: asyncio.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._stop: asyncio.Event | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open_writers: set[asyncio.StreamWriter] = set()
+        self._closed_port: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        where = self.base_url if self._loop else "not started"
+        return f"<DemoServer {where}{f', fault {self.fault!r}' if self.fault else ''}>"
+
+    @property
+    def base_url(self) -> str:
+        """The address to give to a client."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._open_writers)
+
+    def on_fault(self) -> None:
+        """Open or close the port, as the new fault wants it."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._open_or_close_port)
+
+    # life: on a loop
+
+    async def __aenter__(self) -> DemoServer:
+        self._loop = asyncio.get_running_loop()
+        await self._listen()
+        self._open_or_close_port()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._connected, HOST, self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def aclose(self) -> None:
+        """Close the port and every connection, and wait until no task is left."""
+        if self._closed_port is not None:
+            self._closed_port.cancel()
+        if self._server is not None:
+            self._server.close()
+        for _ in range(
+            _SETTLE_TURNS
+        ):  # a connection that was just accepted becomes a task some turns of the loop later
+            await asyncio.sleep(0)
+        while tasks := [*self._tasks, *([self._closed_port] if self._closed_port else [])]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._closed_port = None
+        if self._server is not None:
+            await self._server.wait_closed()
+        self._server = self._closed_port = self._loop = None
+
+    # life: in a thread
+
+    def start(self) -> DemoServer:
+        """Serve in a daemon thread; returns when the port is open. Raises OSError when it cannot be opened."""
+        if self._thread is not None:
+            return self
+        ready: threading.Event = threading.Event()
+        failed: list[BaseException] = []
+
+        async def live() -> None:
+            self._stop = asyncio.Event()
+            try:
+                await self.__aenter__()
+            except BaseException as error:
+                failed.append(error)
+                ready.set()
+                return
+            ready.set()
+            await self._stop.wait()
+            await self.aclose()
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(live()), name="deepseek-magic demo", daemon=True)
+        self._thread.start()
+        if not ready.wait(_START_S):
+            raise TimeoutError(f"the demo server did not start within {_START_S:g} s")
+        if failed:
+            self._thread = None
+            raise failed[0]
+        return self
+
+    def stop(self) -> None:
+        """Stop the thread that ``start`` began; safe to call again."""
+        thread, loop, self._thread = self._thread, self._loop, None
+        if thread is None:
+            return
+        if loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended by itself
+                loop.call_soon_threadsafe(self._stop.set)
+        thread.join(_STOP_S)
+
+    def __enter__(self) -> DemoServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # the closed port
+
+    def _open_or_close_port(self) -> None:
+        if self._closed_port is not None:
+            self._closed_port.cancel()
+            self._closed_port = None
+        refusal = next((fault for fault in self.faults.faults if fault.kind == "refuse"), None)
+        if self._loop is not None and (refusal is not None or (self._server and not self._server.is_serving())):
+            self._closed_port = self._loop.create_task(self._refuse(refusal.number("for") or 0.0 if refusal else 0.0))
+
+    async def _refuse(self, for_s: float) -> None:
+        """Close the port for a while: a knock is refused by the machine itself. Open connections are reset."""
+        if self._server is not None:
+            self._server.close()
+        if for_s:
+            for writer in tuple(self._open_writers):
+                writer.transport.abort()
+            await asyncio.sleep(for_s)
+        await self._listen()
+
+    # connections
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: one that asyncio starts for a coroutine complains when it is cancelled.
+        task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
+        self._tasks.add(task)
+        self._open_writers.add(writer)
+
+        def over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._open_writers.discard(writer)
+            writer.close()  # also when the task was cancelled before its first step
+
+        task.add_done_callback(over)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection, one after the other."""
+        self.connections += 1
+        number = self.connections
+        try:
+            if (fault := self.faults.take(connecting=True)) is not None:
+                answer = Answer(reader, writer)
+                await answer.close(rst=fault.kind == "reset")
+                return
+            while await self._one(reader, writer, number):
+                pass
+        except ConnectionError:
+            pass  # the client has gone: nobody is left to be told
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
+        """Answer one request; whether the connection stays open."""
+        answer = Answer(reader, writer)
+        try:
+            request = await read_request(reader)
+        except BadRequest as error:
+            await refuse_body(answer, error.status, str(error))
+            return False
+        if request is None:
+            return False
+        seen = self.see(request, number)
+        try:
+            reusable = await respond(self, request, answer, seen)
+        except (ConnectionError, asyncio.CancelledError):
+            seen.ended = seen.ended or "client left"
+            raise
+        seen.ended = seen.ended or "done"
+        return reusable and request.keep_alive and not answer.closed
+
+
+def serve(port: int = 0, fault: str | None = None, pace: float = 1.0) -> None:
+    """Serve until interrupted. The first line printed is the base URL, the second says how to use it.
+
+    Raises ConfigurationError for a bad fault spec and OSError when the port is taken.
+    """
+    server = DemoServer(port, fault, pace)
+    with server:
+        print(server.base_url, flush=True)
+        print(f"Demo server without a model. %%deepseek --base-url {server.base_url}    Ctrl-C stops it.", flush=True)
+        for line in (fault.legend for fault in server.faults.faults):
+            print(f"Fault: {line}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)

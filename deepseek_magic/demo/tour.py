@@ -1,0 +1,109 @@
+"""The tour's notebooks: where their originals are, a copy to work on, and a run without a front end that is judged.
+
+An answer is good when it is there as Markdown; a cell that is marked as failing on purpose must fail with a sentence of
+this package, not with an accident.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from ..protocol import errors
+from ..protocol.errors import ConfigurationError
+
+__all__ = ["TOUR", "copy_to", "execute", "import_extra"]
+
+TOUR: Final = "01_first_steps.ipynb"
+CELL_TIMEOUT_S: Final = 120
+"""A cell of the tour that takes longer hangs; the slowest one takes seconds."""
+
+_SHOWN_CHARS: Final = 60
+
+
+def import_extra(module: str) -> Any:
+    """A module of the ``demo`` extra. Raises ConfigurationError with the way to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"The demo needs {module.partition('.')[0]}, which is not installed.",
+            hint="pip install 'deepseek-magic[demo]' brings it.",
+        ) from error
+
+
+def originals() -> Path:
+    """The folder of the originals: inside an installed package, or beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "demo" / "notebooks", package.parent / "notebooks"):
+        if (folder / TOUR).is_file():
+            return folder
+    raise ConfigurationError("The tour is not part of this installation.", hint="Install deepseek-magic anew.")
+
+
+def copy_to(folder: Path) -> Path:
+    """Put the tour into ``folder``, made if missing. What is already there stays: it may have been worked on."""
+    folder = folder.absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for original in sorted(originals().glob("*.ipynb")):
+            if not (copy := folder / original.name).exists():
+                shutil.copyfile(original, copy)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The tour cannot be written to {folder}: {error.strerror}.", hint="Name another place with --folder."
+        ) from error
+    return folder
+
+
+def execute(folder: Path) -> bool:
+    """Run the tour's original in ``folder``, print a line for each answer, and write down the executed notebook.
+
+    True when every answer is there and nothing failed that should not.
+    """
+    nbclient, nbformat = import_extra("nbclient"), import_extra("nbformat")
+    notebook = nbformat.read(originals() / TOUR, as_version=4)
+    good: list[bool] = []
+
+    def tell(cell: Any, cell_index: int, **_: Any) -> None:
+        judged = _judge(cell) if cell.cell_type == "code" else None
+        if judged is not None:
+            good.append(judged[0])
+            asked = " / ".join(cell.source.splitlines())[:_SHOWN_CHARS]
+            print(f"{'ok ' if judged[0] else 'BAD'}  {asked:{_SHOWN_CHARS}}  {judged[1]}", flush=True)
+
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        allow_errors=True,  # each cell is judged on its own
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # the kernel's own notes are not the tour's
+        on_cell_executed=tell,
+    )
+    finished = False
+    try:
+        client.execute()
+        finished = True
+    except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
+        print(f"BAD  {str(error).strip().splitlines()[0]}")
+    finally:
+        written = folder / TOUR.replace(".ipynb", ".executed.ipynb")
+        nbformat.write(notebook, written)
+    print(f"{sum(good)} of {len(good)} answers are as they should be. Written: {written}")
+    return finished and bool(good) and all(good)
+
+
+def _judge(cell: Any) -> tuple[bool, str] | None:
+    """Whether a cell gave what it should, and a few words on that; None for one that asks nothing and did not fail."""
+    error = next((f"{out.ename}: {out.evalue}" for out in cell.outputs if out.output_type == "error"), "")
+    if "raises-exception" in cell.metadata.get("tags", ()):
+        ours = error.partition(":")[0] in errors.__all__
+        return ours, f"fails, as it should: {error}" if ours else f"should fail with a sentence of ours: {error}"
+    if error:
+        return False, error
+    if "%deepseek" not in cell.source:
+        return None
+    text = "".join(out["data"].get("text/markdown", "") for out in cell.outputs if "data" in out)
+    return bool(text.strip()), f"{len(text)} characters of Markdown" if text.strip() else "no answer"

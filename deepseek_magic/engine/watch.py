@@ -1,0 +1,117 @@
+"""Ends a wait from outside: the user's Stop and the deadlines that no transport has.
+
+A stream is read in its consumer's own task; there is no task beside it. So a wait is ended by cancelling that task and
+taking the cancellation back when it arrives, as ``asyncio.timeout`` does, but with one timer that is set anew only when
+it rings: deadlines move with every token, timers should not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from ..policy.deadlines import Deadline, Deadlines, Happening, Timeouts
+
+__all__ = ["Watch"]
+
+_NEVER: Final = float("inf")
+
+
+class Watch:
+    """The clock and the Stop of one call.
+
+    ``enter`` and ``leave`` stand around the time in which the call works; what the consumer does between two batches
+    moves no deadline. After a cancellation, ``claims`` tells whether it was sent from here; then ``stopped`` or
+    ``passed`` says why.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self.stopped = False
+        self.passed: Deadline | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._sent = False
+        self._left_s: float | None = None
+        self._away_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = _NEVER
+        self._due: Deadline | None = None
+        self._deadlines = Deadlines(timeouts, self.now_s)
+
+    @property
+    def now_s(self) -> float:
+        """Seconds of the call's own clock, which stands while the consumer has a batch in hand."""
+        return self._loop.time() - self._away_s
+
+    @property
+    def working(self) -> bool:
+        """Whether a task is inside the call right now."""
+        return self._task is not None
+
+    def enter(self) -> None:
+        """The call works from now on, in the current task."""
+        if self._left_s is not None:
+            self._away_s += self._loop.time() - self._left_s
+            self._left_s = None
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
+        self._sent = False
+        self._arm()
+        if self.stopped:
+            self._cancel()
+
+    def leave(self) -> None:
+        """The consumer has it from now on."""
+        self._task = None
+        self._left_s = self._loop.time()
+
+    def close(self) -> None:
+        """The call is over; no timer is left behind."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def told(self, happening: Happening) -> None:
+        """Something happened; deadlines move."""
+        self._due = self._deadlines.told(happening, self.now_s)
+        self._arm()
+
+    def stop(self) -> None:
+        """End the call now, as its user."""
+        self.stopped = True
+        self._cancel()
+
+    def claims(self) -> bool:
+        """Whether the cancellation that was just caught is ours alone; it is then taken back."""
+        if not self._sent or self._task is None:
+            return False
+        self._sent = False
+        return self._task.uncancel() <= self._cancelling
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._sent:
+            self._sent = True
+            self._task.cancel()
+
+    def _arm(self) -> None:
+        """Have the timer ring no later than the deadline; a deadline that moved on leaves it as it is."""
+        due_s = _NEVER if self._due is None else self._due.at_s + self._away_s
+        if due_s == _NEVER or (self._timer is not None and self._timer_s <= due_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = due_s
+        self._timer = self._loop.call_at(due_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return  # ``enter`` sets it again
+        passed = self._deadlines.passed(self.now_s)
+        if passed is None:
+            self._arm()
+            return
+        self.passed = passed
+        self._cancel()

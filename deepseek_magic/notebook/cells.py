@@ -1,0 +1,85 @@
+"""A cell that begins with ``%%deepseek`` becomes an ``await``, and a question mark at the end of a line stays a question.
+
+Two input transformers. Awaiting keeps the kernel's loop free, so that the Stop button is heard (notebook front ends
+send its click to the busy kernel, which serves it only while an async cell waits); IPython itself does not await a magic. Where awaiting
+cannot work, and for a cell run from inside another cell, IPython's own blocking form is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from IPython.core.inputtransformer2 import EscapedCommand, assemble_continued_line, find_end_of_continued_line
+
+from .frontend import can_await, request_id
+
+__all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
+
+_CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
+_AWAIT: Final = "await get_ipython().magics_manager.registry['DeepSeekMagics'].awaited({line!r}, {body!r})\n"
+_CALL: Final = "get_ipython().run_line_magic('deepseek', {line!r})\n"
+
+
+class CellTransformer:
+    """Knows which requests already run, so that a cell run by another cell is not awaited inside it."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._running: str | None = None
+
+    def pre_run_cell(self, _info: Any) -> None:
+        """IPython's event: from here on, whatever this request transforms is nested."""
+        self._running = request_id(self._shell)
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the text that is being transformed may await."""
+        return can_await(self._shell) and request_id(self._shell) != self._running
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """The cleanup transform itself."""
+        head = _CELL.match(lines[0]) if lines else None
+        if head is None:
+            return lines
+        line, body = head["line"] or "", "".join(lines[1:])
+        if self.awaits:
+            return [_AWAIT.format(line=line, body=body)]
+        if not body.strip():
+            # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.
+            return [_CALL.format(line=line)]
+        return lines
+
+
+class DeepSeekLine(EscapedCommand):
+    """``%deepseek`` on a line, taken before IPython's help (``…?``) gets to see it. Bound to a shell by ``line_transformer``."""
+
+    priority = 4  # HelpEnd has 5, and the lower one goes first
+    cells: CellTransformer
+
+    @classmethod
+    def find(cls, tokens_by_line: Any) -> Any:
+        """The first line of the cell that calls the magic."""
+        for tokens in tokens_by_line:
+            words = [token for token in tokens if token.string.strip()]
+            named = [word.string for word in words[:2]] == ["%", "deepseek"] and words[0].end == words[1].start
+            if named and (len(words) == 2 or words[2].start != words[1].end):
+                return cls(words[0].start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The lines with that one replaced by a call."""
+        end_line = find_end_of_continued_line(lines, self.start_line)
+        text = assemble_continued_line(lines, (self.start_line, self.start_col), end_line)
+        line = text.removeprefix("%deepseek").strip()
+        indent = lines[self.start_line][: self.start_col]
+        if not indent and self.cells.awaits:
+            call = _AWAIT.format(line=line, body=None)
+        else:
+            call = indent + _CALL.format(line=line)
+        return [*lines[: self.start_line], call, *lines[end_line + 1 :]]
+
+
+def line_transformer(cells: CellTransformer) -> type[DeepSeekLine]:
+    """The transformer of ``%deepseek`` lines for one shell."""
+    return type("DeepSeekLine", (DeepSeekLine,), {"cells": cells})

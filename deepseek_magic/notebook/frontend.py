@@ -1,0 +1,67 @@
+"""Who is looking: which view fits the front end that runs this cell, and whether the cell can be awaited."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final, Literal
+
+__all__ = ["ViewName", "can_await", "cell_id", "request_id", "view_for"]
+
+ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
+
+AWAITING_KERNEL: Final = (7, 1)
+"""From here on ipykernel delivers a button's click while an async cell runs (measured on 7.1 to 7.4)."""
+
+
+def _parent(shell: Any) -> dict[str, Any]:
+    if getattr(shell, "kernel", None) is None:
+        return {}
+    return dict(shell.get_parent() or {})
+
+
+def request_id(shell: Any) -> str | None:
+    """The id of the execute request that is being served, None outside a kernel."""
+    found: str | None = _parent(shell).get("header", {}).get("msg_id")
+    return found
+
+
+def cell_id(shell: Any) -> str | None:
+    """The notebook's id of the running cell, where the front end tells it."""
+    found: str | None = _parent(shell).get("metadata", {}).get("cellId")
+    return found
+
+
+def can_await(shell: Any) -> bool:
+    """Whether a cell of this shell may be turned into an ``await``."""
+    if getattr(shell, "kernel", None) is None or not getattr(shell, "autoawait", False):
+        return False
+    from ipykernel import _version
+
+    return tuple(_version.version_info[:2]) >= AWAITING_KERNEL
+
+
+def view_for(shell: Any) -> ViewName:
+    """The best view for the front end that sent the running request.
+
+    A terminal has no kernel. A headless run (nbclient, papermill, ``jupyter execute``) names no cell and allows no
+    input. A console on a kernel names no cell either, but no notebook server started it. Colab draws no widgets of
+    this version.
+    """
+    parent = _parent(shell)
+    if getattr(shell, "kernel", None) is None:
+        from .terminal import has_rich
+
+        return "rich" if sys.stdout.isatty() and has_rich() else "text"
+    if "google.colab" in sys.modules:
+        return "handles"
+    if cell_id(shell) is None:
+        if not parent.get("content", {}).get("allow_stdin", False):
+            return "silent"
+        if "JPY_SESSION_NAME" not in os.environ:
+            return "text"
+    try:
+        import ipywidgets  # noqa: F401  (only whether it is there)
+    except ImportError:
+        return "handles"
+    return "widgets"

@@ -1,0 +1,45 @@
+"""The magics' names without the magics: what an IPython session holds until the first one is used.
+
+``deepseek-magic install`` has every session call ``register``, so this must cost next to nothing: it imports nothing, and
+the first cell that asks loads the extension. That cell must work like every later one, so the extension's own input
+transformers, which come too late for it, are applied to it here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+__all__ = ["NAMES", "register"]
+
+EXTENSION: Final = "deepseek_magic"
+NAMES: Final = ("deepseek", "deepseek_demo", "deepseek_doctor", "deepseek_models")
+"""Every magic of the extension; a test compares them with what it registers."""
+
+_ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")
+
+
+def register(shell: Any) -> None:
+    """Make the magics known to ``shell``; the first use of one loads the extension."""
+    for name in NAMES:
+        # For help on a magic, and for calls that no input transformer sees (run_line_magic).
+        shell.magics_manager.register_lazy(name, EXTENSION)
+    shell.input_transformer_manager.cleanup_transforms.append(_Loader(shell))
+
+
+class _Loader:
+    has_side_effects = True  # IPython leaves such a transform out while it only asks whether a cell is complete
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        if not any(_ASKS.match(line) for line in lines):
+            return lines
+        transforms = self._shell.input_transformer_manager.cleanup_transforms
+        transforms.remove(self)
+        known = list(transforms)
+        self._shell.extension_manager.load_extension(EXTENSION)
+        for transform in [t for t in transforms if t not in known]:
+            lines = transform(lines)
+        return lines

@@ -1,0 +1,224 @@
+"""The live view of one answer: what arrives is held, cut into settled blocks, and drawn as often as it is worth it.
+
+The view decides (what is settled, what to redraw, when), a surface draws (widgets, display handles, a terminal). Text
+that is settled is sent to the front end once; only the open tail is redrawn, the less often the longer it is, so that
+the cost of an answer grows with its length and not with its square.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol
+
+from ..policy.buffering import BufferPolicy, ChunkBuffer
+from ..protocol.completion import Completion
+from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
+from ..protocol.markdown import Segmenter
+
+__all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "State", "Status", "Surface"]
+
+MAX_REDRAWS_PER_S: Final = 20
+"""More is not seen, and costs the browser 9 ms per kB each time."""
+
+TAIL_BYTES_PER_S: Final = 30_000
+"""A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
+
+STATUS_INTERVAL_S: Final = 0.25
+
+State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the status line says while an answer is on its way. ``deltas_per_s`` is close to tokens per second."""
+
+    state: State = "connecting"
+    model: str = ""
+    elapsed_s: float = 0.0
+    deltas_per_s: float | None = None
+    attempt: int = 1
+    of_attempts: int | None = None
+    detail: str = ""
+    seams: int = 0
+    reasoning_deltas: int = 0
+    thinking_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What a surface is left with: the completion, the Markdown not drawn yet, and sentences for the user."""
+
+    completion: Completion
+    rest: Sequence[str] = ()
+    elapsed_s: float = 0.0
+    notices: Sequence[str] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came but an error, which the cell itself will show."""
+        return not self.completion.text and not self.completion.reasoning and self.completion.error is not None
+
+
+class Surface(Protocol):
+    """Where an answer is drawn. Everything called ``markdown`` is already safe to render."""
+
+    def open(self, status: Status) -> None:
+        """Show that something is coming."""
+
+    def settle(self, blocks: Sequence[str]) -> None:
+        """Append Markdown that will not change any more."""
+
+    def tail(self, markdown: str) -> None:
+        """Draw the open rest in place of the last one."""
+
+    def reasoning(self, text: str) -> None:
+        """Append to the chain of thought; ``text`` is raw."""
+
+    def status(self, status: Status) -> None:
+        """Redraw the status line."""
+
+    def reset(self) -> None:
+        """Take back all answer text that was drawn."""
+
+    def close(self, ending: Ending) -> None:
+        """Leave what is to last."""
+
+
+class LiveView:
+    """Feeds one surface from the events of one call.
+
+    ``show`` takes the events as they come, and must also be called with none every now and then: what is due is drawn
+    then. ``finish`` settles.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        *,
+        model: str = "",
+        notices: Sequence[str] = (),
+        buffer: BufferPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._surface = surface
+        self._clock = clock
+        self._started_s = clock()
+        self._buffer = ChunkBuffer(buffer or BufferPolicy())
+        self._segmenter = Segmenter()
+        self._text: list[str] = []
+        self._thoughts: list[str] = []
+        self._tail_dirty = False
+        self._tail_due_s = 0.0
+        self._status_due_s = 0.0
+        self._status = Status(model=model)
+        self._thinking_since_s: float | None = None
+        self._writing_since_s: float | None = None
+        self._deltas = 0
+        self._notices = tuple(notices)
+        surface.open(self._status)
+
+    def show(self, events: Sequence[Event]) -> None:
+        """Take events and draw what is due."""
+        now_s = self._clock()
+        for event in events:
+            self._note(event, now_s)
+            for ready in self._buffer.add(event, now_s):
+                self._take(ready)
+        due_s = self._buffer.due_s(now_s)
+        if due_s is not None and due_s <= 0:
+            for ready in self._buffer.flush():
+                self._take(ready)
+        self._draw(now_s)
+
+    def stopping(self) -> None:
+        """Say that the user's Stop was heard."""
+        self._status = replace(self._status, state="stopping")
+        self._surface.status(self._status)
+
+    def finish(self, completion: Completion) -> None:
+        """Settle the answer as ``completion`` has it. Nothing may be shown after this."""
+        for ready in self._buffer.flush():
+            self._take(ready)
+        if self._thoughts:
+            self._surface.reasoning("".join(self._thoughts))
+        rest = [*self._segmenter.settled(), *self._segmenter.finish()]
+        elapsed_s = self._clock() - self._started_s
+        self._surface.close(Ending(completion=completion, rest=rest, elapsed_s=elapsed_s, notices=self._notices))
+
+    def _note(self, event: Event, now_s: float) -> None:
+        """What the status line knows at once, whatever the buffer holds back."""
+        match event:
+            case ReasoningDelta():
+                if self._thinking_since_s is None:
+                    self._thinking_since_s = now_s
+                self._deltas += 1
+                self._status = replace(
+                    self._status,
+                    state="thinking",
+                    detail="",
+                    reasoning_deltas=self._status.reasoning_deltas + 1,
+                    thinking_s=now_s - self._thinking_since_s,
+                )
+            case TextDelta():
+                if self._writing_since_s is None:
+                    self._writing_since_s, self._deltas = now_s, 0
+                self._deltas += 1
+                if self._status.state != "writing":
+                    self._status = replace(self._status, state="writing", detail="")
+            case ResponseStarted(model=str(model)):
+                self._status = replace(self._status, model=model)
+            case AttemptStarted(attempt=attempt):
+                self._status = replace(self._status, state="connecting", attempt=attempt, detail="")
+            case Waiting(detail=detail, reason=reason, of_attempts=of_attempts):
+                said = detail or reason.replace("_", " ")
+                self._status = replace(self._status, state="waiting", detail=said, of_attempts=of_attempts)
+                self._status_due_s = now_s
+            case Seam():
+                self._status = replace(self._status, seams=self._status.seams + 1)
+                self._status_due_s = now_s
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case TextDelta(text=text):
+                self._text.append(text)
+                self._segmenter.feed(text)
+                self._tail_dirty = True
+            case ReasoningDelta(text=text):
+                self._thoughts.append(text)
+            case Seam(at_chars=int(at_chars)):
+                self._rewind(at_chars)
+
+    def _rewind(self, at_chars: int) -> None:
+        """Go back to ``at_chars`` characters of answer. Rare, so everything is drawn anew."""
+        text = "".join(self._text)
+        if at_chars >= len(text):
+            return
+        self._text = [text[:at_chars]]
+        self._segmenter = Segmenter()
+        self._segmenter.feed(text[:at_chars])
+        self._surface.reset()
+        self._tail_dirty = True
+
+    def _draw(self, now_s: float) -> None:
+        if self._tail_dirty and now_s >= self._tail_due_s:
+            settled, tail = self._segmenter.settled(), self._segmenter.tail()
+            if settled:
+                self._surface.settle(settled)
+            self._surface.tail(tail)
+            self._tail_dirty = False
+            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, len(tail.encode()) / TAIL_BYTES_PER_S)
+        if now_s >= self._status_due_s:
+            if self._thoughts:
+                self._surface.reasoning("".join(self._thoughts))
+                self._thoughts.clear()
+            since_s = self._writing_since_s if self._writing_since_s is not None else self._thinking_since_s
+            writing_s = now_s - since_s if since_s is not None else 0.0
+            self._status = replace(
+                self._status,
+                elapsed_s=now_s - self._started_s,
+                deltas_per_s=self._deltas / writing_s if writing_s > 1 else None,
+            )
+            self._surface.status(self._status)
+            self._status_due_s = now_s + STATUS_INTERVAL_S

@@ -1,0 +1,247 @@
+"""The magics: parse the line, call the session, bind the result; nothing else.
+
+One way for all of them: ``_Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
+→ the completion bound to the user's name and to ``_``. ``awaited`` and ``deepseek`` differ in the bridge alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from traitlets import Bool, Enum, Float, Int, Unicode, observe
+
+from ..engine.loop import Call, apump, pump
+from ..protocol.chat import Request
+from ..protocol.completion import Completion
+from ..protocol.errors import ConfigurationError, DeepSeekError
+from ..protocol.events import Event
+from ..protocol.options import OPTIONS, Option
+from .flags import documented, read_line
+from .frontend import cell_id, view_for
+
+if TYPE_CHECKING:
+    from ..session import Prepared
+    from .live import Surface
+
+__all__ = ["DeepSeekMagics", "Stopped"]
+
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
+"""The settings that can have a default for all cells."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped the answer. Raised so that the cell counts as stopped and Run All does not go on over it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: one line, no frames."""
+        return [str(self)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What one magic asks for."""
+
+    prompt: str
+    options: dict[str, Any]
+    output: str | None = None
+    quiet: bool = False
+
+
+def _trait(option: Option) -> Any:
+    kind: dict[str, Callable[..., Any]] = {
+        "choice": lambda **k: Enum(option.choices, **k),
+        "integer": Int,
+        "number": Float,
+        "switch": Bool,
+    }
+    return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
+
+
+def _read(line: str, body: str | None) -> _Order | None:
+    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
+    from ..engine.keys import looks_like_key
+
+    if looks_like_key(line) or looks_like_key(body or ""):
+        raise ConfigurationError(
+            "The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it.",
+            hint="Take it out of the cell, and set DEEPSEEK_API_KEY or run %deepseek_doctor.",
+        )
+    silenced = line.rstrip().endswith(";")
+    typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
+    if typed.help or (body is None and not line.strip()):
+        return None
+    if body is not None and body.strip() and typed.rest:
+        raise ConfigurationError(
+            f'"{typed.rest[:40]}" on the first line was not understood.',
+            hint="The prompt goes below the first line, and a value with spaces into quotes.",
+        )
+    options = dict(typed.options)
+    output = options.pop("output", None)
+    if output is not None and not output.isidentifier():
+        raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
+    prompt = body if body is not None and body.strip() else typed.rest
+    quiet = options.get("quiet", False) or silenced
+    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet)
+
+
+class _View(Protocol):
+    def show(self, events: Sequence[Event]) -> None: ...
+
+    def stopping(self) -> None: ...
+
+    def finish(self, completion: Completion) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """An order that is being answered."""
+
+    order: _Order
+    call: Call
+    view: _View
+    interrupted: bool = False
+
+
+@magics_class
+class DeepSeekMagics(Magics):
+    """DeepSeek in cells. Each setting is the default of the flag of its name: ``%config DeepSeekMagics.think = "off"``."""
+
+    shell: Any
+    locals().update({option.name: _trait(option) for option in DEFAULTS})  # traits are found in the class body alone
+
+    view = Enum(
+        ("auto", "widgets", "handles", "text", "rich", "silent"),
+        default_value="auto",
+        help="how a growing answer is drawn; auto looks at the front end",
+    ).tag(config=True)
+
+    @observe(*(option.name for option in DEFAULTS))
+    def _default_changed(self, change: Any) -> None:
+        from ..session import session
+
+        session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
+
+    @line_cell_magic
+    @documented
+    def deepseek(self, line: str, cell: str | None = None) -> Completion | None:
+        """Ask DeepSeek, and see the answer while it is written."""
+        run = self._begin(line, cell, button=False)
+        if run is None:
+            return None
+        try:
+            pump(run.call, run.view.show)
+        except KeyboardInterrupt:
+            run.interrupted = True
+        return self._end(run)
+
+    async def awaited(self, line: str, body: str | None) -> Completion | None:
+        """The same for a cell that the input transformer turned into an ``await``."""
+        run = self._begin(line, body, button=True)
+        if run is None:
+            return None
+        try:
+            await apump(run.call, run.view.show)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            run.interrupted = True
+        return self._end(run)
+
+    def _begin(self, line: str, body: str | None, *, button: bool) -> _Run | None:
+        """Send what was typed; None when there is nothing to wait for."""
+        from ..session import session
+
+        order = _read(line, body)
+        if order is None:
+            print(self.deepseek.__doc__)
+            return None
+        try:
+            prepared = session().prepare(
+                order.prompt, variables=self.shell.user_ns, turn=cell_id(self.shell), **order.options
+            )
+        except DeepSeekError as error:
+            self._bind_failure(order, error)
+            raise
+        if prepared.options.get("dry_run"):
+            print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
+            return None
+        call = session().start(prepared)
+        return _Run(order=order, call=call, view=self._view(order, prepared, call, button=button))
+
+    def _view(self, order: _Order, prepared: Prepared, call: Call, *, button: bool) -> _View:
+        """The view for the front end that looks on."""
+        name = view_for(self.shell) if self.view == "auto" else self.view
+        quiet = order.quiet or bool(prepared.options.get("quiet"))
+        unfolded = bool(prepared.options.get("show_reasoning"))
+        if name == "text" and not quiet:
+            from .terminal import PlainView
+
+            return PlainView(prepared.notices)
+        from ..policy.buffering import BufferPolicy
+        from .live import LiveView
+
+        def stop() -> None:
+            call.stop()
+            view.stopping()
+
+        surface = self._surface("silent" if quiet else name, unfolded, stop if button else None, quiet)
+        mode = prepared.options.get("buffer", "balanced")
+        view = LiveView(surface, model=prepared.request.model, notices=prepared.notices, buffer=BufferPolicy(mode=mode))
+        return view
+
+    def _surface(self, name: str, unfolded: bool, on_stop: Callable[[], None] | None, quiet: bool) -> Surface:
+        # Imported at first use: ipywidgets alone is a third of what loading may cost.
+        if name == "widgets":
+            from .widgets import WidgetSurface
+
+            return WidgetSurface(self.shell, on_stop=on_stop, unfolded=unfolded)
+        if name == "rich":
+            from .terminal import RichSurface
+
+            return RichSurface(unfolded=unfolded)
+        from .handles import HandleSurface, SilentSurface
+
+        if name == "handles":
+            return HandleSurface(unfolded=unfolded)
+        return SilentSurface(quiet=quiet, unfolded=unfolded)
+
+    def _end(self, run: _Run) -> Completion:
+        """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
+        completion = run.call.completion
+        run.view.finish(completion)
+        self._bind(run.order, completion)
+        if run.interrupted or completion.outcome == "interrupted":
+            raise Stopped(f"Stopped. What had arrived is kept in {run.order.output or '_'}.")
+        if completion.error is not None:
+            completion.error.completion = completion
+            raise completion.error
+        self._mute_echo(completion)
+        return completion
+
+    def _bind(self, order: _Order, completion: Completion) -> None:
+        self.shell.push({order.output: completion} if order.output else {})
+        self.shell.displayhook.update_user_ns(completion)
+
+    def _bind_failure(self, order: _Order, error: DeepSeekError) -> None:
+        """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
+        if order.output and order.prompt.strip():
+            self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
+
+    def _mute_echo(self, completion: Completion) -> None:
+        """The answer is on the screen already: what the cell returns must not show it a second time."""
+        shown = self.shell.display_formatter.ipython_display_formatter
+
+        def once(value: Completion) -> None:
+            if value is not completion:
+                self.shell.display_pub.publish(value._repr_mimebundle_())
+
+        def unmute(*_args: Any) -> None:
+            shown.pop(Completion, None)
+            self.shell.events.unregister("post_run_cell", unmute)
+
+        if Completion not in shown.type_printers:
+            shown.for_type(Completion, once)
+            self.shell.events.register("post_run_cell", unmute)

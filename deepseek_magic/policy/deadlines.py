@@ -1,0 +1,171 @@
+"""Which deadline governs now: the clocks that a transport cannot give.
+
+An HTTP client's read time-out is fed by every byte, so a server that sends comments for ever is never late for it. Here
+each happening moves only the deadline it is evidence for; comments prove that the connection lives, not that the
+answer moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from ..protocol.errors import ConfigurationError
+from ..protocol.events import Event, Finish, Heartbeat, ReasoningDelta, TextDelta, ToolCallDelta
+
+__all__ = ["FINISH_GRACE_S", "Deadline", "DeadlineName", "Deadlines", "Happening", "Timeouts", "happening_of"]
+
+DeadlineName = Literal["connect", "read", "queue", "first_delta", "idle", "done", "total"]
+Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "text", "tool", "finish", "waiting"]
+"""``payload``: data without a delta (the role chunk, usage). ``waiting``: no attempt runs (back-off, a full gate)."""
+
+FINISH_GRACE_S: Final = 2.0
+"""After the finish reason the answer is whole; ``[DONE]`` or the end of the body may take this much longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds until a wait is a failure; None switches that deadline off.
+
+    connect_s: until the connection stands. read_s: without any byte, comments included. queue_s: with comments alone
+    (DeepSeek closes a queued request after 600 s by itself). first_delta_s: from the request, or from the end of the
+    queue, to the first piece of reasoning or answer. idle_s: between pieces of the answer; idle_reasoning_s: between
+    pieces of reasoning, where long honest pauses were seen. total_s: the whole call with all its attempts.
+
+    At 200 tokens a second an answer that rests for 45 s has stopped; DeepSeek's silent stalls never came back after
+    minutes. A model on the own machine may need more for its first piece: raise first_delta_s there.
+    """
+
+    connect_s: float | None = 30.0
+    read_s: float | None = 120.0
+    queue_s: float | None = 620.0
+    first_delta_s: float | None = 120.0
+    idle_s: float | None = 45.0
+    idle_reasoning_s: float | None = 120.0
+    total_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value > 0:
+                raise ConfigurationError(
+                    f"{field.name} cannot be {value}: it takes seconds above 0, or None for never."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """The next deadline: its name, when it passes (the caller's clock), how long it is, and what its passing means."""
+
+    name: DeadlineName
+    at_s: float
+    limit_s: float
+
+    @property
+    def why(self) -> str:
+        """One sentence for the user, for when it has passed."""
+        return _WHY[self.name].format(f"{self.limit_s:g} s")
+
+
+_WHY: Final[dict[DeadlineName, str]] = {
+    "connect": "No connection within {}.",
+    "read": "The connection was silent for {}.",
+    "queue": "The request waited in the service's queue for {}.",
+    "first_delta": "The answer did not begin within {}.",
+    "idle": "The answer stood still for {}, though the connection stayed open.",
+    "done": "The answer was whole, but its stream was not closed within {}.",
+    "total": "The call took longer than {}.",
+}
+
+
+class Deadlines:
+    """The clock logic of one call: told what happens, it knows what to wait for. All times are one monotonic clock's."""
+
+    __slots__ = ("_byte_s", "_phase", "_progress_s", "_sent_s", "_started_s", "_timeouts")
+
+    def __init__(self, timeouts: Timeouts, now_s: float) -> None:
+        self._timeouts = timeouts
+        self._started_s = now_s
+        self._phase: Happening = "waiting"
+        self._sent_s = self._byte_s = self._progress_s = now_s
+
+    def told(self, happening: Happening, now_s: float) -> Deadline | None:
+        """Take note of a happening and return the deadline that governs from now on; None if nothing limits the wait."""
+        self._byte_s = now_s
+        match happening:
+            case "connecting" | "sent" | "waiting":
+                self._phase = happening
+                self._sent_s = self._progress_s = now_s
+            case "comment":
+                if self._phase == "sent":
+                    self._phase = "comment"
+            case "payload":
+                # Data that moves no answer ends the queue, once; it does not move the clock of the answer.
+                if self._phase in ("sent", "comment"):
+                    self._phase, self._progress_s = "payload", now_s
+            case _:
+                if self._phase != "finish":
+                    self._phase, self._progress_s = happening, now_s
+        return self.next()
+
+    def next(self) -> Deadline | None:
+        """The earliest deadline as things stand."""
+        due = [d for d in (self._of_phase(), self._read(), self._total()) if d is not None]
+        return min(due, key=lambda d: d.at_s, default=None)
+
+    def passed(self, now_s: float) -> Deadline | None:
+        """The deadline that has passed at ``now_s``, if any."""
+        due = self.next()
+        return due if due is not None and due.at_s <= now_s else None
+
+    def _of_phase(self) -> Deadline | None:
+        limits = self._timeouts
+        match self._phase:
+            case "waiting":
+                return None
+            case "connecting":
+                return _after(self._sent_s, "connect", limits.connect_s)
+            case "comment":
+                return _after(self._sent_s, "queue", limits.queue_s)
+            case "sent" | "payload":
+                return _after(self._progress_s, "first_delta", limits.first_delta_s)
+            case "reasoning":
+                return _after(self._progress_s, "idle", limits.idle_reasoning_s)
+            case "text" | "tool":
+                return _after(self._progress_s, "idle", limits.idle_s)
+            case "finish":
+                return _after(self._progress_s, "done", FINISH_GRACE_S)
+
+    def _read(self) -> Deadline | None:
+        if self._phase in ("waiting", "connecting", "finish"):
+            return None
+        return _after(self._byte_s, "read", self._timeouts.read_s)
+
+    def _total(self) -> Deadline | None:
+        if self._phase == "finish":
+            return None  # the answer is whole: nothing may turn it into a failure any more
+        return _after(self._started_s, "total", self._timeouts.total_s)
+
+
+def _after(start_s: float, name: DeadlineName, limit_s: float | None) -> Deadline | None:
+    if limit_s is None or math.isinf(limit_s):
+        return None
+    return Deadline(name=name, at_s=start_s + limit_s, limit_s=limit_s)
+
+
+def happening_of(event: Event) -> Happening:
+    """What an event of the stream means for the clocks."""
+    match event:
+        case TextDelta():
+            return "text"
+        case ReasoningDelta():
+            return "reasoning"
+        case ToolCallDelta():
+            return "tool"
+        case Finish():
+            return "finish"
+        case Heartbeat():
+            return "comment"
+        case _:
+            return "payload"

@@ -1,0 +1,413 @@
+"""How an attempt ended → what to do: Retry | Resume | Continue | Restart | Accept | GiveUp.
+
+One decision, no doing: ``decide`` sees values and returns a step with its delay and a sentence for the user.
+
+    an attempt ended because                      nothing delivered   something delivered
+    ────────────────────────────────────────────  ──────────────────  ─────────────────────────────────────────────
+    the user stopped it                           Accept interrupted  Accept interrupted
+    stop, tool_calls with an answer               –                   Accept complete
+    content_filter                                Accept filtered     Accept filtered
+    length                                        Accept truncated    Accept truncated, or Continue when asked for
+    stop without an answer (empty response)       Retry               Restart
+    insufficient_system_resource, aborted         Retry               Continue › Restart
+    another finish word                           Retry               GiveUp: nobody says what it means
+    reset, cut, stall, damaged bytes, refused     Retry               Resume › Continue › Restart
+    408 425 429 5xx, an error inside the stream   Retry               the same step again
+    400 401 402 403 404 413 422 and other 4xx     GiveUp              GiveUp; of a resume or continuation: the next way
+    the whole call's time is up                   GiveUp              GiveUp
+
+Budgets: ``attempts`` bounds the requests that begin from nothing or were refused before a stream opened, ``resumes``
+the new segments of an answer that broke, ``continuations`` those of an answer that reached its length. So a call sends
+at most ``attempts + resumes + continuations`` requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..protocol.completion import Outcome
+from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way, quota_exhausted
+
+__all__ = [
+    "Abilities",
+    "Accept",
+    "Continue",
+    "Delivered",
+    "Ending",
+    "EndingKind",
+    "GiveUp",
+    "RecoveryPolicy",
+    "Restart",
+    "Resume",
+    "Retry",
+    "Spent",
+    "Step",
+    "backoff_s",
+    "cannot_continue",
+    "decide",
+    "quota_exhausted",
+]
+
+AT_ONCE_S: Final = 0.1
+"""The first resume after a broken connection starts within this time: the server is well, only the line broke."""
+
+RETRY_AFTER_SPREAD: Final = 0.05
+"""A told time is never undercut and overstayed by at most this share, so that many waiters do not come together."""
+
+FRUITLESS_MAX: Final = 2
+"""So many resumes in a row without a new character end the call."""
+
+COMPARE_MAX_CHARS: Final = 2000
+"""A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
+
+_REPEATED: Final = frozenset({200, 408, 425, 429, *range(500, 600)}) - {501, 505}
+_NEVER_REPEATED: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 422})
+"""Not even when the server says x-should-retry: the same request fails again, or costs money that is not there."""
+
+_KEY_TROUBLE: Final = frozenset({401, 402, 403})
+_ENDS: Final[Mapping[str, Outcome]] = {
+    "stop": "complete",
+    "tool_calls": "complete",
+    "function_call": "complete",
+    "length": "truncated",
+    "content_filter": "filtered",
+}
+_GAVE_UP: Final = frozenset({"insufficient_system_resource", "aborted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """``why`` is one sentence for the user; ``spent`` the account after the step."""
+
+    why: str
+    delay_s: float = 0.0
+    spent: Spent = field(default_factory=Spent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Another(_Step):
+    """A step that sends a request: ``attempt`` of ``of_attempts``, as the user counts them."""
+
+    attempt: int = 1
+    of_attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(_Another):
+    """Send the same request again; nothing had been delivered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(_Another):
+    """Send the same request with Last-Event-ID; the server goes on where it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continue(_Another):
+    """Send a prefix: the first ``text_chars`` of the text and ``reasoning_chars`` of the reasoning. The rest is void.
+
+    With ``text_chars == 0`` the model goes on inside its chain of thought.
+    """
+
+    text_chars: int
+    reasoning_chars: int
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart(_Another):
+    """Send the same request and begin anew, with a seam that says so.
+
+    With ``compare`` the consumer cannot rewind: the new text is swallowed while it equals the delivered one
+    (``seams.RestartFilter``), and an ending of kind "diverged" follows if it does not.
+    """
+
+    compare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept(_Step):
+    """The call is over and the completion stands. ``finish_reason`` is given where the client itself ends the answer."""
+
+    outcome: Outcome
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp(_Step):
+    """The call has failed; the error carries the partial completion."""
+
+
+Step = Retry | Resume | Continue | Restart | Accept | GiveUp
+
+
+def decide(
+    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float, *, can: Abilities
+) -> Step:
+    """The next step of a call after an attempt has ended. ``u`` is uniform in [0, 1)."""
+    spent = _settled(ending, delivered, spent)
+    over = _end_of_call(ending, delivered, policy, spent, can)
+    if over is not None:
+        return over
+    if ending.kind == "finished" and ending.finish_reason == "length":
+        return _beyond_length(delivered, policy, spent)
+    what = _what_happened(ending, delivered)
+    if spent.fruitless >= FRUITLESS_MAX:
+        return GiveUp(why=f"{what}; {FRUITLESS_MAX} resumes in a row brought nothing new.", spent=spent)
+    told_s = ending.retry_after_s
+    if told_s is not None and told_s > policy.retry_after_ceiling_s:
+        limit = f"{policy.retry_after_ceiling_s:g} s"
+        return GiveUp(
+            why=f"{what} and asked for a pause of {told_s:g} s; more than {limit} is not waited.", spent=spent
+        )
+    delay_s = _delay_s(ending, delivered, policy, spent, u)
+    spent = replace(spent, failures=spent.failures + 1)
+    if not delivered.anything:
+        return _retry(what, delay_s, policy, spent)
+    return _recover(ending, delivered, policy, spent, can, what, delay_s)
+
+
+def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
+    """The account with what the ended attempt taught: progress, double charge without it, a way that was refused."""
+    refused = _refused_way(ending, delivered)
+    if refused is not None:
+        return replace(spent, refused=spent.refused | {refused}, failures=0)
+    if delivered.new_chars > 0:
+        return replace(spent, failures=0, fruitless=0)
+    if ending.opened and ending.strategy in ("resume", "continue", "restart"):
+        return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1)
+    return spent
+
+
+def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
+    """Which way on the endpoint does not know: it refused our request for it, not the user's request."""
+    if ending.strategy == "resume" and ending.kind == "diverged":
+        return "resume"
+    refusal = ending.kind == "status" and not _repeatable(ending) and ending.status not in _KEY_TROUBLE
+    refusal = refusal and not delivered.new_chars  # after text it is an error in the stream
+    if refusal and ending.strategy == "resume":
+        return "resume"
+    if refusal and ending.strategy == "continue":
+        return "continue" if delivered.text_chars else "continue_reasoning"
+    return None
+
+
+def _repeatable(ending: Ending) -> bool:
+    if ending.should_retry is False or quota_exhausted(ending.error):
+        return False
+    return ending.status in _REPEATED or (ending.should_retry is True and ending.status not in _NEVER_REPEATED)
+
+
+def _end_of_call(
+    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
+) -> Accept | GiveUp | None:
+    """The endings after which no request is sent; None when one may be."""
+    what = _what_happened(ending, delivered)
+    match ending.kind:
+        case "stopped":
+            return Accept(outcome="interrupted", why="Stopped by you; what had arrived is kept.", spent=spent)
+        case "finished":
+            return _end_by_finish(ending.finish_reason or "", delivered, policy, spent, can)
+        case "total":
+            return GiveUp(why=f"{what}; no further attempt is made.", spent=spent)
+        case "diverged" if ending.strategy != "resume":
+            return GiveUp(why="The repeated answer differs from what was already given out.", spent=spent)
+        case "status" if not _repeatable(ending) and _refused_way(ending, delivered) is None:
+            return GiveUp(why=f"{what}; sending it again would not help.", spent=spent)
+    return None
+
+
+def _end_by_finish(
+    reason: str, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
+) -> Accept | GiveUp | None:
+    outcome = _ENDS.get(reason)
+    if outcome == "truncated":
+        asked = policy.continue_on_length and spent.continuations < policy.continuations
+        if asked and delivered.anything and cannot_continue(delivered, can, spent) is None:
+            return None
+        return Accept(outcome=outcome, why="The token budget ended the answer.", spent=spent)
+    if outcome == "filtered":
+        return Accept(outcome=outcome, why="The provider's content filter ended the answer.", spent=spent)
+    if outcome == "complete" and delivered.has_answer:
+        return Accept(outcome=outcome, why="The answer is complete.", spent=spent)
+    if outcome is None and reason not in _GAVE_UP and delivered.anything:
+        return GiveUp(why=f'The answer ended for a reason that is not documented: "{reason}".', spent=spent)
+    return None
+
+
+def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> str | None:
+    """Why the answer cannot be gone on from where it stands, as half a sentence; None when it can."""
+    refused = spent.refused if spent is not None else frozenset()
+    in_reasoning = not delivered.text_kept_chars
+    rules = (
+        (can.style == "none", "the endpoint cannot go on from a prefix"),
+        ("continue" in refused, "the endpoint refused to go on from a prefix"),
+        (delivered.tool_open, "a tool call was open"),
+        (can.tools, "tools are in play"),
+        (can.json_mode, "JSON mode forbids a prefix"),
+        (can.choices > 1, "several choices were asked for"),
+        (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, "too little has arrived"),
+        (in_reasoning and not can.reasoning, "the endpoint cannot go on inside a chain of thought"),
+        (in_reasoning and "continue_reasoning" in refused, "the endpoint refused to go on inside a chain of thought"),
+        (in_reasoning and delivered.text_chars > 0 and not can.rewind, "given out text cannot be taken back"),
+        (in_reasoning and delivered.looping, "the chain of thought repeats itself"),
+    )
+    return next((why for applies, why in rules if applies), None)
+
+
+def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -> Continue:
+    number = spent.continuations + 1
+    return Continue(
+        text_chars=delivered.text_kept_chars,
+        reasoning_chars=_reasoning_to_send(delivered),
+        attempt=number,
+        of_attempts=policy.continuations,
+        spent=replace(spent, continuations=number),
+        why=f"The token budget ended the answer{_where(delivered)}; going on, continuation {number} of {policy.continuations}.",
+    )
+
+
+def _reasoning_to_send(delivered: Delivered) -> int:
+    """Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
+    return delivered.reasoning_chars if delivered.text_kept_chars else delivered.reasoning_kept_chars
+
+
+def _delay_s(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float) -> float:
+    if ending.retry_after_s:
+        return ending.retry_after_s * (1 + RETRY_AFTER_SPREAD * u)
+    line_broke = ending.kind in ("reset", "cut") and delivered.anything and spent.failures == 0 and not spent.fruitless
+    if line_broke or _refused_way(ending, delivered) is not None:
+        return AT_ONCE_S * u
+    return backoff_s(policy, spent.failures, u)
+
+
+def backoff_s(policy: RecoveryPolicy, failures: int, u: float) -> float:
+    """Seconds to wait after ``failures`` earlier failures in a row: base · 2ⁿ, capped, shortened by up to the jitter."""
+    # 2**1024 is no float; long before that the cap holds.
+    return min(policy.cap_s, policy.base_s * 2.0 ** min(failures, 64)) * (1 - policy.jitter * u)
+
+
+def _retry(what: str, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> Retry | GiveUp:
+    number = spent.attempts + 1
+    if number > policy.attempts:
+        return GiveUp(why=f"{what}; {_times(policy.attempts)} tried.", spent=spent)
+    return Retry(
+        delay_s=delay_s,
+        attempt=number,
+        of_attempts=policy.attempts,
+        spent=replace(spent, attempts=number),
+        why=f"{what}; trying again{_in(delay_s)}, attempt {number} of {policy.attempts}.",
+    )
+
+
+def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) -> tuple[type[_Another] | None, str]:
+    """The mildest way on that is open, and else what stands in the way."""
+    if delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished":
+        return Resume, ""
+    obstacle = cannot_continue(delivered, can, spent) or ""
+    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP  # its end is no place to go on from
+    if not obstacle and not empty:
+        return Continue, ""
+    comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
+    if can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS):
+        return Restart, ""
+    return None, obstacle or "given out text cannot be taken back"
+
+
+def _recover(
+    ending: Ending,
+    delivered: Delivered,
+    policy: RecoveryPolicy,
+    spent: Spent,
+    can: Abilities,
+    what: str,
+    delay_s: float,
+) -> Step:
+    """Something was delivered: take the way on, paid from the budget that it concerns."""
+    way, obstacle = _way_on(ending, delivered, spent, can)
+    if way is None:
+        return GiveUp(why=f"{what}; it cannot go on: {obstacle}.", spent=spent)
+    if way is Continue and delivered.tokens_left is not None and delivered.tokens_left <= 0:
+        why = "The connection broke as the token budget was used up."
+        return Accept(outcome="truncated", finish_reason="length", why=why, spent=spent)
+    # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
+    if not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None:
+        number, limit = spent.attempts + 1, policy.attempts
+        paid = replace(spent, attempts=number)
+    else:
+        number, limit = spent.resumes + 2, policy.resumes + 1
+        paid = replace(spent, resumes=spent.resumes + 1)
+    if number > limit:
+        return GiveUp(why=f"{what}; {_times(limit)} tried.", spent=spent)
+    count = f"{_in(delay_s)}, attempt {number} of {limit}."
+    common: dict[str, Any] = {"delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
+    if way is Resume:
+        return Resume(why=f"{what}; taking the stream up again{count}", **common)
+    if way is Continue:
+        return Continue(
+            text_chars=delivered.text_kept_chars,
+            reasoning_chars=_reasoning_to_send(delivered),
+            max_tokens=delivered.tokens_left,
+            why=f"{what}; going on from there{count}",
+            **common,
+        )
+    compare = not can.rewind and delivered.text_chars > 0
+    return Restart(compare=compare, why=f"{what}; starting the answer anew{count}", **common)
+
+
+_HAPPENED: Final[Mapping[EndingKind, str]] = {
+    "unreachable": "No connection could be made",
+    "reset": "The connection was reset",
+    "cut": "The answer broke off",
+    "stall": "The answer stood still",
+    "total": "The call took too long",
+    "damaged": "The stream was damaged",
+    "diverged": "The server did not go on with the same answer",
+    "stopped": "The answer was stopped",
+}
+
+
+def _what_happened(ending: Ending, delivered: Delivered) -> str:
+    where = _where(delivered)
+    if ending.kind == "status":
+        if _refused_way(ending, delivered) is not None:
+            return f"The endpoint would not go on from a prefix ({ending.status})"
+        if ending.status == 200:
+            return f"The server reported an error{where}"
+        return f"The API answered {ending.status}" + (
+            f" ({_STATUS_WORDS[ending.status]})" if ending.status in _STATUS_WORDS else ""
+        )
+    if ending.kind == "finished":
+        if ending.finish_reason in _ENDS:
+            return "The answer was empty"
+        return f'The server gave up{where} ("{ending.finish_reason}")'
+    if ending.kind == "stall" and ending.error is not None:
+        return ending.error.message.rstrip(".")
+    return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)
+
+
+_STATUS_WORDS: Final[Mapping[int | None, str]] = {
+    408: "time-out",
+    429: "too many requests",
+    500: "server fault",
+    502: "bad gateway",
+    503: "too busy",
+    504: "gateway time-out",
+}
+
+
+def _where(delivered: Delivered) -> str:
+    if delivered.text_chars:
+        return f" after {delivered.text_chars} character{'s' if delivered.text_chars > 1 else ''}"
+    return " in the reasoning" if delivered.reasoning_chars else ""
+
+
+def _in(delay_s: float) -> str:
+    return f" in {math.ceil(delay_s)} s" if delay_s > AT_ONCE_S else ""
+
+
+def _times(number: int) -> str:
+    return "1 attempt was" if number == 1 else f"{number} attempts were"

@@ -1,0 +1,289 @@
+"""A Markdown text → the same text, safe to render as trusted output, with its formulas in dollars.
+
+Raw ``<`` stays only inside code, so everything turns on knowing what is code. Instead of imitating one parser, this
+module reads conservatively and writes canonically: what is certainly a code block is written as a fence that no parser
+can read otherwise (its own blank lines around it, a run of backticks longer than any in it, every line at the indent of
+its container, always closed), and everything that is not certain is text, in which nothing can open a code block, an
+HTML block, a definition or a formula. A text cut anywhere is read the same way, so a live view may show prefixes.
+
+Known losses, all of display: link titles, reference links and footnotes become text; a code span over two lines shows
+its backticks; code indented by lazy continuation shows as text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .inline import inline, open_formula
+
+__all__ = ["safe"]
+
+_MAX_QUOTE_DEPTH: Final = 6
+_MAX_LIST_DEPTH: Final = 12
+_MAX_FORMULA_LINES: Final = 120
+_FIRST_CODE_INDENT: Final = 4
+"""Columns from which a line after a blank one is code (CommonMark 4.4)."""
+
+_LINE_SEPARATORS: Final = re.compile("\r\n?")
+_ODD_SPACE: Final = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
+"""Some parsers end a line at these (JavaScript's ``^`` and ``.``), others do not."""
+_CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufeff]")
+
+_FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
+_RULE: Final = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}\Z")
+_ITEM: Final = re.compile(r"([-*+]|[0-9]{1,9}[.)])(?:([ \t]+)(.*)|)\Z")
+_HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
+_TASK: Final = re.compile(r"\[[ xX]\](?=[ \t])")
+_QUOTE: Final = re.compile(r">")
+_TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
+_LANGUAGE: Final = re.compile(r"[ \t]*[{.]*([A-Za-z0-9_+#.-]{1,40})")
+_COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
+_FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
+_UNFIT_FOR_MERMAID: Final = re.compile(
+    r"<(?!br[ ]?/?>)(?=[A-Za-z/!?])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
+    r"|callback|\bcall\b|\bimg\b|\bicon\b|\bstyle\b|\bclassDef\b|\blinkStyle\b",
+    re.IGNORECASE,
+)
+"""A drawing may be run by the front end, so it stays one only without HTML, addresses, styles and settings."""
+
+
+def safe(text: str) -> str:
+    r"""``text`` made inert for the Markdown renderers of JupyterLab, Notebook, nbconvert and VS Code.
+
+    Code keeps its exact text. Elsewhere HTML shows as written, links lead to http, https, mailto or an anchor,
+    images become links, and ``\( \)``, ``\[ \]``, bare environments and ``$`` formulas are written so that each
+    front end typesets them, while an amount of money stays one. Linear in the text's length. Safe for every prefix of a
+    text; applied twice, it shows what it shows applied once.
+    """
+    text = _CONTROL.sub("", _ODD_SPACE.sub(" ", _LINE_SEPARATORS.sub("\n", text)))
+    lines = text.split("\n")
+    return "\n".join(_Blocks(lines).rewrite())
+
+
+class _Blocks:
+    """Goes through the lines of one container (the document, or a block quote) and writes them anew."""
+
+    def __init__(self, lines: list[str], *, depth: int = 0, certain: bool = True) -> None:
+        self.lines = [_expand(line) for line in lines]
+        self.depth = depth
+        self.certain = certain  # whether parsers agree on where this container's content begins
+        self.doubt: int | None = None  # the number of open items from which on they do not
+        self.at = 0
+        self.out: list[str] = []
+        self.items: list[int] = []  # content columns of the open list items, outermost first
+        self.after_blank = True
+        self.part_next = False  # a blank line must stand before the next block
+        self.run_end = 0
+        self.table = False
+
+    def rewrite(self) -> list[str]:
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if not line:
+                self._blank()
+                self.at += 1
+                continue
+            if self.at >= self.run_end:
+                self._look_ahead()
+            if self.part_next:
+                self._part()
+            indent = len(line) - len(line.lstrip(" "))
+            while indent < self.column:
+                self.items.pop()
+            if self.doubt is not None and len(self.items) < self.doubt:
+                self.doubt = None
+            self._block(line[indent:], indent, " " * indent)
+        return self.out
+
+    def _blank(self) -> None:
+        self.out.append("")
+        self.after_blank = True
+
+    def _part(self) -> None:
+        """See to it that a blank line stands before what comes."""
+        if self.out and self.out[-1]:
+            self.out.append("")
+        self.part_next = False
+
+    def _look_ahead(self) -> None:
+        """Whether a line of this run of lines may make a table of those around it."""
+        end = self.at
+        self.table = False
+        while end < len(self.lines) and self.lines[end]:
+            self.table = self.table or _TABLE_RULE.match(self.lines[end]) is not None
+            end += 1
+        self.run_end = end
+
+    @property
+    def column(self) -> int:
+        """Where the content of the innermost open list item begins."""
+        return self.items[-1] if self.items else 0
+
+    def _block(self, rest: str, indent: int, lead: str) -> None:
+        """Write the block that starts with ``rest`` at column ``indent``; ``lead`` is what stands before it."""
+        over = indent - self.column
+        fresh = lead.isspace() or not lead
+        certain = self.certain and self.doubt is None
+        if over >= _FIRST_CODE_INDENT:
+            if self.after_blank and fresh and certain:
+                self._indented_code()
+            else:
+                self._text(rest, lead)
+            return
+        if certain and (fence := _FENCE.match(rest)) and (fresh or self.column < _FIRST_CODE_INDENT):
+            self._fenced_code(fence, "" if fresh else lead, over)
+        elif _RULE.match(rest):
+            self._line(lead + rest)
+        elif _QUOTE.match(rest) and self.depth < _MAX_QUOTE_DEPTH:
+            self._quote(lead, indent)
+        elif (item := _ITEM.match(rest)) and len(self.items) < _MAX_LIST_DEPTH:
+            self._item(item, indent, lead)
+        elif heading := _HEADING.match(rest):
+            self._line(lead + heading[0] + inline(rest[heading.end() :]))
+        else:
+            self._text(rest, lead)
+
+    def _line(self, line: str) -> None:
+        self.out.append(line)
+        self.after_blank = False
+        self.at += 1
+
+    def _item(self, item: re.Match[str], indent: int, lead: str) -> None:
+        marker, space, rest = item[1], item[2] or "", item[3] or ""
+        width = len(space) if 1 <= len(space) <= _FIRST_CODE_INDENT and rest else 1
+        self.items.append(indent + len(marker) + width)
+        lead += marker
+        if not rest:
+            # Where the content of an item with an empty first line begins, older parsers get wrong.
+            self.doubt = self.doubt if self.doubt is not None else len(self.items)
+            self._line(lead)
+            return
+        if len(space) > _FIRST_CODE_INDENT:
+            space = " "
+        lead += " " * len(space)
+        self.after_blank = False
+        if task := _TASK.match(rest):
+            lead, rest = lead + task[0], rest[task.end() :]
+            self._text(rest, lead)
+        else:
+            self._block(rest, self.items[-1], lead)
+
+    def _fenced_code(self, fence: re.Match[str], lead: str, over: int) -> None:
+        """From an opening fence to its end, which is also the end of its container and of the text."""
+        mark, info = (fence[1], fence[2]) if fence[1] else (fence[3], fence[4])
+        column, code = self.column, []
+        closing = re.compile(rf" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*\Z")
+        self.at += 1
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line and len(line) - len(line.lstrip(" ")) < column:
+                break
+            self.at += 1
+            line = line[column:]
+            if closing.match(line):
+                break
+            code.append(line[min(over, len(line) - len(line.lstrip(" "))) :])
+        self._write_code(code, info, lead)
+
+    def _indented_code(self) -> None:
+        column, code = self.column + _FIRST_CODE_INDENT, []
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if line and len(line) - len(line.lstrip(" ")) < column:
+                break
+            code.append(line[column:])
+            self.at += 1
+        while not code[-1]:
+            code.pop()
+            self.at -= 1
+        self._write_code(code, "", "")
+
+    def _write_code(self, code: list[str], info: str, lead: str) -> None:
+        pad = " " * self.column
+        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth):
+            self._part()
+        longest = max((len(run) for line in code for run in re.findall(r"\A[ ]*(`{3,})", line)), default=2)
+        ticks = "`" * (longest + 1)
+        self.out.append((lead or pad) + ticks + _language(info, code))
+        self.out += [pad + line if line else "" for line in code]
+        self.out.append(pad + ticks)
+        # JupyterLab may find a formula's start in the code; only a blank line stops it from running on.
+        self.part_next = not pad or any(_FORMULA_IN_CODE.search(line) for line in code)
+        self.after_blank = True
+        self.run_end = self.at
+
+    def _quote(self, lead: str, indent: int) -> None:
+        """The lines of a block quote, rewritten without their marks and marked again."""
+        inner, first = [], True
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            if first:
+                line = line[indent:] if not lead.strip(" ") else line[len(lead) :]
+            else:
+                spaces = len(line) - len(line.lstrip(" "))
+                if not line or not 0 <= spaces - self.column < _FIRST_CODE_INDENT:
+                    break
+                line = line[spaces:]
+            if not line.startswith(">"):
+                break
+            inner.append(line[2:] if line[1:2] in (" ", "\t") else line[1:])
+            self.at += 1
+            first = False
+        written = _Blocks(inner, depth=self.depth + 1, certain=self.certain and self.doubt is None).rewrite()
+        pad = " " * self.column if lead.strip(" ") else lead
+        code = any("```" in line for line in written)
+        if code and not lead.strip(" "):
+            self._part()
+        self.out += [
+            (lead if number == 0 else pad) + ("> " + line if line else ">") for number, line in enumerate(written)
+        ]
+        self.part_next = code
+        self.after_blank = False
+        self.run_end = self.at
+
+    def _text(self, rest: str, lead: str) -> None:
+        table = self.table
+        rest = self._whole_formula(rest)
+        self._line(lead + inline(rest, table=table))
+
+    def _whole_formula(self, line: str) -> str:
+        """``line`` with the lines of the formula that it leaves open, joined into one; ``self.at`` is at the last."""
+        closer = open_formula(line) if "\\" in line or "$$" in line else None
+        if closer is None:
+            return line
+        parts, end = [_COMMENT.sub("", line)], self.at + 1
+        while end < min(len(self.lines), self.at + _MAX_FORMULA_LINES):
+            following = self.lines[end].lstrip(" ")
+            if _FENCE.match(following) or (not following and closer in ("$$", r"\)")):
+                break
+            if "`" in following:
+                break
+            parts.append(following if closer in following else _COMMENT.sub("", following))
+            if closer in following:
+                self.at = end
+                self.run_end = max(self.run_end, end)
+                return " ".join(part.strip(" \t") for part in parts if part)
+            if closer in (r"\]", r"\)") and re.search(r"(?<!\\)\\[\[(]", following):
+                break
+            end += 1
+        return line
+
+
+def _expand(line: str) -> str:
+    """``line`` with leading tabs as the columns they stand for, and nothing if it shows nothing."""
+    if not line or line.isspace():
+        return ""
+    end = 0
+    while line[end] in " \t":
+        end += 1
+    return line[:end].expandtabs(4) + line[end:]
+
+
+def _language(info: str, code: list[str]) -> str:
+    """The language of a fence, in characters that mean nothing in an attribute; JupyterLab writes it into one unescaped."""
+    named = _LANGUAGE.match(info)
+    language = named[1] if named else ""
+    if language.lower().startswith("mermaid") and _UNFIT_FOR_MERMAID.search("\n".join(code)):
+        return "text"
+    return language

@@ -1,0 +1,114 @@
+"""A conversation: turns in order, each belonging to the cell that made it.
+
+A value: every change gives a new one. A turn has an id (the notebook cell's), so running a cell again replaces its turn
+in place instead of adding one, and what is sent for it is only what came before. Reasoning is kept with a turn and sent
+back exactly where the API wants it, which ``Request.body`` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .chat import Message, Request
+from .completion import Completion
+
+__all__ = ["INTERRUPTED_NOTE", "Conversation", "History", "Turn"]
+
+INTERRUPTED_NOTE: Final = "(interrupted)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What was asked and what came back. ``whole`` is false for an answer that was stopped or broke off."""
+
+    id: str
+    user: Message
+    assistant: Message
+    whole: bool = True
+
+    @classmethod
+    def of(cls, id: str, completion: Completion) -> Turn | None:
+        """The turn that a call leaves behind; None when nothing came back."""
+        if not (completion.text or completion.reasoning):
+            return None
+        user = next((m for m in reversed(completion.request.messages) if m.role == "user"), None)
+        if user is None:
+            return None
+        assistant = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning or None)
+        return cls(id=id, user=user, assistant=assistant, whole=completion.outcome in ("complete", "truncated"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What goes before a new prompt: messages, and how many of the oldest turns were left out for length."""
+
+    messages: tuple[Message, ...] = ()
+    dropped_turns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Turns under a name."""
+
+    name: str
+    turns: tuple[Turn, ...] = ()
+
+    def with_turn(self, turn: Turn) -> Conversation:
+        """With ``turn`` in the place of the one with the same id, or at the end."""
+        if any(t.id == turn.id for t in self.turns):
+            return replace(self, turns=tuple(turn if t.id == turn.id else t for t in self.turns))
+        return replace(self, turns=(*self.turns, turn))
+
+    def without(self, id: str) -> Conversation:
+        """Without the turn of that id."""
+        return replace(self, turns=tuple(t for t in self.turns if t.id != id))
+
+    def renamed(self, name: str) -> Conversation:
+        """The same turns under another name; two names for one value is how a conversation branches."""
+        return replace(self, name=name)
+
+    def history(
+        self, *, before: str | None = None, max_tokens: int | None = None, count: Callable[[str], int] = len
+    ) -> History:
+        """The messages to send before a prompt: all turns, or those before the turn with the id ``before``.
+
+        With ``max_tokens`` the oldest turns are left out until what ``count`` counts fits. Whole turns only: a question
+        without its answer would mislead the model.
+        """
+        earlier: list[Turn] = []
+        for turn in self.turns:
+            if turn.id == before:
+                break
+            earlier.append(turn)
+        kept, used = len(earlier), 0
+        while kept and max_tokens is not None:
+            turn = earlier[kept - 1]
+            used += count(_text(turn.user)) + count(_text(turn.assistant))
+            if used > max_tokens:
+                break
+            kept -= 1
+        dropped = kept if max_tokens is not None else 0
+        messages = tuple(m for turn in earlier[dropped:] for m in (turn.user, turn.assistant))
+        return History(messages=messages, dropped_turns=dropped)
+
+    def request(self, request: Request, history: History) -> Request:
+        """``request`` with the history before its own messages, after a leading system prompt."""
+        head = request.messages[:1] if request.messages[0].role == "system" else ()
+        return replace(request, messages=(*head, *history.messages, *request.messages[len(head) :]))
+
+    def to_markdown(self) -> str:
+        """The conversation as a document."""
+        parts = [f"# {self.name}"]
+        for turn in self.turns:
+            parts += [f"## You\n\n{_text(turn.user)}", f"## DeepSeek\n\n{_text(turn.assistant)}"]
+            if not turn.whole:
+                parts.append(f"*{INTERRUPTED_NOTE}*")
+        return "\n\n".join(parts) + "\n"
+
+
+def _text(message: Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in message.content)

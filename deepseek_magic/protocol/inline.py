@@ -1,0 +1,382 @@
+"""One run of Markdown text → the same text with nothing in it that a front end would run, load or misread.
+
+The rule that carries the safety: whatever this module does not recognise for certain is written as character
+references, which no Markdown parser, no HTML parser and no math scanner takes for syntax. Only four things leave here
+as syntax: emphasis, code spans on one line, formulas, and links to http, https, mailto or an anchor.
+
+Four readers have to agree on what they see, and they cut differently: JupyterLab takes formulas out of the *source*
+before Markdown and puts them back into the *HTML* (rendermime/latex.ts), so a formula inside a link address would end
+up inside an attribute; nbconvert looks for ``$$`` and ``\\begin`` across blocks before anything else; MathJax then reads
+the finished page again, so that even a written-out ``$`` is a delimiter unless an element's border parts it from the next.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Final
+from urllib.parse import quote
+
+__all__ = ["DOLLAR", "code_span", "inline", "open_formula"]
+
+DOLLAR: Final = "<span>&#36;</span>"
+"""A dollar sign that is only a dollar sign: MathJax pairs delimiters within one element's text only."""
+
+_BACKSLASH: Final = "<span>&#92;</span>"
+_BREAK: Final = "<br>"
+
+_SPECIAL: Final = re.compile(r"[<`$\\&\[\]!~@]")
+_BACKTICKS: Final = re.compile(r"`+")
+_OWN: Final = re.compile(r"<span>&#(?:36|92);</span>|<code>(?:&#[0-9]{2,3};|[^\x00-\x1f!-/:-@\[-`{-~])+</code>")
+"""What this module itself writes passes, so that making safe twice shows the same."""
+_LINE_BREAK: Final = re.compile(r"<br[ ]?/?>", re.IGNORECASE)
+_AUTOLINK: Final = re.compile(r"<((?:https?://|mailto:)[^\s<>]{1,2000})>", re.IGNORECASE)
+_ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_LINK: Final = re.compile(
+    r"\[((?:[^\[\]\\`$]|\\.|`[^`\[\]\\]*`){0,2000})\]"
+    r"\([ \t]*(<[^<>\n]{0,4000}>|(?:[^\s()<>\\]|\\.|\([^\s()<>\\]{0,1000}\)){0,4000})"
+    r"(?:[ \t]+(?:\"[^\"]{0,1000}\"|'[^']{0,1000}'))?[ \t]*\)"
+)
+_ALLOWED_ADDRESS: Final = re.compile(r"https?://[^/?#\s]|mailto:[^\s]|#[^\s]*\Z", re.IGNORECASE)
+_ADDRESS_SAFE: Final = "/?#:;,=+%.~_-!&"
+_UNSEEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+_PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
+_ASCII_PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_MISREAD_IN_CODE: Final = re.compile(r"\\(?:begin|end)\{|\\\\[()\[\]]|@@|\$\$")
+"""In a code span these still start a formula for JupyterLab (not hidden by its code-span rule) or for nbconvert."""
+
+_CELL_BORDER: Final = re.compile(r"(?<!\\)[ \t]\|[ \t]")
+_TYPESET_AFTER_BACKSLASH: Final = re.compile(r"(?:begin|end|ref|eqref)\b")
+_ENVIRONMENT: Final = re.compile(r"begin\{([a-zA-Z]{1,20}\*?)\}")
+_TAG_LIKE: Final = re.compile(r"<(?=[A-Za-z/!?])")
+_FORBIDDEN_IN_MATH: Final = re.compile(
+    r"\\(?:href|url|style|class|cssId|id|data|unicode|require|include\w*|html\w*|bbox|mmlToken|toggle|mathtip|texttip"
+    r"|tooltip|action|def|gdef|edef|xdef|let|futurelet|global|long|newcommand|renewcommand|providecommand"
+    r"|newenvironment|renewenvironment|DeclareMathOperator|csname|catcode|char|input|openin|openout|read|write"
+    r"|immediate|special|label|ref|eqref|tag|setOptions|Newextarrow|enclose|definecolor|loop)(?![A-Za-z])"
+)
+"""Commands that make links, styles, classes, ids, loads or lasting definitions in MathJax, KaTeX or their extensions."""
+
+_CELL_SPLITTER: Final = re.compile(r"\\.|\|")
+_BARS: Final = {"|": r"\vert{}", r"\|": r"\Vert{}"}
+
+_MAX_WORD_CHARS: Final = 2_000
+_MAX_FORMULA_CHARS: Final = 8_000
+_NUMBER_THEN_WORDS: Final = re.compile(r"[0-9][0-9.,]*[kKmMbB%+]?[ ,;:/-]+(?=[^\\^_={}]*[^\W\d_]{2})[^\\^_={}]*\Z")
+_SPACED_FORMULA: Final = re.compile(r"[\\^_=<>+*]|\A *[A-Za-z] *\Z")
+
+
+def inline(text: str, *, table: bool = False, links: bool = True) -> str:
+    """``text`` (one line, no container markers) made inert. ``table``: a ``|`` may part it into cells."""
+    return _Run(text, table=table, links=links).rewrite()
+
+
+def code_span(content: str, *, table: bool = False) -> str:
+    """``content`` shown as code within a line.
+
+    As backticks where every parser reads those alike, else as a ``code`` element around character references.
+    """
+    if not content:
+        return ""
+    if _MISREAD_IN_CODE.search(content) or (table and "|" in content):
+        if content[0] == content[-1] == " " and content.strip(" "):
+            content = content[1:-1]
+        if table:
+            content = content.replace("\\|", "|")
+        return f"<code>{_references(content)}</code>"
+    longest = {len(run) for run in _BACKTICKS.findall(content)}
+    ticks = "`" * next(n for n in range(1, len(longest) + 2) if n not in longest)
+    pad = " " if content[0] == "`" or content[-1] == "`" else ""
+    return f"{ticks}{pad}{content}{pad}{ticks}"
+
+
+def _references(text: str) -> str:
+    return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
+
+
+def open_formula(line: str) -> str | None:
+    r"""The end that a formula left open on ``line`` waits for: ``\]``, ``\)``, ``$$`` or ``\end{name}``; else None."""
+    closer: str | None = None
+    for match in re.finditer(r"`+[^`]*`+|\\(?:begin|end)\{[a-zA-Z]{1,20}\*?\}|\\.|\$\$", line):
+        token = match[0]
+        if closer is not None:
+            if token == closer:
+                closer = None
+        elif token in (r"\[", r"\("):
+            closer = "\\" + {"[": "]", "(": ")"}[token[1]]
+        elif token == "$$":
+            closer = token
+        elif token.startswith(r"\begin"):
+            closer = r"\end" + token[6:]
+    return closer
+
+
+class _Run:
+    """Rewrites one line from left to right; every handler takes a position and returns the next."""
+
+    def __init__(self, text: str, *, table: bool, links: bool) -> None:
+        self.text = text
+        self.table = table
+        self.links = links
+        self.out: list[str] = []
+        self.closing_ticks: dict[int, list[int]] | None = None
+
+    def rewrite(self) -> str:
+        text, out, position = self.text, self.out, 0
+        handlers = {
+            "<": self._angle,
+            "`": self._backtick,
+            "$": self._dollar,
+            "\\": self._backslash,
+            "&": self._ampersand,
+            "[": self._bracket,
+            "]": self._plain_reference,
+            "!": self._bang,
+            "~": self._tilde,
+            "@": self._at,
+        }
+        while match := _SPECIAL.search(text, position):
+            if match.start() > position:
+                out.append(text[position : match.start()])
+            position = handlers[match[0]](match.start())
+        out.append(text[position:])
+        return "".join(out)
+
+    def _plain_reference(self, at: int) -> int:
+        self.out.append(f"&#{ord(self.text[at])};")
+        return at + 1
+
+    def _angle(self, at: int) -> int:
+        if own := _OWN.match(self.text, at):
+            self.out.append(own[0])
+            return own.end()
+        if line_break := _LINE_BREAK.match(self.text, at):
+            # Alone at the start of a line it would open an HTML block, in which backticks are not code.
+            self.out.append(_BREAK if "".join(self.out).strip() else f"&#32;{_BREAK}")
+            return line_break.end()
+        if self.links and (link := _AUTOLINK.match(self.text, at)) and (address := _address(link[1])):
+            self.out.append(f"[{_references(link[1])}]({address})")
+            return link.end()
+        self.out.append("&lt;")
+        return at + 1
+
+    def _backtick(self, at: int) -> int:
+        run = _BACKTICKS.match(self.text, at)
+        assert run is not None
+        if self.closing_ticks is None:
+            self.closing_ticks = {}
+            for other in reversed(list(_BACKTICKS.finditer(self.text))):
+                self.closing_ticks.setdefault(len(other[0]), []).append(other.start())
+        ends = self.closing_ticks.get(len(run[0]), [])
+        while ends and ends[-1] < run.end():
+            ends.pop()
+        if not ends:
+            self.out.append("&#96;" * len(run[0]))
+            return run.end()
+        content = self.text[run.end() : ends[-1]]
+        if self.table and _CELL_BORDER.search(content):
+            self.out.append("&#96;" * len(run[0]))
+            return run.end()
+        if (not self.links and re.search(r"[\[\]\\<]", content)) or self._in_address(at):
+            self.out.append(f"<code>{_references(content)}</code>")
+        else:
+            self._push(code_span(content, table=self.table), "`")
+        return ends[-1] + len(run[0])
+
+    def _in_address(self, at: int) -> bool:
+        """Whether the word before may be a bare address: GFM takes backticks into it, and what follows is not code."""
+        near = self.text[max(0, at - _MAX_WORD_CHARS) : at]
+        word = near[max(near.rfind(" "), near.rfind("\t")) + 1 :]
+        return len(word) == _MAX_WORD_CHARS or any(sign in word for sign in ("://", "www.", "@", "mailto:", "xmpp:"))
+
+    def _push(self, piece: str, delimiter: str) -> None:
+        """Add ``piece``, kept apart from a neighbour that ends in the same delimiter."""
+        if self.out and self.out[-1].endswith(delimiter) and piece.startswith(delimiter):
+            self.out.append(" ")
+        self.out.append(piece)
+
+    def _ampersand(self, at: int) -> int:
+        entity = _ENTITY.match(self.text, at)
+        if entity is None:
+            self.out.append("&amp;" if self.text.startswith("&#", at) else "&")
+            return at + 1
+        shown = html.unescape(entity[0])
+        if "$" in shown:
+            self.out.append(DOLLAR)
+        elif "\\" in shown:
+            self.out.append(_BACKSLASH)
+        else:
+            self.out.append(entity[0])
+        return entity.end()
+
+    def _tilde(self, at: int) -> int:
+        end = at
+        while self.text.startswith("~", end):
+            end += 1
+        # Three may be a fence; marked reads "~`" as one piece of text and so misses the code span.
+        apart = "`" not in self.text[max(0, at - 1) : at] + self.text[end : end + 1]
+        self.out.append(self.text[at:end] if end - at < 3 and apart else "&#126;" * (end - at))
+        return end
+
+    def _at(self, at: int) -> int:
+        # "@@3@@" is JupyterLab's own mark for the fourth formula.
+        end = at
+        while self.text.startswith("@", end):
+            end += 1
+        self.out.append("@" + "&#64;" * (end - at - 1))
+        return end
+
+    def _bang(self, at: int) -> int:
+        if self.links and (image := _LINK.match(self.text, at + 1)):
+            self._image(image)
+            return image.end()
+        # Before anything that may come out as a link, a bare "!" would make it an image.
+        following = self.text[at + 1 : at + 2]
+        self.out.append("!" if not following or following.isspace() or following.isalnum() else "&#33;")
+        return at + 1
+
+    def _image(self, image: re.Match[str]) -> None:
+        """An image is not loaded, for loading it would tell its host that the answer was read: text and a link."""
+        label = inline(image[1], table=self.table, links=False).strip() or "image"
+        address = _address(image[2])
+        self.out.append(f"[🖼 {label}]({address})" if address else f"🖼 {label}")
+
+    def _bracket(self, at: int) -> int:
+        if self.links and (link := _LINK.match(self.text, at)) and (address := _address(link[2])):
+            label = inline(link[1], table=self.table, links=False)
+            if label.strip():
+                self.out.append(f"[{label}]({address})")
+                return link.end()
+        return self._plain_reference(at)
+
+    def _backslash(self, at: int) -> int:
+        text = self.text
+        following = text[at + 1 : at + 2]
+        if following == "\\" and text[at + 2 : at + 3] in ("(", "["):
+            if end := self._formula(at, "\\\\" + text[at + 2], "\\\\" + _CLOSING[text[at + 2]]):
+                return end
+        elif following in _CLOSING and (end := self._formula(at, "\\" + following, "\\" + _CLOSING[following])):
+            return end
+        if environment := _ENVIRONMENT.match(text, at + 1):
+            opening, closing = "\\" + environment[0], "\\end{" + environment[1] + "}"
+            if end := self._formula(at, opening, closing):
+                return end
+        if following == "\\":
+            self.out.append(_BACKSLASH)
+            return at + 2
+        if following == "$":
+            self.out.append(DOLLAR)
+            return at + 2
+        if following in _ASCII_PUNCTUATION and following:
+            self.out.append(f"&#{ord(following)};")
+            return at + 2
+        self.out.append(_BACKSLASH if _TYPESET_AFTER_BACKSLASH.match(text, at + 1) else "\\")
+        return at + 1
+
+    def _dollar(self, at: int) -> int:
+        if self.text.startswith("$$", at):
+            if end := self._formula(at, "$$", "$$"):
+                return end
+            self.out.append(DOLLAR * 2)
+            return at + 2
+        if end := self._inline_formula(at):
+            return end
+        self.out.append(DOLLAR)
+        return at + 1
+
+    def _inline_formula(self, at: int) -> int | None:
+        """``$…$`` unless it is money: pandoc's rule for the borders, and a number that goes on in words is a price."""
+        end = _unescaped_dollar(self.text, at + 1)
+        if end is None:
+            return None
+        content = self.text[at + 1 : end]
+        before, after = self.text[at - 1 : at], self.text[end + 1 : end + 2]
+        spaced = content[:1] in (" ", "\t") or content[-1:] in (" ", "\t")
+        if spaced and not (content[0] == content[-1] == " " and _SPACED_FORMULA.search(content)):
+            return None
+        if after.isdigit() or (before.isalnum() and before.isascii()) or _NUMBER_THEN_WORDS.match(content):
+            return None
+        formula = _formula(content, table=self.table)
+        if formula is None:
+            return None
+        self._push(f"${formula}$", "$")
+        return end + 1
+
+    def _formula(self, at: int, opening: str, closing: str) -> int | None:
+        """The formula that opens here, written with dollars; one that may not be typeset is shown as its source."""
+        start = at + len(opening)
+        end = self.text.find(closing, start, start + _MAX_FORMULA_CHARS)
+        while end > 0 and closing[0] == "\\" and _odd_backslashes_before(self.text, end):
+            end = self.text.find(closing, end + 1, start + _MAX_FORMULA_CHARS)
+        if end <= 0:
+            return None
+        content = self.text[start:end]
+        if closing != "$$" and opening in content and not opening.startswith(r"\begin"):
+            return None
+        whole = self.text[at : end + len(closing)]
+        environment = opening.startswith(r"\begin")
+        formula = _formula(whole if environment else content, table=self.table)
+        if formula is None:
+            self._push(code_span(whole, table=self.table), "`") if "`" not in whole else self.out.append(
+                f"<code>{_references(whole)}</code>"
+            )
+        elif opening[-1] == "(":
+            self._push(f"${formula}$", "$")
+        else:
+            self._push(f"$${formula}$$", "$")
+        return end + len(closing)
+
+
+_CLOSING: Final = {"(": ")", "[": "]"}
+
+
+def _odd_backslashes_before(text: str, at: int) -> bool:
+    return (at - len(text[:at].rstrip("\\"))) % 2 == 1
+
+
+def _unescaped_dollar(text: str, start: int) -> int | None:
+    """Where the next ``$`` stands that no backslash escapes, if it stands alone."""
+    match = re.compile(r"(?:[^$\\`]|\\.)*\$").match(text, start)
+    if match is None or text.startswith("$", match.end()):
+        return None
+    return match.end() - 1
+
+
+def _formula(source: str, *, table: bool) -> str | None:
+    """``source`` as a formula that every typesetter delimits alike and none acts on, or None."""
+    source = source.strip(" \t")
+    if not source or len(source) > _MAX_FORMULA_CHARS or "`" in source or "@@" in source:
+        return None
+    if source[-1] == "\\" or _FORBIDDEN_IN_MATH.search(source):
+        return None
+    if not _balanced(source):
+        return None
+    # A quotation mark would end the attribute into which JupyterLab may have moved the formula.
+    source = _TAG_LIKE.sub("< ", source.replace('"', "”").replace("](", "] ("))
+    return _CELL_SPLITTER.sub(lambda match: _BARS.get(match[0], match[0]), source) if table else source
+
+
+def _balanced(source: str) -> bool:
+    r"""Whether braces balance, as TeX reads ``\\\\}`` and as JupyterLab does, and no bare ``$`` stands between."""
+    depths = []
+    for tokens in (r"\\.|[{}$]", r"\\[{}$]|[{}$]"):
+        depth = 0
+        for token in re.findall(tokens, source):
+            depth += {"{": 1, "}": -1}.get(token, 0)
+            if depth < 0 or token == "$":
+                return False
+        depths.append(depth)
+    return depths == [0, 0]
+
+
+def _address(raw: str) -> str | None:
+    """Where a link leads, written so that it can only be an address; None if it may not be a link."""
+    raw = raw.removeprefix("<").removesuffix(">")
+    plain = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", raw))
+    plain = _UNSEEN.sub("", plain)
+    if not _ALLOWED_ADDRESS.match(plain):
+        return None
+    mail = plain[:7].lower() == "mailto:"
+    address = quote(plain, safe=_ADDRESS_SAFE + ("@" if mail and "@@" not in plain else ""))
+    return address.replace("&", "&amp;").replace("!", "%21")

@@ -1,0 +1,205 @@
+"""What a person is doing: the defaults in force, the clients in use, the prompts being filled, the log of it all.
+
+One session a process. It turns what was typed into a ``Request`` for an endpoint (``prepare``), has it answered
+(``start``, ``ask``, ``aask``) and keeps the record. It knows nothing of how an answer looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .engine import keys
+from .engine.client import Client
+from .engine.endpoints import Endpoint, resolve
+from .engine.loop import Call, apump, engine, pump, pump_turning
+from .metrics.log import MetricsLog
+from .policy.pricing import estimate_tokens
+from .protocol import template
+from .protocol.chat import Prompt, Request
+from .protocol.completion import Completion
+from .protocol.conversation import Conversation, Turn
+from .protocol.errors import ConfigurationError
+from .protocol.models import resolve_model
+from .protocol.options import Options, notices
+
+__all__ = ["Prepared", "Session", "aask", "ask", "log", "session"]
+
+MAX_HISTORY_TOKENS: Final = 200_000
+"""A fifth of the context: longer histories cost more than they help; what is left out is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request ready to be sent: where to, with which settings, and what the user should be told first."""
+
+    request: Request
+    endpoint: Endpoint
+    options: Options
+    notices: tuple[str, ...] = ()
+    api_key: keys.Key | None = None
+    chat: str | None = None
+    turn: str = ""
+
+
+class Session:
+    """Defaults, clients and the log of this process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.log = MetricsLog()
+        self.defaults = Options()
+        self.chats: dict[str, Conversation] = {}
+        self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
+        self.ask_key: Callable[[str], str] | None = None
+        """How the front end asks for a key (a masked prompt), if it can."""
+        self.keep_loop_turning = False
+        """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
+        self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
+
+    def prepare(
+        self,
+        prompt: Prompt,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        api_key: str | None = None,
+        endpoint: str | Endpoint | None = None,
+        turn: str | None = None,
+        **typed: Any,
+    ) -> Prepared:
+        """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
+
+        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
+        on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
+        turn. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        nothing is sent.
+        """
+        if isinstance(endpoint, str):
+            typed["endpoint"] = endpoint
+        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        said: list[str] = []
+        if variables is not None and isinstance(prompt, str):
+            filled = template.fill(prompt, variables)
+            prompt, said = filled.text, [*filled.notices]
+        place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
+        speaks_deepseek = place.continuing == "deepseek_prefix"
+        if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
+            said.append(told)
+        said += notices(options) if speaks_deepseek else []
+        system = options.get("system")
+        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        request = self.client(place, key).request(
+            prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
+        )
+        chat = None if options.get("no_history") else options.get("chat")
+        turn = turn or uuid.uuid4().hex
+        if chat is not None:
+            request = self._continue_chat(request, chat, turn, said, forget=options.get("new", False))
+        return Prepared(
+            request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
+        )
+
+    def _continue_chat(self, request: Request, name: str, turn: str, said: list[str], *, forget: bool) -> Request:
+        if forget:
+            self.chats.pop(name, None)
+        conversation = self.chats.get(name, Conversation(name=name))
+        history = conversation.history(before=turn, max_tokens=self.max_history_tokens, count=estimate_tokens)
+        if history.dropped_turns:
+            said.append(f"The {history.dropped_turns} oldest turns of {name} were left out: the history is too long.")
+        return conversation.request(request, history)
+
+    def client(self, endpoint: Endpoint, key: keys.Key | None) -> Client:
+        """The client for this endpoint and key: one each, so that they share connections and limits."""
+        known = self._clients.get((endpoint, key))
+        if known is None:
+            known = self._clients.setdefault((endpoint, key), Client(endpoint, api_key=key))
+        return known
+
+    def start(self, prepared: Prepared) -> Call:
+        """Begin the answer on the engine. The call's completion carries its error instead of raising it."""
+        client = self.client(prepared.endpoint, prepared.api_key)
+
+        async def source(call: Call) -> Completion:
+            stream = client.stream(prepared.request)
+            try:
+                await stream.run(call.put)
+            except asyncio.CancelledError:
+                if not call.stopping:
+                    raise
+            self._keep(prepared, stream.completion)
+            return stream.completion
+
+        return engine.start(source)
+
+    def _keep(self, prepared: Prepared, completion: Completion) -> None:
+        left = Turn.of(prepared.turn, completion)
+        if prepared.chat is not None and left is not None:
+            conversation = self.chats.get(prepared.chat, Conversation(name=prepared.chat))
+            self.chats[prepared.chat] = conversation.with_turn(left)
+        if completion.record is not None:
+            self.log.add(completion.record)
+
+    def close(self) -> None:
+        """Close every connection. The session can be used again; it then connects anew."""
+        clients, self._clients = list(self._clients.values()), {}
+        for client in clients:
+            engine.run(client.aclose())
+
+    def ask(self, prompt: Prompt, **options: Any) -> Completion:
+        """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
+
+        Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
+        """
+        wait = pump_turning if self.keep_loop_turning else pump
+        return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+    async def aask(self, prompt: Prompt, **options: Any) -> Completion:
+        """The same for ``await``, on any loop."""
+        return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+
+def _show_nothing(_events: object) -> None:
+    pass
+
+
+def _whole(completion: Completion) -> Completion:
+    if completion.error is not None:
+        completion.error.completion = completion
+        raise completion.error
+    return completion
+
+
+def _system(text: str, variables: Mapping[str, Any] | None) -> str:
+    if not text.startswith("$"):
+        return text
+    name = text[1:]
+    if variables is None or name not in variables:
+        raise ConfigurationError(
+            f"The system prompt {text} names a variable that does not exist.",
+            hint="Define it first, or write the text.",
+        )
+    return template.show(variables[name])
+
+
+_SESSION: Final = Session()
+
+
+log: Final = _SESSION.log
+"""``ds.log``: the records of this session."""
+
+
+def session() -> Session:
+    """This process's session."""
+    return _SESSION
+
+
+def ask(prompt: Prompt, **options: Any) -> Completion:
+    """``ds.ask``: see ``Session.ask``."""
+    return _SESSION.ask(prompt, **options)
+
+
+async def aask(prompt: Prompt, **options: Any) -> Completion:
+    """``ds.aask``: see ``Session.aask``."""
+    return await _SESSION.aask(prompt, **options)

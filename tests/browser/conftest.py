@@ -1,0 +1,289 @@
+"""A real JupyterLab on an empty home, a real headless Chromium, and what a person does with them.
+
+``open_notebook`` gives a ``Page``: cells are run with the keyboard and read from the screen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import nbformat
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM: Final = Path("/usr/bin/chromium")
+CHROMIUM_FLAGS: Final = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS: Final = Path(__file__).parent / "screenshots"
+TOKEN: Final = "browser-test"
+START_S: Final = 60
+STEP_MS: Final = 30_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """An environment in which nothing of this machine's user is found."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV") if name in os.environ}
+    places = {
+        "HOME": home,
+        "XDG_CONFIG_HOME": home / "config",
+        "XDG_DATA_HOME": home / "data",
+        "XDG_CACHE_HOME": home / "cache",
+        "JUPYTER_CONFIG_DIR": home / "jupyter" / "config",
+        "JUPYTER_DATA_DIR": home / "jupyter" / "data",
+        "JUPYTER_RUNTIME_DIR": home / "jupyter" / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": home / "lab" / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "lab" / "workspaces",
+        "IPYTHONDIR": home / "ipython",
+        "DEEPSEEK_MAGIC_HOME": home / "deepseek",
+    }
+    for place in places.values():
+        place.mkdir(parents=True, exist_ok=True)
+    return {**kept, **{name: str(place) for name, place in places.items()}, "PYTHONPATH": ""}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Lab:
+    """One JupyterLab server process."""
+
+    def __init__(self, root: Path, home: Path, environment: dict[str, str]) -> None:
+        self.root = root
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._write_settings(environment)
+        self._log = (home / "lab.log").open("w")
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}", "--ip=127.0.0.1"]
+        command += [f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}"]
+        command += ["--LabApp.extension_manager=readonly", "--ServerApp.port_retries=0"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--allow-root")
+        self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
+        self._wait()
+
+    def _write_settings(self, environment: dict[str, str]) -> None:
+        config = Path(environment["JUPYTER_CONFIG_DIR"]) / "labconfig"
+        config.mkdir(parents=True, exist_ok=True)
+        quiet = {"@jupyterlab/apputils-extension:announcements": True}
+        (config / "page_config.json").write_text(json.dumps({"disabledExtensions": quiet}), "utf-8")
+        settings = {
+            "notebook-extension/tracker": {"windowingMode": "none"},
+            "docmanager-extension/plugin": {"autosave": False},
+            "apputils-extension/themes": {"adaptive-theme": False},
+        }
+        for name, values in settings.items():
+            path = Path(environment["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values), "utf-8")
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.url}/api?token={TOKEN}", timeout=2):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise RuntimeError(f"JupyterLab did not start:\n{(self.home / 'lab.log').read_text()}")
+
+    def stop(self) -> None:
+        """End the server and its kernels."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        self._log.close()
+
+
+class Page:
+    """A notebook in the browser."""
+
+    def __init__(self, page: Any, lab: Lab, path: Path) -> None:
+        self.page = page
+        self.path = path
+        self._lab = lab
+
+    def cell(self, index: int) -> Any:
+        """The cell, as a locator."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+
+    def output(self, index: int) -> Any:
+        """The cell's output area, as a locator."""
+        return self.cell(index).locator(".jp-Cell-outputArea").first
+
+    def text(self, index: int) -> str:
+        """What is to be read in the cell's output now."""
+        area = self.output(index)
+        return str(area.inner_text()) if area.count() else ""
+
+    def start(self, index: int) -> None:
+        """Run the cell with the keyboard, and do not wait for it."""
+        self.cell(index).locator(".cm-content").first.click()
+        self.page.keyboard.press("Control+Enter")
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30, every_s: float = 0.03) -> None:
+        """Wait for something to become true on the screen."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            self.page.wait_for_timeout(every_s * 1000)
+
+    def running(self, index: int) -> bool:
+        """Whether the cell's prompt is a star."""
+        return "*" in str(self.cell(index).locator(".jp-InputPrompt").first.inner_text())
+
+    def run(self, index: int, timeout_s: float = 60) -> str:
+        """Run the cell to its end; what is then to be read below it."""
+        self.start(index)
+        self.page.wait_for_timeout(100)
+        self.wait_until(lambda: not self.running(index), timeout_s)
+        self.page.wait_for_timeout(150)
+        return self.text(index)
+
+    def watch(self, index: int, timeout_s: float = 60, every_s: float = 0.05) -> list[str]:
+        """Run the cell; every different text that was to be read below it meanwhile."""
+        self.start(index)
+        self.page.wait_for_timeout(50)
+        seen: list[str] = []
+        deadline = time.monotonic() + timeout_s
+        while self.running(index):
+            assert time.monotonic() < deadline, "the cell did not end in time"
+            text = self.text(index)
+            if not seen or text != seen[-1]:
+                seen.append(text)
+            self.page.wait_for_timeout(every_s * 1000)
+        return [*seen, self.text(index)]
+
+    def command(self, name: str) -> None:
+        """Run a command of JupyterLab's palette by its label."""
+        self.page.keyboard.press("Control+Shift+c")
+        self.page.locator(".lm-CommandPalette-input").fill(name)
+        self.page.locator(".lm-CommandPalette-item").first.click()
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel with the tool bar's button."""
+        self.page.locator('[data-jp-item-name="interrupt"]').first.click()
+
+    def save(self) -> dict[str, Any]:
+        """Save with the keyboard; the notebook as it is on disk afterwards."""
+        before = self.path.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        self.wait_until(lambda: self.path.stat().st_mtime_ns != before)
+        self.page.wait_for_timeout(200)
+        return dict(json.loads(self.path.read_text("utf-8")))
+
+    def screenshot(self, name: str) -> Path:
+        """Save what is on the screen to ``tests/browser/screenshots`` (not committed)."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        target = SCREENSHOTS / f"{name}.png"
+        self.page.screenshot(path=target)
+        return target
+
+    def dark(self) -> None:
+        """Change to the dark theme."""
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Settings$")).click()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
+        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Dark$")).click()
+        self.page.wait_for_timeout(800)
+
+
+@pytest.fixture(scope="session")
+def lab_environment() -> dict[str, str]:
+    """What the kernels shall find in their environment, beside the empty home."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def start_lab(
+    tmp_path_factory: pytest.TempPathFactory, lab_environment: dict[str, str]
+) -> Iterator[Callable[[Path], Lab]]:
+    """Start a JupyterLab on a folder; all of them are ended with the session."""
+    labs: list[Lab] = []
+
+    def start(root: Path) -> Lab:
+        home = tmp_path_factory.mktemp("home")
+        labs.append(Lab(root, home, {**clean_environment(home), **lab_environment}))
+        return labs[-1]
+
+    yield start
+    for lab in labs:
+        lab.stop()
+
+
+@pytest.fixture(scope="session")
+def lab(start_lab: Callable[[Path], Lab], tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The JupyterLab that tests share."""
+    return start_lab(tmp_path_factory.mktemp("notebooks"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The headless browser that tests share."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with playwright_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_notebook(browser: Any, lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one."""
+    contexts: list[Any] = []
+
+    def open_one(cells: list[str] | None = None, *, path: Path | None = None, lab: Lab = lab) -> Page:
+        if path is None:
+            name = re.sub(r"\W+", "_", request.node.name)[:60]
+            path = lab.root / f"{name}_{len(contexts)}.ipynb"
+            notebook = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(source) for source in cells or []],
+                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+            )
+            nbformat.write(notebook, path)
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(STEP_MS)
+        page.goto(f"{lab.url}/doc/tree/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
+        return Page(page, lab, path)
+
+    yield open_one
+    for context in contexts:
+        context.close()

@@ -1,0 +1,23 @@
+"""What every engine test starts from: no key, no base URL, no keyring and no proxy from outside, an empty folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepseek_magic.engine import keys
+from deepseek_magic.engine.endpoints import ENDPOINTS
+
+
+@pytest.fixture(autouse=True)
+def clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    variables = {v for e in ENDPOINTS.values() for v in e.key_variables} | {"DEEPSEEK_BASE_URL"}
+    for variable in variables | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"}:
+        monkeypatch.delenv(variable, raising=False)
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "keyring", None)  # none installed, whatever this machine has
+    monkeypatch.setattr(keys, "_secrets", set())
+    monkeypatch.setattr(keys, "_asked", {})

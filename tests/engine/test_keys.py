@@ -1,0 +1,166 @@
+"""Where a key is found, in which order, and that it never shows itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from deepseek_magic.engine.endpoints import ENDPOINTS, resolve
+from deepseek_magic.engine.keys import Key, find_key, forget, looks_like_key, mask
+from deepseek_magic.protocol.errors import ConfigurationError, MissingKey
+
+DEEPSEEK = ENDPOINTS["deepseek"]
+OLLAMA = ENDPOINTS["ollama"]
+
+
+def found(**arguments: object) -> str:
+    key = find_key(DEEPSEEK, **arguments)  # type: ignore[arg-type]
+    assert key is not None
+    return key.reveal()
+
+
+def fake_keyring(monkeypatch: pytest.MonkeyPatch, get_password: Callable[[str, str], str | None]) -> None:
+    module = ModuleType("keyring")
+    module.get_password = get_password  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "keyring", module)
+
+
+def test_the_nearest_place_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert found(ask=lambda prompt: "sk-asked") == "sk-asked"
+    fake_keyring(monkeypatch, lambda service, name: f"sk-{service}-{name}")
+    assert found(ask=lambda prompt: "sk-other") == "sk-deepseek-magic-DEEPSEEK_API_KEY"
+    (tmp_path / ".env").write_text("DEEPSEEK_API_KEY=sk-file\n")
+    assert found() == "sk-file"
+    monkeypatch.setenv("DEEPSEEK_API_KEY", " sk-environment\n")
+    assert found() == "sk-environment"
+    assert found(explicit="sk-explicit") == "sk-explicit"
+
+
+def test_a_typed_key_is_asked_for_once_and_again_after_it_was_forgotten() -> None:
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return "sk-typed"
+
+    assert [found(ask=ask), found(ask=ask)] == ["sk-typed"] * 2
+    forget(DEEPSEEK)
+    found(ask=ask)
+    assert len(prompts) == 2
+    assert "DeepSeek" in prompts[0]
+
+
+def test_an_empty_answer_to_the_question_is_no_key() -> None:
+    with pytest.raises(MissingKey):
+        find_key(DEEPSEEK, ask=lambda prompt: "  ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DEEPSEEK_API_KEY=sk-file",
+        "  export DEEPSEEK_API_KEY = sk-file  # mine",
+        'DEEPSEEK_API_KEY="sk-file"',
+        "DEEPSEEK_API_KEY='sk-file'  # mine",
+        "OTHER=1\nDEEPSEEK_API_KEY=old\nDEEPSEEK_API_KEY=sk-file\r\n",
+        "\ufeffDEEPSEEK_API_KEY=sk-file",
+        "# DEEPSEEK_API_KEY=no\nMY_DEEPSEEK_API_KEY=no\nDEEPSEEK_API_KEY=sk-file",
+    ],
+)
+def test_an_env_file_is_read(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(line, "utf-8", newline="")
+    assert found() == "sk-file"
+
+
+@pytest.mark.parametrize("text", ["", "DEEPSEEK_API_KEY=", 'DEEPSEEK_API_KEY=""', "DEEPSEEK_API_KEY", "#" * 70_000])
+def test_an_env_file_without_the_variable_is_passed_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(MissingKey):
+        find_key(DEEPSEEK)
+
+
+def test_env_files_are_looked_for_up_to_the_root_of_the_project_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    deep = project / "a" / "b"
+    deep.mkdir(parents=True)
+    (tmp_path / ".env").write_text("DEEPSEEK_API_KEY=sk-too-far")
+    (project / "pyproject.toml").touch()
+    monkeypatch.chdir(deep)
+    with pytest.raises(MissingKey):
+        find_key(DEEPSEEK)
+    (project / ".env").write_text("DEEPSEEK_API_KEY=sk-project")
+    assert found() == "sk-project"
+    (deep / ".env").write_text("DEEPSEEK_API_KEY=sk-here")
+    assert found() == "sk-here"
+
+
+def test_a_keyring_that_fails_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(service: str, name: str) -> str:
+        raise RuntimeError("locked")
+
+    fake_keyring(monkeypatch, locked)
+    with pytest.raises(MissingKey):
+        find_key(DEEPSEEK)
+
+
+def test_a_local_server_needs_none_but_takes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_key(OLLAMA, ask=lambda prompt: pytest.fail("asked")) is None
+    monkeypatch.setenv("OLLAMA_API_KEY", "sk-local")
+    assert find_key(OLLAMA) == Key("sk-local", source="x")
+
+
+def test_the_deepseek_key_does_not_go_to_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-secret")
+    assert find_key(resolve("http://127.0.0.1:9999")) is None
+    assert find_key(resolve("demo")) is None
+
+
+def test_a_key_is_never_sent_in_clear_text_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = resolve("http://model.example:8000/v1")
+    assert find_key(endpoint, ask=lambda prompt: pytest.fail("asked")) is None
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-secret-77")
+    assert find_key(resolve("vllm", "http://model.example:8000/v1")) is None
+    with pytest.raises(ConfigurationError, match="not encrypted") as caught:
+        find_key(endpoint)
+    assert "sk-secret-77" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["", "   ", "sk with spaces", "sk-日本", "sk-a\nb"])
+def test_what_cannot_be_a_key_is_refused_without_being_shown(secret: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Key(secret, source="a test")
+    assert "日本" not in str(caught.value)
+
+
+def test_a_key_shows_itself_nowhere() -> None:
+    key = Key("sk-test-1234", source="a test")
+    assert "1234" not in f"{key} {key!r} {[key]}"
+    for write_down in (pickle.dumps, copy.copy, copy.deepcopy, json.dumps):
+        with pytest.raises(TypeError):
+            write_down(key)
+
+
+def test_every_key_ever_found_is_masked_and_so_are_echoed_tails() -> None:
+    Key("sk-test-1234", source="a test")
+    assert mask("key sk-test-1234 and ****e78f, **bold** stays") == "key **** and ****, **bold** stays"
+    Key("EMPTY", source="a test")
+    assert mask("EMPTY is no secret") == "EMPTY is no secret"
+
+
+def test_a_key_typed_into_a_cell_is_recognised() -> None:
+    long = "sk-" + "a1" * 16
+    assert looks_like_key(f'client = Client(api_key="{long}")')
+    assert not looks_like_key("ask-me-anything-about-this-and-that-please")
+    assert not looks_like_key("keys begin with sk-")
+    assert not looks_like_key("sk-test-1234")
+    Key("sk-test-1234", source="a test")
+    assert looks_like_key("mine is sk-test-1234")

@@ -1,0 +1,75 @@
+"""A conversation is a value: turns belong to cells, and history is what came before."""
+
+from __future__ import annotations
+
+from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.completion import Completion
+from deepseek_magic.protocol.conversation import Conversation, Turn
+
+
+def turn(id: str, question: str, answer: str, *, whole: bool = True) -> Turn:
+    return Turn(
+        id=id,
+        user=Message(role="user", content=question),
+        assistant=Message(role="assistant", content=answer),
+        whole=whole,
+    )
+
+
+THREE = Conversation(name="main", turns=(turn("a", "1?", "one"), turn("b", "2?", "two"), turn("c", "3?", "three")))
+
+
+def texts(messages: tuple[Message, ...]) -> list[str]:
+    return [str(m.content) for m in messages]
+
+
+def test_a_cell_run_again_replaces_its_turn_in_place() -> None:
+    again = THREE.with_turn(turn("b", "2?", "TWO"))
+    assert [t.id for t in again.turns] == ["a", "b", "c"]
+    assert again.turns[1].assistant.content == "TWO"
+    assert THREE.turns[1].assistant.content == "two"
+
+
+def test_a_new_cell_adds_a_turn() -> None:
+    assert [t.id for t in THREE.with_turn(turn("d", "4?", "four")).turns] == ["a", "b", "c", "d"]
+
+
+def test_what_is_sent_for_a_cell_run_again_is_only_what_came_before_it() -> None:
+    assert texts(THREE.history(before="b").messages) == ["1?", "one"]
+    assert texts(THREE.history(before="new").messages) == ["1?", "one", "2?", "two", "3?", "three"]
+
+
+def test_the_oldest_turns_are_left_out_whole_and_counted() -> None:
+    history = THREE.history(max_tokens=12, count=len)
+    assert texts(history.messages) == ["2?", "two", "3?", "three"]
+    assert history.dropped_turns == 1
+    assert THREE.history(max_tokens=1, count=len).dropped_turns == 3
+    assert THREE.history(max_tokens=100, count=len).dropped_turns == 0
+
+
+def test_history_goes_after_the_system_prompt_and_before_the_question() -> None:
+    request = Request.of("now?", system="be brief")
+    with_history = THREE.request(request, THREE.history(before="b"))
+    assert [m.role for m in with_history.messages] == ["system", "user", "assistant", "user"]
+    assert with_history.prompt == "now?"
+
+
+def test_a_stopped_answer_stays_and_is_marked() -> None:
+    request = Request.of("go")
+    kept = Turn.of("x", Completion(request=request, text="half", outcome="interrupted"))
+    assert kept is not None
+    assert not kept.whole
+    assert "(interrupted)" in Conversation(name="n", turns=(kept,)).to_markdown()
+
+
+def test_a_call_that_brought_nothing_leaves_no_turn() -> None:
+    assert Turn.of("x", Completion(request=Request.of("go"), outcome="incomplete")) is None
+
+
+def test_old_reasoning_is_kept_but_not_sent_without_tools() -> None:
+    request = Request.of("go")
+    kept = Turn.of("x", Completion(request=request, text="a", reasoning="because", outcome="complete"))
+    assert kept is not None
+    chat = Conversation(name="n", turns=(kept,))
+    assert kept.assistant.reasoning_content == "because"
+    assert "reasoning_content" not in str(chat.request(request, chat.history()).body())

@@ -1,0 +1,292 @@
+"""The command line, as real processes with an empty home."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+START_S = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST"))}
+    return kept | {"HOME": str(home), "PYTHONUNBUFFERED": "1"} | more
+
+
+def command(*words: str, home: Path, timeout_s: float = START_S, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deepseek_magic", *words],
+        cwd=home,
+        env=environment(home, **more),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture
+def served(home: Path) -> Iterator[str]:
+    """The base URL of a `deepseek-magic serve --port 0`, as its first line tells it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deepseek_magic", "serve", "--port", "0"],
+        cwd=home,
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(START_S) in (0, 130)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_no_command_is_an_error_that_names_the_commands(home: Path) -> None:
+    done = command(home=home)
+    assert done.returncode == 2
+    for name in ("demo", "serve", "doctor", "install"):
+        assert name in command("--help", home=home).stdout
+    assert "required" in done.stderr
+
+
+def test_the_first_line_of_serve_is_its_base_url_and_it_answers(served: str) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served)
+    asking = urllib.request.Request(f"{served}/models", headers={"Authorization": "Bearer sk-test-1234"})
+    with urllib.request.urlopen(asking, timeout=START_S) as answer:
+        assert {model["id"] for model in json.load(answer)["data"]} == {"deepseek-flash", "deepseek-v4-pro"}
+
+
+# doctor
+
+
+def test_the_doctor_finds_a_working_endpoint_well(home: Path, served: str) -> None:
+    done = command("doctor", home=home, DEEPSEEK_BASE_URL=served, DEEPSEEK_API_KEY="sk-test-1234")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for subject in ("key", "connection", "first byte", "models", "balance", "deepseek-magic", "ipython", "Python"):
+        assert subject in done.stdout
+    assert "sk-test-1234" not in done.stdout + done.stderr
+
+
+def test_the_doctor_says_what_to_do_when_there_is_no_key(home: Path) -> None:
+    done = command("doctor", home=home)
+    assert done.returncode == 1
+    assert "DEEPSEEK_API_KEY" in done.stdout
+    assert "deepseek-magic demo" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_names_a_server_that_is_not_there(home: Path) -> None:
+    base_url = f"http://127.0.0.1:{free_port()}"
+    done = command("doctor", "--base-url", base_url, home=home, DEEPSEEK_API_KEY="sk-test-1234")
+    assert done.returncode == 1
+    assert "FAIL" in done.stdout
+    assert base_url.removeprefix("http://") in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "sk-test-1234" not in done.stdout + done.stderr
+
+
+# install
+
+
+def ipython(code: str, home: Path, **more: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", "-c", code],
+        cwd=home,
+        env=environment(home, **more),
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+HEAVY = "import sys; print(sorted({'httpx', 'ipywidgets', 'deepseek_magic.session'} & set(sys.modules)))"
+
+
+def test_install_makes_the_magics_ready_in_every_session_and_imports_nothing_until_then(home: Path) -> None:
+    assert command("install", home=home).returncode == 0
+    assert ipython(HEAVY, home).strip() == "[]"
+    assert "--max-tokens" in ipython("%deepseek --help", home)
+    assert "--max-tokens" in ipython("%%deepseek --help\n", home)
+    assert "--max-tokens" in ipython("get_ipython().run_line_magic('deepseek', '--help')", home)
+
+
+def test_a_session_after_install_answers_from_its_first_cell_on(home: Path, served: str) -> None:
+    command("install", home=home)
+    asked = "%deepseek -o answer --think off How are you?\nprint('\\nended', answer.outcome)"
+    said = ipython(asked, home, DEEPSEEK_BASE_URL=served, DEEPSEEK_API_KEY="sk-test-1234")
+    assert "ended complete" in said
+
+
+def test_install_knows_every_magic_of_the_extension(home: Path) -> None:
+    from deepseek_magic.notebook.lazy import NAMES
+
+    listing = "print(*{n for m in get_ipython().magics_manager.lsmagic().values() for n in m if 'deepseek' in n})"
+    assert set(ipython(f"%load_ext deepseek_magic\n{listing}", home).split()) == set(NAMES)
+
+
+def test_installing_twice_changes_nothing_and_remove_undoes_it(home: Path) -> None:
+    (startup,) = _written(command("install", home=home).stdout)
+    before = startup.read_bytes()
+    assert command("install", home=home).stdout.startswith("Nothing to do")
+    assert startup.read_bytes() == before
+    assert command("install", "--remove", home=home).returncode == 0
+    assert not startup.exists()
+    assert command("install", "--remove", home=home).stdout.startswith("Nothing to remove")
+
+
+def _written(said: str) -> list[Path]:
+    return [Path(path) for path in re.findall(r"Wrote (\S+\.py)", said)]
+
+
+def test_a_session_starts_silently_when_the_package_is_gone(home: Path) -> None:
+    command("install", home=home)
+    # -S hides the environment's packages no more than an uninstall would; IPython itself must stay.
+    gone = "import sys; print('up', 'deepseek_magic.notebook.lazy' in sys.modules)"
+    blocked = home / "blocked"
+    blocked.mkdir()
+    (blocked / "deepseek_magic.py").write_text("raise ImportError('gone')", "utf-8")
+    assert ipython(gone, home, PYTHONPATH=str(blocked)).strip() == "up False"
+
+
+# demo
+
+
+def test_the_demo_runs_its_tour_headless_and_writes_markdown_answers(home: Path) -> None:
+    done = command("demo", "--execute", "--no-browser", home=home, timeout_s=300, DEEPSEEK_API_KEY="sk-mine-1234")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = home.glob("deepseek-magic-demo/*.executed.ipynb")
+    assert str(path) in done.stdout
+    executed = nbformat.read(path, as_version=4)
+    asking = [
+        cell
+        for cell in executed.cells
+        if cell.cell_type == "code" and "%deepseek" in cell.source and "tags" not in cell.metadata
+    ]
+    assert len(asking) >= 6
+    for cell in asking:
+        kinds = [set(out["data"]) for out in cell.outputs if out.output_type in ("display_data", "execute_result")]
+        assert [kind for kind in kinds if "text/markdown" in kind], cell.source
+    assert "sk-mine-1234" not in path.read_text("utf-8") + done.stdout + done.stderr
+
+
+def test_the_demo_keeps_what_was_worked_on(home: Path) -> None:
+    mine = home / "deepseek-magic-demo" / "01_first_steps.ipynb"
+    mine.parent.mkdir()
+    mine.write_text("my own work", "utf-8")
+    assert command("demo", "--execute", home=home, timeout_s=300).returncode == 0
+    assert mine.read_text("utf-8") == "my own work"
+
+
+def test_without_jupyterlab_one_sentence_says_how_to_get_it(home: Path) -> None:
+    blocked = home / "blocked"
+    (blocked / "jupyterlab").mkdir(parents=True)
+    (blocked / "jupyterlab" / "__init__.py").write_text("raise ImportError('gone')", "utf-8")
+    done = command("demo", "--no-browser", home=home, PYTHONPATH=str(blocked))
+    assert done.returncode == 1
+    assert "pip install 'deepseek-magic[demo]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(home: Path) -> None:
+    (home / "file").write_text("in the way", "utf-8")
+    done = command("demo", "--execute", "--folder", "file/below", home=home)
+    assert done.returncode == 1
+    assert "--folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminal to press Ctrl-C in from a test")
+def test_ctrl_c_ends_jupyterlab_its_kernels_and_the_server(home: Path) -> None:
+    import pexpect
+
+    port = free_port()
+    words = ["-m", "deepseek_magic", "demo", "--no-browser", "--port", str(port)]
+    lab = pexpect.spawn(sys.executable, words, cwd=str(home), env=environment(home), timeout=START_S, encoding="utf-8")
+    try:
+        lab.expect(r"answers at (http://127\.0\.0\.1:\d+)")
+        demo_url = lab.match[1]
+        lab.expect(rf"http://127\.0\.0\.1:{port}/lab/tree/01_first_steps\.ipynb\?token=(\w+)")
+        assert _within(START_S, lambda: _listens(port))  # Jupyter tells its address before it listens
+        kernel = _start_kernel(port, lab.match[1])
+        lab.sendintr()
+        lab.expect(pexpect.EOF)
+        lab.wait()
+        assert lab.exitstatus == 0
+    finally:
+        lab.close(force=True)
+    assert not _listens(int(demo_url.rsplit(":", 1)[1]))
+    assert not _listens(port)
+    assert _within(15, lambda: not _runs(kernel))
+
+
+def _start_kernel(port: int, token: str) -> int:
+    """Start the tour's kernel as the page does, and have it tell its process id."""
+    body = {
+        "path": "01_first_steps.ipynb",
+        "name": "",
+        "type": "notebook",
+        "kernel": {"name": "python3"},
+    }
+    asking = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/sessions?token={token}",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asking, timeout=START_S) as answer:
+        kernel = json.load(answer)["kernel"]["id"]
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return next(int(line.split()[0]) for line in listed.splitlines() if kernel in line)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,132 @@
+"""What was typed becomes a request, the request an answer, and the answer a turn and a row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, MissingKey
+from deepseek_magic.session import Session
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoServer]:
+    with DemoServer(pace=0) as server:
+        monkeypatch.setenv("DEEPSEEK_BASE_URL", server.base_url)
+        monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-test-1234")
+        yield server
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    session = Session()
+    yield session
+    session.close()
+
+
+def sent(demo: DemoServer) -> dict[str, object]:
+    return json.loads(json.dumps(demo.requests[-1].body))  # type: ignore[no-any-return]
+
+
+def test_a_prompt_is_answered(demo: DemoServer, session: Session) -> None:
+    completion = session.ask("Say hello.")
+    assert completion.outcome == "complete"
+    assert str(completion) == completion.text != ""
+    assert completion.usage.completion_tokens
+
+
+async def test_a_prompt_is_answered_on_a_loop_that_goes_on_turning(demo: DemoServer, session: Session) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(tick())
+    completion = await session.aask("Say hello.")
+    beside.cancel()
+    assert completion.outcome == "complete"
+    assert ticks > 10
+
+
+async def test_a_blocking_call_inside_a_running_loop_works(demo: DemoServer, session: Session) -> None:
+    assert session.ask("Say hello.").outcome == "complete"
+
+
+def test_braces_reach_the_server_as_typed_and_variables_are_filled(demo: DemoServer, session: Session) -> None:
+    session.start(session.prepare('{"a": {1}} and {name}', variables={"name": "Ada"})).stop(wait_s=5)
+    session.ask('{"a": {1}} and {name}', variables={"name": "Ada"})
+    assert sent(demo)["messages"] == [{"role": "user", "content": '{"a": {1}} and Ada'}]
+
+
+def test_a_setting_that_was_not_given_is_not_sent(demo: DemoServer, session: Session) -> None:
+    session.ask("Hello")
+    assert set(sent(demo)) == {"model", "messages", "stream", "stream_options"}
+
+
+def test_a_system_prompt_may_come_from_a_variable(demo: DemoServer, session: Session) -> None:
+    session.ask("Hello", system="$voice", variables={"voice": "You are brief."})
+    assert sent(demo)["messages"][0] == {"role": "system", "content": "You are brief."}  # type: ignore[index]
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        session.ask("Hello", system="$nothing", variables={})
+
+
+def test_an_old_model_name_is_translated_with_a_word(demo: DemoServer, session: Session) -> None:
+    prepared = session.prepare("Hello", model="deepseek-chat")
+    assert prepared.request.body()["model"] == "deepseek-flash"
+    assert prepared.request.body()["thinking"] == {"type": "disabled"}
+    assert any("retired" in notice for notice in prepared.notices)
+
+
+def test_a_chat_goes_on_and_a_cell_run_again_replaces_its_turn(demo: DemoServer, session: Session) -> None:
+    session.ask("One?", chat="main", turn="cell-1")
+    session.ask("Two?", chat="main", turn="cell-2")
+    assert [m["role"] for m in sent(demo)["messages"]] == ["user", "assistant", "user"]  # type: ignore[attr-defined]
+    session.ask("Uno?", chat="main", turn="cell-1")
+    assert [m["content"] for m in sent(demo)["messages"]] == ["Uno?"]  # type: ignore[attr-defined]
+    assert [t.user.content for t in session.chats["main"].turns] == ["Uno?", "Two?"]
+
+
+def test_without_a_chat_nothing_is_remembered(demo: DemoServer, session: Session) -> None:
+    session.ask("One?")
+    session.ask("Two?", chat="main", no_history=True)
+    assert session.chats == {}
+
+
+def test_new_forgets_what_was_said(demo: DemoServer, session: Session) -> None:
+    session.ask("One?", chat="main", turn="a")
+    session.ask("Two?", chat="main", turn="b", new=True)
+    assert [t.id for t in session.chats["main"].turns] == ["b"]
+
+
+def test_a_failed_call_raises_its_error_with_what_had_arrived(demo: DemoServer, session: Session) -> None:
+    with pytest.raises(DeepSeekError) as caught:
+        session.ask("Hello", model="no-such-model")
+    assert caught.value.completion is not None
+    assert caught.value.completion.outcome == "incomplete"
+
+
+def test_without_a_key_three_ways_on_are_named(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
+    monkeypatch.delenv("DEEPSEEK_BASE_URL", raising=False)
+    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
+    with pytest.raises(MissingKey) as caught:
+        session.ask("Hello")
+    for way in ("DEEPSEEK_API_KEY", "demo", "--base-url"):
+        assert way in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dry_run_needs_no_key(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
+    monkeypatch.delenv("DEEPSEEK_API_KEY", raising=False)
+    assert session.prepare("Hello", dry_run=True).request.prompt == "Hello"
+
+
+def test_calls_to_one_endpoint_share_one_client(demo: DemoServer, session: Session) -> None:
+    one, two = session.prepare("a"), session.prepare("b")
+    assert session.client(one.endpoint, one.api_key) is session.client(two.endpoint, two.api_key)
