@@ -177,7 +177,7 @@ class JournalWriter:
                     connection = connection or open_for_writing(self.path)
                     self._write(connection)
                     locked_since_s = None
-                except (OSError, sqlite3.Error, ValueError, TypeError) as error:
+                except Exception as error:  # whatever it is: it ends the journal, never an answer
                     now_s = time.monotonic()
                     locked_since_s = now_s if locked_since_s is None else locked_since_s
                     if not _is_locked(error) or now_s - locked_since_s > GIVE_UP_S:

@@ -482,6 +482,17 @@ def test_a_folder_that_is_read_only_ends_in_one_notice(tmp_path: Path) -> None:
     assert "cannot be written" in notice
 
 
+def test_any_other_fault_of_the_journal_ends_in_one_notice_too(tmp_path: Path) -> None:
+    def broken(text: str) -> str:
+        raise KeyError("a bug")
+
+    notices: list[str] = []
+    journal = Journal(tmp_path / "home" / "journal.sqlite3", mask=broken, on_notice=notices.append)
+    ask(journal, "c1")
+    assert not journal.flush(10)
+    assert len(notices) == 1
+
+
 def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
     ask(journal, "c1")
     journal.close()
