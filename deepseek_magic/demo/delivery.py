@@ -13,7 +13,7 @@ from .faults import Fault, Trigger
 from .http import Answer, Framing
 from .pace import Pace
 
-__all__ = ["Delivery", "error_headers", "head_of"]
+__all__ = ["Delivery", "head_of"]
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _PROXY_LINE: Final = (
@@ -34,19 +34,6 @@ def head_of(fault: Fault | None, *, version: str, gzip: bool) -> tuple[Framing, 
         return "close", gzip, "HTTP/1.0"
     framing: Framing = "close" if kind == "eof-close" else "length" if kind == "wrong-content-length" else "chunked"
     return framing, (gzip or kind.startswith("gzip-")) and framing != "length", "HTTP/1.1"
-
-
-def error_headers(fault: Fault | None) -> dict[str, str]:
-    """The headers of an error answer that a fault asks for."""
-    if fault is None:
-        return {}
-    kind = "text/html" if fault.word("type") == "html" or fault.kind == "502" else "application/json"
-    headers = {"content-type": "application/octet-stream" if fault.word("type") == "octet" else kind}
-    if wait := fault.word("retry-after"):
-        headers["retry-after"] = wait.replace("_", " ")
-    if (wait_ms := fault.number("retry-after-ms")) is not None:
-        headers["retry-after-ms"] = f"{wait_ms:g}"
-    return headers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,9 +102,9 @@ class Delivery:
             case "bandwidth":
                 rate = 1024 * (number("kib") or 1.0)  # bytes/s
                 self.answer.carve = _pieces(max(1, int(rate * _CARVE_S)), 1 / rate)
-            case _:
+            case kind if kind in _PLACED or kind in _AT_THE_END:
                 return
-        self.fired = True
+        self.fired = True  # told in the frames or in the head, or at work from now on
 
     async def _queue(self) -> None:
         if not self.pace.queue_s:
@@ -194,7 +181,7 @@ class Delivery:
         """Send the last event and the end of the body in one write, as a server that flushes at the end does."""
         fault, answer = self.fault, self.answer
         kind = fault.kind if fault else ""
-        self.fired = self.fired or kind in ("slow-close", "gzip-no-trailer", "gzip-bad-crc")
+        self.fired = self.fired or kind in _AT_THE_END
         if fault and kind == "slow-close":
             await answer.send(last)
             await answer.until_client_leaves(fault.number("s"))
@@ -209,6 +196,7 @@ class Delivery:
         return not answer.closed
 
 
+_AT_THE_END: Final = frozenset(("slow-close", "gzip-no-trailer", "gzip-bad-crc"))
 _PLACED: Final = frozenset(
     (
         *("cut", "reset", "eof-chunked", "eof-close", "stall", "keepalive-drip", "proxy-line", "error-event"),

@@ -20,7 +20,8 @@ from typing import Final
 from .http import Answer, BadRequest, read_request
 from .pace import Pace
 from .ratelimit import RateLimit
-from .routes import refuse_body, respond
+from .routes import respond
+from .sending import refuse_unread
 from .service import Ids, Service
 
 __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
@@ -241,7 +242,7 @@ class DemoServer(Service):
         try:
             request = await read_request(reader)
         except BadRequest as error:
-            await refuse_body(answer, error.status, str(error))
+            await refuse_unread(answer, error.status, str(error))
             return False
         if request is None:
             return False
