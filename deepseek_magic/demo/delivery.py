@@ -126,8 +126,7 @@ class Delivery:
         assert fault is not None
         match fault.kind:
             case "cut" | "reset":
-                if inside := fault.word("inside"):
-                    await answer.raw(_broken(answer.framed(event), inside))
+                await self._tear(event, fault.word("inside"))
                 await answer.close(rst=fault.kind == "reset")
             case "eof-close":
                 answer.cut()
@@ -145,6 +144,19 @@ class Delivery:
                 await self._disturb(fault)
                 return False
         return True
+
+    async def _tear(self, event: bytes, inside: str) -> None:
+        """Send the beginning of an event: up to inside the chunk size, the JSON, or a character of several bytes."""
+        if not inside:
+            return
+        whole = self.answer.framed(event)
+        half = len(event) // 2
+        if inside == "utf8":
+            half = next((place + 1 for place, byte in enumerate(event) if byte > 0x7F), half)
+        if self.answer.compressed:
+            await self.answer.send(event[:half])
+        else:
+            await self.answer.raw(whole[:1] if inside == "size" else whole[: whole.index(event) + half])
 
     async def _disturb(self, fault: Fault) -> None:
         """Faults after which the answer goes on, later than planned."""
@@ -214,14 +226,3 @@ def _pieces(size: int, s_per_byte: float = 0.0) -> Callable[[bytes], Iterable[tu
             yield piece, len(piece) * s_per_byte
 
     return carve
-
-
-def _broken(framed: bytes, inside: str) -> bytes:
-    """The beginning of a framed event, broken inside the chunk size, the JSON, or a character of several bytes."""
-    if inside == "size":
-        return framed[:1]
-    if inside == "utf8":
-        at = next((i for i, byte in enumerate(framed) if byte > 0x7F), None)
-        if at is not None:
-            return framed[: at + 1]
-    return framed[: len(framed) // 2]
