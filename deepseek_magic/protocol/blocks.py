@@ -155,16 +155,18 @@ class _Blocks:
         width = len(space) if 1 <= len(space) <= _FIRST_CODE_INDENT and rest else 1
         self.items.append(indent + len(marker) + width)
         lead += marker
-        if not rest:
+        task = _TASK.match(rest)
+        if not rest[task.end() if task else 0 :].strip():
             # Where the content of an item with an empty first line begins, older parsers get wrong.
             self.doubt = self.doubt if self.doubt is not None else len(self.items)
+        if not rest:
             self._line(lead)
             return
         if len(space) > _FIRST_CODE_INDENT:
             space = " "
         lead += " " * len(space)
         self.after_blank = False
-        if task := _TASK.match(rest):
+        if task:
             lead, rest = lead + task[0], rest[task.end() :]
             self._text(rest, lead)
         else:
