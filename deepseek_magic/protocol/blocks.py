@@ -92,7 +92,7 @@ class _Blocks:
             indent = len(line) - len(line.lstrip(" "))
             while indent < self.column:
                 self.items.pop()
-            if self.doubt is not None and len(self.items) < self.doubt:
+            if self.doubt is not None and len(self.items) < self.doubt and self.after_blank:
                 self.doubt = None
             self._block(line[indent:], indent, " " * indent)
         return self.out
@@ -157,7 +157,7 @@ class _Blocks:
         lead += marker
         task = _TASK.match(rest)
         if not rest[task.end() if task else 0 :].strip():
-            # Where the content of an item with an empty first line begins, older parsers get wrong.
+            # Older parsers get wrong where the content of such an item begins, and take the lines up to a blank one.
             self.doubt = self.doubt if self.doubt is not None else len(self.items)
         if not rest:
             self._line(lead)

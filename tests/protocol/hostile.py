@@ -163,6 +163,7 @@ PAYLOADS: dict[str, str] = {
     "fence-after-empty-item": f"*\n  - a\n  ```\n  ```\n  ```\n{IMG}\n```",
     "fence-after-definition": f"[foo]:\n```html\n{IMG}\n```",
     "fence-after-definition-list": f"a\n: b ~~~\n1. c\n- ```\n  {IMG}\n- >\n  ```",
+    "fence-in-item-after-empty-item": f"- a\n-\n- ```\n    - ```html\nb\n\n- c\n  ~~~\n  {BARE}",
     "fence-after-empty-task": f"* a\n\n  - [ ] \n    ```\n    b\n    ```\n  c\n    ```\n      - d\n  `` $ `` {BARE}\n  * 10. ```\n    e\n    ```",
     "fence-in-task": f"- [ ] <br>\n  ```\n  ```\n```\n{IMG}",
     "fence-in-quote-after-list": f"- [ ] a\n<pre>\n> ~~~`\n> `{BARE}",
