@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .inline import inline, open_formula
+from .inline import formula_left_open, inline
 
 __all__ = ["safe"]
 
@@ -41,7 +41,7 @@ _LANGUAGE: Final = re.compile(r"[ \t]*[{.]*([A-Za-z0-9_+#.-]{1,40})")
 _COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
 _FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
 _UNFIT_FOR_MERMAID: Final = re.compile(
-    r"<(?!br[ ]?/?>)(?=[A-Za-z/!?])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
+    r"<(?!br[ ]?/?>|[-|.=])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
     r"|callback|\bcall\b|\bimg\b|\bicon\b|\bstyle\b|\bclassDef\b|\blinkStyle\b",
     re.IGNORECASE,
 )
@@ -57,8 +57,8 @@ def safe(text: str) -> str:
     text; applied twice, it shows what it shows applied once.
     """
     text = _CONTROL.sub("", _ODD_SPACE.sub(" ", _LINE_SEPARATORS.sub("\n", text)))
-    lines = text.split("\n")
-    return "\n".join(_Blocks(lines).rewrite())
+    end = "\n" if text.endswith("\n") else ""
+    return "\n".join(_Blocks(text.removesuffix("\n").split("\n")).rewrite()) + end
 
 
 class _Blocks:
@@ -211,7 +211,6 @@ class _Blocks:
         # JupyterLab may find a formula's start in the code; only a blank line stops it from running on.
         self.part_next = not pad or any(_FORMULA_IN_CODE.search(line) for line in code)
         self.after_blank = True
-        self.run_end = self.at
 
     def _quote(self, lead: str, indent: int) -> None:
         """The lines of a block quote, rewritten without their marks and marked again."""
@@ -240,18 +239,20 @@ class _Blocks:
         ]
         self.part_next = code
         self.after_blank = False
-        self.run_end = self.at
 
     def _text(self, rest: str, lead: str) -> None:
         table = self.table
         rest = self._whole_formula(rest)
+        if rest.startswith(":"):  # nbconvert's definition lists take the blocks after them along
+            rest = "&#58;" + rest[1:]
         self._line(lead + inline(rest, table=table))
 
     def _whole_formula(self, line: str) -> str:
         """``line`` with the lines of the formula that it leaves open, joined into one; ``self.at`` is at the last."""
-        closer = open_formula(line) if "\\" in line or "$$" in line else None
-        if closer is None:
+        left_open = formula_left_open(line)
+        if left_open is None:
             return line
+        closer, _ = left_open
         parts, end = [_COMMENT.sub("", line)], self.at + 1
         while end < min(len(self.lines), self.at + _MAX_FORMULA_LINES):
             following = self.lines[end].lstrip(" ")
@@ -262,7 +263,6 @@ class _Blocks:
             parts.append(following if closer in following else _COMMENT.sub("", following))
             if closer in following:
                 self.at = end
-                self.run_end = max(self.run_end, end)
                 return " ".join(part.strip(" \t") for part in parts if part)
             if closer in (r"\]", r"\)") and re.search(r"(?<!\\)\\[\[(]", following):
                 break
