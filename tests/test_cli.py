@@ -149,11 +149,11 @@ def test_a_session_after_install_answers_from_its_first_cell_on(home: Path, serv
     assert "ended complete" in said
 
 
-def test_install_knows_every_magic_of_the_extension() -> None:
+def test_install_knows_every_magic_of_the_extension(home: Path) -> None:
     from deepseek_magic.notebook.lazy import NAMES
-    from deepseek_magic.notebook.magics import DeepSeekMagics
 
-    assert set(NAMES) == {*DeepSeekMagics.magics["line"], *DeepSeekMagics.magics["cell"]}
+    listing = "print(*{n for m in get_ipython().magics_manager.lsmagic().values() for n in m if 'deepseek' in n})"
+    assert set(ipython(f"%load_ext deepseek_magic\n{listing}", home).split()) == set(NAMES)
 
 
 def test_installing_twice_changes_nothing_and_remove_undoes_it(home: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,15 +21,16 @@ _PROXY_LINE: Final = (
 )
 _ERROR_EVENT: Final = b'data: {"error":{"message":"The server had an error while writing the answer.","type":"server_error","param":null,"code":"server_error"}}\n\n'
 _GARBAGE: Final = b'data: {"id":"damaged","choices":[{"index":0,"delta":{"content":"lo\n\n'
+_CARVE_S: Final = 0.05
 _TAIL_BYTES: Final = 64 * 1024
 _YIELD_EVERY: Final = 16
 """At full speed the loop is given to others after so many frames."""
 
 
-def head_of(fault: Fault | None, *, gzip: bool) -> tuple[Framing, bool, str]:
-    """Framing, compression and HTTP version of a stream, as the fault wants them."""
+def head_of(fault: Fault | None, *, version: str, gzip: bool) -> tuple[Framing, bool, str]:
+    """Framing, compression and HTTP version of a body, for a client of this ``version``, as the fault wants them."""
     kind = fault.kind if fault else ""
-    if kind == "http10":
+    if kind == "http10" or version == "HTTP/1.0":
         return "close", gzip, "HTTP/1.0"
     framing: Framing = "close" if kind == "eof-close" else "length" if kind == "wrong-content-length" else "chunked"
     return framing, (gzip or kind.startswith("gzip-")) and framing != "length", "HTTP/1.1"
@@ -110,10 +111,10 @@ class Delivery:
             case "slow":
                 self.pace = replace(self.pace, tokens_per_s=number("rate") or 1.0, thinking_s=None)
             case "slice":
-                self.answer.carve = _pieces(int(number("bytes") or 1), 0.0)
+                self.answer.carve = _pieces(int(number("bytes") or 1))
             case "bandwidth":
-                kib = number("kib") or 1.0
-                self.answer.carve = _pieces(max(1, int(kib * 1024 / 20)), 0.05)
+                rate = 1024 * (number("kib") or 1.0)  # bytes/s
+                self.answer.carve = _pieces(max(1, int(rate * _CARVE_S)), 1 / rate)
             case _:
                 return
         self.fired = True
@@ -140,7 +141,7 @@ class Delivery:
             case "cut" | "reset":
                 if inside := fault.word("inside"):
                     await answer.raw(_broken(answer.framed(event), inside))
-                answer.cut() if fault.kind == "cut" else answer.reset()
+                await answer.close(rst=fault.kind == "reset")
             case "eof-close":
                 answer.cut()
             case "eof-chunked":
@@ -175,7 +176,8 @@ class Delivery:
             case "gzip-members":
                 await self.answer.next_member()
             case "drip":
-                self.answer.carve = _pieces(int(fault.number("bytes") or 1), fault.number("every") or 0.0)
+                size = int(fault.number("bytes") or 1)
+                self.answer.carve = _pieces(size, (fault.number("every") or 0.0) / size)
         if self.answer.client_left and fault.kind in ("stall", "keepalive-drip", "latency"):
             raise ConnectionResetError("the client did not wait")
         self._began_s += asyncio.get_running_loop().time() - before_s
@@ -215,8 +217,15 @@ _PLACED: Final = frozenset(
 )
 
 
-def _pieces(size: int, wait_s: float) -> Callable[[bytes], Iterable[tuple[bytes, float]]]:
-    return lambda data: ((data[i : i + size], wait_s) for i in range(0, len(data), size))
+def _pieces(size: int, s_per_byte: float = 0.0) -> Callable[[bytes], Iterable[tuple[bytes, float]]]:
+    """Bytes in pieces of ``size``, each followed by the time that it takes at this rate."""
+
+    def carve(data: bytes) -> Iterator[tuple[bytes, float]]:
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
+            yield piece, len(piece) * s_per_byte
+
+    return carve
 
 
 def _broken(framed: bytes, inside: str) -> bytes:

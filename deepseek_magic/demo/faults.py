@@ -210,7 +210,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 name="no-done",
                 legend="The last line [DONE] is missing, though the finish reason came: complete, with a blemish.",
             ),
-            Kind(name="no-finish", legend="[DONE] without a finish reason: nobody said that the answer is complete."),
+            Kind(
+                name="no-finish",
+                legend="The line [DONE] comes without a finish reason: nobody said that the answer is complete.",
+            ),
             # dialects
             Kind(name="no-delta", legend="The finish chunk has no delta: legal, and a trap for careless readers."),
             Kind(name="usage-chunk", legend="The token counts come in a chunk of their own, behind the finish."),

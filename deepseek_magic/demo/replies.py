@@ -3,7 +3,7 @@
 Words in the last user message choose the pieces:
 
     table, code, formula, markdown, chinese, stream   that subject (also in Chinese: 表格, 代码, 公式, …)
-    echo          the message itself, unchanged, in a code block: shows how {name} was filled
+    echo          (before all others) the message itself, unchanged, in a code block: shows how {name} was filled
     long N        about N kB of numbered paragraphs
     unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
     a tool's name or a word of its description    a call of that tool, when tools are given
@@ -183,10 +183,10 @@ def _text(asked: Asked) -> str:
     prompt = asked.prompt
     if asked.messages[-1]["role"] == "tool":
         return _after_tools(asked)
-    if long := _LONG.search(prompt):
-        return _long(int(long[1]) * 1000)
     if re.search(r"\becho\b", prompt, re.IGNORECASE):
         return _echo(prompt)
+    if long := _LONG.search(prompt):
+        return _long(int(long[1]) * 1000)
     if re.search(r"\bunsafe\b", prompt, re.IGNORECASE):
         return unsafe()
     wanted = [s.chinese if asked.chinese else s.english for s in SECTIONS if s.wanted(prompt)]

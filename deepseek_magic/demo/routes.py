@@ -17,7 +17,7 @@ from .delivery import Delivery, error_headers, head_of
 from .faults import KINDS, Fault
 from .http import Answer, HTTPRequest
 from .rewrites import rewrite
-from .service import Seen, Service
+from .service import CONTROL_PATH, Seen, Service
 
 __all__ = ["refuse_body", "respond"]
 
@@ -39,7 +39,7 @@ _PIECES_OF_A_BODY: Final = 16
 async def respond(service: Service, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     """Answer one request; whether the connection may be used again."""
     path = request.path.removesuffix("/") or "/"
-    if path.startswith("/_demo"):
+    if path.startswith(CONTROL_PATH):
         return await _switch(service, request, answer, seen)
     try:
         _authorise(service, request)
@@ -58,10 +58,9 @@ async def respond(service: Service, request: HTTPRequest, answer: Answer, seen: 
 async def refuse_body(answer: Answer, status: int, message: str) -> None:
     """Answer a request that could not be read."""
     body = json.dumps(Refused(message, status=status).body).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-    await answer.head(status, headers, framing="length")
-    await answer.send(body)
-    answer.cut()
+    headers = {"content-type": "application/json", "x-ds-trace-id": uuid.uuid4().hex}
+    await answer.head(status, headers, framing="close")
+    await answer.end(last=body)
 
 
 async def _reply(
@@ -147,13 +146,10 @@ async def _switch(service: Service, request: HTTPRequest, answer: Answer, seen: 
 
 async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     limits = _limits(service)
+    if service.concurrency is not None and service.running >= service.concurrency:
+        raise _too_many(service.running + 1, service.concurrency)
     with service.counted():
-        if service.concurrency is not None and service.running > service.concurrency:
-            raise _too_many(service.running, service.concurrency)
-        try:
-            body = seen.body = json.loads(request.body, parse_constant=_no_constant)
-        except ValueError as error:
-            raise Refused(f"Failed to parse the request body as JSON: {error}") from None
+        body = seen.body = _read_json(request.body)
         check(body)
         if service.balance <= 0:
             raise _NO_MONEY
@@ -169,18 +165,28 @@ async def _chat(service: Service, request: HTTPRequest, answer: Answer, seen: Se
         if fault is not None and fault.at == "before-headers":
             if fault.kind in ("cut", "reset"):
                 seen.ended = "fault"
-                answer.cut() if fault.kind == "cut" else answer.reset()
+                await answer.close(rst=fault.kind == "reset")
                 return False
             await answer.until_client_leaves(fault.number("s" if fault.kind == "latency" else "for"))
             if answer.client_left:
                 raise ConnectionResetError("the client did not wait")
             fault = None
         if not body.get("stream"):
-            return await _whole(service, answer, seen, made, fault, limits)
+            return await _whole(service, request, answer, seen, made, fault, limits)
         return await _stream(service, request, answer, seen, made, fault, limits)
 
 
 _NO_MONEY: Final = Refused("Insufficient Balance", status=402, type="unknown_error", code="invalid_request_error")
+
+
+def _read_json(raw: bytes) -> Any:
+    try:
+        body = json.loads(raw, parse_constant=_no_constant)
+        if b"\\ud" in raw.lower():  # half a surrogate pair is legal in JSON and impossible in an answer
+            body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"Failed to parse the request body as JSON: {error}") from None
+    return body
 
 
 def _no_constant(name: str) -> None:
@@ -242,12 +248,18 @@ async def _fail(answer: Answer, seen: Seen, fault: Fault, request: HTTPRequest, 
 
 
 async def _whole(
-    service: Service, answer: Answer, seen: Seen, made: Plan, fault: Fault | None, limits: dict[str, str]
+    service: Service,
+    request: HTTPRequest,
+    answer: Answer,
+    seen: Seen,
+    made: Plan,
+    fault: Fault | None,
+    limits: dict[str, str],
 ) -> bool:
     """An answer in one piece: empty lines while it is queued, nothing while it is written, then the body."""
     sent = whole_body(made, id=str(uuid.uuid4()), created=int(time.time()))
     pace = service.pace
-    framing, gzip, version = head_of(fault, gzip=False)
+    framing, gzip, version = head_of(fault, version=request.version, gzip=False)
     seen.status = 200
     head = {"content-type": "application/json", **_common(seen), **limits}
     if framing == "length" and fault is not None:
@@ -266,7 +278,7 @@ async def _whole(
         await answer.send(sent[: len(sent) // 2])
         match fault.kind:
             case "reset":
-                answer.reset()
+                await answer.reset()
             case "eof-chunked":
                 await answer.end()
             case "stall":
@@ -294,7 +306,7 @@ async def _stream(
     delivery = Delivery(answer=answer, pace=service.pace, fault=fault, retry_ms=service.retry_ms, first=first)
     if service.ids is not None:
         delivery.event_id = lambda place: f"{id}:{place + 1}"
-    framing, gzip, version = head_of(fault, gzip=service.gzip and request.takes_gzip)
+    framing, gzip, version = head_of(fault, version=request.version, gzip=service.gzip and request.takes_gzip)
     kind = fault.kind if fault else ""
     head = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", **_common(seen), **limits}
     if kind == "wrong-type":

@@ -60,6 +60,9 @@ RETRY_AFTER_SPREAD: Final = 0.05
 FRUITLESS_MAX: Final = 2
 """So many resumes in a row without a new character end the call."""
 
+COMPARE_MAX_CHARS: Final = 2000
+"""A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
+
 _REPEATED: Final = frozenset({200, 408, 425, 429, *range(500, 600)}) - {501, 505}
 _NEVER_REPEATED: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 422})
 """Not even when the server says x-should-retry: the same request fails again, or costs money that is not there."""
@@ -300,6 +303,20 @@ def _retry(what: str, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> R
     )
 
 
+def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) -> tuple[type[_Another] | None, str]:
+    """The mildest way on that is open, and else what stands in the way."""
+    if delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished":
+        return Resume, ""
+    obstacle = cannot_continue(delivered, can, spent) or ""
+    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP  # its end is no place to go on from
+    if not obstacle and not empty:
+        return Continue, ""
+    comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
+    if can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS):
+        return Restart, ""
+    return None, obstacle or "given out text cannot be taken back"
+
+
 def _recover(
     ending: Ending,
     delivered: Delivered,
@@ -309,20 +326,15 @@ def _recover(
     what: str,
     delay_s: float,
 ) -> Step:
-    """Something was delivered: the mildest way on that is open, paid from the budget that it concerns."""
-    resumable = delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished"
-    obstacle = cannot_continue(delivered, can, spent)
-    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP
-    restartable = can.rewind or not delivered.text_chars
-    continuable = obstacle is None and not empty
-    if continuable and not resumable and delivered.tokens_left is not None and delivered.tokens_left <= 0:
+    """Something was delivered: take the way on, paid from the budget that it concerns."""
+    way, obstacle = _way_on(ending, delivered, spent, can)
+    if way is None:
+        return GiveUp(why=f"{what}; it cannot go on: {obstacle}.", spent=spent)
+    if way is Continue and delivered.tokens_left is not None and delivered.tokens_left <= 0:
         why = "The connection broke as the token budget was used up."
         return Accept(outcome="truncated", finish_reason="length", why=why, spent=spent)
-    if not (resumable or continuable or restartable or can.repeatable):
-        return GiveUp(why=f"{what}; it cannot go on: {obstacle or 'given out text cannot be taken back'}.", spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
-    refused_at_the_door = not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None
-    if refused_at_the_door:
+    if not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None:
         number, limit = spent.attempts + 1, policy.attempts
         paid = replace(spent, attempts=number)
     else:
@@ -332,9 +344,9 @@ def _recover(
         return GiveUp(why=f"{what}; {_times(limit)} tried.", spent=spent)
     count = f"{_in(delay_s)}, attempt {number} of {limit}."
     common: dict[str, Any] = {"delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
-    if resumable:
+    if way is Resume:
         return Resume(why=f"{what}; taking the stream up again{count}", **common)
-    if continuable:
+    if way is Continue:
         return Continue(
             text_chars=delivered.text_kept_chars,
             reasoning_chars=_reasoning_to_send(delivered),
@@ -342,7 +354,8 @@ def _recover(
             why=f"{what}; going on from there{count}",
             **common,
         )
-    return Restart(compare=not restartable, why=f"{what}; starting the answer anew{count}", **common)
+    compare = not can.rewind and delivered.text_chars > 0
+    return Restart(compare=compare, why=f"{what}; starting the answer anew{count}", **common)
 
 
 _HAPPENED: Final[Mapping[EndingKind, str]] = {

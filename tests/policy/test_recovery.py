@@ -122,6 +122,9 @@ TABLE: list[tuple[Ending, Delivered, Abilities, type[Step]]] = [
     (RESET, TEXT, replace(ALL, style="none"), Restart),
     (RESET, TEXT, replace(ALL, style="none", rewind=False), GiveUp),
     (RESET, TEXT, replace(ALL, style="none", rewind=False, repeatable=True), Restart),
+    (RESET, replace(TEXT, text_chars=2001), replace(ALL, style="none", rewind=False, repeatable=True), GiveUp),
+    (RESET, TOOL, replace(ALL, rewind=False, repeatable=True), GiveUp),
+    (RESET, TEXT, replace(ALL, json_mode=True, rewind=False, repeatable=True), GiveUp),
     (RESET, Delivered.of(text="Word", new_chars=4), ALL, Restart),
     (RESET, Delivered.of(text="Word", reasoning="A whole thought.", new_chars=4), ALL, Continue),
     # finished
