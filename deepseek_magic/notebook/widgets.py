@@ -104,8 +104,11 @@ class WidgetSurface:
         self._handle.update(data, metadata=metadata, raw=True)
         for data, metadata in others:
             display(data, metadata=metadata, raw=True)
-        for widget in (*self._top.children, self._caption, self._thoughts, *self._view.children, self._view):
-            widget.close()
+        widgets = {*self._top.children, self._caption, self._fold, self._thoughts, *self._view.children, self._view}
+        for widget in widgets:
+            for part in (widget.layout, getattr(widget, "style", None), widget):
+                if part is not None:
+                    part.close()
 
     @contextmanager
     def _into(self, output: ipywidgets.Output) -> Iterator[None]:
