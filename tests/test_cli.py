@@ -29,7 +29,9 @@ def home(tmp_path: Path) -> Path:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST"))}
+    # Without VIRTUAL_ENV: IPython warns when the one that is activated is not the one it runs in.
+    ours = ("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST", "VIRTUAL_ENV")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return kept | {"HOME": str(home), "PYTHONUNBUFFERED": "1"} | more
 
 
