@@ -30,6 +30,9 @@ DEMO_FOLDER: Final = "deepseek-magic-demo"
 DEMO_KEY: Final = "sk-demo-needs-no-key"
 """What the demo's notebooks send in place of a key, so that a real one in the environment never leaves its place."""
 
+HEADLESS_PACE: Final = 0.1
+"""Nobody reads along when the tour is only executed: a tenth of a model's time is enough to stream."""
+
 LAB_SETTINGS: Final = (
     "--ServerApp.answer_yes=True",  # one Ctrl-C ends it
     "--ServerApp.allow_root=True",  # a container's only user is root; it listens on this machine alone
@@ -126,7 +129,7 @@ def _demo(typed: argparse.Namespace) -> int:
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
     folder = tour.copy_to(typed.folder)
-    with DemoServer() as server:
+    with DemoServer(pace=HEADLESS_PACE if typed.execute else 1.0) as server:
         # Kernels inherit this process's environment.
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
         if labapp is None:

@@ -6,18 +6,21 @@ published protocol code; usage rides on the finish chunk.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from .checks import CONTEXT_TOKENS, Refused
+import msgspec
+
+from .checks import CONTEXT_TOKENS
 from .replies import Asked, Reply, asked_for, continuation, prompt_tokens, reply
+from .shapes import Refused
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 __all__ = ["FINGERPRINT", "Frame", "Phase", "Plan", "frame", "frames", "plan", "whole_body"]
 
 FINGERPRINT: Final = "fp_demo_2026"
+_JSON: Final = msgspec.json.Encoder()
 _DEFAULT_MAX_TOKENS: Final = 8_192
 _THINKING_MAX_TOKENS: Final = 65_536
 _EFFORT_MAX_MAX_TOKENS: Final = 131_072
@@ -144,7 +147,7 @@ def _usage(prompt: int, hit: int, made: _Made, *, thinking: bool) -> dict[str, A
 
 def frame(phase: Phase, payload: Mapping[str, Any]) -> Frame:
     """A frame with its payload as compact JSON."""
-    return Frame(phase=phase, payload=json.dumps(payload, ensure_ascii=False, separators=(",", ":")))
+    return Frame(phase=phase, payload=_JSON.encode(payload).decode())
 
 
 def frames(made: Plan, *, id: str, created: int, include_usage: bool) -> list[Frame]:
@@ -204,4 +207,4 @@ def whole_body(made: Plan, *, id: str, created: int) -> bytes:
         ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": made.finish_reason}
     body = {"id": id, "object": "chat.completion", "created": created, "model": made.asked.model, "choices": [choice]}
-    return json.dumps({**body, "usage": made.usage, "system_fingerprint": FINGERPRINT}, ensure_ascii=False).encode()
+    return _JSON.encode({**body, "usage": made.usage, "system_fingerprint": FINGERPRINT})

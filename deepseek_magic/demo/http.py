@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ MAX_LINE_BYTES: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RST: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST instead of FIN
 _CLIENT_CHECK_S: Final = 0.02
+_ACK_CHECK_S: Final = 0.002
+_ACK_CHECKS: Final = 250
 
 Framing = Literal["chunked", "length", "close"]
 
@@ -156,6 +159,11 @@ class Answer:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
         await self.raw(self.framed(data))
 
+    @property
+    def compressed(self) -> bool:
+        """Whether the body is compressed."""
+        return self._gzip is not None
+
     def framed(self, data: bytes) -> bytes:
         """``data`` inside the framing of this answer."""
         return b"%x\r\n%s\r\n" % (len(data), data) if self._framing == "chunked" and data else data
@@ -207,13 +215,41 @@ class Answer:
         self.closed = True
         self._writer.close()
 
-    def reset(self) -> None:
-        """Close the connection with RST."""
-        self.closed = True
+    async def close(self, *, rst: bool) -> None:
+        """Break the connection off, with RST or with FIN."""
+        if rst:
+            await self.reset()
+        else:
+            self.cut()
+
+    async def reset(self) -> None:
+        """Close the connection with RST, once the client's machine has what was sent: RST would throw it away."""
         sock: socket.socket | None = self._writer.get_extra_info("socket")
+        if sock is not None and not self._writer.is_closing():
+            await _delivered(sock)
+        self.closed = True
         if sock is not None and not self._writer.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
         self._writer.transport.abort()
+
+
+async def _delivered(sock: socket.socket) -> None:
+    """Wait until every byte is acknowledged, at most as long as a machine may delay that (RFC 9293: 0.5 s)."""
+    for _ in range(_ACK_CHECKS):
+        if _unacknowledged(sock) == 0:
+            return
+        await asyncio.sleep(_ACK_CHECK_S)
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the other machine has not acknowledged; 1 where the system does not tell."""
+    try:
+        import fcntl
+        import termios
+
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
+    except (ImportError, OSError):
+        return 1
 
 
 def _reason(status: int) -> str:

@@ -20,7 +20,8 @@ from typing import Final
 from .http import Answer, BadRequest, read_request
 from .pace import Pace
 from .ratelimit import RateLimit
-from .routes import refuse_body, respond
+from .routes import respond
+from .sending import refuse_unread
 from .service import Ids, Service
 
 __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
@@ -28,6 +29,7 @@ __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
 HOST: Final = "127.0.0.1"
 _START_S: Final = 10.0
 _STOP_S: Final = 5.0
+_SETTLE_TURNS: Final = 4
 
 
 class DemoServer(Service):
@@ -46,6 +48,7 @@ class DemoServer(Service):
         rate_limit: RateLimit | None = None,
         retry_ms: int | None = None,
         balance: float = 110.0,
+        keep: int = 1_000,
     ) -> None:
         super().__init__(
             fault,
@@ -57,6 +60,7 @@ class DemoServer(Service):
             rate_limit=rate_limit,
             retry_ms=retry_ms,
             balance=balance,
+            keep=keep,
         )
         self._port = port
         self.connections = 0
@@ -108,10 +112,15 @@ class DemoServer(Service):
             self._closed_port.cancel()
         if self._server is not None:
             self._server.close()
-        tasks = [*self._tasks, *([self._closed_port] if self._closed_port else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(
+            _SETTLE_TURNS
+        ):  # a connection that was just accepted becomes a task some turns of the loop later
+            await asyncio.sleep(0)
+        while tasks := [*self._tasks, *([self._closed_port] if self._closed_port else [])]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._closed_port = None
         if self._server is not None:
             await self._server.wait_closed()
         self._server = self._closed_port = self._loop = None
@@ -174,10 +183,20 @@ class DemoServer(Service):
         if self._loop is not None and (refusal is not None or (self._server and not self._server.is_serving())):
             self._closed_port = self._loop.create_task(self._refuse(refusal.number("for") or 0.0 if refusal else 0.0))
 
+    async def _close_port(self) -> None:
+        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it."""
+        if self._server is None:
+            return
+        for listener in self._server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(_SETTLE_TURNS):
+            await asyncio.sleep(0)
+        self._server.close()
+
     async def _refuse(self, for_s: float) -> None:
         """Close the port for a while: a knock is refused by the machine itself. Open connections are reset."""
-        if self._server is not None:
-            self._server.close()
+        await self._close_port()
         if for_s:
             for writer in tuple(self._open_writers):
                 writer.transport.abort()
@@ -190,26 +209,30 @@ class DemoServer(Service):
         # A task of our own: one that asyncio starts for a coroutine complains when it is cancelled.
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._open_writers.add(writer)
+
+        def over(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            self._open_writers.discard(writer)
+            writer.close()  # also when the task was cancelled before its first step
+
+        task.add_done_callback(over)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection, one after the other."""
         self.connections += 1
         number = self.connections
-        self._open_writers.add(writer)
         try:
             if (fault := self.faults.take(connecting=True)) is not None:
                 answer = Answer(reader, writer)
-                answer.cut() if fault.kind == "cut" else answer.reset()
+                await answer.close(rst=fault.kind == "reset")
                 return
             while await self._one(reader, writer, number):
                 pass
         except ConnectionError:
             pass  # the client has gone: nobody is left to be told
         finally:
-            self._open_writers.discard(writer)
-            if not writer.is_closing():
-                writer.close()
+            writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
@@ -219,7 +242,7 @@ class DemoServer(Service):
         try:
             request = await read_request(reader)
         except BadRequest as error:
-            await refuse_body(answer, error.status, str(error))
+            await refuse_unread(answer, error.status, str(error))
             return False
         if request is None:
             return False

@@ -17,9 +17,11 @@ from .pace import LIKE_A_MODEL, Pace
 from .ratelimit import RateLimit
 from .tokens import PrefixCache
 
-__all__ = ["Ids", "Seen", "Service"]
+__all__ = ["CONTROL_PATH", "Ids", "Seen", "Service"]
 
-_KEPT_REQUESTS: Final = 10_000
+CONTROL_PATH: Final = "/_demo"
+"""Where the demo itself is asked and switched; these requests are not noted."""
+
 _KEPT_STREAMS: Final = 256
 _SECRET_HEADERS: Final = frozenset(("authorization", "x-api-key", "cookie"))
 
@@ -59,6 +61,7 @@ class Service:
                  "inclusive" sends that event again, "replay" everything again, "ignore" starts a new answer
     rate_limit   a RateLimit: headers of a chosen dialect, and 429 above its limit
     retry_ms     a ``retry:`` field on the first event
+    keep         how many of the last requests stay in ``requests``
     balance      what GET /user/balance reports; 0 or less also answers 402 to chats
     """
 
@@ -74,6 +77,7 @@ class Service:
         rate_limit: RateLimit | None = None,
         retry_ms: int | None = None,
         balance: float = 110.0,
+        keep: int = 1_000,
     ) -> None:
         self.faults = Faults(fault)
         self.pace = pace
@@ -84,6 +88,7 @@ class Service:
         self.rate_limit = rate_limit
         self.retry_ms = retry_ms
         self.balance = balance
+        self.keep = keep
         self.requests: list[Seen] = []
         self.running = 0
         self.most_running = 0
@@ -122,8 +127,9 @@ class Service:
             at_s=time.monotonic(),
             trace_id=uuid.uuid4().hex,
         )
-        self.requests.append(seen)
-        del self.requests[:-_KEPT_REQUESTS]
+        if not request.path.startswith(CONTROL_PATH):
+            self.requests.append(seen)
+            del self.requests[: max(0, len(self.requests) - self.keep)]
         return seen
 
     def remember(self, id: str, frames: list[Frame]) -> None:

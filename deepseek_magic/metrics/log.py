@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
+from .frames import arrow_table, library, pandas_frame, polars_frame
 from .record import StreamRecord
-from .summary import ServiceLevels, Summary, summarize
 from .tables import cell, html_table, text_table
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+
+    from .summary import ServiceLevels, Summary
 
 __all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
 
@@ -87,14 +89,15 @@ def row_of(record: StreamRecord) -> Row:
 class MetricsLog(Sequence[Row]):
     """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
-    ``forgotten`` counts the rows that are gone. ``records`` are the values behind the rows, with exact money.
+    ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``forgotten`` counts the rows
+    that are gone. ``records`` are the values behind the rows, with exact money.
     """
 
     def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
         if max_rows < 1:
             raise ValueError(f"a log keeps at least one row, not {max_rows}")
         self.max_rows = max_rows
-        self.levels = levels or ServiceLevels()
+        self.levels = levels
         self.forgotten = 0
         self._records: list[StreamRecord] = []
         self._lock = threading.Lock()
@@ -142,52 +145,20 @@ class MetricsLog(Sequence[Row]):
         return columns
 
     def to_arrow(self) -> pyarrow.Table:
-        """A pyarrow.Table: int64, double, string, bool, timestamp[us, UTC], date32; unknown is null."""
-        pa = _library("pyarrow")
-        kinds = {
-            str: pa.string(),
-            int: pa.int64(),
-            float: pa.float64(),
-            bool: pa.bool_(),
-            datetime: pa.timestamp("us", tz="UTC"),
-            date: pa.date32(),
-        }
-        schema = pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
-        return pa.table(self._columns(), schema=schema)
+        """See ``frames.arrow_table``."""
+        return arrow_table(self._columns(), COLUMNS)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A pandas.DataFrame: Int64, float64, string, boolean, datetime64[us, UTC]; unknown is NA or NaN."""
-        pd = _library("pandas")
-        kinds = {
-            str: "string",
-            int: "Int64",
-            float: "float64",
-            bool: "boolean",
-            datetime: "datetime64[us, UTC]",
-            date: "datetime64[s]",
-        }
-        series = {name: pd.Series(values, dtype=kinds[COLUMNS[name]]) for name, values in self._columns().items()}
-        frame: pandas.DataFrame = pd.DataFrame(series)
-        return frame
+        """See ``frames.pandas_frame``."""
+        return pandas_frame(self._columns(), COLUMNS)
 
     def to_polars(self) -> polars.DataFrame:
-        """A polars.DataFrame: Int64, Float64, String, Boolean, Datetime(us, UTC), Date; unknown is null."""
-        pl = _library("polars")
-        kinds = {
-            str: pl.String,
-            int: pl.Int64,
-            float: pl.Float64,
-            bool: pl.Boolean,
-            datetime: pl.Datetime("us", "UTC"),
-            date: pl.Date,
-        }
-        schema = {name: kinds[kind] for name, kind in COLUMNS.items()}
-        frame: polars.DataFrame = pl.DataFrame(self._columns(), schema=schema)
-        return frame
+        """See ``frames.polars_frame``."""
+        return polars_frame(self._columns(), COLUMNS)
 
     # Files
 
@@ -212,7 +183,7 @@ class MetricsLog(Sequence[Row]):
         except ImportError:
             self.to_polars().write_parquet(Path(path))
             return
-        _library("pyarrow.parquet").write_table(table, str(path))
+        library("pyarrow.parquet").write_table(table, str(path))
 
     # Views
 
@@ -220,6 +191,8 @@ class MetricsLog(Sequence[Row]):
         self, window_s: float | None = None, *, levels: ServiceLevels | None = None, now: datetime | None = None
     ) -> Summary:
         """How the calls did that began in the last ``window_s`` seconds, or all of them."""
+        from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
+
         records: Sequence[StreamRecord] = self.records
         if window_s is not None:
             since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
@@ -241,15 +214,3 @@ class MetricsLog(Sequence[Row]):
 
     def __repr__(self) -> str:
         return f"<MetricsLog: {len(self):,} calls>"
-
-
-def _library(name: str) -> Any:
-    """The data frame library, imported now. Raises ImportError that says how to get it."""
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"{name} is not installed, and this conversion needs it: pip install 'deepseek-magic[dataframes]'."
-        ) from error

@@ -14,11 +14,12 @@ def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .cells import CellTransformer, line_transformer
     from .completion import add_matcher
+    from .demo import DemoMagics
     from .magics import DeepSeekMagics
+    from .service import ServiceMagics
 
     unload(shell)
-    magics = DeepSeekMagics(shell)
-    shell.register_magics(magics)
+    shell.register_magics(DeepSeekMagics(shell), ServiceMagics(shell), DemoMagics(shell))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     manager = shell.input_transformer_manager

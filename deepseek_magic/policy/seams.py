@@ -27,6 +27,7 @@ LOOP_MIN_CHARS: Final = 160
 LOOP_MIN_TIMES: Final = 4
 
 _REPLACEMENT: Final = "\ufffd"
+_NEWLINES: Final = "\r\n"
 _UNSPACED: Final = (
     (0x2E80, 0x312F),  # radicals, CJK punctuation, kana, bopomofo
     (0x31A0, 0x9FFF),  # more bopomofo and kana, CJK signs, ideographs
@@ -49,9 +50,9 @@ def rewind(text: str) -> int:
     """How many characters of ``text`` to send as the prefix of a continuation; 0 means that nothing is left.
 
     The prefix ends before the last visible word (in Chinese and Japanese the last character) and before the spaces in
-    front of it, because models go on badly after a dangling space. Newlines in front of it stay in the prefix: DeepSeek
-    drops them at the start of a non-thinking continuation. At most ``REWIND_MAX_CHARS`` visible characters are given
-    up; torn ones are never sent.
+    front of it, so that the continuation begins with a visible token: models go on badly after a dangling space. A
+    newline in front of the word stays in the prefix: DeepSeek drops those that begin a non-thinking continuation.
+    At most ``REWIND_MAX_CHARS`` visible characters are given up; torn ones are never sent.
     """
     end = len(text[: torn_from(text)].rstrip())
     start = end
@@ -59,12 +60,14 @@ def rewind(text: str) -> int:
         start -= 1
     if start == end and end:
         start -= 1  # no spaced word at the end: one character of a script without spaces
-    while 0 < start < end and _belongs_to_previous(text[start]):
+    while 0 < start < end and _belongs_to_previous(text[start]) and not text[start - 1].isspace():
         start -= 1
-    kept = text[:start].rstrip()
-    if torn_from(kept) != len(kept):
-        return rewind(kept)
-    return text.rfind("\n", len(kept), start) + 1 if kept and "\n" in text[len(kept) : start] else len(kept)
+    while start and text[start - 1].isspace() and text[start - 1] not in _NEWLINES:
+        start -= 1
+    kept = text[:start]
+    if not kept or kept.isspace():
+        return 0
+    return start if torn_from(kept) == start else rewind(kept)
 
 
 def _is_unspaced(char: str) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .inline import inline, open_formula
+from .inline import code_element, formula_left_open, inline
 
 __all__ = ["safe"]
 
@@ -41,7 +41,7 @@ _LANGUAGE: Final = re.compile(r"[ \t]*[{.]*([A-Za-z0-9_+#.-]{1,40})")
 _COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
 _FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
 _UNFIT_FOR_MERMAID: Final = re.compile(
-    r"<(?!br[ ]?/?>)(?=[A-Za-z/!?])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
+    r"<(?!br[ ]?/?>|[-|.=])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
     r"|callback|\bcall\b|\bimg\b|\bicon\b|\bstyle\b|\bclassDef\b|\blinkStyle\b",
     re.IGNORECASE,
 )
@@ -57,14 +57,15 @@ def safe(text: str) -> str:
     text; applied twice, it shows what it shows applied once.
     """
     text = _CONTROL.sub("", _ODD_SPACE.sub(" ", _LINE_SEPARATORS.sub("\n", text)))
-    lines = text.split("\n")
-    return "\n".join(_Blocks(lines).rewrite())
+    end = "\n" if text.endswith("\n") else ""
+    return "\n".join(_Blocks(text.removesuffix("\n").split("\n")).rewrite()) + end
 
 
 class _Blocks:
     """Goes through the lines of one container (the document, or a block quote) and writes them anew."""
 
     def __init__(self, lines: list[str], *, depth: int = 0, certain: bool = True) -> None:
+        self.raw = lines
         self.lines = [_expand(line) for line in lines]
         self.depth = depth
         self.certain = certain  # whether parsers agree on where this container's content begins
@@ -91,7 +92,7 @@ class _Blocks:
             indent = len(line) - len(line.lstrip(" "))
             while indent < self.column:
                 self.items.pop()
-            if self.doubt is not None and len(self.items) < self.doubt:
+            if self.doubt is not None and len(self.items) < self.doubt and self.after_blank:
                 self.doubt = None
             self._block(line[indent:], indent, " " * indent)
         return self.out
@@ -154,16 +155,18 @@ class _Blocks:
         width = len(space) if 1 <= len(space) <= _FIRST_CODE_INDENT and rest else 1
         self.items.append(indent + len(marker) + width)
         lead += marker
-        if not rest:
-            # Where the content of an item with an empty first line begins, older parsers get wrong.
+        task = _TASK.match(rest)
+        if not rest[task.end() if task else 0 :].strip():
+            # Older parsers get wrong where the content of such an item begins, and take the lines up to a blank one.
             self.doubt = self.doubt if self.doubt is not None else len(self.items)
+        if not rest:
             self._line(lead)
             return
         if len(space) > _FIRST_CODE_INDENT:
             space = " "
         lead += " " * len(space)
         self.after_blank = False
-        if task := _TASK.match(rest):
+        if task:
             lead, rest = lead + task[0], rest[task.end() :]
             self._text(rest, lead)
         else:
@@ -179,8 +182,9 @@ class _Blocks:
             line = self.lines[self.at]
             if line and len(line) - len(line.lstrip(" ")) < column:
                 break
+            raw = self.raw[self.at]
+            line = raw[column:] if raw.startswith(" " * column) else line[column:]  # a tab in code stays one
             self.at += 1
-            line = line[column:]
             if closing.match(line):
                 break
             code.append(line[min(over, len(line) - len(line.lstrip(" "))) :])
@@ -200,18 +204,27 @@ class _Blocks:
         self._write_code(code, "", "")
 
     def _write_code(self, code: list[str], info: str, lead: str) -> None:
+        """Write a code block as a fence, or as an element where JupyterLab would take formulas out of the fence.
+
+        It spares the dollars of fences in the first column only, and a formula that it sees in a quote runs on over
+        the closing fence.
+        """
         pad = " " * self.column
         if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth):
             self._part()
+        formulas = sum(len(_FORMULA_IN_CODE.findall(line)) for line in code) if pad or self.depth else 0
+        if formulas > (0 if self.depth else 1):
+            self.out.append((lead or pad) + code_element(code))
+            self.part_next = self.after_blank = True
+            return
         longest = max((len(run) for line in code for run in re.findall(r"\A[ ]*(`{3,})", line)), default=2)
         ticks = "`" * (longest + 1)
         self.out.append((lead or pad) + ticks + _language(info, code))
-        self.out += [pad + line if line else "" for line in code]
+        self.out += [pad + line if line.strip() else "" for line in code]
         self.out.append(pad + ticks)
         # JupyterLab may find a formula's start in the code; only a blank line stops it from running on.
-        self.part_next = not pad or any(_FORMULA_IN_CODE.search(line) for line in code)
+        self.part_next = not pad or formulas > 0
         self.after_blank = True
-        self.run_end = self.at
 
     def _quote(self, lead: str, indent: int) -> None:
         """The lines of a block quote, rewritten without their marks and marked again."""
@@ -240,18 +253,20 @@ class _Blocks:
         ]
         self.part_next = code
         self.after_blank = False
-        self.run_end = self.at
 
     def _text(self, rest: str, lead: str) -> None:
         table = self.table
         rest = self._whole_formula(rest)
+        if rest.startswith(":"):  # nbconvert's definition lists take the blocks after them along
+            rest = "&#58;" + rest[1:]
         self._line(lead + inline(rest, table=table))
 
     def _whole_formula(self, line: str) -> str:
         """``line`` with the lines of the formula that it leaves open, joined into one; ``self.at`` is at the last."""
-        closer = open_formula(line) if "\\" in line or "$$" in line else None
-        if closer is None:
+        left_open = formula_left_open(line)
+        if left_open is None:
             return line
+        closer, _ = left_open
         parts, end = [_COMMENT.sub("", line)], self.at + 1
         while end < min(len(self.lines), self.at + _MAX_FORMULA_LINES):
             following = self.lines[end].lstrip(" ")
@@ -262,7 +277,6 @@ class _Blocks:
             parts.append(following if closer in following else _COMMENT.sub("", following))
             if closer in following:
                 self.at = end
-                self.run_end = max(self.run_end, end)
                 return " ".join(part.strip(" \t") for part in parts if part)
             if closer in (r"\]", r"\)") and re.search(r"(?<!\\)\\[\[(]", following):
                 break

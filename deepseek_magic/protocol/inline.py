@@ -17,19 +17,22 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["DOLLAR", "code_span", "inline", "open_formula"]
+__all__ = ["code_element", "code_span", "formula_left_open", "inline"]
 
 DOLLAR: Final = "<span>&#36;</span>"
 """A dollar sign that is only a dollar sign: MathJax pairs delimiters within one element's text only."""
 
 _BACKSLASH: Final = "<span>&#92;</span>"
+_AT: Final = "<span>&#64;</span>"
+_PARTED: Final = {"$": DOLLAR, "\\": _BACKSLASH, "@": _AT}
 _BREAK: Final = "<br>"
 
 _SPECIAL: Final = re.compile(r"[<`$\\&\[\]!~@]")
 _BACKTICKS: Final = re.compile(r"`+")
-_OWN: Final = re.compile(r"<span>&#(?:36|92);</span>|<code>(?:&#[0-9]{2,3};|[^\x00-\x1f!-/:-@\[-`{-~])+</code>")
+_OWN: Final = re.compile(r"<span>&#(?:36|64|92);</span>|<code>(?:&#[0-9]{2,3};|[^\x00-\x1f!-/:-@\[-`{-~])+</code>")
 """What this module itself writes passes, so that making safe twice shows the same."""
 _LINE_BREAK: Final = re.compile(r"<br[ ]?/?>", re.IGNORECASE)
+_WORD: Final = re.compile(r"[A-Za-z;\x80-\U0010ffff]")
 _AUTOLINK: Final = re.compile(r"<((?:https?://|mailto:)[^\s<>]{1,2000})>", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LINK: Final = re.compile(
@@ -61,6 +64,8 @@ _FORBIDDEN_IN_MATH: Final = re.compile(
 _CELL_SPLITTER: Final = re.compile(r"\\.|\|")
 _BARS: Final = {"|": r"\vert{}", r"\|": r"\Vert{}"}
 
+_FORMULA_TOKEN: Final = re.compile(r"(`+)[^`]*\1|\\(?:begin|end)\{[a-zA-Z]{1,20}\*?\}|\\.|\$\$")
+_CLOSED_BY: Final = {r"\[": r"\]", r"\(": r"\)", "$$": "$$"}
 _MAX_WORD_CHARS: Final = 2_000
 _MAX_FORMULA_CHARS: Final = 8_000
 _NUMBER_THEN_WORDS: Final = re.compile(r"[0-9][0-9.,]*[kKmMbB%+]?[ ,;:/-]+(?=[^\\^_={}]*[^\W\d_]{2})[^\\^_={}]*\Z")
@@ -72,44 +77,43 @@ def inline(text: str, *, table: bool = False, links: bool = True) -> str:
     return _Run(text, table=table, links=links).rewrite()
 
 
-def code_span(content: str, *, table: bool = False) -> str:
+def code_span(content: str, *, table: bool = False, element: bool = False) -> str:
     """``content`` shown as code within a line.
 
-    As backticks where every parser reads those alike, else as a ``code`` element around character references.
+    As backticks where every parser reads those alike, else (or if ``element``) as a ``code`` element around character
+    references. One space at both ends is padding, as between backticks.
     """
     if not content:
         return ""
-    if _MISREAD_IN_CODE.search(content) or (table and "|" in content):
+    if element or "`" in content or _MISREAD_IN_CODE.search(content) or (table and "|" in content):
         if content[0] == content[-1] == " " and content.strip(" "):
             content = content[1:-1]
-        if table:
-            content = content.replace("\\|", "|")
-        return f"<code>{_references(content)}</code>"
-    longest = {len(run) for run in _BACKTICKS.findall(content)}
-    ticks = "`" * next(n for n in range(1, len(longest) + 2) if n not in longest)
-    pad = " " if content[0] == "`" or content[-1] == "`" else ""
-    return f"{ticks}{pad}{content}{pad}{ticks}"
+        return f"<code>{_references(content.replace(chr(92) + '|', '|') if table else content)}</code>"
+    return f"`{content}`"
+
+
+def code_element(lines: list[str]) -> str:
+    """A code block on one line that reads alike in every container, at the price of its colours."""
+    return f"<pre><code>{'&#10;'.join(_references(line) for line in lines)}</code></pre>"
 
 
 def _references(text: str) -> str:
     return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
-def open_formula(line: str) -> str | None:
-    r"""The end that a formula left open on ``line`` waits for: ``\]``, ``\)``, ``$$`` or ``\end{name}``; else None."""
-    closer: str | None = None
-    for match in re.finditer(r"`+[^`]*`+|\\(?:begin|end)\{[a-zA-Z]{1,20}\*?\}|\\.|\$\$", line):
+def formula_left_open(line: str) -> tuple[str, int] | None:
+    r"""The end that a formula left open on ``line`` waits for (``\]``, ``\)``, ``$$``, ``\end{name}``) and its column."""
+    if "\\" not in line and "$$" not in line:
+        return None
+    closer, column = "", 0
+    for match in _FORMULA_TOKEN.finditer(line):
         token = match[0]
-        if closer is not None:
-            if token == closer:
-                closer = None
-        elif token in (r"\[", r"\("):
-            closer = "\\" + {"[": "]", "(": ")"}[token[1]]
-        elif token == "$$":
-            closer = token
-        elif token.startswith(r"\begin"):
-            closer = r"\end" + token[6:]
-    return closer
+        if closer:
+            closer = "" if token == closer else closer
+        elif token in _CLOSED_BY or token.startswith(r"\begin"):
+            closer = _CLOSED_BY.get(token) or r"\end" + token[len(r"\begin") :]
+            column = match.start()
+    return (closer, column) if closer else None
 
 
 class _Run:
@@ -152,8 +156,8 @@ class _Run:
             self.out.append(own[0])
             return own.end()
         if line_break := _LINE_BREAK.match(self.text, at):
-            # Alone at the start of a line it would open an HTML block, in which backticks are not code.
-            self.out.append(_BREAK if "".join(self.out).strip() else f"&#32;{_BREAK}")
+            # Alone on a line, whatever containers it is in, it would open an HTML block, in which backticks are not code.
+            self.out.append(_BREAK if any(map(_WORD.search, self.out)) else f"&#32;{_BREAK}")
             return line_break.end()
         if self.links and (link := _AUTOLINK.match(self.text, at)) and (address := _address(link[1])):
             self.out.append(f"[{_references(link[1])}]({address})")
@@ -178,11 +182,13 @@ class _Run:
         if self.table and _CELL_BORDER.search(content):
             self.out.append("&#96;" * len(run[0]))
             return run.end()
-        if (not self.links and re.search(r"[\[\]\\<]", content)) or self._in_address(at):
-            self.out.append(f"<code>{_references(content)}</code>")
-        else:
-            self._push(code_span(content, table=self.table), "`")
+        self._code(content, at)
         return ends[-1] + len(run[0])
+
+    def _code(self, content: str, at: int) -> None:
+        """Write ``content`` as code; as an element where backticks beside what stands here would be misread."""
+        element = (not self.links and re.search(r"[\[\]\\<]", content) is not None) or self._in_address(at)
+        self._push(code_span(content, table=self.table, element=element), "`")
 
     def _in_address(self, at: int) -> bool:
         """Whether the word before may be a bare address: GFM takes backticks into it, and what follows is not code."""
@@ -201,13 +207,7 @@ class _Run:
         if entity is None:
             self.out.append("&amp;" if self.text.startswith("&#", at) else "&")
             return at + 1
-        shown = html.unescape(entity[0])
-        if "$" in shown:
-            self.out.append(DOLLAR)
-        elif "\\" in shown:
-            self.out.append(_BACKSLASH)
-        else:
-            self.out.append(entity[0])
+        self.out.append(_PARTED.get(html.unescape(entity[0]), entity[0]))
         return entity.end()
 
     def _tilde(self, at: int) -> int:
@@ -224,7 +224,7 @@ class _Run:
         end = at
         while self.text.startswith("@", end):
             end += 1
-        self.out.append("@" + "&#64;" * (end - at - 1))
+        self.out.append("@" + _AT * (end - at - 1))
         return end
 
     def _bang(self, at: int) -> int:
@@ -262,11 +262,8 @@ class _Run:
             opening, closing = "\\" + environment[0], "\\end{" + environment[1] + "}"
             if end := self._formula(at, opening, closing):
                 return end
-        if following == "\\":
-            self.out.append(_BACKSLASH)
-            return at + 2
-        if following == "$":
-            self.out.append(DOLLAR)
+        if following in _PARTED:
+            self.out.append(_PARTED[following])
             return at + 2
         if following in _ASCII_PUNCTUATION and following:
             self.out.append(f"&#{ord(following)};")
@@ -318,9 +315,7 @@ class _Run:
         environment = opening.startswith(r"\begin")
         formula = _formula(whole if environment else content, table=self.table)
         if formula is None:
-            self._push(code_span(whole, table=self.table), "`") if "`" not in whole else self.out.append(
-                f"<code>{_references(whole)}</code>"
-            )
+            self._code(whole, at)
         elif opening[-1] == "(":
             self._push(f"${formula}$", "$")
         else:

@@ -1,7 +1,11 @@
-"""Markdown as a model writes it: made safe to show, and cut where a block is settled."""
+"""Markdown as a model writes it: made safe to show, and cut where a block is settled.
+
+The door to three rooms: ``blocks`` and ``inline`` make a text safe, ``segments`` cuts one that is still being written.
+"""
 
 from __future__ import annotations
 
 from .blocks import safe
+from .segments import Segmenter
 
-__all__ = ["safe"]
+__all__ = ["Segmenter", "safe"]

@@ -94,6 +94,17 @@ def test_extra_body_has_the_last_word_whatever_the_order() -> None:
         assert Request.of("Hi", **options).body()["temperature"] == 9
 
 
+def test_extra_body_can_name_the_model_and_add_to_the_stream_options() -> None:
+    extra = {"model": "ep-2026", "stream_options": {"chunk_include_usage": True}}
+    added = {"model": "ep-2026", "stream_options": {"include_usage": True, "chunk_include_usage": True}}
+    assert Request.of("Hi", extra_body=extra).body() == BASE | added
+
+
+def test_a_request_holds_request_settings_alone() -> None:
+    assert dict(Request.of("Hi", output="x", seed=1).options) == {"seed": 1}
+    assert dict(Request.of(Request.of("Hi"), output="x", seed=1).options) == {"seed": 1}
+
+
 def test_the_system_prompt_goes_first_and_replaces_an_earlier_one() -> None:
     request = Request.of("Hi", system="one")
     assert [m.content for m in request.messages] == ["one", "Hi"]
@@ -318,6 +329,7 @@ def test_what_hosts_do_differently_is_understood(case: tuple[list[str], list[Eve
         '{"choices":[{"delta":{"tool_calls":["a"]}}]}',
         '{"choices":[{"delta":{"tool_calls":[{"function":"f"}]}}]}',
         '{"choices":' + "[" * 100_000,
+        '{"usage":' + "[" * 100_000,
         b"\xff\xfe",
     ],
     ids=lambda payload: repr(payload)[:50],

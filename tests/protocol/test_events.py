@@ -47,6 +47,11 @@ def test_a_recorded_stream_is_read_back_as_it_was_written() -> None:
     assert [type(event) for event in load_events(dump_events(EVENTS))] == [type(event) for event in EVENTS]
 
 
+def test_the_names_of_the_kinds_are_a_format_that_old_recordings_rely_on() -> None:
+    names = ["attempt", "waiting", "heartbeat", "response", "reasoning", "text", "tool_call", "usage", "seam", "finish"]
+    assert [raw["event"] for raw in msgspec.json.decode(dump_events(EVENTS))] == names
+
+
 def test_defaults_survive_though_they_are_not_written() -> None:
     bare: list[Event] = [
         AttemptStarted(),

@@ -135,6 +135,15 @@ def test_every_continuation_is_accepted(prefix: dict[str, Any], think: str) -> N
     convert(Request.of([*TURN, {"role": "assistant", "prefix": True, **prefix}], think=think, stop="END").body())
 
 
+@pytest.mark.parametrize(("text", "reasoning"), [("", "Let me"), ("It is", "Let me see."), ("It is", "")])
+@pytest.mark.parametrize("options", [{}, {"think": "off"}, {"stop": "END", "max_tokens": 10}], ids=str)
+def test_every_request_that_goes_on_from_a_cut_is_accepted(text: str, reasoning: str, options: dict[str, Any]) -> None:
+    request = Request.of(TURN, **options)
+    again = request.continued(text=text, reasoning=reasoning, style="deepseek_prefix", max_tokens=5)
+    convert(again.body())
+    convert(again.continued(text=" more", style="deepseek_prefix").body())
+
+
 # What the API refuses though each setting by itself is right. Request lets it through, because other hosts take it and
 # because the API's own sentence says it best; the error is InvalidRequest.
 REFUSED: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [

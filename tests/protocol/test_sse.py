@@ -343,6 +343,14 @@ def test_an_event_larger_than_the_bound_is_refused_after_everything_before_it(st
         decoder.feed(b"data: later\n\n")
 
 
+@pytest.mark.parametrize("line", [b"data: ", b": ", b"x"])
+def test_a_line_without_end_is_refused_while_it_is_still_open(line: bytes) -> None:
+    decoder = SSEDecoder(max_event_bytes=100)
+    decoder.feed(line + b"x" * (100 - len(line)))
+    with pytest.raises(ProtocolError):
+        decoder.feed(b"x")
+
+
 def test_an_event_as_large_as_the_bound_passes_and_comments_do_not_count() -> None:
     decoder = SSEDecoder(max_event_bytes=14)
     assert decoder.feed(b"data: 01234567\n\n" * 3) == [E("01234567")] * 3

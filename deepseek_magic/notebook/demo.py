@@ -1,0 +1,66 @@
+"""``%deepseek_demo``: a DeepSeek on this machine, in the kernel's own process, for trying and teaching without a key."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+
+from ..protocol.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..demo.server import DemoServer
+
+__all__ = ["DemoMagics"]
+
+
+@magics_class
+class DemoMagics(Magics):
+    """Starts and stops the demo server, and points the session at it."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._server: DemoServer | None = None
+        self._before: dict[str, Any] = {}
+
+    @magic_arguments()
+    @argument("action", nargs="?", choices=("start", "stop"), default="start", help="start it (again), or stop it")
+    @argument("--fault", metavar="SPEC", help='let it fail, for example "cut after=20" or "429 times=3"')
+    @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
+    @line_magic
+    def deepseek_demo(self, line: str) -> None:
+        """Answer from a demo server in this kernel: no key, no network, no cost."""
+        parser: MagicArgumentParser = self.deepseek_demo.parser
+        typed = parser.parse_args(shlex.split(line))
+        if typed.action == "stop":
+            self._stop()
+            return
+        self._start(typed.fault, typed.pace)
+
+    def _start(self, fault: str | None, pace: float) -> None:
+        from ..demo.server import DemoServer
+        from ..session import session
+
+        if pace < 0:
+            raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+        server = DemoServer(fault=fault, pace=pace).start()
+        if self._server is None:
+            self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
+        else:
+            self._server.stop()
+        self._server = server
+        session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
+        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+
+    def _stop(self) -> None:
+        from ..session import session
+
+        if self._server is None:
+            print("No demo server runs.")
+            return
+        self._server.stop()
+        self._server = None
+        session().defaults = session().defaults.replace(**self._before)
+        print("Demo server stopped.")

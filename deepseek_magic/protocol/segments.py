@@ -1,0 +1,300 @@
+"""Where Markdown that is still being written is settled: segments sent once, and an open tail drawn again and again.
+
+A front end that sends the whole answer at every redraw does work that grows with the square of its length. Here settled
+text leaves once. A segment ends only where the whole would look the same if its parts were rendered apart: between
+blocks, never within a table, a formula or a quote; within a list only at an item of the outermost level whose number
+goes on by itself; within a code block only when that is very long, and then both parts are code blocks.
+
+What crosses a segment's border is lost: reference links and footnotes (which ``safe`` shows as text anyway), and the
+looseness of a list that was cut.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from .blocks import safe
+from .inline import code_span, formula_left_open
+
+__all__ = ["Segmenter"]
+
+FIRST_SEGMENT_CHARS: Final = 1_536
+SEGMENTS_MAX: Final = 40
+"""JupyterLab folds a cell's outputs from the fiftieth on; ten are left for what else a cell shows."""
+_GROWTH: Final = ((24, 0.1), (32, 0.25), (SEGMENTS_MAX - 1, 1.0))
+"""Up to that many segments, one is committed when it passes this share of what is settled. A tenth keeps the tail
+cheap; later shares grow, so that forty are enough for an answer of some megabytes."""
+_LIST_CUT_CHARS: Final = 4_096
+_CODE_CUT_CHARS: Final = 8_192
+
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)")
+_FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
+_ITEM: Final = re.compile(r"(?:[-*+]|([0-9]{1,9})[.)])[ \t]+")
+_HEADING: Final = re.compile(r"#{1,6}[ \t]")
+_CODE_INDENT: Final = 4
+_MAX_FORMULA_LINES: Final = 120
+
+_ONLY_MARKS: Final = re.compile(
+    r"[ \t>]*(?:(?:[-+*]|[0-9]+[.)])[ \t]+)?(?:[-=+*#`~|:_]+|[0-9]+[.)]?|\[[ xX]?\]?|(?:```|~~~)[^`]*)?[ \t]*\Z"
+)
+"""A line that is not yet anything: showing its marks would make a heading, a rule or a table of the text before."""
+_OPEN_LINK: Final = re.compile(r"!?\[([^\[\]]{0,300})\](?:\([^\s()]{0,2000}(?:\([^\s()]{0,300}\)?)?)\Z")
+_INLINE_TOKEN: Final = re.compile(r"`+|\\.|\*{1,3}|~~|\$")
+
+
+class Segmenter:
+    r"""Takes an answer delta by delta; gives settled segments once, and the open tail on demand.
+
+    ``settled`` and ``finish`` return segments to render as they are; ``tail`` returns the rest closed so that it
+    renders as it will look later, with an open formula as its source. The raw texts of all segments and of the tail,
+    joined, are what was fed. Work is linear in what is fed; ``tail`` costs the tail's length (``tail_chars``), which
+    the caller budgets.
+    """
+
+    def __init__(self) -> None:
+        self.raw_settled: list[str] = []
+        self.settled_chars = 0
+        self.tail_chars = 0
+        self._fresh: list[str] = []
+        self._lines: list[str] = []  # complete lines not yet settled
+        self._lines_chars = 0
+        self._partial: list[str] = []  # the line that is being written
+        self._cut = 0  # lines that are settled if the segment is long enough
+        self._cut_chars = 0
+        self._reopen = ""  # the opening fence that a cut code block needs again
+        self._fence: tuple[str, int] | None = None  # its mark, and the column of its container
+        self._fence_line = ""
+        self._formula: str | None = None  # what will close it
+        self._formula_lines = 0
+        self._list_column: int | None = None  # where the content of the outermost item begins
+        self._number: int | None = None
+        self._blank = True
+
+    def feed(self, delta: str) -> None:
+        """Take the next piece of the answer, of any length."""
+        self.tail_chars += len(delta)
+        self._partial.append(delta)
+        if "\n" in delta:
+            text = "".join(self._partial)
+            end = text.rindex("\n") + 1
+            self._partial = [text[end:]]
+            for line in _LINE.findall(text[:end]):
+                self._take(line)
+
+    def settled(self) -> list[str]:
+        """The segments that were settled since the last call, each safe to render on its own."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def finish(self) -> list[str]:
+        """The rest of the answer has come: everything not yet returned, and an empty tail."""
+        self._lines.append("".join(self._partial))
+        self._partial = []
+        self._fence = self._formula = None
+        self._commit(len(self._lines))
+        return self.settled()
+
+    @property
+    def raw_tail(self) -> str:
+        """What was fed and is not settled, as it came."""
+        return "".join(self._lines) + "".join(self._partial)
+
+    def tail(self) -> str:
+        """The open rest, safe, with code, emphasis and links closed and half-written marks left out."""
+        partial = "".join(self._partial)
+        if self._fence is not None:
+            mark, _ = self._fence
+            stripped = partial.strip(" \t")
+            shown = self._reopen + "".join(self._lines) + ("" if stripped and not stripped.strip(mark[0]) else partial)
+            head, opening, rest = safe(shown).rpartition("```mermaid")
+            # A drawing is drawn when it is whole.
+            return f"{head}```text{rest}" if opening and "mermaid" in self._fence_line else head + opening + rest
+        if self._formula is not None:
+            return self._before_formula(partial)
+        if _ONLY_MARKS.match(partial):
+            partial = ""
+        return safe(self._reopen + "".join(self._lines) + _closed(partial))
+
+    def _before_formula(self, partial: str) -> str:
+        """The tail with its open formula as source: half a formula is an error message to a typesetter."""
+        first = len(self._lines) - self._formula_lines
+        opening = self._lines[first]
+        left_open = formula_left_open(opening)
+        column = left_open[1] if left_open else 0
+        source = opening[column:] + "".join(self._lines[first + 1 :]) + partial
+        before = safe(self._reopen + "".join(self._lines[:first]) + opening[:column])
+        ticks = "`" * (1 + max((len(run) for run in re.findall("`+", source)), default=2))
+        return "\n\n".join(filter(None, (before.rstrip(), safe(f"{ticks}latex\n{source}\n{ticks}"))))
+
+    # How a line moves the borders
+
+    def _take(self, raw: str) -> None:
+        line = raw.rstrip("\r\n")
+        line = "" if line.isspace() else line.expandtabs(_CODE_INDENT)
+        indent = len(line) - len(line.lstrip(" "))
+        if self._fence is not None and (place := self._in_fence(self._fence, line, indent)) != "outside":
+            self._keep(raw)
+            if place == "inside":
+                self._cut_long_code(self._fence)
+            elif self._list_column is None:
+                self._border()
+        elif self._formula is not None and self._in_formula(line):
+            self._keep(raw)
+        elif not line:
+            self._keep(raw)
+            self._blank = True
+        else:
+            self._block(line.lstrip(" "), indent)
+            self._keep(raw)
+            self._blank = False
+        self._settle()
+
+    def _keep(self, raw: str) -> None:
+        self._lines.append(raw)
+        self._lines_chars += len(raw)
+
+    def _border(self) -> None:
+        """What was kept so far may be a segment."""
+        self._cut, self._cut_chars = len(self._lines), self._lines_chars
+
+    def _in_fence(self, fence: tuple[str, int], line: str, indent: int) -> Literal["inside", "closing", "outside"]:
+        """Where a line stands to the open fence; outside means that the fence's container ended."""
+        mark, column = fence
+        if line and indent < column:
+            self._fence = None
+            return "outside"
+        if indent - column < _CODE_INDENT and re.match(rf"{mark}{mark[0]}*[ ]*\Z", line.lstrip(" ")):
+            self._fence = None
+            self._blank = True
+            return "closing"
+        return "inside"
+
+    def _in_formula(self, line: str) -> bool:
+        """Read a line while a formula is open; whether it still belongs to it."""
+        self._formula_lines += 1
+        closer = self._formula
+        assert closer is not None
+        if closer in line:
+            self._formula = None
+            return True
+        if (
+            self._formula_lines > _MAX_FORMULA_LINES
+            or _FENCE.match(line.lstrip(" "))
+            or (not line and not closer.startswith((r"\]", r"\end")))
+        ):
+            self._formula = None
+            return False
+        return True
+
+    def _block(self, rest: str, indent: int) -> None:
+        """Read a line that is not blank and not within a fence or formula."""
+        item = _ITEM.match(rest)
+        fence = _FENCE.match(rest)
+        starts = bool(fence or _HEADING.match(rest))
+        if self._list_column is not None:
+            self._in_list(item, indent, starts)
+        elif starts or (self._blank and indent < _CODE_INDENT):
+            self._border()
+        column = indent
+        while item:
+            column += item.end()
+            rest = rest[item.end() :]
+            if self._list_column is None:
+                self._list_column = column
+                self._number = int(item[1]) if item[1] else None
+            item = _ITEM.match(rest)
+        if fence := _FENCE.match(rest):
+            container = 0 if self._list_column is None or column < self._list_column else column
+            self._fence = (fence[1] or fence[3], container)
+            self._fence_line = rest
+        elif left_open := formula_left_open(rest):
+            self._formula, self._formula_lines = left_open[0], 1
+
+    def _in_list(self, item: re.Match[str] | None, indent: int, starts: bool) -> None:
+        """Whether the list ends before this line, or may be cut there."""
+        assert self._list_column is not None
+        if indent >= self._list_column:
+            return
+        if item is None:
+            if starts or self._blank:
+                self._list_column = self._number = None
+                self._border()
+            return
+        number = int(item[1]) if item[1] else None
+        goes_on = number is None if self._number is None else number == self._number + 1
+        if goes_on and self._lines_chars - self._cut_chars >= _LIST_CUT_CHARS:
+            self._border()
+        self._list_column = indent + item.end()
+        self._number = number
+
+    # Committing
+
+    def _settle(self) -> None:
+        if self._cut and self._cut_chars >= self._enough():
+            self._commit(self._cut)
+
+    def _enough(self) -> float:
+        """Characters that a segment must have by now; never, when all but the last segment are used."""
+        for segments, share in _GROWTH:
+            if len(self.raw_settled) < segments:
+                return max(FIRST_SEGMENT_CHARS, share * self.settled_chars)
+        return float("inf")
+
+    def _cut_long_code(self, fence: tuple[str, int]) -> None:
+        """Cut a very long code block in two of the same language."""
+        if fence[1] or self._list_column is not None or "mermaid" in self._fence_line:
+            return
+        if self._lines_chars >= max(_CODE_CUT_CHARS, self._enough()):
+            reopen = self._fence_line + "\n"
+            self._commit(len(self._lines))
+            self._reopen = reopen
+
+    def _commit(self, lines: int) -> None:
+        raw = "".join(self._lines[:lines])
+        del self._lines[:lines]
+        if raw:
+            self.raw_settled.append(raw)
+            if raw.strip():
+                self._fresh.append(safe(self._reopen + raw).strip("\n"))
+        self._reopen = ""
+        self.settled_chars += len(raw)
+        self.tail_chars -= len(raw)
+        self._lines_chars -= len(raw)
+        self._cut = self._cut_chars = 0
+
+
+def _closed(line: str) -> str:
+    """The line being written, as it will probably look: its emphasis and code closed, half a link as its text."""
+    open_marks: list[str] = []
+    line = _OPEN_LINK.sub(r"\1", line.rstrip(" \t"))
+    position = 0
+    while match := _INLINE_TOKEN.search(line, position):
+        token, position = match[0], match.end()
+        if token[0] == "`":
+            end = re.compile(rf"(?<!`){token}(?!`)").search(line, position)
+            if end is None:
+                return _close_source(line, match.start(), position, open_marks)
+            position = end.end()
+        elif token == "$" or token in (r"\(", r"\["):
+            end_at = line.find("$" if token == "$" else {"(": r"\)", "[": r"\]"}[token[1]], position)
+            if end_at < 0:
+                if token == "$" and not re.match(r"[A-Za-z\\({]", line[position:]):
+                    continue
+                return _close_source(line, match.start(), match.start(), open_marks)
+            position = end_at + (1 if token == "$" else 2)
+        elif token[0] in "*~":
+            after = line[position : position + 1]
+            if open_marks and open_marks[-1] == token:
+                open_marks.pop()
+            elif after and not after.isspace():
+                open_marks.append(token)
+            elif not after:
+                line = line[: match.start()]
+    return line.rstrip(" \t") + "".join(reversed(open_marks))
+
+
+def _close_source(line: str, opening: int, content: int, open_marks: list[str]) -> str:
+    """``line`` whose code or formula is still open from ``opening`` on, with that shown as code."""
+    source = line[content:].strip("` ")
+    return line[:opening] + (code_span(source) if source else "") + "".join(reversed(open_marks))

@@ -1,0 +1,177 @@
+"""A reply is a pure function of what was asked, so every beginning of it can be continued to the same end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseek_magic.demo.replies import asked_for, continuation, reply
+from deepseek_magic.demo.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
+
+OFF = {"type": "disabled"}
+PROMPTS = ("hello", "a table, code and a formula", "你好，写一首诗", "unsafe", "long 3", 'echo {"a": {1}} ```x```')
+
+
+def body(prompt: str, **fields: Any) -> dict[str, Any]:
+    return {"model": "deepseek-flash", "messages": [{"role": "user", "content": prompt}], **fields}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_an_answer_is_continued_from_every_place_with_exactly_the_rest(prompt: str) -> None:
+    asked = asked_for(body(prompt))
+    whole = reply(asked)
+    for cut in range(1, len(whole.text) + 1):
+        assert whole.text[:cut] + continuation(asked, whole.text[:cut], whole.reasoning).text == whole.text
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_a_thought_is_continued_from_every_place_and_then_answered(prompt: str) -> None:
+    asked = asked_for(body(prompt))
+    whole = reply(asked)
+    for cut in range(len(whole.reasoning) + 1):
+        rest = continuation(asked, "", whole.reasoning[:cut])
+        assert whole.reasoning[:cut] + rest.reasoning == whole.reasoning
+        assert rest.text == whole.text
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_without_thinking_a_continuation_loses_the_newlines_at_its_start_and_nothing_else(prompt: str) -> None:
+    asked = asked_for(body(prompt, thinking=OFF))
+    text = reply(asked).text
+    for cut in range(1, len(text) + 1):
+        assert continuation(asked, text[:cut], None).text == text[cut:].lstrip("\n")
+
+
+def test_budgets_and_streaming_do_not_change_what_is_said() -> None:
+    plain = reply(asked_for(body("hello")))
+    assert reply(asked_for(body("hello", max_tokens=3, stop=["x"], stream=True, user_id="u"))) == plain
+
+
+def test_cut_json_is_continued_without_json_mode() -> None:
+    text = reply(asked_for(body("json please", response_format={"type": "json_object"}))).text
+    assert text[:9] + continuation(asked_for(body("json please")), text[:9], "").text == text
+
+
+def test_a_foreign_beginning_gets_a_fitting_end() -> None:
+    rest = continuation(asked_for(body("hello")), "Once upon a time", "").text
+    assert rest.startswith(" …")
+    assert "16 characters" in rest
+
+
+@pytest.mark.parametrize(("prompt", "signs"), [
+    ("show a table", ["|:---"]),
+    ("Python code please", ["```python", "def "]),
+    ("an equation", [r"\(", "$$", r"\["]),
+    ("some markdown", ["**", "> ", "1. "]),
+    ("用表格比较", ["| 行星 |"]),
+    ("你好", ["演示服务器"]),
+    ("unsafe", ["<img src=x onerror=", "<script>", "](javascript:"]),
+])  # fmt: skip
+def test_words_of_the_prompt_call_for_their_subject(prompt: str, signs: list[str]) -> None:
+    text = reply(asked_for(body(prompt))).text
+    assert all(sign in text for sign in signs)
+
+
+@pytest.mark.parametrize("prompt", [p for p in PROMPTS if not p.startswith("long")])
+def test_an_answer_fits_a_projector(prompt: str) -> None:
+    assert len(reply(asked_for(body(prompt))).text.encode()) <= 2_000
+
+
+@pytest.mark.parametrize("kilobytes", [1, 4, 50])
+def test_long_is_as_long_as_it_was_asked_for(kilobytes: int) -> None:
+    size = len(reply(asked_for(body(f"long {kilobytes}"))).text.encode())
+    assert kilobytes * 1000 <= size <= kilobytes * 1000 + 400
+
+
+@given(st.text(max_size=80))
+def test_echo_returns_the_prompt_untouched_in_a_code_block(said: str) -> None:
+    prompt = f"echo {said}"
+    lines = reply(asked_for(body(prompt))).text.split("\n")
+    fence = lines[-1]
+    assert lines[0] == f"{fence}text"
+    assert set(fence) == {"`"}
+    assert "\n".join(lines[1:-1]) == prompt
+    assert fence not in prompt
+
+
+@given(st.text(max_size=200))
+def test_tokens_join_to_the_text_and_are_small(text: str) -> None:
+    tokens = tokenize(text)
+    assert "".join(tokens) == text
+    assert all(len(token) <= 6 or not token.strip() for token in tokens)
+
+
+def test_json_mode_answers_json() -> None:
+    answer = json.loads(reply(asked_for(body('json about "x"', response_format={"type": "json_object"}))).text)
+    assert answer["question"] == 'json about "x"'
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Current weather of a city",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"type": "integer"},
+                "unit": {"type": "string", "enum": ["C", "F"]},
+            },
+            "required": ["city", "days"],
+        },
+    },
+}
+
+
+def test_a_tool_is_called_when_the_prompt_speaks_of_it() -> None:
+    (call,) = reply(asked_for(body("What is the weather in Paris for 3 days?", tools=[WEATHER]))).calls
+    assert call.name == "get_weather"
+    assert json.loads(call.arguments) == {"city": "Paris", "days": 3}
+
+
+def test_a_tool_is_left_alone_when_the_prompt_does_not_speak_of_it_or_forbids_it() -> None:
+    assert not reply(asked_for(body("Tell me a story", tools=[WEATHER]))).calls
+    assert not reply(asked_for(body("weather in Paris", tools=[WEATHER], tool_choice="none"))).calls
+
+
+def test_a_demanded_tool_is_called_whatever_the_prompt_says() -> None:
+    named = {"type": "function", "function": {"name": "get_weather"}}
+    for choice in ("required", named):
+        assert reply(asked_for(body("Tell me a story", tools=[WEATHER], tool_choice=choice, thinking=OFF))).calls
+
+
+def test_the_result_of_a_tool_is_answered_with_text() -> None:
+    asked = body("weather in Paris", tools=[WEATHER])
+    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    asked["messages"] += [
+        {"role": "assistant", "content": "", "reasoning_content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "21 °C", "tool_call_id": "c1"},
+    ]
+    answer = reply(asked_for(asked))
+    assert not answer.calls
+    assert "21 °C" in answer.text
+
+
+def test_a_chat_remembers_the_turn_before() -> None:
+    messages = [
+        {"role": "user", "content": "I am Ada"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "who am I?"},
+    ]
+    assert "I am Ada" in reply(asked_for({"model": "deepseek-flash", "messages": messages})).text
+
+
+def test_the_cache_hits_whole_units_of_the_common_beginning_for_the_same_user_only() -> None:
+    cache = PrefixCache()
+    first = [str(n) for n in range(3 * CACHE_UNIT_TOKENS + 5)]
+    assert cache.hit_tokens(first) == 0
+    cache.store(first)
+    assert cache.hit_tokens([*first, "more"]) == 3 * CACHE_UNIT_TOKENS
+    assert cache.hit_tokens([*first[: CACHE_UNIT_TOKENS + 1], "other", *first]) == CACHE_UNIT_TOKENS
+    assert cache.hit_tokens(["changed", *first]) == 0
+    assert cache.hit_tokens(first, user_id="someone else") == 0

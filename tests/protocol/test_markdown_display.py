@@ -1,0 +1,210 @@
+"""What is shown is what was meant: code unchanged, formulas typeset, money left alone, links where they lead."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseek_magic.protocol.markdown import safe
+from tests.protocol.judges import RENDERERS, code_blocks, visible
+
+HTML = [RENDERERS[name] for name in ("jupyterlab", "nbconvert", "markdown-it")]
+
+CODE = '<div class="a">\n  <p>x &lt; 5 && y</p>\n\n  `tick` $HOME [a](b) *c* \\begin\n</div>'
+
+
+@pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("```text", "```"), ("````text", "````"), ("~~~text", "~~~"), ("```text", "```   ")],
+)
+def test_a_fence_shows_its_text_unchanged(renderer, opening: str, closing: str) -> None:
+    assert code_blocks(renderer(safe(f"before\n{opening}\n{CODE}\n{closing}\nafter")))[0].rstrip("\n") == CODE
+
+
+@pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize("marker", ["- ", "* ", "1. ", "10. ", "1) "])
+def test_a_fence_in_a_list_shows_its_text_unchanged(renderer, marker: str) -> None:
+    pad = " " * len(marker)
+    block = "\n".join(pad + line if line else "" for line in ["```html", *CODE.replace("$", "").split("\n"), "```"])
+    shown = renderer(safe(f"{marker}do this:\n{block}\n{marker}then that"))
+    assert code_blocks(shown)[0].rstrip("\n") == CODE.replace("$", "")
+    assert "<li>" in shown
+    assert "then that" in visible(shown)
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_a_fence_in_a_quote_shows_its_text_unchanged(renderer) -> None:
+    assert code_blocks(renderer(safe("> see\n> ```html\n> <b>x</b>\n> ```\n> more")))[0].rstrip("\n") == "<b>x</b>"
+
+
+@pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize(("first", "mark"), [("- a\n  ", "  "), ("> ", "> "), ("10. a\n    ", "    ")])
+def test_code_that_looks_like_a_formula_stays_whole_in_every_container(renderer, first: str, mark: str) -> None:
+    lines = ["```sh", "export A=$B", "echo $C `d`", "# \\begin{a} <e>", "```"]
+    shown = renderer(safe(first + f"\n{mark}".join(lines)))
+    assert code_blocks(shown)[0].rstrip("\n") == "\n".join(lines[1:-1])
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_tabs_in_code_stay_tabs(renderer) -> None:
+    assert code_blocks(renderer(safe("```text\nall:\n\tcc x\n```")))[0].rstrip("\n") == "all:\n\tcc x"
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_indented_code_shows_its_text_unchanged(renderer) -> None:
+    assert code_blocks(renderer(safe("so:\n\n    <b>\n\n      $x\n\nend")))[0].rstrip("\n") == "<b>\n\n  $x"
+
+
+@pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("`<div>`", "<div>"),
+        ("`` `a` <b> ``", "`a` <b>"),
+        ("`\\begin{a}`", "\\begin{a}"),
+        ("`a && b &lt; c`", "a && b &lt; c"),
+        ("`$HOME`", "$HOME"),
+        ("`$$`", "$$"),
+        ("`C:\\`", "C:\\"),
+        ("[`<b>`](https://a.example)", "<b>"),
+        ("**`a<b>`**", "a<b>"),
+    ],
+)
+def test_a_code_span_shows_its_text_unchanged(renderer, source: str, text: str) -> None:
+    shown = renderer(safe(f"see {source} there"))
+    assert visible(shown) == f"see {text} there"
+    assert "<code>" in shown
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_a_bar_in_code_within_a_table_stays_in_its_cell(renderer) -> None:
+    shown = renderer(safe("| a | b |\n|---|---|\n| `x|y` | `x \\| <z>` |"))
+    assert shown.count("<td") == 2
+    assert "x|y" in visible(shown)
+    assert "x | <z>" in visible(shown)
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_html_outside_code_shows_as_it_was_written(renderer) -> None:
+    assert (
+        visible(renderer(safe("a <b>bold</b> &lt;i> 1 < 2 \\<u> AT&T &copy;"))) == "a <b>bold</b> <i> 1 < 2 <u> AT&T ©"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        (r"so \(a<b\) holds", "so $a< b$ holds"),
+        (r"\( x_1 \)", "$x_1$"),
+        ("\\[\na \\\\\n= b % why\n\\]", r"$$a \\ = b$$"),
+        ("$$\na\n$$", "$$a$$"),
+        ("- so\n  $$\n  a\n  $$", "- so\n  $$a$$"),
+        (r"\begin{align}a&=b\end{align}", r"$$\begin{align}a&=b\end{align}$$"),
+        ("$x^2$ and $ y_1 $", "$x^2$ and $y_1$"),
+        (r"\(a\)\(b\)", "$a$ $b$"),
+        ("$|x|$", "$|x|$"),
+        ("| n |\n|---|\n| $|x|$ |", "| n |\n|---|\n| $\\vert{}x\\vert{}$ |"),
+        (r"`\(a\)`", r"`\(a\)`"),
+        (r"\(\text{\$5}\)", r"$\text{\$5}$"),
+    ],
+)
+def test_formulas_are_written_with_dollars(source: str, written: str) -> None:
+    assert safe(source) == written
+    assert safe(written) == written
+
+
+@pytest.mark.parametrize(
+    "money",
+    [
+        "costs $5 and $6",
+        "between $10k and $20k",
+        "$5-$6",
+        "US$5, A$6",
+        "$1,000 per month or $12",
+        "only $",
+        "$5",
+        "| $5 | $6 |",
+    ],
+)
+def test_an_amount_of_money_is_not_a_formula(money: str) -> None:
+    shown = safe(money)
+    assert "$" not in shown
+    assert visible(RENDERERS["markdown-it"](shown)) == money
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        ("[a](https://x.example/b_c?d=1&e=2)", "[a](https://x.example/b_c?d=1&amp;e=2)"),
+        ('[a](http://x.example "title")', "[a](http://x.example)"),
+        ("[a](mailto:me@x.example)", "[a](mailto:me@x.example)"),
+        ("[a](#part-2)", "[a](#part-2)"),
+        ("[维基](https://zh.example/维基_(a))", "[维基](https://zh.example/%E7%BB%B4%E5%9F%BA_%28a%29)"),
+        ("![p](https://x.example/p.png)", "[🖼 p](https://x.example/p.png)"),
+        ("![p](data:image/png;base64,AA)", "🖼 p"),
+        ("- [ ] a\n- [x] b", "- [ ] a\n- [x] b"),
+        ("x <br> y", "x <br> y"),
+    ],
+)
+def test_links_stay_and_images_become_links(source: str, written: str) -> None:
+    assert safe(source) == written
+
+
+def test_a_link_that_leads_elsewhere_shows_as_it_was_written() -> None:
+    assert visible(RENDERERS["nbconvert"](safe("[a](javascript:alert(1))"))) == "[a](javascript:alert(1))"
+
+
+def test_plain_markdown_is_left_as_it_is() -> None:
+    text = (
+        "# Title\n\nSome *text*, **bold**, ~~gone~~, 中文 😀 and `code`.\nNext line  \nbroken.\n\n- a\n  - b\n\n1. c\n2. d\n\n"
+        "> quote\n> more\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\n---\n\n```python\nprint(1 < 2)\n```\n\nEnd!\n"
+    )
+    assert safe(text) == text
+
+
+def test_a_drawing_stays_one_only_without_html_and_addresses() -> None:
+    assert safe("```mermaid\ngraph TD\nA[x<br/>y] --> B\n```").startswith("```mermaid")
+    assert safe("```mermaid\ngraph TD\nA[<b>] --> B\n```").startswith("```text")
+
+
+words = st.sampled_from(
+    ["word", "**bold**", "`a < b`", "`<div>`", "*x*", "1", "中文", "(a)", "x_y", "https://a.example/b"]
+)
+sentence = st.lists(words, min_size=1, max_size=5).map(" ".join)
+code = st.lists(
+    st.sampled_from(["<b>", "x = 1", "", "  y", "if a < b:", "# c", "- d", "> e", "| f |"]), min_size=1, max_size=5
+)
+
+
+def fenced(lines: list[str]) -> str:
+    return "```html\n" + "\n".join(lines) + "\n```"
+
+
+block = st.one_of(
+    sentence,
+    sentence.map(lambda text: "## " + text),
+    code.map(fenced),
+    sentence.map(lambda text: f"- {text}\n  - {text}\n- {text}"),
+    st.tuples(sentence, code).map(
+        lambda both: f"1. {both[0]}\n\n   " + fenced(both[1]).replace("\n", "\n   ") + f"\n2. {both[0]}"
+    ),
+    sentence.map(lambda text: f"> {text}\n> {text}"),
+    sentence.map(lambda text: f"| {text} | b |\n|---|---|\n| 1 | {text} |"),
+)
+
+
+@given(st.lists(block, min_size=1, max_size=6).map("\n\n".join))
+@settings(max_examples=200, deadline=None)
+def test_ordinary_answers_look_as_without_us(text: str) -> None:
+    for renderer in (RENDERERS["markdown-it"], RENDERERS["nbconvert"]):
+        ours, theirs = renderer(safe(text)), renderer(text)
+        assert visible(ours) == visible(theirs)
+        assert code_blocks(ours) == code_blocks(theirs)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200))
+@settings(deadline=None)
+def test_safe_is_total(text: str) -> None:
+    safe(text)
