@@ -173,7 +173,9 @@ class Page:
         """Wait for something to become true on the screen."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
+            if time.monotonic() > deadline:
+                self.screenshot("late")
+                raise AssertionError("it did not happen in time; see late.png")
             self.page.wait_for_timeout(every_s * 1000)
 
     def running(self, index: int) -> bool:

@@ -89,6 +89,7 @@ def test_the_interrupt_of_the_tool_bar_is_stop_and_run_all_does_not_go_on(
 ) -> None:
     demo.pace = LIKE_A_MODEL
     page = open_notebook([LOAD, "%%deepseek -o a --think off\nlong 20", "print('went on')"])
+    page.run(0)
     page.menu("Run", "Run All Cells")
     page.wait_until(lambda: "paragraph 1" in page.text(1))
     page.interrupt()
@@ -104,10 +105,11 @@ def test_a_hostile_answer_runs_nothing_live_and_settled(open_notebook: Open, dem
     page.page.on("request", lambda request: asked.append(request.url))
     page.page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
     page.run(0)
-    page.page.evaluate("window.__ran = undefined")
     texts = page.watch(1)
     assert len(texts) > 5
     page.page.wait_for_timeout(1000)
+    assert page.page.evaluate("window.pwned") is None
+    assert "end of the unsafe answer" in texts[-1]
     area = page.output(1)
     assert area.locator("script, iframe, object, embed, img, svg:not(mjx-container svg)").count() == 0
     links = [str(link.get_attribute("href")) for link in area.locator("a").all()]
