@@ -146,6 +146,8 @@ class Stream:
                     raise self._failure(segment, step.why)
                 spent = step.spent
                 segment = self._next(step, segment)
+        except GeneratorExit:
+            raise  # by aclose, which makes the completion, or by the garbage collector, and then nobody wants one
         except BaseException as error:
             if self._completion is None:
                 self._end(interrupted=not isinstance(error, Exception))
