@@ -58,6 +58,8 @@ class Stream:
 
     def __init__(self, request: Request, terms: Terms) -> None:
         self.request = request
+        self.call_id = uuid.uuid4().hex
+        """Names the call in its record and in the journal."""
         self._terms = terms
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
@@ -113,7 +115,7 @@ class Stream:
         terms = self._terms
         watch = self._watch = Watch(terms.timeouts)
         meter = self._meter = StreamMeter(
-            call_id=uuid.uuid4().hex, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
+            call_id=self.call_id, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
         )
         terms.gate.first_request()
         segment = Segment(terms, self._answer, meter)

@@ -34,6 +34,7 @@ _FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
 _RULE: Final = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}\Z")
 _ITEM: Final = re.compile(r"([-*+]|[0-9]{1,9}[.)])(?:([ \t]+)(.*)|)\Z")
 _HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
+_UNDERLINE: Final = re.compile(r"[ \t]*(?:-+|=+)[ \t]*\Z")
 _TASK: Final = re.compile(r"\[[ xX]\](?=[ \t])")
 _QUOTE: Final = re.compile(r">")
 _TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
@@ -210,7 +211,10 @@ class _Blocks:
         the closing fence.
         """
         pad = " " * self.column
-        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth):
+        heading = any(
+            _UNDERLINE.match(line) for line in code
+        )  # older parsers underline the text before the fence with it
+        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth or heading):
             self._part()
         formulas = sum(len(_FORMULA_IN_CODE.findall(line)) for line in code) if pad or self.depth else 0
         if formulas > (0 if self.depth else 1):
@@ -245,18 +249,20 @@ class _Blocks:
             first = False
         written = _Blocks(inner, depth=self.depth + 1, certain=self.certain and self.doubt is None).rewrite()
         pad = " " * self.column if lead.strip(" ") else lead
-        code = any("```" in line for line in written)
-        if code and not lead.strip(" "):
+        # Stands alone between blank lines: where a line without ">" goes on with a quote, marked loses its place.
+        if not lead.strip(" "):
             self._part()
         self.out += [
             (lead if number == 0 else pad) + ("> " + line if line else ">") for number, line in enumerate(written)
         ]
-        self.part_next = code
+        self.part_next = True
         self.after_blank = False
 
     def _text(self, rest: str, lead: str) -> None:
         table = self.table
         rest = self._whole_formula(rest)
+        if rest.startswith(">"):  # not a quote to us, so to nobody
+            rest = "&gt;" + rest[1:]
         if rest.startswith(":"):  # nbconvert's definition lists take the blocks after them along
             rest = "&#58;" + rest[1:]
         self._line(lead + inline(rest, table=table))
