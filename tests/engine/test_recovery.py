@@ -197,7 +197,7 @@ async def test_retry_after_is_kept_to_and_above_its_ceiling_ends_the_call() -> N
         assert len(server.requests) == 1
     assert isinstance(completion.error, RateLimited)
     assert completion.error.retry_after_s == 500
-    assert "more than 120 s is not waited" in str(completion.error)
+    assert "More than 120 s is not waited." in str(completion.error)
 
 
 @pytest.mark.parametrize("status", ["400", "401", "402", "404", "413"])
