@@ -15,7 +15,7 @@ import ipywidgets
 from IPython.display import DisplayHandle, clear_output, display
 
 from .live import Ending, Status
-from .settled import escape, lasting
+from .settled import EMPTY, escape, lasting
 from .status import reasoning_title, status_html
 
 __all__ = ["WidgetSurface"]
@@ -100,10 +100,15 @@ class WidgetSurface:
     def close(self, ending: Ending) -> None:
         """Turn the view into the lasting output and let go of the widgets."""
         assert self._handle is not None
-        data, metadata = ({"text/plain": ""}, {}) if ending.empty else lasting(ending, unfolded=self._unfolded)
+        (data, metadata), *others = [(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded)
         self._handle.update(data, metadata=metadata, raw=True)
-        for widget in (*self._top.children, self._caption, self._thoughts, *self._view.children, self._view):
-            widget.close()
+        for data, metadata in others:
+            display(data, metadata=metadata, raw=True)
+        widgets = {*self._top.children, self._caption, self._fold, self._thoughts, *self._view.children, self._view}
+        for widget in widgets:
+            for part in (widget.layout, getattr(widget, "style", None), widget):
+                if part is not None:
+                    part.close()
 
     @contextmanager
     def _into(self, output: ipywidgets.Output) -> Iterator[None]:
