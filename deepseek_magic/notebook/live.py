@@ -25,7 +25,7 @@ MAX_REDRAWS_PER_S: Final = 20
 TAIL_BYTES_PER_S: Final = 30_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
 
-STATUS_INTERVAL_S: Final = 0.25
+STATUS_INTERVAL_S: Final = 0.5
 
 State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
 

@@ -202,7 +202,7 @@ class DeepSeekMagics(Magics):
         if name == "widgets":
             from .widgets import WidgetSurface
 
-            return WidgetSurface(self.shell, on_stop=on_stop, unfolded=unfolded)
+            return WidgetSurface(on_stop=on_stop, unfolded=unfolded)
         if name == "rich":
             from .terminal import RichSurface
 

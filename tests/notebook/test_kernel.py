@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import html
+import re
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,9 +19,15 @@ from .conftest import Kernel, Ran
 SLOW = "%%deepseek -o a --think off\nlong 20"
 
 
+def drawn(ran: Ran) -> list[str]:
+    """The Markdown that Output widgets were given, in order."""
+    states = [content["data"].get("state", {}) for content in ran.of("comm_msg")]
+    return [state["outputs"][0]["data"]["text/markdown"] for state in states if state.get("outputs")]
+
+
 def streaming(ran: Ran) -> bool:
     """Whether some of the answer has been drawn."""
-    return sum("text/markdown" in content["data"] for content in ran.of("display_data")) > 3
+    return len(drawn(ran)) > 3 or sum("text/markdown" in content["data"] for content in ran.of("display_data")) > 3
 
 
 def live_views(ran: Ran) -> list[dict[str, Any]]:
@@ -127,18 +137,20 @@ def test_an_error_is_one_sentence_without_a_traceback(kernel: Kernel, demo: Demo
     assert kernel.run("print(a.error.status)").printed == "402\n"
 
 
-def test_reasoning_is_drawn_apart_and_sent_once(kernel: Kernel, slow: DemoServer) -> None:
+def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
     ran = kernel.run("%%deepseek -o a\nhi")
-    drawn = "".join(content["text"] for content in ran.of("stream"))
-    assert drawn == kernel.run("print(a.reasoning, end='')").printed
-    assert len(drawn) > 50
+    values = [content["data"].get("state", {}).get("value", "") for content in ran.of("comm_msg")]
+    thoughts = [re.sub("<.*?>", "", value) for value in values if "pre-wrap" in value]
+    assert html.unescape(thoughts[-1]) == kernel.run("print(a.reasoning, end='')").printed
+    assert len(thoughts) >= 2
+    assert all(len(before) <= len(after) for before, after in pairwise(thoughts))
 
 
 def test_display_handles_do_without_widgets(kernel: Kernel, slow: DemoServer) -> None:
     kernel.run("%config DeepSeekMagics.view = 'handles'")
     ran = kernel.run("%%deepseek -o a --think off\nA table")
     assert not ran.of("comm_open")
-    (view,) = live_views(ran)
+    assert len(live_views(ran)) == 1
     updates = [content["data"]["text/markdown"] for content in ran.of("update_display_data")]
     assert len(updates) > 5
     assert kernel.run("print(a.text, end='')").printed == ran.of("update_display_data")[-1]["data"]["text/plain"]
@@ -184,6 +196,4 @@ def test_a_very_long_answer_is_left_in_parts_whose_plain_texts_make_the_answer(k
 
 
 def digest(text: str) -> str:
-    import hashlib
-
     return hashlib.sha256(text.encode()).hexdigest()
