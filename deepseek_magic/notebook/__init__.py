@@ -13,13 +13,14 @@ __all__ = ["load", "unload"]
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .cells import CellTransformer, line_transformer
+    from .chats import ChatMagics
     from .completion import add_matcher
     from .demo import DemoMagics
     from .magics import DeepSeekMagics
     from .service import ServiceMagics
 
     unload(shell)
-    shell.register_magics(DeepSeekMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    shell.register_magics(DeepSeekMagics(shell), ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     manager = shell.input_transformer_manager

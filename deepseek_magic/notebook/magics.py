@@ -22,7 +22,7 @@ from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
 from .flags import documented, help_text, read_line
-from .frontend import cell_id, view_for
+from .frontend import Turns, view_for
 from .handles import HandleSurface, SilentSurface
 
 if TYPE_CHECKING:
@@ -123,6 +123,10 @@ class DeepSeekMagics(Magics):
         help="how a growing answer is drawn; auto looks at the front end",
     ).tag(config=True)
 
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._turns = Turns()
+
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
         from ..session import session
@@ -162,7 +166,10 @@ class DeepSeekMagics(Magics):
             return None
         try:
             prepared = session().prepare(
-                order.prompt, variables=self.shell.user_ns, turn=cell_id(self.shell), **order.options
+                order.prompt,
+                variables=self.shell.user_ns,
+                turn=self._turns.next(self.shell),
+                **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:
             self._bind_failure(order, error)
