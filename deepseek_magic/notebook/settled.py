@@ -26,9 +26,17 @@ Part = tuple[dict[str, str], dict[str, Any]]
 EMPTY: Final[dict[str, str]] = {"text/plain": ""}
 """What takes the place of a live view that has nothing to leave."""
 
-_ENTITIES: Final = str.maketrans({c: f"&#{ord(c)};" for c in "\\`$@{}~\n\r\t"})
+_ENTITIES: Final = str.maketrans(
+    {
+        **{c: f"&#{ord(c)};" for c in "`@{}~"},
+        **{c: f"<span>&#{ord(c)};</span>" for c in "\\$"},
+        "\n": "<br>",
+        "\r": "",
+        "\t": "&emsp;",
+    }
+)
 """Inside an HTML block nothing is Markdown, but JupyterLab cuts formulas out of the whole source before it looks for
-blocks, by these characters; and an empty line would end the block."""
+blocks, and an empty line would end the block. The spans keep MathJax, which reads the finished page, from formulas."""
 
 _ENDINGS: Final = {
     "truncated": "cut off at the token limit",
@@ -46,7 +54,7 @@ def escape(text: str) -> str:
 def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
     """``text`` behind a summary that opens at a click."""
     opened = " open" if unfolded else ""
-    return f"<details{opened}><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"
+    return f"<details{opened}><summary>{escape(summary)}</summary><blockquote>{escape(text.strip())}</blockquote></details>"
 
 
 def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:

@@ -29,7 +29,8 @@ THOUGHT_CHARS: Final = 2_000
 
 STYLE: Final = f"""<style>
 .{CLASS} .jupyter-widget-Collapse, .{CLASS} .jupyter-widget-Collapse-header, .{CLASS} .jupyter-widget-Collapse-contents
-{{border: none; background: none; padding: 2px 0 0 2px; font-weight: normal; color: inherit;}}
+{{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
+.{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
 .{CLASS} .jp-OutputArea-output {{padding: 0;}}
 </style>"""
 """The fold shall look like the ``<details>`` that takes its place when the answer settles."""
