@@ -63,11 +63,20 @@ class Ending:
     drawn: int = 0
     elapsed_s: float = 0.0
     notices: Sequence[str] = ()
+    detached: bool = False
+    """Whether the cell has ended, so that nobody else will show the error."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing came but an error, which the cell itself will show."""
-        return not self.completion.text and not self.completion.reasoning and self.completion.error is not None
+        nothing = not self.completion.text and not self.completion.reasoning
+        return nothing and self.completion.error is not None and not self.detached
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The sentences below the answer."""
+        error = self.completion.error
+        return (*self.notices, str(error)) if self.detached and error is not None else tuple(self.notices)
 
 
 class Surface(Protocol):
@@ -109,6 +118,7 @@ class LiveView:
         model: str = "",
         notices: Sequence[str] = (),
         buffer: BufferPolicy | None = None,
+        detached: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._surface = surface
@@ -127,6 +137,7 @@ class LiveView:
         self._writing_since_s: float | None = None
         self._deltas = 0
         self._notices = tuple(notices)
+        self._detached = detached
         surface.open(self._status)
 
     def show(self, events: Sequence[Event]) -> None:
@@ -163,6 +174,7 @@ class LiveView:
                 drawn=drawn,
                 elapsed_s=self._clock() - self._started_s,
                 notices=self._notices,
+                detached=self._detached,
             )
         )
 

@@ -21,8 +21,9 @@ from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
+from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
-from .frontend import cell_id, view_for
+from .frontend import Turns, view_for
 from .handles import HandleSurface, SilentSurface
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _Run:
     order: _Order
     call: Call
     view: _View
+    background: bool = False
     interrupted: bool = False
 
 
@@ -123,6 +125,11 @@ class DeepSeekMagics(Magics):
         help="how a growing answer is drawn; auto looks at the front end",
     ).tag(config=True)
 
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._turns = Turns()
+        self.background_answers = Background(shell)
+
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
         from ..session import session
@@ -131,21 +138,25 @@ class DeepSeekMagics(Magics):
 
     @line_cell_magic
     @documented
-    def deepseek(self, line: str, cell: str | None = None) -> Completion | None:
+    def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
         run = self._begin(line, cell, button=False)
         if run is None:
             return None
+        if run.background:
+            return self._leave(run)
         try:
             pump(run.call, run.view.show)
         except KeyboardInterrupt:
             run.interrupted = True
         return self._end(run)
 
-    async def awaited(self, line: str, body: str | None) -> Completion | None:
+    async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         run = self._begin(line, body, button=True)
         if run is None:
             return None
+        if run.background:
+            return self._leave(run)
         try:
             await apump(run.call, run.view.show)
         except (asyncio.CancelledError, KeyboardInterrupt):
@@ -162,7 +173,10 @@ class DeepSeekMagics(Magics):
             return None
         try:
             prepared = session().prepare(
-                order.prompt, variables=self.shell.user_ns, turn=cell_id(self.shell), **order.options
+                order.prompt,
+                variables=self.shell.user_ns,
+                turn=self._turns.next(self.shell),
+                **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:
             self._bind_failure(order, error)
@@ -170,13 +184,17 @@ class DeepSeekMagics(Magics):
         if prepared.options.get("dry_run"):
             print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
             return None
-        call = session().start(prepared)
-        return _Run(order=order, call=call, view=self._view(order, prepared, call, button=button))
-
-    def _view(self, order: _Order, prepared: Prepared, call: Call, *, button: bool) -> _View:
-        """The view for the front end that looks on."""
         name = view_for(self.shell) if self.view == "auto" else self.view
+        # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
+        detached = bool(prepared.options.get("background")) and name != "silent"
+        call = session().start(prepared)
+        view = self._view(order, prepared, call, name, button=button or detached, detached=detached)
+        return _Run(order=order, call=call, view=view, background=detached)
+
+    def _view(self, order: _Order, prepared: Prepared, call: Call, name: str, *, button: bool, detached: bool) -> _View:
+        """The view for the front end that looks on."""
         quiet = order.quiet or bool(prepared.options.get("quiet"))
+        quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
         unfolded = bool(prepared.options.get("show_reasoning"))
         if name == "text" and not quiet:
             from .terminal import PlainView
@@ -192,9 +210,16 @@ class DeepSeekMagics(Magics):
         if quiet or name == "silent":
             surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
         else:
-            surface = self._surface(name, stop if button else None, alone=order.alone, unfolded=unfolded)
+            alone = order.alone and not detached
+            surface = self._surface(name, stop if button else None, alone=alone, unfolded=unfolded)
         mode = prepared.options.get("buffer", "balanced")
-        view = LiveView(surface, model=prepared.request.model, notices=prepared.notices, buffer=BufferPolicy(mode=mode))
+        view = LiveView(
+            surface,
+            model=prepared.request.model,
+            notices=prepared.notices,
+            buffer=BufferPolicy(mode=mode),
+            detached=detached,
+        )
         return view
 
     def _surface(self, name: str, on_stop: Callable[[], None] | None, *, alone: bool, unfolded: bool) -> Surface:
@@ -209,6 +234,14 @@ class DeepSeekMagics(Magics):
             return RichSurface(unfolded=unfolded)
         return HandleSurface(alone=alone, unfolded=unfolded)
 
+    def _leave(self, run: _Run) -> BackgroundAnswer:
+        """Let the answer go on after its cell."""
+        answer = BackgroundAnswer(run.call, run.view, self.shell)
+        self.background_answers.add(answer)
+        self._bind(run.order, answer)
+        self._mute_echo(answer)
+        return answer
+
     def _end(self, run: _Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
@@ -222,27 +255,28 @@ class DeepSeekMagics(Magics):
         self._mute_echo(completion)
         return completion
 
-    def _bind(self, order: _Order, completion: Completion) -> None:
-        self.shell.push({order.output: completion} if order.output else {})
-        self.shell.displayhook.update_user_ns(completion)
+    def _bind(self, order: _Order, answer: Completion | BackgroundAnswer) -> None:
+        self.shell.push({order.output: answer} if order.output else {})
+        self.shell.displayhook.update_user_ns(answer)
 
     def _bind_failure(self, order: _Order, error: DeepSeekError) -> None:
         """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
         if order.output and order.prompt.strip():
             self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
 
-    def _mute_echo(self, completion: Completion) -> None:
+    def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
         """The answer is on the screen already: what the cell returns must not show it a second time."""
         shown = self.shell.display_formatter.ipython_display_formatter
+        kind = type(answer)
 
-        def once(value: Completion) -> None:
-            if value is not completion:
+        def once(value: Completion | BackgroundAnswer) -> None:
+            if value is not answer:
                 self.shell.display_pub.publish(value._repr_mimebundle_())
 
         def unmute(*_args: Any) -> None:
-            shown.pop(Completion, None)
+            shown.pop(kind, None)
             self.shell.events.unregister("post_run_cell", unmute)
 
-        if Completion not in shown.type_printers:
-            shown.for_type(Completion, once)
+        if kind not in shown.type_printers:
+            shown.for_type(kind, once)
             self.shell.events.register("post_run_cell", unmute)

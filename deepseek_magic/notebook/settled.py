@@ -82,7 +82,7 @@ def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
 
 
 def _part(body: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
-    lines = (footer(ending.completion, ending.elapsed_s), *ending.notices)
+    lines = (footer(ending.completion, ending.elapsed_s), *ending.said)
     small = f"<p>{'<br>'.join(f'<sub>{escape(line)}</sub>' for line in lines)}</p>"
     parts = (_head(ending, unfolded) if top else "", body, small)
     data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}

@@ -123,7 +123,7 @@ class RichSurface(Surface):
         self._live.stop()
         self.settle([piece.markdown for piece in ending.segments[ending.drawn :]])
         if not ending.empty:
-            for line in (footer(ending.completion, ending.elapsed_s), *ending.notices):
+            for line in (footer(ending.completion, ending.elapsed_s), *ending.said):
                 self._console.print(self._text(line, style="dim"))
 
     def _redraw(self) -> None:
