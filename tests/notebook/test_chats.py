@@ -151,6 +151,6 @@ def test_an_export_never_replaces_a_file_unasked(run_headless: Run, tmp_path: Pa
 
 
 def test_every_magic_answers_a_question_mark(kernel: Kernel) -> None:
-    for name in ("chat", "demo", "doctor", "models"):
+    for name in ("chat", "demo", "doctor", "fix", "log", "models"):
         (page,) = kernel.run(f"%deepseek_{name}?").reply["payload"]
         assert f"%deepseek_{name}" in page["data"]["text/plain"]
