@@ -21,7 +21,7 @@ from ..policy.pricing import Cost
 from ..policy.recovery import Accept, GiveUp, Resume, Step, decide
 from ..policy.seams import remaining_max_tokens
 from ..protocol.chat import Request
-from ..protocol.completion import Accumulator, Completion
+from ..protocol.completion import Accumulator, Completion, verdict
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
 from ..protocol.events import (
     Event,
@@ -191,7 +191,8 @@ class Stream:
         step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
         now_s = asyncio.get_running_loop().time()
         _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
-        if ending.kind == "status" and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
+        burdened = ending.status is not None and (ending.status == 429 or ending.status >= 500)
+        if burdened and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
             return GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
         return step
 
@@ -229,7 +230,9 @@ class Stream:
         if error is None:
             error = IncompleteStream(why, hint="Ask again.")
         elif self._answer.attempts > 1 or (ending is not None and ending.retry_after_s):
-            error.hint = f"{why} {error.hint}".strip()
+            # Its first half says what happened, which the error itself says better.
+            rest = why.rpartition("; ")[2]
+            error.hint = f"{rest[:1].upper()}{rest[1:]} {error.hint}".strip()
         error.message = keys.mask(error.message)
         error.args = (error.message,)
         if isinstance(error, AuthenticationError):
@@ -238,8 +241,10 @@ class Stream:
         return error
 
     def _end(self, *, interrupted: bool = False, error: DeepSeekError | None = None) -> None:
+        # A Stop that comes when the last word and its reason are there interrupts nothing.
+        whole = verdict(self._answer.finish_reason, has_answer=self._answer.has_answer) != "incomplete"
         completion = self._answer.completion(
-            interrupted=interrupted, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
+            interrupted=interrupted and not whole, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
         )
         if self._meter is not None and self._watch is not None:
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)

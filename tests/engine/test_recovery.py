@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -196,7 +197,7 @@ async def test_retry_after_is_kept_to_and_above_its_ceiling_ends_the_call() -> N
         assert len(server.requests) == 1
     assert isinstance(completion.error, RateLimited)
     assert completion.error.retry_after_s == 500
-    assert "more than 120 s is not waited" in str(completion.error)
+    assert "More than 120 s is not waited." in str(completion.error)
 
 
 @pytest.mark.parametrize("status", ["400", "401", "402", "404", "413"])
@@ -466,3 +467,27 @@ async def test_a_reset_before_anything_is_tried_again_by_the_policy() -> None:
     async with ScriptedServer([[RESET], [RESET], answer("x")]) as server, client_of(server) as client:
         completion, _ = await watched(client)
     assert (completion.text, completion.attempts, completion.record.retries) == ("x", 3, 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux does")
+async def test_many_finished_stopped_and_broken_calls_leave_nothing_behind() -> None:
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    scripts: dict[int, Script] = {0: answer("x"), 1: [head(), piece(delta("x")), HANG], 2: [head(), RESET]}
+    limits = LimitPolicy(concurrency=8)
+    async with ScriptedServer(lambda request: scripts[len(server.requests) % 3]) as server:
+        before = files()
+        async with client_of(server, recovery=ONCE, limits=limits) as client:
+            for _ in range(40):
+                streams = [client.stream("Hi") for _ in range(6)]
+                tasks = [asyncio.create_task(stream.run(lambda batch: None)) for stream in streams]
+                await asyncio.sleep(0.02)
+                tasks[0].cancel()
+                await asyncio.gather(*(stream.aclose() for stream in streams[1:]))
+                await asyncio.gather(*tasks, return_exceptions=True)
+            assert (await asyncio.wait_for(client.stream("Hi").run(lambda batch: None), 2)).attempts == 1
+        await until(lambda: not server.open)
+        assert files() <= before
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

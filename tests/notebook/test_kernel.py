@@ -9,8 +9,8 @@ import time
 from itertools import pairwise
 from typing import Any
 
-import ipykernel
 import pytest
+from ipykernel import version_info
 
 from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
@@ -18,9 +18,7 @@ from deepseek_magic.notebook.frontend import AWAITING_KERNEL
 
 from .conftest import Kernel, Ran
 
-HEARS_CLICKS = tuple(ipykernel.version_info[:2]) >= AWAITING_KERNEL
-"""Older kernels do not read a button's message while a cell runs, so none is drawn there."""
-
+AWAITS = version_info[:2] >= AWAITING_KERNEL
 SLOW = "%%deepseek -o a --think off\nlong 20"
 
 
@@ -95,7 +93,7 @@ def test_a_blocking_call_is_stopped_by_an_interrupt_too(kernel: Kernel, slow: De
     assert kernel.run("print(a.outcome, len(a.text) > 0)").printed == "interrupted True\n"
 
 
-@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
+@pytest.mark.skipif(not AWAITS, reason="this ipykernel does not serve a click while a cell runs, so no button is drawn")
 def test_a_click_on_stop_is_heard_while_the_cell_runs(kernel: Kernel, slow: DemoServer) -> None:
     def click(ran: Ran) -> None:
         opened = [c for c in ran.of("comm_open") if c["data"]["state"].get("description") == "Stop"]
@@ -121,7 +119,7 @@ def test_stop_is_drawn_only_where_it_is_heard(kernel: Kernel, source: str) -> No
         return sum(c["data"]["state"].get("description") == "Stop" for c in ran.of("comm_open"))
 
     indented = "if True:\n" + "\n".join(f"    {line}" for line in source.splitlines())
-    assert buttons(kernel.run(source)) == int(HEARS_CLICKS)
+    assert buttons(kernel.run(source)) == AWAITS
     assert buttons(kernel.run(indented)) == 0
 
 
