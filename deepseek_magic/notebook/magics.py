@@ -1,36 +1,38 @@
 """The magics: parse the line, call the session, bind the result; nothing else.
 
-One way for all of them: ``_Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
+One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
 → the completion bound to the user's name and to ``_``. ``awaited`` and ``deepseek`` differ in the bridge alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
 from ..engine.loop import Call, apump, pump
-from ..protocol.chat import Request
+from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
+from .formats import VERBATIM, offer_code
 from .frontend import Turns, view_for
 from .handles import HandleSurface, SilentSurface
+from .past import LastError, variables
 
 if TYPE_CHECKING:
     from ..session import Prepared
     from .live import Surface
 
-__all__ = ["DeepSeekMagics", "Stopped"]
+__all__ = ["DeepSeekMagics", "Order", "Stopped", "read_order"]
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
 """The settings that can have a default for all cells."""
@@ -45,10 +47,10 @@ class Stopped(KeyboardInterrupt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class Order:
     """What one magic asks for."""
 
-    prompt: str
+    prompt: Prompt
     options: dict[str, Any]
     output: str | None = None
     quiet: bool = False
@@ -66,7 +68,7 @@ def _trait(option: Option) -> Any:
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
 
 
-def _read(line: str, body: str | None) -> _Order | None:
+def read_order(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
     from ..engine.keys import looks_like_key
 
@@ -90,7 +92,7 @@ def _read(line: str, body: str | None) -> _Order | None:
         raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
-    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
+    return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 class _View(Protocol):
@@ -105,9 +107,10 @@ class _View(Protocol):
 class _Run:
     """An order that is being answered."""
 
-    order: _Order
+    order: Order
     call: Call
     view: _View
+    format: str = "markdown"
     background: bool = False
     interrupted: bool = False
 
@@ -129,6 +132,7 @@ class DeepSeekMagics(Magics):
         super().__init__(shell)
         self._turns = Turns()
         self.background_answers = Background(shell)
+        self.last_error = LastError(shell)
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
@@ -139,7 +143,12 @@ class DeepSeekMagics(Magics):
     @line_cell_magic
     @documented
     def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
-        run = self._begin(line, cell, button=False)
+        order = self._read(line, cell)
+        return None if order is None else self.answer(order)
+
+    def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
+        """Have an order answered, waiting for it; None when it was a dry run."""
+        run = self._begin(order, button=False)
         if run is None:
             return None
         if run.background:
@@ -152,7 +161,8 @@ class DeepSeekMagics(Magics):
 
     async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        run = self._begin(line, body, button=True)
+        order = self._read(line, body)
+        run = None if order is None else self._begin(order, button=True)
         if run is None:
             return None
         if run.background:
@@ -163,18 +173,30 @@ class DeepSeekMagics(Magics):
             run.interrupted = True
         return self._end(run)
 
-    def _begin(self, line: str, body: str | None, *, button: bool) -> _Run | None:
+    def _read(self, line: str, body: str | None) -> Order | None:
+        """The order that was typed; None when it asked for help and got it."""
+        order = read_order(line, body)
+        if order is None:
+            print(help_text())
+        return order
+
+    @property
+    def _view_name(self) -> str:
+        return str(view_for(self.shell) if self.view == "auto" else self.view)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on."""
+        return self._view_name != "silent"
+
+    def _begin(self, order: Order, *, button: bool) -> _Run | None:
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
-        order = _read(line, body)
-        if order is None:
-            print(help_text())
-            return None
         try:
             prepared = session().prepare(
                 order.prompt,
-                variables=self.shell.user_ns,
+                variables=variables(self.shell, self.last_error),
                 turn=self._turns.next(self.shell),
                 **{"chat": session().chat, **order.options},
             )
@@ -182,24 +204,27 @@ class DeepSeekMagics(Magics):
             self._bind_failure(order, error)
             raise
         if prepared.options.get("dry_run"):
-            print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
-            return None
-        name = view_for(self.shell) if self.view == "auto" else self.view
-        # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
-        detached = bool(prepared.options.get("background")) and name != "silent"
-        call = session().start(prepared)
-        view = self._view(order, prepared, call, name, button=button or detached, detached=detached)
-        return _Run(order=order, call=call, view=view, background=detached)
+            from .preview import preview
 
-    def _view(self, order: _Order, prepared: Prepared, call: Call, name: str, *, button: bool, detached: bool) -> _View:
+            display(preview(prepared), raw=True)
+            return None
+        # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
+        detached = bool(prepared.options.get("background")) and self.watched
+        call = session().start(prepared)
+        view = self._view(order, prepared, call, button=button or detached, detached=detached)
+        format = prepared.options.get("format", "markdown")
+        return _Run(order=order, call=call, view=view, format=format, background=detached)
+
+    def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
+        name, format = self._view_name, prepared.options.get("format", "markdown")
         quiet = order.quiet or bool(prepared.options.get("quiet"))
         quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
         unfolded = bool(prepared.options.get("show_reasoning"))
-        if name == "text" and not quiet:
+        if not quiet and (name == "text" or (name == "rich" and format in VERBATIM)):
             from .terminal import PlainView
 
-            return PlainView(prepared.notices)
+            return PlainView(prepared.notices, format=format)
         from ..policy.buffering import BufferPolicy
         from .live import LiveView
 
@@ -218,6 +243,7 @@ class DeepSeekMagics(Magics):
             model=prepared.request.model,
             notices=prepared.notices,
             buffer=BufferPolicy(mode=mode),
+            format=format,
             detached=detached,
         )
         return view
@@ -252,16 +278,18 @@ class DeepSeekMagics(Magics):
         if completion.error is not None:
             completion.error.completion = completion
             raise completion.error
+        if run.format == "code" and completion.code is not None:
+            offer_code(self.shell, completion.code, watched=self.watched)
         self._mute_echo(completion)
         return completion
 
-    def _bind(self, order: _Order, answer: Completion | BackgroundAnswer) -> None:
+    def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
         self.shell.push({order.output: answer} if order.output else {})
         self.shell.displayhook.update_user_ns(answer)
 
-    def _bind_failure(self, order: _Order, error: DeepSeekError) -> None:
+    def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
         """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
-        if order.output and order.prompt.strip():
+        if order.output and order.prompt:
             self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
 
     def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
