@@ -74,7 +74,9 @@ class ServiceMagics(Magics):
 
         endpoint = _endpoint(line)
         key = find_key(endpoint, ask=_ask)
-        print(f"{endpoint.title} needs no key." if key is None else f"The key for {endpoint.title} is from {key.source}.")
+        print(
+            f"{endpoint.title} needs no key." if key is None else f"The key for {endpoint.title} is from {key.source}."
+        )
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
