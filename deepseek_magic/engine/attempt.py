@@ -7,20 +7,21 @@ does is raised: it is the ending.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
+from ..policy.ratelimit_headers import headers_in_body, retry_after_s, should_retry
 from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
-from ..protocol.events import Event, Finish, Heartbeat, Strategy
+from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import Comment, SSEDecoder
 from .keys import mask
 from .transport import HTTPAnswer, HTTPCall, Transport
 
-__all__ = ["LARGEST_BODY_BYTES", "Attempt", "read_all", "status_error_of"]
+__all__ = ["LARGEST_BODY_BYTES", "Attempt", "StreamPosition", "read_all", "status_error_of"]
 
 LARGEST_BODY_BYTES: Final = 64 * 2**20
 """The largest body that is read whole; an answer of 393,216 tokens has some 2 MiB."""
@@ -28,34 +29,67 @@ LARGEST_ERROR_BYTES: Final = 64 * 2**10
 _TRACE_HEADERS: Final = ("x-ds-trace-id", "x-request-id", "x-siliconcloud-trace-id", "x-generation-id")
 
 
+SEEN_IDS_MAX: Final = 4096
+
+
+@dataclass(slots=True)
+class StreamPosition:
+    """How far a stream with event ids was read. ``last_id`` is None when it cannot be taken up again by its id:
+    no ids, ids that not every event has, or none that may stand in a header."""
+
+    completion_id: str | None = None
+    last_id: str | None = None
+    seen: dict[str, None] = field(default_factory=dict)
+    broken: bool = False
+
+    def read(self, id_: str) -> None:
+        """An event was read; ``id_`` is "" when it had none."""
+        if not id_ or id_ in self.seen or not (id_.isascii() and id_.isprintable()):
+            self.last_id, self.broken = None, True
+            return
+        self.seen[id_] = None
+        if len(self.seen) > SEEN_IDS_MAX:
+            del self.seen[next(iter(self.seen))]
+        if not self.broken:
+            self.last_id = id_
+
+
 class Attempt:
     """One exchange. ``ending`` is None until ``batches`` is over, and stays None when it was cancelled from outside.
 
-    ``answer`` is there once the headers are; ``last_event_id`` is the last one committed, "" when the stream has none.
-    ``anomalies`` names oddities that harmed nothing.
+    ``answer`` is there once the headers are. ``position`` is where the stream stands, for one that could be taken up
+    again; given one, the stream is expected to go on from there, and what it repeats is passed over. ``on_answer`` is
+    told the headers, and with them the error when the status is one. ``anomalies`` names oddities that harmed nothing.
     """
 
-    def __init__(self, transport: Transport, call: HTTPCall, *, strategy: Strategy = "first") -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        call: HTTPCall,
+        *,
+        strategy: Strategy = "first",
+        position: StreamPosition | None = None,
+        on_answer: Callable[[HTTPAnswer, APIStatusError | None], None] | None = None,
+    ) -> None:
         self.answer: HTTPAnswer | None = None
         self.ending: Ending | None = None
         self.anomalies: list[str] = []
         self.finish_reason: str | None = None
+        self.position = position if position is not None else StreamPosition()
+        self._repeated = frozenset(self.position.seen) if strategy == "resume" else frozenset()
         self._transport = transport
         self._call = call
         self._strategy: Strategy = strategy
+        self._on_answer = on_answer
         self._chat = ChatDecoder()
         self._sse = SSEDecoder()
         self._done = False
+        self._diverged = False
 
     @property
-    def last_event_id(self) -> str:
-        """The id by which the stream could be taken up again."""
-        return self._sse.last_event_id
-
-    @property
-    def retry_ms(self) -> int | None:
-        """The pause that the stream asked for before it is taken up again."""
-        return self._sse.retry_ms
+    def retry_s(self) -> float | None:
+        """The pause in seconds that the stream asked for before it is taken up again."""
+        return None if self._sse.retry_ms is None else self._sse.retry_ms / 1000
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
         """The events, one list for each network read that brought any. Closing the generator closes the connection."""
@@ -63,8 +97,11 @@ class Attempt:
         try:
             async with self._transport.open(self._call) as answer:
                 self.answer = answer
-                if not 200 <= answer.status < 300:
-                    raise await status_error_of(answer)
+                refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
+                if self._on_answer is not None:
+                    self._on_answer(answer, refusal)
+                if refusal is not None:
+                    raise refusal
                 kind = answer.headers.get("content-type", "")
                 batches = self._whole(answer) if "json" in kind else self._stream(answer, kind)
                 async with contextlib.aclosing(batches):
@@ -93,7 +130,7 @@ class Attempt:
                 yield batch
             if failure is not None:
                 raise failure
-            if self._done:
+            if self._done or self._diverged:
                 return
 
     def _read(self, data: bytes, batch: list[Event]) -> None:
@@ -111,9 +148,24 @@ class Attempt:
                 raise error_from_body(200, payload)
             if not payload or payload.isspace():
                 continue
-            batch += decode(payload)
-            if batch and type(batch[-1]) is Finish:
-                self.finish_reason = batch[-1].reason
+            if item.id in self._repeated:
+                continue
+            events = decode(payload)
+            self.position.read(item.id)
+            if not events:
+                continue
+            if type(events[0]) is ResponseStarted and self._is_another(events[0]):
+                return
+            if type(events[-1]) is Finish:
+                self.finish_reason = events[-1].reason
+            batch += events
+
+    def _is_another(self, started: ResponseStarted) -> bool:
+        """Whether a stream that should go on turns out to be a new one."""
+        known = self.position.completion_id
+        self._diverged = self._strategy == "resume" and None not in (known, started.id) and known != started.id
+        self.position.completion_id = started.id or known
+        return self._diverged
 
     async def _whole(self, answer: HTTPAnswer) -> AsyncGenerator[list[Event], None]:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
@@ -130,17 +182,16 @@ class Attempt:
             if not self._done:
                 self.anomalies.append("missing_done")
             return Ending(kind="finished", strategy=self._strategy, finish_reason=self.finish_reason)
+        if self._diverged:
+            return Ending(kind="diverged", strategy=self._strategy)
         if failure is None:
             said = "said that it was done" if self._done else "ended"
             cut = IncompleteStream(f"The stream {said} without a reason to finish the answer.", hint="Ask again.")
             return Ending(kind="cut", strategy=self._strategy, error=cut)
         if isinstance(failure, Disconnected) and self.answer is None:
             return Ending(kind="unreachable", strategy=self._strategy, error=failure)
-        return Ending.of(failure, strategy=self._strategy, should_retry=self._should_retry())
-
-    def _should_retry(self) -> bool | None:
-        said = self.answer.headers.get("x-should-retry", "") if self.answer is not None else ""
-        return {"true": True, "false": False}.get(said.strip().lower())
+        told = should_retry(self.answer.headers) if self.answer is not None else None
+        return Ending.of(failure, strategy=self._strategy, should_retry=told)
 
 
 async def read_all(answer: HTTPAnswer, limit_bytes: int) -> bytes:
@@ -164,23 +215,10 @@ async def status_error_of(answer: HTTPAnswer) -> APIStatusError:
     text = mask(bytes(body[:LARGEST_ERROR_BYTES]).decode("utf-8", "replace"))
     if 300 <= answer.status < 400:
         text = f"moved to {answer.headers.get('location', 'another address')[:200]}"
-    headers = answer.headers
+    headers = {**headers_in_body(text), **answer.headers}
     return error_from_body(
         answer.status,
         text,
-        retry_after_s=_retry_after_s(headers, datetime.now(UTC)),
+        retry_after_s=retry_after_s(headers, time.time()),
         trace_id=next((headers[name] for name in _TRACE_HEADERS if name in headers), None),
     )
-
-
-def _retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """What the server asks to wait, in seconds; the variants in milliseconds win. None when it does not say."""
-    for name, unit_s in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        with contextlib.suppress(ValueError):
-            return max(0.0, float(text) * unit_s)
-    text = headers.get("retry-after", "")
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (TypeError, ValueError):
-        return None

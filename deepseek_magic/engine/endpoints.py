@@ -42,7 +42,7 @@ class Endpoint:
 
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
     ``default_model`` and ``models`` are None and empty where the server decides. ``limit_headers`` names the dialect of
-    its rate-limit headers, or None where it sends none. ``source`` and ``as_of`` say where the entry comes from.
+    its rate-limit headers, or None where it sends none. ``is_priced``: DeepSeek's price table holds. ``source`` and ``as_of`` say where the entry comes from.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Endpoint:
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
     limit_headers: str | None = None
     has_balance: bool = False
+    is_priced: bool = False
     source: str = ""
     as_of: str = ""
 
@@ -106,6 +107,7 @@ _DEEPSEEK: Final = Endpoint(
     beta_url="https://api.deepseek.com/beta",
     continuing="deepseek_prefix",
     has_balance=True,
+    is_priced=True,
     source="api-docs.deepseek.com: quick_start/pricing, guides/chat_prefix_completion",
     as_of="2026-11-22",
 )
@@ -270,7 +272,9 @@ def _at(url: str, *, local_key_variables: tuple[str, ...]) -> Endpoint:
     known = _BY_HOST.get(urlsplit(url).netloc)
     if known is not None:
         return known if known is _DEEPSEEK and urlsplit(url).path in ("", "/v1") else _moved(known, url)
-    custom = _moved(replace(_DEEPSEEK, name="custom", source="the base URL that was given", as_of=""), url)
+    custom = _moved(
+        replace(_DEEPSEEK, name="custom", is_priced=False, source="the base URL that was given", as_of=""), url
+    )
     return replace(custom, key_variables=local_key_variables) if custom.is_local else custom
 
 

@@ -1,0 +1,149 @@
+"""The queue in front of a server: ``policy.limits`` says when a request may start, callers wait here for it, in order.
+
+One gate for each endpoint and key, shared by every cell, panel, client and thread of the process: a limit that a server
+counts per account is of no use when each part of the program counts alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from ..policy.limits import Limiter, LimitPolicy, Outcome, Pause, Slot, Standing
+from ..protocol.errors import APIStatusError
+from .keys import Key
+from .transport import HTTPAnswer
+
+__all__ = ["Gate", "Ticket", "gate_of"]
+
+
+class Ticket:
+    """A place in the queue. ``tokens`` is the estimated cost of the request that waits."""
+
+    __slots__ = ("_awake", "_loop", "tokens")
+
+    def __init__(self, tokens: float) -> None:
+        self.tokens = tokens
+        self._loop = asyncio.get_running_loop()
+        self._awake = asyncio.Event()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody can be waiting any more: its loop is closed."""
+        return self._loop.is_closed()
+
+    def wake(self) -> None:
+        """Have the waiter ask again; from any thread."""
+        with contextlib.suppress(RuntimeError):  # closed between the question and the call
+            self._loop.call_soon_threadsafe(self._awake.set)
+
+    async def turn(self, timeout_s: float | None) -> None:
+        """Wait until it is worth asking again, at most ``timeout_s`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._awake.wait()
+        self._awake.clear()
+
+
+class Gate:
+    """A fair queue around a limiter. Only the first in the queue may ask the limiter."""
+
+    def __init__(self, policy: LimitPolicy) -> None:
+        self._lock = threading.Lock()
+        self._limiter = Limiter(policy, time.monotonic())
+        self._queue: deque[Ticket] = deque()
+
+    @property
+    def standing(self) -> Standing:
+        """The limiter as it stands."""
+        with self._lock:
+            return self._limiter.standing(time.monotonic())
+
+    def line_up(self, ticket: Ticket, *, ahead: bool = False) -> None:
+        """Join the queue; ``ahead`` for an answer that broke and goes on: it had its turn."""
+        with self._lock:
+            if ahead:
+                self._queue.appendleft(ticket)
+            else:
+                self._queue.append(ticket)
+
+    def enter(self, ticket: Ticket) -> Slot | Pause:
+        """A slot if the ticket's request may be sent now, which takes it off the queue; else the reason to wait."""
+        with self._lock:
+            while self._queue[0].abandoned:
+                self._queue.popleft()
+            if self._queue[0] is not ticket:
+                return Pause(seconds=None, reason="concurrency")
+            now_s = time.monotonic()
+            pause = self._limiter.may_start(now_s, ticket.tokens)
+            if pause is not None:
+                return pause
+            self._queue.popleft()
+            slot = self._limiter.started(now_s, ticket.tokens)
+            self._wake()
+            return slot
+
+    def ahead_of(self, ticket: Ticket) -> int:
+        """How many requests are to start before this one."""
+        with self._lock:
+            return self._queue.index(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Wait no longer."""
+        with self._lock:
+            with contextlib.suppress(ValueError):
+                self._queue.remove(ticket)
+            self._wake()
+
+    def blocked(self) -> str | None:
+        """Why no request makes sense at the moment, in the server's words; None when one does."""
+        with self._lock:
+            return self._limiter.blocked(time.monotonic())
+
+    def first_request(self) -> None:
+        """A call begins; its share is added to what may be repeated."""
+        with self._lock:
+            self._limiter.retries.requested(time.monotonic())
+
+    def may_repeat(self) -> bool:
+        """Take one repetition of a refused request from the budget; False when it is used up."""
+        with self._lock:
+            return self._limiter.retries.spend(time.monotonic())
+
+    def answered(self, slot: Slot, answer: HTTPAnswer, error: APIStatusError | None, u: float) -> None:
+        """The response's status and headers are there."""
+        with self._lock:
+            self._limiter.observe(
+                slot,
+                time.monotonic(),
+                status=answer.status,
+                headers=answer.headers,
+                error=error,
+                now_epoch_s=time.time(),
+                u=u,
+            )
+            self._wake()
+
+    def ended(self, slot: Slot, outcome: Outcome, *, tokens: int | None, completion_tokens: int | None) -> None:
+        """The request is over, however it ended."""
+        with self._lock:
+            self._limiter.ended(slot, time.monotonic(), outcome, tokens=tokens, completion_tokens=completion_tokens)
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._queue:
+            self._queue[0].wake()
+
+
+_GATES: Final[dict[tuple[str, Key | None, LimitPolicy], Gate]] = {}
+_GATES_LOCK: Final = threading.Lock()
+
+
+def gate_of(base_url: str, key: Key | None, policy: LimitPolicy) -> Gate:
+    """The gate of this process for an address, a key and a policy."""
+    with _GATES_LOCK:
+        return _GATES.setdefault((base_url, key, policy), Gate(policy))

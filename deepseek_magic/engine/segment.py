@@ -1,0 +1,280 @@
+"""One segment of an answer: wait for the turn, send what the step asks for, join what comes to what was there.
+
+A call is one segment when nothing breaks. How a segment ended is a value; what follows from it is decided in ``stream``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ..metrics.record import PriceOf, StreamMeter
+from ..metrics.segments import estimated_prompt_tokens
+from ..policy.attempts import Delivered, Ending, RecoveryPolicy
+from ..policy.deadlines import Timeouts
+from ..policy.limits import Outcome as SlotOutcome
+from ..policy.limits import Pause, Slot
+from ..policy.recovery import Continue, Restart, Resume, Retry
+from ..protocol.chat import Request
+from ..protocol.completion import Accumulator
+from ..protocol.errors import APIStatusError, ConfigurationError, InsufficientBalance, ReadTimeout
+from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
+from .attempt import Attempt, StreamPosition
+from .endpoints import Endpoint
+from .gate import Gate, Ticket
+from .keys import Key
+from .splice import Splice
+from .transport import HTTPAnswer, HTTPCall, Transport
+from .watch import Watch
+
+__all__ = ["Another", "Segment", "Terms"]
+
+Another = Retry | Resume | Continue | Restart
+_STRATEGIES: Final[dict[type[Another], Strategy]] = {
+    Retry: "retry",
+    Resume: "resume",
+    Continue: "continue",
+    Restart: "restart",
+}
+_WAIT_WORDS: Final[dict[WaitReason, str]] = {
+    "concurrency": "waiting for a free place",
+    "rate": "slowing down for the server's limit",
+    "retry_after": "the server asked for a pause",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1)."""
+
+    endpoint: Endpoint
+    key: Key | None
+    transport: Transport
+    gate: Gate
+    recovery: RecoveryPolicy
+    timeouts: Timeouts
+    rewind: bool
+    price: PriceOf | None
+    chance: Callable[[], float]
+
+
+class Segment:
+    """One request of a call, and the wait before it.
+
+    ``step`` is what was decided after the segment before it (None for the first), ``reason`` why that one waits.
+    ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
+    sets ``brought`` when one held a piece of the answer.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        answer: Accumulator,
+        meter: StreamMeter,
+        *,
+        step: Another | None = None,
+        reason: WaitReason = "backoff",
+        position: StreamPosition | None = None,
+    ) -> None:
+        self.ending: Ending | None = None
+        self._terms = terms
+        self._answer = answer
+        self._meter = meter
+        self._step = step
+        self._reason: WaitReason = reason
+        self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
+        self._position = position if position is not None and isinstance(step, Resume) else StreamPosition()
+        self._attempt: Attempt | None = None
+        self._splice: Splice | None = None
+        self.brought = False
+        self._began_chars = answer.text_chars + answer.reasoning_chars
+
+    @property
+    def position(self) -> StreamPosition:
+        """Where the stream stands, by its ids."""
+        return self._position
+
+    @property
+    def anomalies(self) -> list[str]:
+        """Oddities that harmed nothing."""
+        return [*(self._attempt.anomalies if self._attempt else ()), *(self._splice.anomalies if self._splice else ())]
+
+    @property
+    def retry_s(self) -> float | None:
+        """The pause that the stream asked for before it is taken up again."""
+        return self._attempt.retry_s if self._attempt is not None else None
+
+    async def batches(self, watch: Watch) -> AsyncGenerator[list[Event], None]:
+        """Everything that happens, in order: waits, the attempt, its events as they are to be delivered."""
+        gate = self._terms.gate
+        watch.told("waiting")
+        if self._step is not None:
+            yield [self._pause(self._step)]
+            await asyncio.sleep(self._step.delay_s)
+        if (why := gate.blocked()) is not None:
+            self.ending = _blocked(why)
+            return
+        ticket = Ticket(estimated_prompt_tokens(self._answer.request))
+        gate.line_up(ticket, ahead=self._step is not None)
+        slot: Slot | None = None
+        try:
+            said = ""
+            while isinstance(got := gate.enter(ticket), Pause):
+                waiting = self._queued(got, gate.ahead_of(ticket))
+                if waiting.detail != said:
+                    said = waiting.detail
+                    yield [waiting]
+                await ticket.turn(got.seconds)
+            slot = got
+            yield [
+                AttemptStarted(
+                    attempt=self._answer.attempts + 1, strategy=self._strategy, endpoint=self._terms.endpoint.name
+                )
+            ]
+            watch.told("sent")
+            async with contextlib.aclosing(self._send(slot, watch)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            gate.leave(ticket)
+            if slot is not None:
+                self._leave(slot)
+
+    async def _send(self, slot: Slot, watch: Watch) -> AsyncGenerator[list[Event], None]:
+        step, sent = self._step, self._request()
+        if isinstance(step, Continue | Restart):
+            self._splice = Splice(step, sent=sent, text=self._answer.text, reasoning=self._answer.reasoning)
+
+        def on_answer(answer: HTTPAnswer, error: APIStatusError | None) -> None:
+            self._meter.opened(watch.now_s, connect_s=answer.connect_s or 0.0)
+            self._terms.gate.answered(slot, answer, error, self._terms.chance())
+
+        attempt = self._attempt = Attempt(
+            self._terms.transport,
+            self._call(sent),
+            strategy=self._strategy,
+            position=self._position,
+            on_answer=on_answer,
+        )
+        if isinstance(step, Resume):
+            yield [Seam(kind="resumed", detail=step.why)]
+        async with contextlib.aclosing(attempt.batches()) as batches:
+            async for batch in batches:
+                if self._splice is not None:
+                    batch = self._splice.feed(batch, watch.now_s)
+                if batch:
+                    yield batch
+                if self._splice is not None and self._splice.over:
+                    self.ending = self._ended_by(self._splice)
+                    return
+        self.ending = attempt.ending
+
+    def _ended_by(self, splice: Splice) -> Ending:
+        if splice.diverged:
+            return Ending(kind="diverged", strategy=self._strategy)
+        return Ending(kind="finished", strategy=self._strategy, finish_reason="stop")
+
+    def cut_off(self, watch: Watch) -> None:
+        """The segment was ended by the call's own clock or Stop."""
+        passed, watch.passed = watch.passed, None
+        if watch.stopped:
+            self.ending = Ending(kind="stopped", strategy=self._strategy)
+        elif self._attempt is not None and self._attempt.finish_reason is not None:
+            self._attempt.anomalies.append("missing_done")
+            reason = self._attempt.finish_reason
+            self.ending = Ending(kind="finished", strategy=self._strategy, finish_reason=reason)
+        else:
+            assert passed is not None
+            late = ReadTimeout(passed.why, deadline=passed.name, hint="Ask again.")
+            self.ending = Ending.of(late, strategy=self._strategy)
+
+    # before
+
+    def _pause(self, step: Another) -> Waiting:
+        return Waiting(
+            reason=self._reason,
+            seconds=step.delay_s,
+            detail=step.why,
+            attempt=step.attempt,
+            of_attempts=step.of_attempts,
+        )
+
+    def _queued(self, pause: Pause, ahead: int) -> Waiting:
+        detail = _WAIT_WORDS.get(pause.reason, pause.reason)
+        if ahead:
+            detail += f", {ahead} before this one"
+        return Waiting(reason=pause.reason, seconds=pause.seconds, detail=detail)
+
+    def _request(self) -> Request:
+        step, answer = self._step, self._answer
+        if not isinstance(step, Continue):
+            return answer.request
+        return answer.request.continued(
+            text=answer.text[: step.text_chars],
+            reasoning=answer.reasoning[: step.reasoning_chars],
+            style=self._terms.endpoint.continuing,
+            max_tokens=step.max_tokens,
+        )
+
+    def _call(self, request: Request) -> HTTPCall:
+        endpoint, timeouts = self._terms.endpoint, self._terms.timeouts
+        try:
+            body = msgspec.json.encode(request.body())
+        except (UnicodeEncodeError, TypeError) as error:
+            raise ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
+        headers = {"accept": "text/event-stream", "content-type": "application/json"}
+        if isinstance(self._step, Resume) and self._position.last_id is not None:
+            headers["last-event-id"] = self._position.last_id
+        return HTTPCall(
+            method="POST",
+            url=endpoint.continue_url if request.messages[-1].prefix else endpoint.chat_url,
+            headers=headers,
+            body=body,
+            key=self._terms.key,
+            connect_s=timeouts.connect_s,
+            read_s=timeouts.read_s,
+        )
+
+    # after
+
+    def delivered(self, tokens_left: int | None) -> Delivered:
+        """What the consumer has now."""
+        answer = self._answer
+        chars = answer.text_chars + answer.reasoning_chars
+        anew = isinstance(self._step, Restart) and not self._step.compare and self.brought
+        return Delivered.of(
+            text=answer.text,
+            reasoning=answer.reasoning,
+            new_chars=chars if anew else max(0, chars - self._began_chars),
+            tool_open=answer.tool_open,
+            ids_seen=self._position.last_id is not None,
+            tokens_left=tokens_left,
+            rewinding=self._terms.rewind,
+        )
+
+    def _leave(self, slot: Slot) -> None:
+        attempt, ending = self._attempt, self.ending or (self._attempt.ending if self._attempt else None)
+        if attempt is not None and attempt.answer is not None:
+            self._meter.received(body_bytes=attempt.answer.body_bytes, wire_bytes=attempt.answer.wire_bytes)
+        outcome: SlotOutcome = "failed"
+        if ending is not None:
+            outcome = "done" if ending.kind == "finished" else "failed" if ending.opened else "refused"
+        usage = self._answer.usage if outcome == "done" else None
+        self._terms.gate.ended(
+            slot,
+            outcome,
+            tokens=usage.total_tokens if usage is not None else None,
+            completion_tokens=usage.completion_tokens if usage is not None else None,
+        )
+
+
+def _blocked(why: str) -> Ending:
+    error = InsufficientBalance(
+        f"Nothing was sent, because a moment ago the server refused for lack of money or quota: {why}", status=402
+    )
+    return Ending(kind="status", status=402, error=error)

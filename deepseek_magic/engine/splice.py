@@ -1,0 +1,162 @@
+"""What an attempt that goes on with an answer brings → what is delivered.
+
+Its first piece is preceded by the ``Seam`` that says what of the earlier text is void: not sooner, because an attempt
+that brings nothing must take nothing away. What is known to be sent again is dropped, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..policy.recovery import Continue, Restart
+from ..policy.seams import EchoFilter, RestartFilter, StopFilter
+from ..protocol.chat import Request
+from ..protocol.events import Event, Finish, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+
+__all__ = ["HOLD_S", "Splice"]
+
+HOLD_S: Final = 2.0
+"""An echo is complete at once or none; text is not held back longer for one."""
+
+
+class Splice:
+    """Joins one attempt to what was delivered before.
+
+    ``over`` is set when the attempt need not go on: with ``stopped`` a stop string was found across the seam, with
+    ``diverged`` the repeated answer is another one. ``anomalies`` names what was odd.
+    """
+
+    def __init__(self, step: Continue | Restart, *, sent: Request, text: str, reasoning: str) -> None:
+        self.stopped = False
+        self.diverged = False
+        self.anomalies: list[str] = []
+        self._seam: Seam | None = None
+        self._echo: EchoFilter | None = None
+        self._thought_echo: EchoFilter | None = None
+        self._compare: RestartFilter | None = None
+        self._stop: StopFilter | None = None
+        self._held_since_s: float | None = None
+        self._keeps_reasoning = True
+        self._kept_chars = 0
+        self._why = step.why
+        if isinstance(step, Restart):
+            self._begin_anew(step, text)
+        else:
+            self._go_on(step, sent, text, reasoning)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more of the attempt is wanted."""
+        return self.stopped or self.diverged
+
+    def _begin_anew(self, step: Restart, text: str) -> None:
+        if step.compare:
+            self._compare = RestartFilter(text)
+            self._keeps_reasoning = False
+        else:
+            self._seam = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=step.why)
+
+    def _go_on(self, step: Continue, sent: Request, text: str, reasoning: str) -> None:
+        prefix = sent.messages[-1]
+        kept = text[: step.text_chars]
+        self._kept_chars = step.text_chars
+        if step.text_chars:
+            # A thought was sent along whole; one that begins anew is none of the answer.
+            self._keeps_reasoning = False
+            self._echo = EchoFilter(prefix.content if isinstance(prefix.content, str) else kept)
+        else:
+            self._thought_echo = EchoFilter(prefix.reasoning_content or "")
+        self._stop = StopFilter(sent.options.get("stop", ()), before=kept)
+        self._seam = Seam(
+            kind="continued",
+            at_chars=step.text_chars if step.text_chars < len(text) else None,
+            reasoning_at_chars=step.reasoning_chars if step.reasoning_chars < len(reasoning) else None,
+            detail=step.why,
+        )
+
+    def feed(self, batch: Sequence[Event], now_s: float) -> list[Event]:
+        """The events to deliver for those that came at ``now_s``."""
+        out: list[Event] = []
+        for event in batch:
+            if self.over:
+                break
+            match event:
+                case TextDelta(text=text):
+                    self._text(text, out, now_s)
+                case ReasoningDelta(text=text):
+                    self._reasoning(text, out)
+                case ToolCallDelta():
+                    self._deliver(event, out)
+                case Finish():
+                    self._release(out)
+                    if not self.over:
+                        out.append(event)
+                case _:
+                    out.append(event)
+        return out
+
+    def _deliver(self, event: Event, out: list[Event]) -> None:
+        if self._seam is not None:
+            out.append(self._seam)
+            self._seam = None
+        out.append(event)
+
+    def _reasoning(self, text: str, out: list[Event]) -> None:
+        if not self._keeps_reasoning:
+            if "rethought" not in self.anomalies:
+                self.anomalies.append("rethought")
+            return
+        text = self._through_echo(self._thought_echo, text)
+        if text:
+            self._deliver(ReasoningDelta(text=text), out)
+
+    def _text(self, text: str, out: list[Event], now_s: float) -> None:
+        if self._compare is not None:
+            text = self._compare.feed(text)
+            self.diverged = self._compare.diverged_at is not None
+        if self._echo is not None:
+            text = self._through_echo(self._echo, text)
+            if not self._echo.held:
+                self._held_since_s = None
+            elif self._held_since_s is None:
+                self._held_since_s = now_s
+            elif now_s - self._held_since_s > HOLD_S:
+                text += self._echo.release()
+        self._past_stop(text, out)
+
+    def _through_echo(self, echo: EchoFilter | None, text: str) -> str:
+        if echo is None:
+            return text
+        before = (echo.stripped, echo.suspicious)
+        text = echo.feed(text)
+        if (echo.stripped, echo.suspicious) != before:
+            self.anomalies.append("echo_stripped" if echo.stripped else "seam_suspicious")
+        return text
+
+    def _past_stop(self, text: str, out: list[Event]) -> None:
+        if self._stop is not None and text:
+            text = self._stop.feed(text)
+        if text:
+            self._deliver(TextDelta(text=text), out)
+        if self._stop is not None and self._stop.matched is not None:
+            self._end_at_stop(self._stop, out)
+
+    def _end_at_stop(self, stop: StopFilter, out: list[Event]) -> None:
+        self.stopped = True
+        if stop.void_chars:  # it began before the seam
+            out.append(Seam(kind="continued", at_chars=self._kept_chars - stop.void_chars, detail=self._why))
+        elif self._seam is not None:
+            out.append(self._seam)
+        out.append(Finish(reason="stop"))
+
+    def _release(self, out: list[Event]) -> None:
+        """The answer ends: what was held back for a reason that did not come true is part of it."""
+        if self._echo is not None:
+            self._past_stop(self._echo.release(), out)
+        if self._thought_echo is not None and self._thought_echo.held:
+            self._deliver(ReasoningDelta(text=self._thought_echo.release()), out)
+        if self._stop is not None and not self.over:
+            text = self._stop.release()
+            if text:
+                self._deliver(TextDelta(text=text), out)

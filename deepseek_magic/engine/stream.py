@@ -1,0 +1,294 @@
+"""The streaming loop: one request → events → completion, whatever the network does in between.
+
+A thin loop: a ``Segment`` brings events and says how it ended, ``policy.recovery`` says what to do about that. All that
+the consumer is given goes at once into the completion and the meter, so at every moment they agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from ..metrics.record import StreamMeter, StreamRecord
+from ..policy.attempts import Abilities, Ending, RefusedWays, Spent, Way
+from ..policy.deadlines import Happening
+from ..policy.pricing import Cost
+from ..policy.recovery import Accept, GiveUp, Resume, Step, decide
+from ..policy.seams import remaining_max_tokens
+from ..protocol.chat import Request
+from ..protocol.completion import Accumulator, Completion
+from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
+from ..protocol.events import (
+    Event,
+    Finish,
+    Heartbeat,
+    ReasoningDelta,
+    ResponseStarted,
+    Seam,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+from . import keys
+from .attempt import StreamPosition
+from .segment import Another, Segment, Terms
+from .watch import Watch
+
+__all__ = ["Stream"]
+
+LONGEST_TOLD_PAUSE_S: Final = 10.0
+"""A stream's own ``retry:`` is honoured up to here."""
+_REFUSED: Final = RefusedWays()
+"""Which ways on servers have refused; one memory for all calls of the process."""
+
+
+class Stream:
+    """One call: an asynchronous iterator of events, or by ``batches`` of lists of events, a network read at a time.
+
+    Iteration raises the DeepSeekError that ended the call; its ``completion`` is the partial one. ``aclose`` is the
+    user's Stop. Cancelling the consumer's task closes the connection as well. A ``Seam`` among the events says which
+    text is void from then on; without one, nothing that was given out is ever taken back.
+    """
+
+    def __init__(self, request: Request, terms: Terms) -> None:
+        self.request = request
+        self._terms = terms
+        self._answer = Accumulator(request)
+        self._completion: Completion | None = None
+        self._watch: Watch | None = None
+        self._meter: StreamMeter | None = None
+        self._anomalies: list[str] = []
+        self._max_tokens: int | None = request.options.get("max_tokens")
+        self._deltas = 0
+        self._over = asyncio.Event()
+        self._source = self._run()
+        self._ready: Iterator[Event] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while (event := next(self._ready, None)) is None:
+            self._ready = iter(await anext(self._source))
+        return event
+
+    def batches(self) -> AsyncIterator[list[Event]]:
+        """The events in lists, as they arrive: the fast way."""
+        return self._source
+
+    async def run(self, put: Callable[[list[Event]], None]) -> Completion:
+        """Hand every batch to ``put`` and return the completion, which has the error instead of raising it."""
+        with contextlib.suppress(DeepSeekError):
+            async for batch in self._source:
+                put(batch)
+        return self.completion
+
+    @property
+    def completion(self) -> Completion:
+        """What the call amounts to, once it is over, also after an error or a Stop. Raises RuntimeError before."""
+        if self._completion is None:
+            raise RuntimeError("the stream has not ended yet")
+        return self._completion
+
+    async def aclose(self) -> None:
+        """Stop: close the connection, keep what has arrived; the outcome is "interrupted" if it was still running.
+
+        May be called from any task of the loop, also while another one waits for the next event.
+        """
+        if self._watch is not None and self._watch.working:
+            self._watch.stop()
+            await self._over.wait()
+            return
+        await self._source.aclose()
+        if self._completion is None:
+            self._end(interrupted=True)
+
+    async def _run(self) -> AsyncGenerator[list[Event], None]:
+        terms = self._terms
+        watch = self._watch = Watch(terms.timeouts)
+        meter = self._meter = StreamMeter(
+            call_id=uuid.uuid4().hex, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
+        )
+        terms.gate.first_request()
+        segment = Segment(terms, self._answer, meter)
+        spent = Spent(refused=self._refused_before())
+        watch.enter()
+        try:
+            while True:
+                try:
+                    async with contextlib.aclosing(segment.batches(watch)) as batches:
+                        async for batch in batches:
+                            self._take(batch, segment)
+                            watch.leave()
+                            yield batch
+                            watch.enter()
+                except asyncio.CancelledError:
+                    if not watch.claims():
+                        raise
+                    segment.cut_off(watch)
+                self._anomalies += segment.anomalies
+                step = self._decide(segment, spent)
+                if isinstance(step, Accept):
+                    if step.finish_reason is not None:
+                        last: list[Event] = [Finish(reason=step.finish_reason)]
+                        self._take(last, segment)
+                        watch.leave()
+                        yield last
+                    self._end(interrupted=step.outcome == "interrupted")
+                    return
+                if isinstance(step, GiveUp):
+                    raise self._failure(segment, step.why)
+                spent = step.spent
+                segment = self._next(step, segment)
+        except BaseException as error:
+            if self._completion is None:
+                self._end(interrupted=not isinstance(error, Exception))
+            raise
+        finally:
+            watch.close()
+            self._over.set()
+
+    def _take(self, batch: list[Event], segment: Segment) -> None:
+        """Fold a batch into the answer and the record, and move the deadlines by what it brought."""
+        add = self._answer.add
+        for event in batch:
+            add(event)
+        if self._max_tokens is not None:
+            self._count(batch)
+        assert self._watch is not None
+        assert self._meter is not None
+        self._meter.add(batch, self._watch.now_s)
+        happening = _happening(batch)
+        if happening is not None:
+            segment.brought = segment.brought or happening in ("text", "reasoning", "tool")
+            self._watch.told(happening)
+
+    def _count(self, batch: list[Event]) -> None:
+        """On api.deepseek.com a delta is a token (measured: within 3 of an answer)."""
+        for event in batch:
+            if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
+                self._deltas += 1
+            elif isinstance(event, Seam) and event.kind == "restarted":
+                self._deltas = 0
+
+    # what follows
+
+    def _decide(self, segment: Segment, spent: Spent) -> Step:
+        terms, ending = self._terms, segment.ending
+        assert ending is not None
+        style = terms.endpoint.continuing
+        can = Abilities.of(self.request, style=style, reasoning=style == "deepseek_prefix", rewind=terms.rewind)
+        step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
+        now_s = asyncio.get_running_loop().time()
+        _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
+        if ending.kind == "status" and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
+            return GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
+        return step
+
+    def _refused_before(self) -> frozenset[Way]:
+        return _REFUSED.of(self._terms.endpoint.base_url, self.request.model, asyncio.get_running_loop().time())
+
+    def _tokens_left(self) -> int | None:
+        chars = self._answer.text_chars + self._answer.reasoning_chars
+        one_each = self._terms.endpoint.continuing == "deepseek_prefix"
+        return remaining_max_tokens(self._max_tokens, chars=chars, deltas=self._deltas if one_each else None)
+
+    def _next(self, step: Another, before: Segment) -> Segment:
+        assert self._meter is not None
+        assert before.ending is not None
+        position: StreamPosition | None = None
+        if isinstance(step, Resume):
+            position = before.position
+            told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
+            step = replace(step, delay_s=max(step.delay_s, told_s))
+        return Segment(
+            self._terms,
+            self._answer,
+            self._meter,
+            step=step,
+            reason="retry_after" if before.ending.retry_after_s else "backoff",
+            position=position,
+        )
+
+    # the end
+
+    def _failure(self, segment: Segment, why: str) -> DeepSeekError:
+        """The error that ends the call, with its completion."""
+        ending: Ending | None = segment.ending
+        error = ending.error if ending is not None else None
+        if error is None:
+            error = IncompleteStream(why, hint="Ask again.")
+        elif self._answer.attempts > 1 or (ending is not None and ending.retry_after_s):
+            error.hint = f"{why} {error.hint}".strip()
+        error.message = keys.mask(error.message)
+        error.args = (error.message,)
+        if isinstance(error, AuthenticationError):
+            keys.forget(self._terms.endpoint)
+        self._end(error=error)
+        return error
+
+    def _end(self, *, interrupted: bool = False, error: DeepSeekError | None = None) -> None:
+        completion = self._answer.completion(
+            interrupted=interrupted, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
+        )
+        if self._meter is not None and self._watch is not None:
+            record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)
+            completion = replace(completion, record=record, usage=_usage(record), cost=_cost(record))
+        self._completion = completion
+        if error is not None:
+            error.completion = completion
+
+
+_HAPPENINGS: Final[dict[type[Event], Happening]] = {
+    TextDelta: "text",
+    ReasoningDelta: "reasoning",
+    ToolCallDelta: "tool",
+    Finish: "finish",
+}
+
+
+def _happening(batch: list[Event]) -> Happening | None:
+    """What a batch is evidence for: its end or its last piece of answer, else any data, else a sign of life.
+    None for one that did not come from the server."""
+    found: Happening | None = None
+    for event in reversed(batch):
+        happening = _HAPPENINGS.get(type(event))
+        if happening is not None:
+            return happening
+        if type(event) is Heartbeat:
+            found = found or "comment"
+        elif type(event) is ResponseStarted or type(event) is UsageReport:
+            found = "payload"
+    return found
+
+
+def _usage(record: StreamRecord) -> Usage:
+    """The tokens of all segments, as the record adds them up."""
+    prompt, completion = record.prompt_tokens, record.completion_tokens
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=None if prompt is None or completion is None else prompt + completion,
+        reasoning_tokens=record.reasoning_tokens,
+        cache_hit_tokens=record.cache_hit_tokens,
+        cache_miss_tokens=record.cache_miss_tokens,
+        estimated=record.tokens_estimated,
+    )
+
+
+def _cost(record: StreamRecord) -> Cost | None:
+    if record.cost is None or record.currency is None:
+        return None
+    return Cost(
+        amount=record.cost,
+        currency=record.currency,
+        peak=record.peak,
+        price_date=record.price_date,
+        estimated=bool(record.cost_estimated),
+    )
