@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import Final
 
-from ..policy.limits import Limiter, LimitPolicy, Outcome, Pause, Slot, Standing
+from ..policy.limits import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
 from ..protocol.errors import APIStatusError
 from .keys import Key
 from .transport import HTTPAnswer
@@ -128,7 +128,7 @@ class Gate:
             )
             self._wake()
 
-    def ended(self, slot: Slot, outcome: Outcome, *, tokens: int | None, completion_tokens: int | None) -> None:
+    def ended(self, slot: Slot, outcome: SlotEnd, *, tokens: int | None, completion_tokens: int | None) -> None:
         """The request is over, however it ended."""
         with self._lock:
             self._limiter.ended(slot, time.monotonic(), outcome, tokens=tokens, completion_tokens=completion_tokens)

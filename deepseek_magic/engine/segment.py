@@ -17,8 +17,7 @@ from ..metrics.record import PriceOf, StreamMeter
 from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts
-from ..policy.limits import Outcome as SlotOutcome
-from ..policy.limits import Pause, Slot
+from ..policy.limits import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator
@@ -261,7 +260,7 @@ class Segment:
         attempt, ending = self._attempt, self.ending or (self._attempt.ending if self._attempt else None)
         if attempt is not None and attempt.answer is not None:
             self._meter.received(body_bytes=attempt.answer.body_bytes, wire_bytes=attempt.answer.wire_bytes)
-        outcome: SlotOutcome = "failed"
+        outcome: SlotEnd = "failed"
         if ending is not None:
             outcome = "done" if ending.kind == "finished" else "failed" if ending.opened else "refused"
         usage = self._answer.usage if outcome == "done" else None
