@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from .checks import CONTEXT_TOKENS, Refused
+from .checks import CONTEXT_TOKENS
 from .replies import Asked, Reply, asked_for, continuation, prompt_tokens, reply
+from .shapes import Refused
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 __all__ = ["FINGERPRINT", "Frame", "Phase", "Plan", "frame", "frames", "plan", "whole_body"]

@@ -13,7 +13,7 @@ from .faults import Fault, Trigger
 from .http import Answer, Framing
 from .pace import Pace
 
-__all__ = ["Delivery", "error_headers", "head_of"]
+__all__ = ["Delivery", "head_of"]
 
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _PROXY_LINE: Final = (
@@ -34,19 +34,6 @@ def head_of(fault: Fault | None, *, version: str, gzip: bool) -> tuple[Framing, 
         return "close", gzip, "HTTP/1.0"
     framing: Framing = "close" if kind == "eof-close" else "length" if kind == "wrong-content-length" else "chunked"
     return framing, (gzip or kind.startswith("gzip-")) and framing != "length", "HTTP/1.1"
-
-
-def error_headers(fault: Fault | None) -> dict[str, str]:
-    """The headers of an error answer that a fault asks for."""
-    if fault is None:
-        return {}
-    kind = "text/html" if fault.word("type") == "html" or fault.kind == "502" else "application/json"
-    headers = {"content-type": "application/octet-stream" if fault.word("type") == "octet" else kind}
-    if wait := fault.word("retry-after"):
-        headers["retry-after"] = wait.replace("_", " ")
-    if (wait_ms := fault.number("retry-after-ms")) is not None:
-        headers["retry-after-ms"] = f"{wait_ms:g}"
-    return headers
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,9 +102,9 @@ class Delivery:
             case "bandwidth":
                 rate = 1024 * (number("kib") or 1.0)  # bytes/s
                 self.answer.carve = _pieces(max(1, int(rate * _CARVE_S)), 1 / rate)
-            case _:
+            case kind if kind in _PLACED or kind in _AT_THE_END:
                 return
-        self.fired = True
+        self.fired = True  # told in the frames or in the head, or at work from now on
 
     async def _queue(self) -> None:
         if not self.pace.queue_s:
@@ -139,8 +126,7 @@ class Delivery:
         assert fault is not None
         match fault.kind:
             case "cut" | "reset":
-                if inside := fault.word("inside"):
-                    await answer.raw(_broken(answer.framed(event), inside))
+                await self._tear(event, fault.word("inside"))
                 await answer.close(rst=fault.kind == "reset")
             case "eof-close":
                 answer.cut()
@@ -158,6 +144,19 @@ class Delivery:
                 await self._disturb(fault)
                 return False
         return True
+
+    async def _tear(self, event: bytes, inside: str) -> None:
+        """Send the beginning of an event: up to inside the chunk size, the JSON, or a character of several bytes."""
+        if not inside:
+            return
+        whole = self.answer.framed(event)
+        half = len(event) // 2
+        if inside == "utf8":
+            half = next((place + 1 for place, byte in enumerate(event) if byte > 0x7F), half)
+        if self.answer.compressed:
+            await self.answer.send(event[:half])
+        else:
+            await self.answer.raw(whole[:1] if inside == "size" else whole[: whole.index(event) + half])
 
     async def _disturb(self, fault: Fault) -> None:
         """Faults after which the answer goes on, later than planned."""
@@ -194,7 +193,7 @@ class Delivery:
         """Send the last event and the end of the body in one write, as a server that flushes at the end does."""
         fault, answer = self.fault, self.answer
         kind = fault.kind if fault else ""
-        self.fired = self.fired or kind in ("slow-close", "gzip-no-trailer", "gzip-bad-crc")
+        self.fired = self.fired or kind in _AT_THE_END
         if fault and kind == "slow-close":
             await answer.send(last)
             await answer.until_client_leaves(fault.number("s"))
@@ -209,6 +208,7 @@ class Delivery:
         return not answer.closed
 
 
+_AT_THE_END: Final = frozenset(("slow-close", "gzip-no-trailer", "gzip-bad-crc"))
 _PLACED: Final = frozenset(
     (
         *("cut", "reset", "eof-chunked", "eof-close", "stall", "keepalive-drip", "proxy-line", "error-event"),
@@ -226,14 +226,3 @@ def _pieces(size: int, s_per_byte: float = 0.0) -> Callable[[bytes], Iterable[tu
             yield piece, len(piece) * s_per_byte
 
     return carve
-
-
-def _broken(framed: bytes, inside: str) -> bytes:
-    """The beginning of a framed event, broken inside the chunk size, the JSON, or a character of several bytes."""
-    if inside == "size":
-        return framed[:1]
-    if inside == "utf8":
-        at = next((i for i, byte in enumerate(framed) if byte > 0x7F), None)
-        if at is not None:
-            return framed[: at + 1]
-    return framed[: len(framed) // 2]

@@ -159,6 +159,11 @@ class Answer:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
         await self.raw(self.framed(data))
 
+    @property
+    def compressed(self) -> bool:
+        """Whether the body is compressed."""
+        return self._gzip is not None
+
     def framed(self, data: bytes) -> bytes:
         """``data`` inside the framing of this answer."""
         return b"%x\r\n%s\r\n" % (len(data), data) if self._framing == "chunked" and data else data

@@ -23,11 +23,12 @@ from itertools import count, product
 from typing import Any, Final
 
 from ..protocol.models import resolve_model
+from .calls import Call, calls_for
 from .checks import text_of, thinks
 from .sections import SECTIONS, unsafe
 from .tokens import tokenize
 
-__all__ = ["Asked", "Call", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
+__all__ = ["Asked", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
 
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")
 _LONG: Final = re.compile(r"\blong\s+(\d{1,5})\b", re.IGNORECASE)
@@ -61,15 +62,6 @@ class Asked:
     def chinese(self) -> bool:
         """Whether the question is written in Chinese."""
         return bool(_CJK.search(self.prompt))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A tool call of the reply; ``arguments`` is JSON text."""
-
-    id: str
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +106,8 @@ def prompt_tokens(asked: Asked) -> list[str]:
 
 def reply(asked: Asked) -> Reply:
     """The whole reply, the same for the same question."""
-    calls = tuple(_calls(asked))
+    asks = asked.messages[-1]["role"] == "user"
+    calls = tuple(calls_for(asked.prompt, asked.tools, asked.tool_choice)) if asks else ()
     text = "" if calls else _json_text(asked) if asked.json_mode else _text(asked)
     return Reply(text=text, reasoning=_reasoning(asked, calls) if asked.thinking else "", calls=calls)
 
@@ -315,70 +308,3 @@ def _json_text(asked: Asked) -> str:
             "points": ["short", "valid", "parsable"],
         }
     return json.dumps({**answer, "model": asked.model, "demo": True}, ensure_ascii=False, indent=2)
-
-
-# tools
-
-
-def _calls(asked: Asked) -> Iterable[Call]:
-    """At most one call: the tool that was demanded, or the first that the prompt speaks of."""
-    choice = asked.tool_choice
-    if not asked.tools or choice == "none" or asked.messages[-1]["role"] != "user":
-        return
-    prompt = asked.prompt
-    if isinstance(choice, dict):
-        wanted = [tool for tool in asked.tools if tool["name"] == choice["function"]["name"]]
-    else:
-        wanted = [tool for tool in asked.tools if _suits(tool, prompt)]
-    if not wanted and choice == "required":
-        wanted = list(asked.tools)
-    for tool in wanted[:1]:
-        arguments = json.dumps(_fill(tool.get("parameters") or {}, prompt), ensure_ascii=False)
-        digest = hashlib.sha256(f"{tool['name']}{arguments}{prompt}".encode()).hexdigest()[:20]
-        yield Call(id=f"call_00_{digest}", name=tool["name"], arguments=arguments)
-
-
-_COMMON_WORDS: Final = frozenset(
-    ("this", "that", "with", "from", "what", "when", "which", "given", "returns", "return", "tool", "your")
-)
-
-
-def _suits(tool: Message, prompt: str) -> bool:
-    said = prompt.lower()
-    words = re.findall(r"[a-z]{4,}", f"{tool['name']} {tool.get('description') or ''}".lower().replace("_", " "))
-    chinese = re.findall(r"[\u3400-\u9fff]{2}", str(tool.get("description") or ""))
-    heard = set(re.findall(r"[a-z]{4,}", said))
-    return (
-        tool["name"].lower() in said
-        or bool((set(words) - _COMMON_WORDS) & heard)
-        or any(pair in said for pair in chinese)
-    )
-
-
-def _fill(schema: Any, prompt: str) -> Any:
-    """A value that fits a JSON schema, taken from the prompt where that is possible."""
-    if not isinstance(schema, dict):
-        return {}
-    if schema.get("enum"):
-        return next((option for option in schema["enum"] if str(option).lower() in prompt.lower()), schema["enum"][0])
-    kind = schema.get("type", "object")
-    kind = kind[0] if isinstance(kind, list) else kind
-    numbers = re.findall(r"-?\d+(?:\.\d+)?", prompt)
-    match kind:
-        case "object":
-            properties = schema.get("properties") or {}
-            names = schema.get("required") or properties
-            return {name: _fill(properties.get(name), prompt) for name in names}
-        case "array":
-            return [_fill(schema.get("items") or {"type": "string"}, prompt)]
-        case "integer":
-            return int(float(numbers[0])) if numbers else 1
-        case "number":
-            return float(numbers[0]) if numbers else 1.0
-        case "boolean":
-            return True
-        case "null":
-            return None
-    quoted = re.search(r"[\"“']([^\"”']+)[\"”']", prompt)
-    names = re.findall(r"(?<=[a-z,] )[A-Z][\w-]+", prompt)
-    return quoted[1] if quoted else names[-1] if names else _short(prompt)

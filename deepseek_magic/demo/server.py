@@ -20,7 +20,8 @@ from typing import Final
 from .http import Answer, BadRequest, read_request
 from .pace import Pace
 from .ratelimit import RateLimit
-from .routes import refuse_body, respond
+from .routes import respond
+from .sending import refuse_unread
 from .service import Ids, Service
 
 __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
@@ -182,10 +183,20 @@ class DemoServer(Service):
         if self._loop is not None and (refusal is not None or (self._server and not self._server.is_serving())):
             self._closed_port = self._loop.create_task(self._refuse(refusal.number("for") or 0.0 if refusal else 0.0))
 
+    async def _close_port(self) -> None:
+        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it."""
+        if self._server is None:
+            return
+        for listener in self._server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(_SETTLE_TURNS):
+            await asyncio.sleep(0)
+        self._server.close()
+
     async def _refuse(self, for_s: float) -> None:
         """Close the port for a while: a knock is refused by the machine itself. Open connections are reset."""
-        if self._server is not None:
-            self._server.close()
+        await self._close_port()
         if for_s:
             for writer in tuple(self._open_writers):
                 writer.transport.abort()
@@ -231,7 +242,7 @@ class DemoServer(Service):
         try:
             request = await read_request(reader)
         except BadRequest as error:
-            await refuse_body(answer, error.status, str(error))
+            await refuse_unread(answer, error.status, str(error))
             return False
         if request is None:
             return False

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.faults import KINDS, PLACES, Faults, parse
+from deepseek_magic.demo.faults import Faults, parse
+from deepseek_magic.demo.kinds import KINDS, PLACES
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.protocol.errors import ConfigurationError
 
@@ -158,6 +159,22 @@ def test_an_event_breaks_inside(server: DemoServer, ask: Ask, good: Any, kind: s
     if inside == "utf8":
         with pytest.raises(UnicodeDecodeError):
             torn.decode()
+
+
+@pytest.mark.parametrize("inside", ["size", "json", "utf8"])
+def test_an_event_that_breaks_inside_leaves_the_compressed_stream_readable_so_far(
+    server: DemoServer, ask: Ask, good: Any, inside: str
+) -> None:
+    server.gzip = True
+    server.fault = f"cut at=content inside={inside}"
+    heard = ask(server, gzip=True)
+    server.gzip = False
+    assert not heard.whole
+    heard.body, ended = inflated(heard.body)
+    assert not ended
+    assert not heard.body.endswith(b"\n\n")
+    assert heard.text
+    assert good.text.startswith(heard.text)
 
 
 def test_a_body_that_ends_properly_too_early_looks_whole_and_is_not(server: DemoServer, ask: Ask) -> None:

@@ -57,8 +57,9 @@ def answer_over_a_bad_line(
     for cut in [*cuts, 10_000]:
         reasoning, rest = server(request, thought, text, echo=echo)
         arriving = [ReasoningDelta(text=c) for c in reasoning] + [TextDelta(text=c) for c in rest]
+        here = cut + (len(prefix) if echo else 0)  # an echo brings nothing new: a cut inside it is another rule
         strip, new = EchoFilter(prefix), 0
-        for event in arriving[:cut]:
+        for event in arriving[:here]:
             piece = strip.feed(event.text) if isinstance(event, TextDelta) else event.text
             if piece:
                 if seam is not None:  # the old text stands until something takes its place
@@ -66,7 +67,7 @@ def answer_over_a_bad_line(
                     seam = None
                 got.add(type(event)(text=piece))
                 new += len(piece)
-        if cut >= len(arriving):
+        if here >= len(arriving):
             got.add(Finish(reason="stop"))
             ending = Ending(kind="finished", finish_reason="stop", strategy=strategy)  # type: ignore[arg-type]
         else:
