@@ -21,9 +21,9 @@ from deepseek_magic.protocol.chat import Request
 
 __all__ = ["GRID", "Case", "Effect", "Oracle", "Row", "cases", "load", "oracle_of"]
 
-Effect = Literal["harmless", "break", "refused", "fatal", "filtered"]
+Effect = Literal["harmless", "break", "refused", "fatal", "filtered", "lost"]
 """What a fault means for one request: nothing; its stream breaks; it is refused but may be repeated; it is refused for
-good; the provider's filter ends it, which is final."""
+good; the provider's filter ends it, which is final; it breaks where nothing can go on, so that the part is kept."""
 
 CLOCK_S: Final = 0.4
 """The progress deadlines of a case that only a deadline can end."""
@@ -222,10 +222,14 @@ def _spec(row: Row, place: str, chance: random.Random) -> str:
     if row.effect not in ("fatal",) and not row.spec.startswith("refuse"):
         words.append(f"times={1 if row.clocked or chance.random() < 0.75 else 2}")
     if row.effect == "break" and chance.random() < 0.25:
-        words.append("; " + chance.choice(_SECOND).format(chance.randint(0, 30)))
+        second = chance.choice(_SECOND).format(chance.randint(0, 30))
+        # A prefix of fewer than 16 characters cannot be told from an honest repetition: an echo strikes later.
+        words = [f"after={ECHO_AFTER}" if "echo" in second and word.startswith("after") else word for word in words]
+        words.append(f"; {second}")
     return " ".join(words)
 
 
+ECHO_AFTER: Final = 60
 _SECOND: Final = (
     "reset at=content after={} times=1",
     "eof-chunked at=content after={} times=1",

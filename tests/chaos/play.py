@@ -45,6 +45,8 @@ from tests.chaos.cases import Case, Oracle, oracle_of
 
 __all__ = ["Played", "play", "tasks_by_case", "watch_tasks"]
 
+OTHER_TEXT: Final = "Now that you ask again: this is another answer。"
+"""What the demo says instead when it diverges."""
 HANG_S: Final = 30.0
 SETTLE_S: Final = 2.0
 PATIENCE: Final = 4
@@ -57,6 +59,8 @@ STOP_S: Final = 0.1
 _NUMBERS: Final = itertools.count()
 _OURS: Final[contextvars.ContextVar[int]] = contextvars.ContextVar("case", default=-1)
 _TASKS: Final[dict[int, weakref.WeakSet[asyncio.Task[Any]]]] = {}
+_OWN_PORTS: Final = range(12_000, 30_000)
+"""Below the ports that Linux gives away by itself."""
 _USED_PORTS: Final[set[int]] = set()
 
 
@@ -84,7 +88,9 @@ class Played:
     case: Case
     outcome: str = ""
     requests: int = 0
+    strategies: tuple[str, ...] = ()
     seams: tuple[str, ...] = ()
+    completion: Completion | None = None
     error: str = ""
     waits: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
@@ -118,10 +124,12 @@ class _Reader:
         self._case, self._say = case, say
         self._expected = {"text": oracle.text, "reasoning": oracle.reasoning}
         self.have = {"text": "", "reasoning": ""}
-        self.calls: dict[int, list[str]] = {}
+        self.fragments = 0
         self.events = 0
         self.finished = False
         self.requests = 0
+        self.strategies: list[str] = []
+        self._wrong = False
         self.waits: list[str] = []
         self.seams: list[str] = []
 
@@ -133,13 +141,15 @@ class _Reader:
             case ReasoningDelta(text=text):
                 self._grow("reasoning", text)
             case ToolCallDelta():
+                self.fragments += 1
                 self._after_finish(event)
             case Seam():
                 self._seam(event)
             case Finish():
                 self.finished = True
-            case AttemptStarted():
+            case AttemptStarted(strategy=strategy):
                 self.requests += 1
+                self.strategies.append(strategy)
                 self.finished = False
             case Waiting(detail=detail):
                 self.waits.append(detail)
@@ -155,8 +165,9 @@ class _Reader:
             self._say(f"I1: an empty {channel} delta")
         if self._expected[channel][len(have) : len(have) + len(text)] != text:
             want = self._expected[channel][len(have) : len(have) + len(text)]
-            self._say(f"I1: {channel} at {len(have)}: {text[:60]!r} instead of {want[:60]!r}")
-            self._expected[channel] = have + text  # said once is enough
+            if not self._wrong:  # said once is enough
+                self._say(f"I1: {channel} at {len(have)}: {text[:60]!r} instead of {want[:60]!r}")
+            self._wrong = True
         self.have[channel] = have + text
 
     def _seam(self, seam: Seam) -> None:
@@ -167,6 +178,8 @@ class _Reader:
             if channel == "text" and not self._case.rewind and at < len(self.have["text"]):
                 self._say(f"G1: text taken back from a consumer that cannot rewind: {seam}")
             self.have[channel] = self.have[channel][:at]
+        if seam.kind == "restarted" and "diverge" in self._case.fault:
+            self._expected["text"] = OTHER_TEXT
         if seam.kind == "continued" and not self._case.rewind and not self._case.think:
             # DeepSeek drops newlines at the start of a continuation; who cannot rewind cannot be spared that.
             text, at = self._expected["text"], len(self.have["text"])
@@ -212,8 +225,13 @@ async def _play_once(case: Case) -> Played:
 async def _server(case: Case) -> DemoServer:
     """A demo on a port that no case of this process had: what is remembered about one server concerns no other."""
     while True:
-        server = DemoServer(fault=case.fault, pace=0, gzip=case.gzip, ids=case.ids)
-        await server.__aenter__()
+        # A port that will be closed for a while is taken where the system gives none away to others meanwhile.
+        port = random.choice(_OWN_PORTS) if case.fault.startswith("refuse") else 0
+        server = DemoServer(port, fault=case.fault, pace=0, gzip=case.gzip, ids=case.ids)
+        try:
+            await server.__aenter__()
+        except OSError:
+            continue
         port = int(server.base_url.rpartition(":")[2])
         if port not in _USED_PORTS:
             _USED_PORTS.add(port)
@@ -344,7 +362,9 @@ async def _consume(case: Case, stream: Stream, reader: _Reader) -> None:
 
 
 def _remember(played: Played, completion: Completion, transport: _Watched, reader: _Reader) -> None:
+    played.completion = completion
     played.outcome = completion.outcome
+    played.strategies = tuple(reader.strategies)
     played.requests = transport.calls
     played.seams = tuple(reader.seams)
     played.error = str(completion.error or "")
@@ -356,10 +376,11 @@ def _may_be_whole(case: Case) -> bool:
     body = case.request().body()
     json_mode, tools = "response_format" in body, bool(body.get("tools"))
     comparable = body.get("temperature") == 0 and not case.think and not json_mode
+    gave_up = case.fault.startswith(("insufficient", "aborted"))  # the server has ended it: nothing to take up again
     return (
         case.rewind
         or tools  # no text is given out before the call
-        or case.ids in ("resume", "inclusive", "replay")
+        or (not gave_up and case.ids in ("resume", "inclusive", "replay"))
         or (case.continues and not json_mode)
         or comparable
     )
@@ -386,6 +407,10 @@ def _judge_end(
         say("I4: an end without a finish reason on the wire")
     if case.effect == "fatal":
         _judge_refusal(case, completion, error, say)
+        return
+    if case.effect == "lost":
+        if completion.outcome != "incomplete" or not (completion.text or completion.reasoning or reader.fragments):
+            say(f"I2: {completion.outcome} with {completion.text[:40]!r} where nothing could go on")
         return
     if case.effect == "filtered":
         if completion.outcome != "filtered" and not (completion.outcome == "complete" and reader.whole):

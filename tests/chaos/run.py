@@ -21,10 +21,10 @@ from typing import Any, Final
 from tests.chaos.cases import GRID, Case, cases, load
 from tests.chaos.play import Played, play, play_all, watch_tasks
 
-__all__ = ["Report", "run"]
+__all__ = ["Report", "run", "run_in_processes"]
 
 AT_ONCE: Final = 8
-CHUNK: Final = 1000
+CHUNK: Final = 542
 
 
 class Report:
@@ -90,8 +90,20 @@ def _unseen(context: dict[str, Any]) -> str:
     return f"I6: {context.get('message')}: {context.get('exception')!r}"
 
 
-def _chunk(seed: int, start: int, stop: int) -> Report:
+def _chunk(chunk: tuple[int, int, int]) -> Report:
+    seed, start, stop = chunk
     return run(list(itertools.islice(cases(seed), start, stop)))
+
+
+def run_in_processes(seed: int, first: int, number: int, *, jobs: int) -> Report:
+    """Play ``number`` cases from the ``first`` on. A process for each chunk: nothing that one leaves behind can help or
+    hinder the next."""
+    total = Report()
+    chunks = [(seed, at, min(at + CHUNK, first + number)) for at in range(first, first + number, CHUNK)]
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=1) as pool:
+        for report in pool.imap_unordered(_chunk, chunks):
+            total.add(report)
+    return total
 
 
 def _replay(line: str) -> int:
@@ -117,13 +129,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if given.replay:
         return _replay(given.replay)
     began_s = time.monotonic()
-    total = Report()
-    ends = range(given.first, given.first + given.cases, CHUNK)
-    chunks = [(given.seed, start, min(start + CHUNK, given.first + given.cases)) for start in ends]
-    # A process for each chunk: nothing that one leaves behind can help or hinder the next.
-    with multiprocessing.get_context("spawn").Pool(given.jobs, maxtasksperchild=1) as pool:
-        for report in pool.starmap_async(_chunk, chunks, chunksize=1).get():
-            total.add(report)
+    total = run_in_processes(given.seed, given.first, given.cases, jobs=given.jobs)
     print(f"{total}\n{time.monotonic() - began_s:.0f} s, seed {given.seed}, {given.jobs} processes")
     return bool(total.broken)
 
