@@ -90,7 +90,8 @@ def load(line: str) -> Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oracle:
-    """What the server says when nothing goes wrong."""
+    """What the server says when nothing goes wrong. ``tokens`` counts all of it; with a budget the texts are what would
+    come without one, and ``tokens`` what the budget allows."""
 
     text: str
     reasoning: str
@@ -101,12 +102,14 @@ class Oracle:
 
 def oracle_of(case: Case) -> Oracle:
     """The fault-free answer, from the demo's own plan and not through any client."""
-    made = plan(case.request().body(), beta=False, cache=PrefixCache())
+    body = case.request().body()
+    made = plan(body, beta=False, cache=PrefixCache())
+    whole = plan({**body, "max_tokens": None}, beta=False, cache=PrefixCache())
     blank = " " * 4096 if case.fault.startswith("whitespace") else ""
     return Oracle(
-        text=blank + "".join(made.content),
-        reasoning="".join(made.reasoning),
-        calls=tuple((id, name, "".join(pieces)) for id, name, pieces in made.calls),
+        text=blank + "".join(whole.content),
+        reasoning="".join(whole.reasoning),
+        calls=tuple((id, name, "".join(pieces)) for id, name, pieces in whole.calls),
         finish_reason=made.finish_reason,
         tokens=made.usage["completion_tokens"],
     )
@@ -194,6 +197,8 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
         prompt = f'What is the get_weather of "{_words(chance, 3)}" for {chance.randint(1, 9)} days?'
     elif row.effect in ("break", "harmless") and chance.random() < 0.35:
         options |= _more_options(chance, prompt, think=think)
+    if row.spec in ("empty", "reasoning-only"):
+        options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     ends_whole = row.effect != "break" or place == "before-done"
     return Case(
         fault=_spec(row, place, chance),
@@ -260,7 +265,7 @@ def _more_options(chance: random.Random, prompt: str, *, think: bool) -> dict[st
 def _act(chance: random.Random) -> dict[str, Any]:
     if chance.random() >= 0.12:
         return {}
-    return {"act": chance.choice(("stop", "stop_elsewhere", "cancel")), "act_after": chance.randint(0, 60)}
+    return {"act": chance.choice(("stop", "stop_elsewhere", "cancel")), "act_after": chance.randint(1, 60)}
 
 
 # prompts

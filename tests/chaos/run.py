@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,8 @@ def run(chosen: Sequence[Case], *, at_once: int = AT_ONCE) -> Report:
 
 def _unseen(context: dict[str, Any]) -> str:
     """An exception that reached nobody."""
-    return f"I6: {context.get('message')}: {context.get('exception')!r}"
+    trace = "".join(traceback.format_exception(context["exception"])) if "exception" in context else ""
+    return f"I6: {context.get('message')}: {trace}"
 
 
 def _chunk(chunk: tuple[int, int, int]) -> Report:
