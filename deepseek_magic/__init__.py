@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine.client import Client as Client
     from .engine.endpoints import Endpoint as Endpoint
+    from .engine.journal import Journal
     from .metrics.log import MetricsLog
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
+    from .policy.limits import LimitPolicy as LimitPolicy
     from .policy.recovery import RecoveryPolicy as RecoveryPolicy
     from .protocol.chat import Message as Message
     from .protocol.chat import Request as Request
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from .session import aask as aask
     from .session import ask as ask
 
+    journal: Journal
     log: MetricsLog
 
 __version__ = "0.1.0"
@@ -46,6 +49,7 @@ _HOMES = {
     "Client": "engine.client",
     "Endpoint": "engine.endpoints",
     "BufferPolicy": "policy.buffering",
+    "LimitPolicy": "policy.limits",
     "RecoveryPolicy": "policy.recovery",
     "Timeouts": "policy.deadlines",
     "Message": "protocol.chat",
@@ -54,6 +58,7 @@ _HOMES = {
     "ToolCall": "protocol.completion",
     "aask": "session",
     "ask": "session",
+    "journal": "session",
     "log": "session",
     **dict.fromkeys(
         (

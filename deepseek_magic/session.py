@@ -15,6 +15,7 @@ from typing import Any, Final
 from .engine import keys
 from .engine.client import Client
 from .engine.endpoints import Endpoint, resolve
+from .engine.journal import Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
 from .policy.pricing import estimate_tokens
@@ -23,10 +24,11 @@ from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Turn
 from .protocol.errors import ConfigurationError
+from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import Options, notices
 
-__all__ = ["Prepared", "Session", "aask", "ask", "log", "session"]
+__all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "session"]
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -50,6 +52,7 @@ class Session:
 
     def __init__(self) -> None:
         self.log = MetricsLog()
+        self.journal = Journal(mask=keys.mask)
         self.defaults = Options()
         self.chats: dict[str, Conversation] = {}
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
@@ -57,6 +60,7 @@ class Session:
         """How the front end asks for a key (a masked prompt), if it can."""
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
+        self._journal_noticed = False
         self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
 
     def prepare(
@@ -97,6 +101,9 @@ class Session:
         turn = turn or uuid.uuid4().hex
         if chat is not None:
             request = self._continue_chat(request, chat, turn, said, forget=options.get("new", False))
+        if self.journal.notice and not self._journal_noticed:
+            self._journal_noticed = True
+            said.append(self.journal.notice)
         return Prepared(
             request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
         )
@@ -123,13 +130,21 @@ class Session:
 
         async def source(call: Call) -> Completion:
             stream = client.stream(prepared.request)
+            self.journal.begin(stream.call_id, stream.request, prepared.endpoint.name)
+
+            def put(events: list[Event]) -> None:
+                self.journal.append(stream.call_id, events)
+                call.put(events)
+
             try:
-                await stream.run(call.put)
+                await stream.run(put)
             except asyncio.CancelledError:
                 if not call.stopping:
                     raise
-            self._keep(prepared, stream.completion)
-            return stream.completion
+            completion = stream.completion
+            self.journal.end(stream.call_id, completion, completion.record)
+            self._keep(prepared, completion)
+            return completion
 
         return engine.start(source)
 
@@ -142,10 +157,11 @@ class Session:
             self.log.add(completion.record)
 
     def close(self) -> None:
-        """Close every connection. The session can be used again; it then connects anew."""
+        """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             engine.run(client.aclose())
+        self.journal.close()
 
     def ask(self, prompt: Prompt, **options: Any) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
@@ -188,6 +204,9 @@ _SESSION: Final = Session()
 
 log: Final = _SESSION.log
 """``ds.log``: the records of this session."""
+
+journal: Final = _SESSION.journal
+"""``ds.journal``: every call ever made from this machine's notebooks."""
 
 
 def session() -> Session:

@@ -20,6 +20,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 START_S = 60
 
+no_windows = pytest.mark.skipif(sys.platform == "win32", reason="a test has no terminal there to press Ctrl-C in")
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -29,7 +31,9 @@ def home(tmp_path: Path) -> Path:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST"))}
+    # Without VIRTUAL_ENV: IPython warns when the one that is activated is not the one it runs in.
+    ours = ("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST", "VIRTUAL_ENV")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return kept | {"HOME": str(home), "PYTHONUNBUFFERED": "1"} | more
 
 
@@ -227,7 +231,27 @@ def test_a_place_that_cannot_be_written_is_said_in_one_sentence(home: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminal to press Ctrl-C in from a test")
+@no_windows
+def test_ctrl_c_ends_a_headless_run_and_its_kernel_without_a_traceback(home: Path) -> None:
+    import pexpect
+
+    words = ["-m", "deepseek_magic", "demo", "--execute"]
+    run = pexpect.spawn(sys.executable, words, cwd=str(home), env=environment(home), timeout=START_S, encoding="utf-8")
+    try:
+        run.expect("ok +%%deepseek")
+        kernels = subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout
+        run.sendintr()
+        run.expect(pexpect.EOF)
+        run.wait()
+        assert run.exitstatus == 130
+        assert "Traceback" not in run.before
+    finally:
+        run.close(force=True)
+    for kernel in map(int, kernels.split()):
+        assert _within(15, lambda pid=kernel: not _runs(pid))
+
+
+@no_windows
 def test_ctrl_c_ends_jupyterlab_its_kernels_and_the_server(home: Path) -> None:
     import pexpect
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -99,9 +100,15 @@ def test_no_committed_notebook_carries_outputs() -> None:
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells), path.name
 
 
-def test_the_readmes_links_and_the_docs_links_lead_somewhere() -> None:
-    import re
+def test_every_proof_that_the_docs_name_is_a_test() -> None:
+    text = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", text)
+    assert named
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text("utf-8"), f"{path}::{test}"
 
+
+def test_the_readmes_links_and_the_docs_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

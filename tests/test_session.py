@@ -32,11 +32,30 @@ def sent(demo: DemoServer) -> dict[str, object]:
     return json.loads(json.dumps(demo.requests[-1].body))  # type: ignore[no-any-return]
 
 
-def test_a_prompt_is_answered(demo: DemoServer, session: Session) -> None:
+def test_a_prompt_is_answered_and_leaves_a_row(demo: DemoServer, session: Session) -> None:
     completion = session.ask("Say hello.")
     assert completion.outcome == "complete"
     assert str(completion) == completion.text != ""
     assert completion.usage.completion_tokens
+    assert len(session.log) == 1
+    assert session.log[0]["outcome"] == "complete"
+
+
+def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServer, session: Session) -> None:
+    completion = session.ask("Say hello.")
+    session.journal.flush()
+    entry = session.journal.get(completion.record.call_id)
+    assert entry is not None
+    assert entry.completion.text == completion.text
+    assert "sk-test-1234" not in session.journal.path.read_bytes().decode("utf-8", "replace")
+
+
+def test_a_cut_is_survived(demo: DemoServer, session: Session) -> None:
+    whole = session.ask("Say hello.").text
+    demo.fault = "cut at=content after=5 times=1"
+    completion = session.ask("Say hello.")
+    assert completion.text == whole
+    assert [seam.kind for seam in completion.seams] == ["continued"]
 
 
 async def test_a_prompt_is_answered_on_a_loop_that_goes_on_turning(demo: DemoServer, session: Session) -> None:

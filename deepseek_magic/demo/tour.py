@@ -88,6 +88,9 @@ def execute(folder: Path) -> bool:
         finished = True
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
         print(f"BAD  {str(error).strip().splitlines()[0]}")
+    except AssertionError:
+        # nbclient answers Ctrl-C itself: it ends the kernel, and then trips over its absence.
+        raise KeyboardInterrupt from None
     finally:
         written = folder / TOUR.replace(".ipynb", ".executed.ipynb")
         nbformat.write(notebook, written)

@@ -96,42 +96,41 @@ class Attempt:
         failure: DeepSeekError | None = None
         try:
             async with self._transport.open(self._call) as answer:
-                self.answer = answer
-                refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
-                if self._on_answer is not None:
-                    self._on_answer(answer, refusal)
-                if refusal is not None:
-                    raise refusal
-                kind = answer.headers.get("content-type", "")
-                batches = self._whole(answer) if "json" in kind else self._stream(answer, kind)
-                async with contextlib.aclosing(batches):
-                    async for batch in batches:
-                        yield batch
+                await self._begin(answer)
+                if "json" in answer.headers.get("content-type", ""):
+                    yield await self._whole(answer)
+                else:
+                    async with contextlib.aclosing(answer.chunks()) as chunks:
+                        async for data in chunks:
+                            batch: list[Event] = []
+                            try:
+                                self._read(data, batch)
+                            except (ProtocolError, APIStatusError) as error:
+                                failure = error  # it counts only after what came before it was given out
+                            if batch:
+                                yield batch
+                            if failure is not None or self._done or self._diverged:
+                                break
                 if self._done:
                     await answer.drain()
         except DeepSeekError as error:
             failure = error
         self.ending = self._verdict(failure)
 
-    async def _stream(self, answer: HTTPAnswer, kind: str) -> AsyncGenerator[list[Event], None]:
+    async def _begin(self, answer: HTTPAnswer) -> None:
+        """The headers are there. Raises what a status or a content type that is no stream stands for."""
+        self.answer = answer
+        refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
+        if self._on_answer is not None:
+            self._on_answer(answer, refusal)
+        if refusal is not None:
+            raise refusal
+        kind = answer.headers.get("content-type", "")
         if "html" in kind:
             raise ProtocolError(
                 f"The server answered with {kind.partition(';')[0]} instead of a stream.",
                 hint="Check the base URL: a web page is answering there.",
             )
-        async for data in answer.chunks():
-            batch: list[Event] = []
-            failure: DeepSeekError | None = None
-            try:
-                self._read(data, batch)
-            except (ProtocolError, APIStatusError) as error:
-                failure = error  # raised only after what came before it was given out
-            if batch:
-                yield batch
-            if failure is not None:
-                raise failure
-            if self._done or self._diverged:
-                return
 
     def _read(self, data: bytes, batch: list[Event]) -> None:
         """One network read → events. The hot path: everything that a token costs happens here."""
@@ -167,14 +166,14 @@ class Attempt:
         self.position.completion_id = started.id or known
         return self._diverged
 
-    async def _whole(self, answer: HTTPAnswer) -> AsyncGenerator[list[Event], None]:
+    async def _whole(self, answer: HTTPAnswer) -> list[Event]:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
         body = (await read_all(answer, LARGEST_BODY_BYTES)).strip()
         self.anomalies.append("not_a_stream")
         batch = self._chat.decode(body)
         self.finish_reason = next((e.reason for e in batch if isinstance(e, Finish)), None)
         self._done = True
-        yield batch
+        return batch
 
     def _verdict(self, failure: DeepSeekError | None) -> Ending:
         if self.finish_reason is not None:

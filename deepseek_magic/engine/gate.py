@@ -84,7 +84,7 @@ class Gate:
                 return pause
             self._queue.popleft()
             slot = self._limiter.started(now_s, ticket.tokens)
-            self._wake()
+            self._move_up()
             return slot
 
     def ahead_of(self, ticket: Ticket) -> int:
@@ -94,10 +94,9 @@ class Gate:
 
     def leave(self, ticket: Ticket) -> None:
         """Wait no longer."""
-        with self._lock:
-            with contextlib.suppress(ValueError):
-                self._queue.remove(ticket)
-            self._wake()
+        with self._lock, contextlib.suppress(ValueError):
+            self._queue.remove(ticket)
+            self._move_up()
 
     def blocked(self) -> str | None:
         """Why no request makes sense at the moment, in the server's words; None when one does."""
@@ -137,6 +136,11 @@ class Gate:
     def _wake(self) -> None:
         if self._queue:
             self._queue[0].wake()
+
+    def _move_up(self) -> None:
+        """Everyone's place has changed, which those who wait are shown."""
+        for ticket in self._queue:
+            ticket.wake()
 
 
 _GATES: Final[dict[tuple[str, Key | None, LimitPolicy], Gate]] = {}

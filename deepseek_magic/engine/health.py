@@ -25,6 +25,7 @@ __all__ = ["Balance", "BalanceOf", "Health", "HealthStep", "balance", "check", "
 
 _LARGEST_BODY_BYTES: Final = 8 * 2**20
 _READ_S: Final = 30.0
+_NAME_S: Final = 10.0
 _KNOWN: Final = {model.id: model for model in MODELS}
 
 StepName = Literal["name", "connect", "tls", "first_byte", "key", "models", "balance"]
@@ -85,14 +86,14 @@ class Health:
 
 async def models(transport: Transport, endpoint: Endpoint, key: Key | None) -> list[Model]:
     """The models that the server lists, with the limits that are known."""
-    return _read_models((await _get(transport, endpoint.models_url, key))[0])
+    return _read_models(await _get(transport, endpoint.models_url, key))
 
 
 async def balance(transport: Transport, endpoint: Endpoint, key: Key | None) -> Balance:
     """The account's balance. Raises ConfigurationError where the endpoint does not tell it."""
     if endpoint.balance_url is None:
         raise ConfigurationError(f"{endpoint.title} does not tell a balance.")
-    return _read_balance((await _get(transport, endpoint.balance_url, key))[0])
+    return _read_balance(await _get(transport, endpoint.balance_url, key))
 
 
 async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
@@ -103,9 +104,12 @@ async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
     try:
         await _check_name(endpoint, steps)
         key = _check_key(key_of, steps)
-        raw, answer = await _get(transport, endpoint.models_url, key)
-        _timed(answer, endpoint, steps)
-        found["http_version"] = answer.http_version
+
+        def timed(answer: HTTPAnswer) -> None:
+            steps.extend(_timed(answer, endpoint))
+            found["http_version"] = answer.http_version
+
+        raw = await _get(transport, endpoint.models_url, key, on_answer=timed)
         found["models"] = tuple(_read_models(raw))
         names = ", ".join(model.id for model in found["models"][:5]) or "none"
         steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
@@ -138,8 +142,9 @@ async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
     parts = urlsplit(endpoint.base_url)
     began_s = time.perf_counter()
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
-    except OSError:
+        async with asyncio.timeout(_NAME_S):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
+    except OSError:  # a TimeoutError among them
         raise Disconnected(
             f"The name {parts.hostname} could not be resolved.", hint="Check the address and the network."
         ) from None
@@ -155,28 +160,34 @@ def _check_key(key_of: Callable[[], Key | None], steps: list[HealthStep]) -> Key
     return key
 
 
-def _timed(answer: HTTPAnswer, endpoint: Endpoint, steps: list[HealthStep]) -> None:
+def _timed(answer: HTTPAnswer, endpoint: Endpoint) -> list[HealthStep]:
     parts: tuple[tuple[StepName, str], ...] = (
         ("connect", "connect_tcp"),
         ("tls", "start_tls"),
         ("first_byte", "first_byte"),
     )
+    steps = []
     for name, timing in parts:
         seconds = answer.timings_s.get(timing)
         if seconds is not None:
             steps.append(HealthStep(name=name, ok=True, seconds=seconds, said=answer.http_version))
-    if not _secure(endpoint):
-        steps.insert(-1, HealthStep(name="tls", ok=None, seconds=None, said="not used: the address is http"))
+        elif name == "tls" and not _secure(endpoint):
+            steps.append(HealthStep(name=name, ok=None, seconds=None, said="not used: the address is http"))
+    return steps
 
 
-async def _get(transport: Transport, url: str, key: Key | None) -> tuple[Any, HTTPAnswer]:
+async def _get(
+    transport: Transport, url: str, key: Key | None, *, on_answer: Callable[[HTTPAnswer], None] | None = None
+) -> Any:
     call = HTTPCall(method="GET", url=url, headers={"accept": "application/json"}, key=key, read_s=_READ_S)
     async with transport.open(call) as answer:
+        if on_answer is not None:
+            on_answer(answer)
         if not 200 <= answer.status < 300:
             raise await status_error_of(answer)
         body = await read_all(answer, _LARGEST_BODY_BYTES)
         try:
-            return msgspec.json.decode(body), answer
+            return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ProtocolError(
                 f"{urlsplit(url).netloc} answered with something that is not JSON.", hint="Check the base URL."

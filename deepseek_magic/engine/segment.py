@@ -135,16 +135,26 @@ class Segment:
                     attempt=self._answer.attempts + 1, strategy=self._strategy, endpoint=self._terms.endpoint.name
                 )
             ]
+            if isinstance(self._step, Resume):
+                yield [Seam(kind="resumed", detail=self._step.why)]
             watch.told("sent")
-            async with contextlib.aclosing(self._send(slot, watch)) as batches:
+            attempt = self._prepare(slot, watch)
+            splice = self._splice
+            async with contextlib.aclosing(attempt.batches()) as batches:
                 async for batch in batches:
-                    yield batch
+                    joined = batch if splice is None else splice.feed(batch, watch.now_s)
+                    if joined:
+                        yield joined
+                    if splice is not None and splice.over:
+                        self.ending = self._ended_by(splice)
+                        return
+            self.ending = attempt.ending
         finally:
             gate.leave(ticket)
             if slot is not None:
                 self._leave(slot)
 
-    async def _send(self, slot: Slot, watch: Watch) -> AsyncGenerator[list[Event], None]:
+    def _prepare(self, slot: Slot, watch: Watch) -> Attempt:
         step, sent = self._step, self._request()
         if isinstance(step, Continue | Restart):
             self._splice = Splice(step, sent=sent, text=self._answer.text, reasoning=self._answer.reasoning)
@@ -153,25 +163,14 @@ class Segment:
             self._meter.opened(watch.now_s, connect_s=answer.connect_s or 0.0)
             self._terms.gate.answered(slot, answer, error, self._terms.chance())
 
-        attempt = self._attempt = Attempt(
+        self._attempt = Attempt(
             self._terms.transport,
             self._call(sent),
             strategy=self._strategy,
             position=self._position,
             on_answer=on_answer,
         )
-        if isinstance(step, Resume):
-            yield [Seam(kind="resumed", detail=step.why)]
-        async with contextlib.aclosing(attempt.batches()) as batches:
-            async for batch in batches:
-                if self._splice is not None:
-                    batch = self._splice.feed(batch, watch.now_s)
-                if batch:
-                    yield batch
-                if self._splice is not None and self._splice.over:
-                    self.ending = self._ended_by(self._splice)
-                    return
-        self.ending = attempt.ending
+        return self._attempt
 
     def _ended_by(self, splice: Splice) -> Ending:
         if splice.diverged:

@@ -21,7 +21,7 @@ from ..policy.pricing import Cost
 from ..policy.recovery import Accept, GiveUp, Resume, Step, decide
 from ..policy.seams import remaining_max_tokens
 from ..protocol.chat import Request
-from ..protocol.completion import Accumulator, Completion
+from ..protocol.completion import Accumulator, Completion, verdict
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
 from ..protocol.events import (
     Event,
@@ -58,6 +58,8 @@ class Stream:
 
     def __init__(self, request: Request, terms: Terms) -> None:
         self.request = request
+        self.call_id = uuid.uuid4().hex
+        """Names the call in its record and in the journal."""
         self._terms = terms
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
@@ -113,7 +115,7 @@ class Stream:
         terms = self._terms
         watch = self._watch = Watch(terms.timeouts)
         meter = self._meter = StreamMeter(
-            call_id=uuid.uuid4().hex, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
+            call_id=self.call_id, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
         )
         terms.gate.first_request()
         segment = Segment(terms, self._answer, meter)
@@ -146,6 +148,8 @@ class Stream:
                     raise self._failure(segment, step.why)
                 spent = step.spent
                 segment = self._next(step, segment)
+        except GeneratorExit:
+            raise  # by aclose, which makes the completion, or by the garbage collector, and then nobody wants one
         except BaseException as error:
             if self._completion is None:
                 self._end(interrupted=not isinstance(error, Exception))
@@ -187,7 +191,8 @@ class Stream:
         step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
         now_s = asyncio.get_running_loop().time()
         _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
-        if ending.kind == "status" and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
+        burdened = ending.status is not None and (ending.status == 429 or ending.status >= 500)
+        if burdened and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
             return GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
         return step
 
@@ -225,7 +230,9 @@ class Stream:
         if error is None:
             error = IncompleteStream(why, hint="Ask again.")
         elif self._answer.attempts > 1 or (ending is not None and ending.retry_after_s):
-            error.hint = f"{why} {error.hint}".strip()
+            # Its first half says what happened, which the error itself says better.
+            rest = why.rpartition("; ")[2]
+            error.hint = f"{rest[:1].upper()}{rest[1:]} {error.hint}".strip()
         error.message = keys.mask(error.message)
         error.args = (error.message,)
         if isinstance(error, AuthenticationError):
@@ -234,8 +241,10 @@ class Stream:
         return error
 
     def _end(self, *, interrupted: bool = False, error: DeepSeekError | None = None) -> None:
+        # A Stop that comes when the last word and its reason are there interrupts nothing.
+        whole = verdict(self._answer.finish_reason, has_answer=self._answer.has_answer) != "incomplete"
         completion = self._answer.completion(
-            interrupted=interrupted, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
+            interrupted=interrupted and not whole, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
         )
         if self._meter is not None and self._watch is not None:
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)

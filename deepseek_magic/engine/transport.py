@@ -13,7 +13,7 @@ import functools
 import ssl
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
@@ -72,7 +72,7 @@ class HTTPAnswer(Protocol):
     wire_bytes: int
     body_bytes: int
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""
 
     async def drain(self) -> None:
@@ -275,7 +275,7 @@ class _Answer:
         self._stream = stream
         self._parts = stream.__aiter__()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "", "gzip", "x-gzip"):
             raise Disconnected(

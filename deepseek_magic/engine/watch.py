@@ -37,6 +37,8 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = _NEVER
         self._due: Deadline | None = None
+        self._happening: Happening | None = None
+        self._happened_s = 0.0
         self._deadlines = Deadlines(timeouts, self.now_s)
 
     @property
@@ -75,8 +77,18 @@ class Watch:
 
     def told(self, happening: Happening) -> None:
         """Something happened; deadlines move."""
-        self._due = self._deadlines.told(happening, self.now_s)
+        if happening == self._happening:
+            self._happened_s = self.now_s  # the deadline is later than before; the timer will find out when it rings
+            return
+        self._settle()
+        self._happening, self._happened_s = happening, self.now_s
+        self._due = self._deadlines.told(happening, self._happened_s)
         self._arm()
+
+    def _settle(self) -> None:
+        """Tell the deadlines of the last of several like happenings."""
+        if self._happening is not None:
+            self._due = self._deadlines.told(self._happening, self._happened_s)
 
     def stop(self) -> None:
         """End the call now, as its user."""
@@ -109,6 +121,7 @@ class Watch:
         self._timer = None
         if self._task is None:
             return  # ``enter`` sets it again
+        self._settle()
         passed = self._deadlines.passed(self.now_s)
         if passed is None:
             self._arm()

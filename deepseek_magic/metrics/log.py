@@ -22,13 +22,14 @@ import msgspec
 
 from .frames import arrow_table, library, pandas_frame, polars_frame
 from .record import StreamRecord
-from .summary import ServiceLevels, Summary, summarize
 from .tables import cell, html_table, text_table
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+
+    from .summary import ServiceLevels, Summary
 
 __all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
 
@@ -88,14 +89,15 @@ def row_of(record: StreamRecord) -> Row:
 class MetricsLog(Sequence[Row]):
     """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
-    ``forgotten`` counts the rows that are gone. ``records`` are the values behind the rows, with exact money.
+    ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``forgotten`` counts the rows
+    that are gone. ``records`` are the values behind the rows, with exact money.
     """
 
     def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
         if max_rows < 1:
             raise ValueError(f"a log keeps at least one row, not {max_rows}")
         self.max_rows = max_rows
-        self.levels = levels or ServiceLevels()
+        self.levels = levels
         self.forgotten = 0
         self._records: list[StreamRecord] = []
         self._lock = threading.Lock()
@@ -189,6 +191,8 @@ class MetricsLog(Sequence[Row]):
         self, window_s: float | None = None, *, levels: ServiceLevels | None = None, now: datetime | None = None
     ) -> Summary:
         """How the calls did that began in the last ``window_s`` seconds, or all of them."""
+        from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
+
         records: Sequence[StreamRecord] = self.records
         if window_s is not None:
             since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)

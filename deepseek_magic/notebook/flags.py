@@ -1,26 +1,40 @@
 """A magic's line → the options that were typed, and the prompt that follows them.
 
 Every flag comes from ``protocol.options.OPTIONS``. IPython's own splitter is not used, because it keeps the quotes of
-quoted values, and argparse is used for the help text only, because a prompt on the line ("what's 2 < 3?") is not a
-list of arguments: reading stops at the first word that is not a flag, and the rest is the prompt as it was typed.
+quoted values, nor argparse, because a prompt on the line ("what's 2 < 3?") is not a list of arguments: reading stops at
+the first word that is not a flag, and the rest is the prompt as it was typed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from IPython.core.magic_arguments import argument, magic_arguments
+from typing import Any, Final, TypeVar
 
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import OPTIONS, Option, closest
 
-__all__ = ["FLAGS", "Line", "documented", "read_line"]
+__all__ = ["FLAGS", "Line", "documented", "help_text", "read_line"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag in option.flags}
 HELP_FLAGS: Final = ("-h", "--help")
+HELP_WIDTH: Final = 100
+
+USAGE: Final = """\
+Ask DeepSeek, and see the answer while it is written.
+
+  %%deepseek [flags]            the prompt is the body of the cell
+  %deepseek [flags] prompt      the prompt is on the line
+
+{name} in a prompt takes the variable of that name; all other braces stay as they are. The answer is in _, and in the
+variable named by -o. A ; at the end of the line shows nothing. Stop with the button or the kernel's interrupt.
+
+Flags (%config DeepSeekMagics sets the defaults of this session):
+"""
 
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
 _QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
@@ -85,28 +99,29 @@ def _unquote(word: str) -> str:
     return _QUOTED.sub(lambda m: _ESCAPED.sub(r"\1", m[1] if m[1] is not None else m[2]), word)
 
 
-def _help(option: Option) -> str:
-    said = option.help
-    if option.unit:
-        said += f" [{option.unit}]"
+def _described(option: Option) -> str:
+    """What the flag does, with its unit, bounds and default."""
+    said = [option.help]
     if option.minimum is not None and option.maximum is not None:
         low = f"above {option.minimum:g}" if option.above_minimum else f"{option.minimum:g}"
-        said += f" ({low} to {option.maximum:,.10g})"
+        said.append(f"{low} to {option.maximum:,.10g}{f' {option.unit}' if option.unit else ''}")
     if option.default is not None:
-        said += f"; default: {option.default}"
-    return said.replace("%", "%%")
+        said.append(f"default: {option.default}")
+    return "; ".join(said)
 
 
-def _arguments() -> Iterator[Callable[[Any], Any]]:
+def help_text() -> str:
+    """All flags with unit, bounds and default, for ``--help`` and ``%%deepseek?``."""
+    lines = [USAGE]
     for option in OPTIONS:
-        if option.kind == "switch" and option.flags:
-            yield argument(*option.flags, action="store_true", help=_help(option))
-        elif option.flags:
-            yield argument(*option.flags, metavar=option.metavar, choices=option.choices or None, help=_help(option))
+        if option.flags:
+            value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
+            lines.append(f"  {', '.join(option.flags)} {value}".rstrip())
+            lines += textwrap.wrap(_described(option), HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    return "\n".join(lines)
 
 
-def documented(magic: Any) -> Any:
-    """``magic`` with the help of all flags as its docstring, so that ``%%deepseek?`` shows it."""
-    for decorate in reversed(list(_arguments())):
-        magic = decorate(magic)
-    return magic_arguments()(magic)
+def documented(magic: Function) -> Function:
+    """``magic`` with the help as its docstring."""
+    magic.__doc__ = help_text()
+    return magic

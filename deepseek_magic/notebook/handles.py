@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any
 
 from IPython.display import DisplayHandle, clear_output, display
 
 from .live import Ending, Status
-from .settled import escape, lasting
+from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text
 
 __all__ = ["HandleSurface", "SilentSurface"]
-
-MAX_OUTPUTS: Final = 40
-"""A notebook folds a cell's outputs from the 50th on."""
-
-SEGMENT_BYTES: Final = 1_500
-SEGMENT_SHARE: Final = 0.1
-"""An output is committed when it passes the first, or this share of all that is committed: few outputs, each sent once."""
 
 
 class SilentSurface:
@@ -49,21 +42,22 @@ class SilentSurface:
     def close(self, ending: Ending) -> None:
         """Display the answer, or what there is of it."""
         if not self._quiet and not ending.empty:
-            data, metadata = lasting(ending, unfolded=self._unfolded)
-            display(data, metadata=metadata, raw=True)
+            for data, metadata in lasting(ending, unfolded=self._unfolded):
+                display(data, metadata=metadata, raw=True)
 
 
 class HandleSurface:
-    """Draws by updating display handles: committed outputs are never sent again, the last one carries tail and status."""
+    """Draws by updating display handles: a settled segment is never sent again, the last handle has tail and status.
 
-    def __init__(self, *, unfolded: bool = False) -> None:
+    ``alone``: the cell shows nothing but this answer, so its outputs may be cleared to leave one.
+    """
+
+    def __init__(self, *, alone: bool, unfolded: bool = False) -> None:
+        self._alone = alone
         self._unfolded = unfolded
-        self._open: DisplayHandle | None = None
+        self._last: DisplayHandle | None = None
         self._outputs = 0
-        self._held: list[str] = []
-        self._committed_bytes = 0
         self._tail = ""
-        self._thoughts_chars = 0
         self._status = Status()
 
     def open(self, status: Status) -> None:
@@ -72,19 +66,11 @@ class HandleSurface:
         self._redraw()
 
     def settle(self, blocks: Sequence[str]) -> None:
-        """Hold settled blocks until they are worth an output of their own."""
-        self._held.extend(blocks)
-        held = "\n\n".join(self._held)
-        size = len(held.encode())
-        if size < max(SEGMENT_BYTES, SEGMENT_SHARE * self._committed_bytes) or self._outputs >= MAX_OUTPUTS:
-            return
-        assert self._open is not None
-        self._open.update({"text/markdown": held, "text/plain": held}, raw=True)
-        self._committed_bytes += size
-        self._held.clear()
-        self._tail = ""
-        self._open = None
-        self._redraw()
+        """Give each segment the handle that the tail had, and the tail a new one."""
+        for block in blocks:
+            self._show({"text/markdown": block, "text/plain": ""})
+            self._last = None
+            self._tail = ""
 
     def tail(self, markdown: str) -> None:
         """Redraw the last handle."""
@@ -92,8 +78,7 @@ class HandleSurface:
         self._redraw()
 
     def reasoning(self, text: str) -> None:
-        """Only counted: a handle that is redrawn would close again under the reader's hand."""
-        self._thoughts_chars += len(text)
+        """Nothing: a handle that is redrawn would close the fold under the reader's hand. The status line counts."""
 
     def status(self, status: Status) -> None:
         """Redraw the last handle with the new line."""
@@ -101,30 +86,38 @@ class HandleSurface:
         self._redraw()
 
     def reset(self) -> None:
-        """Take everything back."""
-        if self._outputs > 1:
+        """Take everything back where that is allowed; else say that it begins anew."""
+        if self._outputs > 1 and self._alone:
             clear_output(wait=True)
-            self._open, self._outputs = None, 0
-        self._held.clear()
-        self._committed_bytes, self._tail = 0, ""
+            self._last, self._outputs = None, 0
+        elif self._outputs > 1:
+            self._show({"text/markdown": "*The answer begins anew.*", "text/plain": ""})
+            self._last = None
+        self._tail = ""
         self._redraw()
 
     def close(self, ending: Ending) -> None:
-        """One lasting output in place of all of them."""
-        assert self._open is not None
-        data, metadata = ({"text/plain": ""}, {}) if ending.empty else lasting(ending, unfolded=self._unfolded)
+        """One lasting output in place of all, or the segments as they stand with what was missing below."""
+        if ending.empty:
+            self._show(EMPTY)
+            return
+        parts = lasting(ending, unfolded=self._unfolded)
         if self._outputs == 1:
-            self._open.update(data, metadata=metadata, raw=True)
-        else:
+            self._show(*parts[0])
+        elif len(parts) == 1 and self._alone:
             clear_output(wait=True)
-            display(data, metadata=metadata, raw=True)
+            display(parts[0][0], metadata=parts[0][1], raw=True)
+        else:
+            self._show(*remainder(ending, unfolded=self._unfolded))
 
     def _redraw(self) -> None:
         line = status_text(self._status)
-        parts = [*self._held, self._tail, f"<sub>{escape(line)}</sub>"]
-        data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": line}
-        if self._open is None:
-            self._open = display(data, display_id=True, raw=True)
+        small = f"<p><sub>{escape(line)}</sub></p>"
+        self._show({"text/markdown": f"{self._tail}\n\n{small}" if self._tail else small, "text/plain": line})
+
+    def _show(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
+        if self._last is None:
+            self._last = display(data, metadata=metadata, display_id=True, raw=True)
             self._outputs += 1
         else:
-            self._open.update(data, raw=True)
+            self._last.update(data, metadata=metadata, raw=True)

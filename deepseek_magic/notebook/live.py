@@ -17,7 +17,7 @@ from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
 from ..protocol.markdown import Segmenter
 
-__all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "State", "Status", "Surface"]
+__all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "Segment", "State", "Status", "Surface"]
 
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
@@ -25,7 +25,7 @@ MAX_REDRAWS_PER_S: Final = 20
 TAIL_BYTES_PER_S: Final = 30_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
 
-STATUS_INTERVAL_S: Final = 0.25
+STATUS_INTERVAL_S: Final = 0.5
 
 State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
 
@@ -47,11 +47,20 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A settled part of the answer: as it came, and as it is shown."""
+
+    raw: str
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What a surface is left with: the completion, the Markdown not drawn yet, and sentences for the user."""
+    """What a surface is left with. Of the ``segments`` the first ``drawn`` ones are settled already."""
 
     completion: Completion
-    rest: Sequence[str] = ()
+    segments: Sequence[Segment] = ()
+    drawn: int = 0
     elapsed_s: float = 0.0
     notices: Sequence[str] = ()
 
@@ -107,6 +116,7 @@ class LiveView:
         self._started_s = clock()
         self._buffer = ChunkBuffer(buffer or BufferPolicy())
         self._segmenter = Segmenter()
+        self._settled: list[str] = []
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._tail_dirty = False
@@ -143,9 +153,18 @@ class LiveView:
             self._take(ready)
         if self._thoughts:
             self._surface.reasoning("".join(self._thoughts))
-        rest = [*self._segmenter.settled(), *self._segmenter.finish()]
-        elapsed_s = self._clock() - self._started_s
-        self._surface.close(Ending(completion=completion, rest=rest, elapsed_s=elapsed_s, notices=self._notices))
+        drawn = len(self._settled)
+        self._settled += self._segmenter.settled()
+        self._settled += self._segmenter.finish()
+        self._surface.close(
+            Ending(
+                completion=completion,
+                segments=_segments(self._segmenter.raw_settled, self._settled),
+                drawn=drawn,
+                elapsed_s=self._clock() - self._started_s,
+                notices=self._notices,
+            )
+        )
 
     def _note(self, event: Event, now_s: float) -> None:
         """What the status line knows at once, whatever the buffer holds back."""
@@ -198,6 +217,7 @@ class LiveView:
         self._text = [text[:at_chars]]
         self._segmenter = Segmenter()
         self._segmenter.feed(text[:at_chars])
+        self._settled = []
         self._surface.reset()
         self._tail_dirty = True
 
@@ -205,6 +225,7 @@ class LiveView:
         if self._tail_dirty and now_s >= self._tail_due_s:
             settled, tail = self._segmenter.settled(), self._segmenter.tail()
             if settled:
+                self._settled += settled
                 self._surface.settle(settled)
             self._surface.tail(tail)
             self._tail_dirty = False
@@ -222,3 +243,15 @@ class LiveView:
             )
             self._surface.status(self._status)
             self._status_due_s = now_s + STATUS_INTERVAL_S
+
+
+def _segments(raw_texts: Sequence[str], shown: Sequence[str]) -> list[Segment]:
+    """Pair what came with what is shown; blank text is not shown and goes with what follows it."""
+    segments, markdown, blank = [], iter(shown), ""
+    for raw in raw_texts:
+        if raw.strip():
+            segments.append(Segment(raw=blank + raw, markdown=next(markdown)))
+            blank = ""
+        else:
+            blank += raw
+    return segments

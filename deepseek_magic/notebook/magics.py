@@ -21,8 +21,9 @@ from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
-from .flags import documented, read_line
+from .flags import documented, help_text, read_line
 from .frontend import cell_id, view_for
+from .handles import HandleSurface, SilentSurface
 
 if TYPE_CHECKING:
     from ..session import Prepared
@@ -50,6 +51,8 @@ class _Order:
     options: dict[str, Any]
     output: str | None = None
     quiet: bool = False
+    alone: bool = False
+    """Whether nothing else can be in the cell."""
 
 
 def _trait(option: Option) -> Any:
@@ -73,7 +76,7 @@ def _read(line: str, body: str | None) -> _Order | None:
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
-    if typed.help or (body is None and not line.strip()):
+    if typed.help or not (line.strip() or (body or "").strip()):
         return None
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
@@ -86,7 +89,7 @@ def _read(line: str, body: str | None) -> _Order | None:
         raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
-    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet)
+    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 class _View(Protocol):
@@ -129,7 +132,6 @@ class DeepSeekMagics(Magics):
     @line_cell_magic
     @documented
     def deepseek(self, line: str, cell: str | None = None) -> Completion | None:
-        """Ask DeepSeek, and see the answer while it is written."""
         run = self._begin(line, cell, button=False)
         if run is None:
             return None
@@ -156,7 +158,7 @@ class DeepSeekMagics(Magics):
 
         order = _read(line, body)
         if order is None:
-            print(self.deepseek.__doc__)
+            print(help_text())
             return None
         try:
             prepared = session().prepare(
@@ -187,26 +189,25 @@ class DeepSeekMagics(Magics):
             call.stop()
             view.stopping()
 
-        surface = self._surface("silent" if quiet else name, unfolded, stop if button else None, quiet)
+        if quiet or name == "silent":
+            surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
+        else:
+            surface = self._surface(name, stop if button else None, alone=order.alone, unfolded=unfolded)
         mode = prepared.options.get("buffer", "balanced")
         view = LiveView(surface, model=prepared.request.model, notices=prepared.notices, buffer=BufferPolicy(mode=mode))
         return view
 
-    def _surface(self, name: str, unfolded: bool, on_stop: Callable[[], None] | None, quiet: bool) -> Surface:
+    def _surface(self, name: str, on_stop: Callable[[], None] | None, *, alone: bool, unfolded: bool) -> Surface:
         # Imported at first use: ipywidgets alone is a third of what loading may cost.
         if name == "widgets":
             from .widgets import WidgetSurface
 
-            return WidgetSurface(self.shell, on_stop=on_stop, unfolded=unfolded)
+            return WidgetSurface(on_stop=on_stop, unfolded=unfolded)
         if name == "rich":
             from .terminal import RichSurface
 
             return RichSurface(unfolded=unfolded)
-        from .handles import HandleSurface, SilentSurface
-
-        if name == "handles":
-            return HandleSurface(unfolded=unfolded)
-        return SilentSurface(quiet=quiet, unfolded=unfolded)
+        return HandleSurface(alone=alone, unfolded=unfolded)
 
     def _end(self, run: _Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""

@@ -13,13 +13,30 @@ from ..protocol import markdown
 from ..protocol.completion import Completion
 from .live import Ending
 
-__all__ = ["escape", "fold", "footer", "lasting", "provenance"]
+__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder"]
 
 METADATA_KEY: Final = "deepseek_magic"
 
-_ENTITIES: Final = str.maketrans({c: f"&#{ord(c)};" for c in "\\`$@{}~\n\r\t"})
+ONE_OUTPUT_CHARS: Final = 50_000
+"""Above this one Markdown output would freeze the browser for some tenths of a second; segments are left instead."""
+
+Part = tuple[dict[str, str], dict[str, Any]]
+"""Data and metadata of one output."""
+
+EMPTY: Final[dict[str, str]] = {"text/plain": ""}
+"""What takes the place of a live view that has nothing to leave."""
+
+_ENTITIES: Final = str.maketrans(
+    {
+        **{c: f"&#{ord(c)};" for c in "`@{}~"},
+        **{c: f"<span>&#{ord(c)};</span>" for c in "\\$"},
+        "\n": "<br>",
+        "\r": "",
+        "\t": "&emsp;",
+    }
+)
 """Inside an HTML block nothing is Markdown, but JupyterLab cuts formulas out of the whole source before it looks for
-blocks, by these characters; and an empty line would end the block."""
+blocks, and an empty line would end the block. The spans keep MathJax, which reads the finished page, from formulas."""
 
 _ENDINGS: Final = {
     "truncated": "cut off at the token limit",
@@ -37,21 +54,46 @@ def escape(text: str) -> str:
 def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
     """``text`` behind a summary that opens at a click."""
     opened = " open" if unfolded else ""
-    return f"<details{opened}><summary>{escape(summary)}</summary><pre>{escape(text)}</pre></details>"
+    return f"<details{opened}><summary>{escape(summary)}</summary><blockquote>{escape(text.strip())}</blockquote></details>"
 
 
-def lasting(ending: Ending, *, unfolded: bool = False) -> tuple[dict[str, str], dict[str, Any]]:
-    """The output's data and metadata: the answer between folded reasoning and footer; the answer alone as plain text."""
+def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
+    """Data and metadata of what lasts: one output; a very long answer keeps its segments, each its own output.
+
+    The first begins with the folded reasoning, the last ends with the footer and carries the provenance. The plain texts,
+    joined, are the answer.
+    """
+    text = ending.completion.text
+    if len(text) <= ONE_OUTPUT_CHARS:
+        return [_part(markdown.safe(text) if text else "", text, ending, top=True, unfolded=unfolded)]
+    pieces = [*ending.segments]
+    first, *middle, last = pieces
+    return [
+        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}", "text/plain": first.raw}, {}),
+        *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
+        _part(last.markdown, last.raw, ending, top=False, unfolded=unfolded),
+    ]
+
+
+def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
+    """The last output where the segments before it stay as they were drawn."""
+    body = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
+    return _part(body, ending.completion.text, ending, top=True, unfolded=unfolded)
+
+
+def _part(body: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
+    lines = (footer(ending.completion, ending.elapsed_s), *ending.notices)
+    small = f"<p>{'<br>'.join(f'<sub>{escape(line)}</sub>' for line in lines)}</p>"
+    parts = (_head(ending, unfolded) if top else "", body, small)
+    data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}
+    return data, provenance(ending.completion)
+
+
+def _head(ending: Ending, unfolded: bool) -> str:
     completion = ending.completion
-    model = completion.model or completion.request.model
-    parts = [fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)]
-    if not completion.reasoning:
-        parts = [f"<p><sub>{escape(model)}</sub></p>"]
-    if completion.text:
-        parts.append(markdown.safe(completion.text))
-    small = (footer(completion, ending.elapsed_s), *ending.notices)
-    parts.append(f"<p>{'<br>'.join(f'<sub>{escape(line)}</sub>' for line in small)}</p>")
-    return {"text/markdown": "\n\n".join(parts), "text/plain": completion.text}, provenance(completion)
+    if completion.reasoning:
+        return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
+    return f"<p><sub>{escape(completion.model or completion.request.model)}</sub></p>"
 
 
 def _reasoning_summary(completion: Completion) -> str:

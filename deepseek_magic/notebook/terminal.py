@@ -121,7 +121,7 @@ class RichSurface(Surface):
         """Print what was still open, then the footer."""
         self._live.update(self._text(""), refresh=True)
         self._live.stop()
-        self.settle(ending.rest)
+        self.settle([piece.markdown for piece in ending.segments[ending.drawn :]])
         if not ending.empty:
             for line in (footer(ending.completion, ending.elapsed_s), *ending.notices):
                 self._console.print(self._text(line, style="dim"))

@@ -1,33 +1,118 @@
-"""The live view in Output widgets: settled blocks grow in one, the open tail is redrawn in the other.
+"""The live view in Output widgets: one for each settled segment, and one for the open tail, which is drawn again.
 
-The whole view is one display, which at the end is updated in place into the lasting Markdown: no jump, and nothing of
-the widgets is left in the saved notebook.
+Contents are set as the widgets' state and not displayed into them: one message a redraw, nothing sent back by the
+browser, and whatever else the cell prints stays where it belongs. When a segment settles, the tail's widget keeps it
+and a new one takes the tail, so that nothing is on the screen twice, not even for a frame. The whole view is one
+display, which at the end is updated in place into the lasting Markdown: no jump, and nothing of the widgets is left in
+the saved notebook.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import html
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import ipywidgets
-from IPython.display import DisplayHandle, clear_output, display
+from IPython.display import DisplayHandle, display
 
 from .live import Ending, Status
-from .settled import escape, lasting
+from .settled import EMPTY, lasting
 from .status import reasoning_title, status_html
 
 __all__ = ["WidgetSurface"]
 
-FOLD_CLASS: Final = "deepseek-magic-fold"
+CLASS: Final = "deepseek-magic"
 
-STYLE: Final = (
-    f".{FOLD_CLASS} .jupyter-widget-Collapse, .{FOLD_CLASS} .jupyter-widget-Collapse-header,"
-    f".{FOLD_CLASS} .jupyter-widget-Collapse-contents "
-    "{border: none; background: none; padding: 0 0 0 2px; font-weight: normal; color: inherit;}"
-)
+THOUGHT_CHARS: Final = 2_000
+"""Reasoning is sent again until its piece is this long; then the next piece begins."""
+
+STYLE: Final = f"""<style>
+.{CLASS} .jupyter-widget-Collapse, .{CLASS} .jupyter-widget-Collapse-header, .{CLASS} .jupyter-widget-Collapse-contents
+{{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
+.{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
+.{CLASS} .jp-OutputArea-output {{padding: 0;}}
+</style>"""
 """The fold shall look like the ``<details>`` that takes its place when the answer settles."""
+
+
+class WidgetSurface:
+    """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it."""
+
+    def __init__(self, *, on_stop: Callable[[], None] | None, unfolded: bool = False) -> None:
+        self._unfolded = unfolded
+        self._tail = ipywidgets.Output()
+        self._answer = ipywidgets.VBox((self._tail,))
+        self._thought = ipywidgets.HTML()
+        self._thought_text = ""
+        self._thoughts = ipywidgets.VBox((self._thought,))
+        self._fold = ipywidgets.Accordion(children=(self._thoughts,), selected_index=0 if unfolded else None)
+        self._caption = ipywidgets.HTML()
+        self._status = ipywidgets.HTML()
+        self._style = ipywidgets.HTML(STYLE)
+        self._style.layout.display = "none"
+        self._top = ipywidgets.HBox((*_stop_button(on_stop), self._caption))
+        self._top.layout.align_items = "flex-start"
+        self._view = ipywidgets.VBox((self._style, self._top, self._answer, self._status))
+        self._view.add_class(CLASS)
+        self._handle: DisplayHandle | None = None
+
+    def open(self, status: Status) -> None:
+        """Display the view."""
+        self.status(status)
+        self._handle = display(self._view, display_id=True)
+
+    def settle(self, blocks: Sequence[str]) -> None:
+        """Leave each segment in the widget of the tail, and give the tail a new one."""
+        for block in blocks:
+            self.tail(block)
+            self._tail = ipywidgets.Output()
+            self._answer.children = (*self._answer.children, self._tail)
+
+    def tail(self, markdown: str) -> None:
+        """Draw the open rest in place of the last one."""
+        shown = {"output_type": "display_data", "data": {"text/markdown": markdown}, "metadata": {}}
+        self._tail.outputs = (shown,) if markdown else ()
+
+    def reasoning(self, text: str) -> None:
+        """Append to the fold, as text that is never rendered."""
+        if self._fold not in self._top.children:
+            self._top.children = (*self._top.children[:-1], self._fold)
+        self._thought_text += text
+        while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
+            self._show_thought(self._thought_text[: cut - 1])
+            self._thought_text = self._thought_text[cut:]
+            self._thought = ipywidgets.HTML()
+            self._thoughts.children = (*self._thoughts.children, self._thought)
+        self._show_thought(self._thought_text)
+
+    def _show_thought(self, text: str) -> None:
+        self._thought.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{html.escape(text)}</div>'
+
+    def status(self, status: Status) -> None:
+        """Redraw the status line and the title of the reasoning."""
+        self._status.value = status_html(status)
+        self._caption.value = f"<sub>{html.escape(status.model)}</sub>"
+        if status.reasoning_deltas:
+            self._fold.titles = (reasoning_title(status),)
+
+    def reset(self) -> None:
+        """Take all text back."""
+        for widget in self._answer.children[:-1]:
+            _close(widget)
+        self._answer.children = (self._tail,)
+        self.tail("")
+
+    def close(self, ending: Ending) -> None:
+        """Turn the view into the lasting output and let go of the widgets."""
+        assert self._handle is not None
+        (data, metadata), *others = [(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded)
+        self._handle.update(data, metadata=metadata, raw=True)
+        for data, metadata in others:
+            display(data, metadata=metadata, raw=True)
+        boxes = (self._top, self._thoughts, self._answer, self._view)
+        for widget in {*boxes, self._fold, self._caption, *(child for box in boxes for child in box.children)}:
+            _close(widget)
 
 
 def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button, ...]:
@@ -40,77 +125,8 @@ def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button,
     return (button,)
 
 
-class WidgetSurface:
-    """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it."""
-
-    def __init__(self, shell: Any, *, on_stop: Callable[[], None] | None, unfolded: bool = False) -> None:
-        self._message_id: str = shell.get_parent()["header"]["msg_id"]
-        self._unfolded = unfolded
-        self._settled = ipywidgets.Output()
-        self._tail = ipywidgets.Output()
-        self._thoughts = ipywidgets.Output()
-        self._fold = ipywidgets.Accordion(children=(self._thoughts,), selected_index=0 if unfolded else None)
-        self._fold.add_class(FOLD_CLASS)
-        self._caption = ipywidgets.HTML()
-        self._status = ipywidgets.HTML(f"<style>{STYLE}</style>")
-        self._top = ipywidgets.HBox((*_stop_button(on_stop), self._caption))
-        self._top.layout.align_items = "flex-start"
-        self._view = ipywidgets.VBox((self._top, self._settled, self._tail, self._status))
-        self._handle: DisplayHandle | None = None
-
-    def open(self, status: Status) -> None:
-        """Display the view."""
-        self.status(status)
-        self._handle = display(self._view, display_id=True)
-
-    def settle(self, blocks: Sequence[str]) -> None:
-        """Send settled Markdown, once."""
-        with self._into(self._settled):
-            for block in blocks:
-                display({"text/markdown": block}, raw=True)
-
-    def tail(self, markdown: str) -> None:
-        """Redraw the open rest."""
-        with self._into(self._tail):
-            clear_output(wait=bool(markdown))
-            if markdown:
-                display({"text/markdown": markdown}, raw=True)
-
-    def reasoning(self, text: str) -> None:
-        """Append as a plain stream: it is sent once and never rendered."""
-        if self._fold not in self._top.children:
-            self._top.children = (*self._top.children[:-1], self._fold)
-        with self._into(self._thoughts):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-    def status(self, status: Status) -> None:
-        """Redraw the status line and the title of the reasoning."""
-        self._status.value = f"<style>{STYLE}</style>{status_html(status)}"
-        self._caption.value = f'<sub class="{FOLD_CLASS}">{escape(status.model)}</sub>'
-        if status.reasoning_deltas:
-            self._fold.titles = (reasoning_title(status),)
-
-    def reset(self) -> None:
-        """Empty both outputs."""
-        for output in (self._settled, self._tail):
-            with self._into(output):
-                clear_output()
-
-    def close(self, ending: Ending) -> None:
-        """Turn the view into the lasting output and let go of the widgets."""
-        assert self._handle is not None
-        data, metadata = ({"text/plain": ""}, {}) if ending.empty else lasting(ending, unfolded=self._unfolded)
-        self._handle.update(data, metadata=metadata, raw=True)
-        for widget in (*self._top.children, self._caption, self._thoughts, *self._view.children, self._view):
-            widget.close()
-
-    @contextmanager
-    def _into(self, output: ipywidgets.Output) -> Iterator[None]:
-        # Output's own context manager swallows what is raised inside it, an interrupt included, and shows a traceback.
-        sys.stdout.flush()
-        output.msg_id = self._message_id
-        try:
-            yield
-        finally:
-            output.msg_id = ""
+def _close(widget: Any) -> None:
+    """Close a widget with its layout and style, which are widgets of their own."""
+    for part in (widget.layout, getattr(widget, "style", None), widget):
+        if part is not None:
+            part.close()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .inline import formula_left_open, inline
+from .inline import code_element, formula_left_open, inline
 
 __all__ = ["safe"]
 
@@ -34,6 +34,7 @@ _FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
 _RULE: Final = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}\Z")
 _ITEM: Final = re.compile(r"([-*+]|[0-9]{1,9}[.)])(?:([ \t]+)(.*)|)\Z")
 _HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
+_UNDERLINE: Final = re.compile(r"[ \t]*(?:-+|=+)[ \t]*\Z")
 _TASK: Final = re.compile(r"\[[ xX]\](?=[ \t])")
 _QUOTE: Final = re.compile(r">")
 _TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
@@ -65,6 +66,7 @@ class _Blocks:
     """Goes through the lines of one container (the document, or a block quote) and writes them anew."""
 
     def __init__(self, lines: list[str], *, depth: int = 0, certain: bool = True) -> None:
+        self.raw = lines
         self.lines = [_expand(line) for line in lines]
         self.depth = depth
         self.certain = certain  # whether parsers agree on where this container's content begins
@@ -91,7 +93,7 @@ class _Blocks:
             indent = len(line) - len(line.lstrip(" "))
             while indent < self.column:
                 self.items.pop()
-            if self.doubt is not None and len(self.items) < self.doubt:
+            if self.doubt is not None and len(self.items) < self.doubt and self.after_blank:
                 self.doubt = None
             self._block(line[indent:], indent, " " * indent)
         return self.out
@@ -154,16 +156,18 @@ class _Blocks:
         width = len(space) if 1 <= len(space) <= _FIRST_CODE_INDENT and rest else 1
         self.items.append(indent + len(marker) + width)
         lead += marker
-        if not rest:
-            # Where the content of an item with an empty first line begins, older parsers get wrong.
+        task = _TASK.match(rest)
+        if not rest[task.end() if task else 0 :].strip():
+            # Older parsers get wrong where the content of such an item begins, and take the lines up to a blank one.
             self.doubt = self.doubt if self.doubt is not None else len(self.items)
+        if not rest:
             self._line(lead)
             return
         if len(space) > _FIRST_CODE_INDENT:
             space = " "
         lead += " " * len(space)
         self.after_blank = False
-        if task := _TASK.match(rest):
+        if task:
             lead, rest = lead + task[0], rest[task.end() :]
             self._text(rest, lead)
         else:
@@ -179,8 +183,9 @@ class _Blocks:
             line = self.lines[self.at]
             if line and len(line) - len(line.lstrip(" ")) < column:
                 break
+            raw = self.raw[self.at]
+            line = raw[column:] if raw.startswith(" " * column) else line[column:]  # a tab in code stays one
             self.at += 1
-            line = line[column:]
             if closing.match(line):
                 break
             code.append(line[min(over, len(line) - len(line.lstrip(" "))) :])
@@ -200,16 +205,29 @@ class _Blocks:
         self._write_code(code, "", "")
 
     def _write_code(self, code: list[str], info: str, lead: str) -> None:
+        """Write a code block as a fence, or as an element where JupyterLab would take formulas out of the fence.
+
+        It spares the dollars of fences in the first column only, and a formula that it sees in a quote runs on over
+        the closing fence.
+        """
         pad = " " * self.column
-        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth):
+        heading = any(
+            _UNDERLINE.match(line) for line in code
+        )  # older parsers underline the text before the fence with it
+        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth or heading):
             self._part()
+        formulas = sum(len(_FORMULA_IN_CODE.findall(line)) for line in code) if pad or self.depth else 0
+        if formulas > (0 if self.depth else 1):
+            self.out.append((lead or pad) + code_element(code))
+            self.part_next = self.after_blank = True
+            return
         longest = max((len(run) for line in code for run in re.findall(r"\A[ ]*(`{3,})", line)), default=2)
         ticks = "`" * (longest + 1)
         self.out.append((lead or pad) + ticks + _language(info, code))
-        self.out += [pad + line if line else "" for line in code]
+        self.out += [pad + line if line.strip() else "" for line in code]
         self.out.append(pad + ticks)
         # JupyterLab may find a formula's start in the code; only a blank line stops it from running on.
-        self.part_next = not pad or any(_FORMULA_IN_CODE.search(line) for line in code)
+        self.part_next = not pad or formulas > 0
         self.after_blank = True
 
     def _quote(self, lead: str, indent: int) -> None:
@@ -231,18 +249,20 @@ class _Blocks:
             first = False
         written = _Blocks(inner, depth=self.depth + 1, certain=self.certain and self.doubt is None).rewrite()
         pad = " " * self.column if lead.strip(" ") else lead
-        code = any("```" in line for line in written)
-        if code and not lead.strip(" "):
+        # Stands alone between blank lines: where a line without ">" goes on with a quote, marked loses its place.
+        if not lead.strip(" "):
             self._part()
         self.out += [
             (lead if number == 0 else pad) + ("> " + line if line else ">") for number, line in enumerate(written)
         ]
-        self.part_next = code
+        self.part_next = True
         self.after_blank = False
 
     def _text(self, rest: str, lead: str) -> None:
         table = self.table
         rest = self._whole_formula(rest)
+        if rest.startswith(">"):  # not a quote to us, so to nobody
+            rest = "&gt;" + rest[1:]
         if rest.startswith(":"):  # nbconvert's definition lists take the blocks after them along
             rest = "&#58;" + rest[1:]
         self._line(lead + inline(rest, table=table))

@@ -113,7 +113,7 @@ class ChatDecoder:
         # json reads what Python and JavaScript servers write and the standard forbids: half a surrogate pair, NaN.
         try:
             chunk = msgspec.convert(json.loads(data), _Chunk)
-        except (ValueError, RecursionError):
+        except (ValueError, msgspec.ValidationError, RecursionError):  # which is a ValueError from msgspec 0.21 on
             raise _not_a_chunk(data, str(error)) from None
         self._surrogates = True
         return chunk

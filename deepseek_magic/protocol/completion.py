@@ -27,7 +27,7 @@ from .events import (
     UsageReport,
 )
 
-__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "verdict"]
+__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "growing_text", "verdict"]
 
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
@@ -107,7 +107,7 @@ class _Fragments:
         self.arguments: list[str] = []
 
 
-def _growing_text() -> io.StringIO:
+def growing_text() -> io.StringIO:
     """A text that grows in place; pieces in a list would cost some 60 bytes of objects a token."""
     text = io.StringIO(newline="")
     text.readline()  # a StringIO is such a list itself until something is read from it
@@ -141,8 +141,8 @@ class Accumulator:
         self.usage = Usage()
         self.attempts = 0
         self.seams: tuple[Seam, ...] = ()
-        self._text = _growing_text()
-        self._reasoning = _growing_text()
+        self._text = growing_text()
+        self._reasoning = growing_text()
         self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
         self._tools: dict[int, _Fragments] = {}
 

@@ -17,7 +17,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["code_span", "formula_left_open", "inline"]
+__all__ = ["code_element", "code_span", "formula_left_open", "inline"]
 
 DOLLAR: Final = "<span>&#36;</span>"
 """A dollar sign that is only a dollar sign: MathJax pairs delimiters within one element's text only."""
@@ -32,6 +32,7 @@ _BACKTICKS: Final = re.compile(r"`+")
 _OWN: Final = re.compile(r"<span>&#(?:36|64|92);</span>|<code>(?:&#[0-9]{2,3};|[^\x00-\x1f!-/:-@\[-`{-~])+</code>")
 """What this module itself writes passes, so that making safe twice shows the same."""
 _LINE_BREAK: Final = re.compile(r"<br[ ]?/?>", re.IGNORECASE)
+_WORD: Final = re.compile(r"[A-Za-z;\x80-\U0010ffff]")
 _AUTOLINK: Final = re.compile(r"<((?:https?://|mailto:)[^\s<>]{1,2000})>", re.IGNORECASE)
 _ENTITY: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LINK: Final = re.compile(
@@ -89,6 +90,11 @@ def code_span(content: str, *, table: bool = False, element: bool = False) -> st
             content = content[1:-1]
         return f"<code>{_references(content.replace(chr(92) + '|', '|') if table else content)}</code>"
     return f"`{content}`"
+
+
+def code_element(lines: list[str]) -> str:
+    """A code block on one line that reads alike in every container, at the price of its colours."""
+    return f"<pre><code>{'&#10;'.join(_references(line) for line in lines)}</code></pre>"
 
 
 def _references(text: str) -> str:
@@ -150,8 +156,8 @@ class _Run:
             self.out.append(own[0])
             return own.end()
         if line_break := _LINE_BREAK.match(self.text, at):
-            # Alone at the start of a line it would open an HTML block, in which backticks are not code.
-            self.out.append(_BREAK if "".join(self.out).strip() else f"&#32;{_BREAK}")
+            # Alone on a line, whatever containers it is in, it would open an HTML block, in which backticks are not code.
+            self.out.append(_BREAK if any(map(_WORD.search, self.out)) else f"&#32;{_BREAK}")
             return line_break.end()
         if self.links and (link := _AUTOLINK.match(self.text, at)) and (address := _address(link[1])):
             self.out.append(f"[{_references(link[1])}]({address})")

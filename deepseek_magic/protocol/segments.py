@@ -91,6 +91,7 @@ class Segmenter:
         """The rest of the answer has come: everything not yet returned, and an empty tail."""
         self._lines.append("".join(self._partial))
         self._partial = []
+        self._fence = self._formula = None
         self._commit(len(self._lines))
         return self.settled()
 

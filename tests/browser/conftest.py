@@ -20,6 +20,8 @@ from typing import Any, Final
 import nbformat
 import pytest
 
+from deepseek_magic.demo.server import DemoServer
+
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM: Final = Path("/usr/bin/chromium")
@@ -150,26 +152,39 @@ class Page:
         area = self.output(index)
         return str(area.inner_text()) if area.count() else ""
 
+    def prompt(self, index: int) -> str:
+        """What stands beside the cell: its number, or a star."""
+        return str(self.cell(index).locator(".jp-InputPrompt").first.inner_text())
+
     def start(self, index: int) -> None:
-        """Run the cell with the keyboard, and do not wait for it."""
-        self.cell(index).locator(".cm-content").first.click()
-        self.page.keyboard.press("Control+Enter")
+        """Run the cell with the keyboard, and do not wait for its end."""
+        before = self.prompt(index)
+        for _ in range(5):  # a key that comes before JupyterLab has bound it is lost
+            self.cell(index).locator(".cm-content").first.click()
+            self.page.keyboard.press("Control+Enter")
+            deadline = time.monotonic() + 3
+            while time.monotonic() < deadline:
+                if self.prompt(index) != before:
+                    return
+                self.page.wait_for_timeout(20)
+        raise AssertionError("the cell did not start")
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30, every_s: float = 0.03) -> None:
         """Wait for something to become true on the screen."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
+            if time.monotonic() > deadline:
+                self.screenshot("late")
+                raise AssertionError("it did not happen in time; see late.png")
             self.page.wait_for_timeout(every_s * 1000)
 
     def running(self, index: int) -> bool:
         """Whether the cell's prompt is a star."""
-        return "*" in str(self.cell(index).locator(".jp-InputPrompt").first.inner_text())
+        return "*" in self.prompt(index)
 
     def run(self, index: int, timeout_s: float = 60) -> str:
         """Run the cell to its end; what is then to be read below it."""
         self.start(index)
-        self.page.wait_for_timeout(100)
         self.wait_until(lambda: not self.running(index), timeout_s)
         self.page.wait_for_timeout(150)
         return self.text(index)
@@ -177,7 +192,6 @@ class Page:
     def watch(self, index: int, timeout_s: float = 60, every_s: float = 0.05) -> list[str]:
         """Run the cell; every different text that was to be read below it meanwhile."""
         self.start(index)
-        self.page.wait_for_timeout(50)
         seen: list[str] = []
         deadline = time.monotonic() + timeout_s
         while self.running(index):
@@ -188,11 +202,14 @@ class Page:
             self.page.wait_for_timeout(every_s * 1000)
         return [*seen, self.text(index)]
 
-    def command(self, name: str) -> None:
-        """Run a command of JupyterLab's palette by its label."""
-        self.page.keyboard.press("Control+Shift+c")
-        self.page.locator(".lm-CommandPalette-input").fill(name)
-        self.page.locator(".lm-CommandPalette-item").first.click()
+    def menu(self, *labels: str) -> None:
+        """Choose an entry of the menu bar, such as "Run", "Run All Cells"."""
+        first, *others = (re.compile(f"^{re.escape(label)}$") for label in labels)
+        self.page.locator(".lm-MenuBar-itemLabel", has_text=first).click()
+        for label in others:
+            entry = self.page.locator(".lm-Menu-itemLabel", has_text=label)
+            entry.hover()
+        entry.click()
 
     def interrupt(self) -> None:
         """Interrupt the kernel with the tool bar's button."""
@@ -215,16 +232,21 @@ class Page:
 
     def dark(self) -> None:
         """Change to the dark theme."""
-        self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Settings$")).click()
-        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^Theme$")).hover()
-        self.page.locator(".lm-Menu-itemLabel", has_text=re.compile("^JupyterLab Dark$")).click()
+        self.menu("Settings", "Theme", "JupyterLab Dark")
         self.page.wait_for_timeout(800)
 
 
 @pytest.fixture(scope="session")
-def lab_environment() -> dict[str, str]:
-    """What the kernels shall find in their environment, beside the empty home."""
-    return {}
+def demo() -> Iterator[DemoServer]:
+    """The DeepSeek that the kernels speak to."""
+    with DemoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lab_environment(demo: DemoServer) -> dict[str, str]:
+    """What the kernels find in their environment, beside the empty home."""
+    return {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from deepseek_magic.protocol.errors import (
     ReadTimeout,
     ServerError,
 )
-from deepseek_magic.protocol.events import Heartbeat, TextDelta
+from deepseek_magic.protocol.events import Finish, Heartbeat, TextDelta
 from tests.engine.wire import (
     CLOSE,
     DONE,
@@ -336,6 +336,18 @@ async def test_stop_between_two_events_closes_the_connection() -> None:
         assert stream.completion.outcome == "interrupted"
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
+
+
+async def test_a_stop_after_the_last_word_interrupts_nothing() -> None:
+    script = [head(), piece(delta("whole")), piece(delta("", finish="stop")), HANG]
+    async with ScriptedServer([script]) as server, client_of(server) as client:
+        stream = client.stream("Hi")
+        async for event in stream:
+            if isinstance(event, Finish):
+                break
+        await stream.aclose()
+        await until(lambda: not server.open)
+    assert (stream.completion.outcome, stream.completion.text) == ("complete", "whole")
 
 
 async def test_a_cancelled_consumer_closes_the_connection_and_leaves_no_task() -> None:

@@ -40,6 +40,19 @@ def test_a_fence_in_a_quote_shows_its_text_unchanged(renderer) -> None:
 
 
 @pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize(("first", "mark"), [("- a\n  ", "  "), ("> ", "> "), ("10. a\n    ", "    ")])
+def test_code_that_looks_like_a_formula_stays_whole_in_every_container(renderer, first: str, mark: str) -> None:
+    lines = ["```sh", "export A=$B", "echo $C `d`", "# \\begin{a} <e>", "```"]
+    shown = renderer(safe(first + f"\n{mark}".join(lines)))
+    assert code_blocks(shown)[0].rstrip("\n") == "\n".join(lines[1:-1])
+
+
+@pytest.mark.parametrize("renderer", HTML)
+def test_tabs_in_code_stay_tabs(renderer) -> None:
+    assert code_blocks(renderer(safe("```text\nall:\n\tcc x\n```")))[0].rstrip("\n") == "all:\n\tcc x"
+
+
+@pytest.mark.parametrize("renderer", HTML)
 def test_indented_code_shows_its_text_unchanged(renderer) -> None:
     assert code_blocks(renderer(safe("so:\n\n    <b>\n\n      $x\n\nend")))[0].rstrip("\n") == "<b>\n\n  $x"
 

@@ -1,0 +1,120 @@
+"""The journal's file: where it lies, who may read it, and the shape of its tables.
+
+Apart from the journal, because a shape that users have on disk changes by migration only. ``SCHEMA`` holds one script a
+version; a file remembers in ``user_version`` how many of them it has seen.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Final
+
+__all__ = ["SCHEMA", "NewerJournal", "default_path", "open_for_reading", "open_for_writing"]
+
+FILE_NAME: Final = "journal.sqlite3"
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+BUSY_S: Final = 1.0
+"""SQLite itself waits this long for another kernel's write to end; the writer tries again after that."""
+
+SCHEMA: Final = (
+    """
+    CREATE TABLE calls (
+        call_id    TEXT PRIMARY KEY,
+        run_id     TEXT,              -- the session that made the call
+        host       TEXT NOT NULL,     -- where it runs, and in which process: tells a dead call from a busy one
+        pid        INTEGER NOT NULL,
+        started_at TEXT NOT NULL,     -- ISO 8601, UTC
+        seen_at    TEXT NOT NULL,     -- when its process last wrote
+        ended_at   TEXT,              -- NULL: under way, or its process died
+        endpoint   TEXT NOT NULL,
+        request    TEXT NOT NULL,     -- JSON: messages and options
+        prompt     TEXT NOT NULL,     -- the last user message, for searching
+        text       TEXT,              -- the answer, once the call has ended
+        reasoning  TEXT,
+        completion TEXT,              -- JSON: what else is known about the answer
+        record     TEXT               -- JSON: what was measured
+    );
+    CREATE INDEX calls_by_start ON calls (started_at);
+    CREATE TABLE pieces (             -- what a call that is under way has received; gone when it has ended
+        call_id TEXT NOT NULL,
+        seq     INTEGER NOT NULL,
+        events  TEXT NOT NULL,        -- JSON: protocol.events.dump_events
+        PRIMARY KEY (call_id, seq)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+class NewerJournal(sqlite3.DatabaseError):
+    """The file was written by a later version of this package."""
+
+
+def default_path() -> Path:
+    """``DEEPSEEK_MAGIC_HOME`` if it is set, else the platform's folder for a user's data."""
+    home = os.environ.get("DEEPSEEK_MAGIC_HOME")
+    if home:
+        return Path(home).expanduser() / FILE_NAME
+    from platformdirs import user_data_path
+
+    return user_data_path("deepseek-magic", appauthor=False) / FILE_NAME
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open the journal, make it if there is none, bring it to the newest shape. Raises OSError or sqlite3.Error.
+
+    Only its owner may read it: it holds prompts and answers. SQLite gives its side files the mode of the main one.
+    """
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    if stat.S_IMODE(path.stat().st_mode) != FILE_MODE and os.name == "posix":
+        path.chmod(FILE_MODE)
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        # With WAL a reader never waits for a writer. "normal" survives the death of the process; only a power cut
+        # may take the last transactions with it.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection | None:
+    """Open the journal for reading; None when there is none yet. Raises sqlite3.Error."""
+    if not path.exists() or not path.stat().st_size:
+        return None
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    if not _version(connection):  # another kernel is just making it
+        connection.close()
+        return None
+    return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    if _version(connection) == len(SCHEMA):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)  # again: another kernel may have been faster
+        if version > len(SCHEMA):
+            raise NewerJournal(f"it has shape {version}, and this version knows {len(SCHEMA)}")
+        for script in SCHEMA[version:]:
+            for statement in script.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(SCHEMA)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

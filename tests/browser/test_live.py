@@ -1,0 +1,153 @@
+"""The live view on a real screen: it grows, renders, stops, settles, and lasts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.server import DemoServer
+
+from .conftest import Lab, Page
+
+LOAD = "%load_ext deepseek_magic"
+Open = Callable[..., Page]
+
+
+@pytest.fixture(autouse=True)
+def fresh(demo: DemoServer) -> Iterator[None]:
+    demo.pace, demo.fault = 0.5, None
+    yield
+    demo.fault = None
+
+
+def outputs_of(saved: dict[str, Any], index: int) -> list[dict[str, Any]]:
+    return list(saved["cells"][index]["outputs"])
+
+
+def test_the_answer_grows_renders_settles_and_lasts(
+    open_notebook: Open, start_lab: Callable[[Path], Lab], tmp_path: Path
+) -> None:
+    page = open_notebook([LOAD, "%%deepseek -o tide\nA table, a formula and code"])
+    assert page.run(0) == ""
+    page.start(1)
+    lengths: list[int] = []
+    while page.running(1):
+        lengths.append(len(page.text(1)))
+        if len(lengths) == 60:
+            page.screenshot("growing")
+        page.page.wait_for_timeout(50)
+    grown = [after for before, after in pairwise(lengths) if after > before]
+    assert len(grown) >= 5
+    page.page.wait_for_timeout(500)
+    page.screenshot("settled")
+    saved = page.save()
+    (output,) = outputs_of(saved, 1)
+    assert set(output["data"]) == {"text/markdown", "text/plain"}
+    assert "widget" not in str(saved["cells"])
+
+    reopened_root = tmp_path / "elsewhere"
+    reopened_root.mkdir()
+    copy = reopened_root / "saved.ipynb"
+    copy.write_bytes(page.path.read_bytes())
+    again = open_notebook(path=copy, lab=start_lab(reopened_root))
+    for shown in (page, again):
+        area = shown.output(1)
+        area.locator("table td", has_text="Jupiter").wait_for()
+        area.locator("mjx-container").first.wait_for()
+        area.locator("pre .cm-keyword, pre code span").first.wait_for()
+        assert "deepseek-flash" in shown.text(1)
+        assert area.locator("summary", has_text="Reasoning").count() == 1
+    assert again.prompt(1).strip() == page.prompt(1).strip()
+    again.screenshot("reopened")
+
+
+def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: Open, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    page = open_notebook([LOAD, "%%deepseek -o a --think off\nlong 20", "(a.outcome, len(a.text) > 50)"])
+    page.run(0)
+    page.start(1)
+    page.wait_until(lambda: "paragraph 1" in page.text(1))
+    page.output(1).get_by_role("button", name="Stop").click()
+    page.wait_until(lambda: not page.running(1), timeout_s=3)
+    page.wait_until(lambda: "Stopped. What had arrived is kept in a." in page.text(1))
+    assert "paragraph 1" in page.text(1)
+    assert "Traceback" not in page.text(1)
+    assert page.output(1).get_by_role("button", name="Stop").count() == 0
+    assert "('interrupted', True)" in page.run(2)
+    page.screenshot("stopped")
+    page.wait_until(lambda: demo.requests[-1].ended == "client left")
+
+
+def test_the_interrupt_of_the_tool_bar_is_stop_and_run_all_does_not_go_on(
+    open_notebook: Open, demo: DemoServer
+) -> None:
+    demo.pace = LIKE_A_MODEL
+    page = open_notebook([LOAD, "%%deepseek -o a --think off\nlong 20", "print('went on')"])
+    page.run(0)
+    page.menu("Run", "Run All Cells")
+    page.wait_until(lambda: "paragraph 1" in page.text(1))
+    page.interrupt()
+    page.wait_until(lambda: "Stopped." in page.text(1), timeout_s=5)
+    page.page.wait_for_timeout(500)
+    assert page.text(2) == ""
+
+
+def test_a_hostile_answer_runs_nothing_live_and_settled(open_notebook: Open, demo: DemoServer) -> None:
+    demo.pace = 0.2
+    page = open_notebook([LOAD, "%%deepseek\nunsafe"])
+    asked: list[str] = []
+    page.page.on("request", lambda request: asked.append(request.url))
+    page.page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
+    page.run(0)
+    texts = page.watch(1)
+    assert len(texts) > 5
+    page.page.wait_for_timeout(1000)
+    assert page.page.evaluate("window.pwned") is None
+    assert "end of the unsafe answer" in texts[-1]
+    area = page.output(1)
+    assert area.locator("script, iframe, object, embed, img, svg:not(mjx-container svg)").count() == 0
+    links = [str(link.get_attribute("href")) for link in area.locator("a").all()]
+    assert all(re.match(r"https?:|mailto:|#", link) for link in links), links
+    own = re.compile(r"http://127\.0\.0\.1:|ws://127\.0\.0\.1:|data:|blob:")
+    assert [url for url in asked if not own.match(url)] == []
+    page.screenshot("hostile")
+
+
+def test_the_reasoning_can_be_unfolded_while_it_is_written(open_notebook: Open, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    page = open_notebook([LOAD, "%%deepseek\nhi"])
+    page.run(0)
+    page.start(1)
+    page.output(1).get_by_text(re.compile(r"Reasoning · \d+ tokens")).click()
+    page.output(1).get_by_text("The user says").wait_for()
+    page.screenshot("reasoning")
+    page.wait_until(lambda: not page.running(1))
+
+
+def test_the_view_looks_right_in_the_dark(open_notebook: Open) -> None:
+    page = open_notebook([LOAD, "%%deepseek\nA table and code"])
+    page.dark()
+    page.run(0)
+    page.start(1)
+    page.wait_until(lambda: "Planet" in page.text(1))
+    page.page.wait_for_timeout(700)
+    page.screenshot("dark_growing")
+    page.wait_until(lambda: not page.running(1))
+    page.screenshot("dark_settled")
+
+
+def test_a_failing_call_is_one_sentence(open_notebook: Open, demo: DemoServer) -> None:
+    demo.fault = "401"
+    page = open_notebook([LOAD, "%%deepseek\nhi"])
+    page.run(0)
+    shown = page.run(1)
+    assert shown.strip().startswith("AuthenticationError: The API answered with 401")
+    assert "\n" not in shown.strip()
+    assert "1234" not in shown
+    page.screenshot("failed")

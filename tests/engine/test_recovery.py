@@ -1,0 +1,493 @@
+"""Broken answers made whole: the demo breaks them in every way it knows, and the text must come out the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine import keys
+from deepseek_magic.engine import stream as stream_module
+from deepseek_magic.engine.client import Client
+from deepseek_magic.engine.endpoints import Endpoint
+from deepseek_magic.engine.transport import HTTPXTransport
+from deepseek_magic.policy.attempts import RecoveryPolicy, RefusedWays
+from deepseek_magic.policy.deadlines import Timeouts
+from deepseek_magic.policy.limits import LimitPolicy
+from deepseek_magic.protocol.completion import Accumulator, Completion
+from deepseek_magic.protocol.errors import (
+    AuthenticationError,
+    DeepSeekError,
+    Disconnected,
+    InsufficientBalance,
+    RateLimited,
+    ReadTimeout,
+    ServerError,
+)
+from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, Seam, Waiting
+from tests.engine.wire import (
+    CLOSE,
+    DONE,
+    END,
+    HANG,
+    RESET,
+    Script,
+    ScriptedServer,
+    Step,
+    answer,
+    delta,
+    event,
+    fixed,
+    head,
+    piece,
+    until,
+)
+
+FAST = RecoveryPolicy(base_s=0.01, cap_s=0.03)
+ONCE = RecoveryPolicy(attempts=1, resumes=0)
+SOON = Timeouts(connect_s=2, read_s=2, queue_s=0.3, first_delta_s=0.3, idle_s=0.3, idle_reasoning_s=0.3)
+FREE = LimitPolicy(retries_per_minute=1000)
+PROMPT = "Explain tables, then show code 中文"
+
+
+@pytest.fixture(autouse=True)
+def nothing_refused_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_REFUSED", RefusedWays())
+
+
+def client_of(server: DemoServer | ScriptedServer, **settings: object) -> Client:
+    return Client(server.base_url, **{"recovery": FAST, "timeouts": SOON, "limits": FREE, **settings})  # type: ignore[arg-type]
+
+
+async def watched(client: Client, whole: Completion | None = None, **options: object) -> tuple[Completion, list[Event]]:
+    """Run a call as a screen would: every moment's text is kept and compared with what an unbroken run gave."""
+    stream = client.stream(PROMPT, **options)
+    screen = Accumulator(stream.request)
+    events: list[Event] = []
+    with_error: DeepSeekError | None = None
+    try:
+        async for batch in stream.batches():
+            for event in batch:
+                assert not (events and isinstance(events[-1], Finish) and isinstance(event, Finish))
+                events.append(event)
+                screen.add(event)
+                if whole is not None:
+                    assert whole.text.startswith(screen.text)
+                    assert whole.reasoning.startswith(screen.reasoning)
+    except DeepSeekError as error:
+        with_error = error
+    completion = stream.completion
+    assert (completion.text, completion.reasoning) == (screen.text, screen.reasoning)
+    assert completion.error is with_error
+    assert completion.attempts == sum(isinstance(e, AttemptStarted) for e in events) == completion.record.attempts
+    return completion, events
+
+
+@pytest.fixture(scope="module")
+def unbroken() -> dict[str, Completion]:
+    async def asked() -> dict[str, Completion]:
+        async with DemoServer(pace=0) as server, Client(server.base_url) as client:
+            return {think: await client.complete(PROMPT, think=think) for think in ("off", "high")}
+
+    with asyncio.Runner() as runner:
+        return runner.run(asked())
+
+
+PLACES = ("connect", "before-headers", "after-headers", "reasoning", "content", "before-done")
+BROKEN = [
+    *(f"reset at={place} after=7 times=1" for place in PLACES),
+    *(f"cut at={place} after=29 times=1" for place in PLACES),
+    *(f"cut at=content after=12 times=1 inside={where}" for where in ("size", "json", "utf8")),
+    *(f"eof-chunked at={place} times=1" for place in PLACES[2:]),
+    *(f"eof-close at={place} after=40 times=1" for place in PLACES[2:]),
+    *(f"stall at={place} after=5 times=1" for place in PLACES[1:5]),
+    *(f"keepalive-drip at={place} every=0.02 times=1" for place in PLACES[2:5]),
+    *(f"proxy-line at={place} times=1" for place in PLACES[3:5]),
+    *(f"error-event at={place} times=1" for place in PLACES[2:5]),
+    *(f"garbage at={place} times=1" for place in PLACES[3:5]),
+    *(
+        f"{word} at={place} after=9 times=1"
+        for word in ("aborted", "insufficient_system_resource")
+        for place in PLACES[3:5]
+    ),
+    *(f"{status} times=3" for status in ("429", "500", "502", "503")),
+    *("empty times=1", "reasoning-only times=1", "no-finish times=1", "refuse for=0.02"),
+    *("html times=1", "wrong-content-length times=1", "reset at=content after=20 times=4"),
+    "cut at=content after=20 times=1; echo-prefix on=prefix",
+    "cut at=content after=20 times=1; 400 on=prefix",
+    "cut at=content after=20 times=1; 503 on=prefix times=2",
+    *("no-done", "slice bytes=3", "crlf", "http10", "no-delta", "usage-chunk", "usage-every", "wrong-type"),
+    *("reasoning-field", "slow-close s=1"),
+]
+
+
+@pytest.mark.parametrize("think", ["off", "high"])
+@pytest.mark.parametrize("fault", BROKEN)
+async def test_a_broken_answer_comes_out_as_the_unbroken_one(
+    fault: str, think: str, unbroken: dict[str, Completion]
+) -> None:
+    async with DemoServer(fault=fault, pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, unbroken[think], think=think)
+        assert completion.error is None
+        assert (completion.text, completion.reasoning) == (unbroken[think].text, unbroken[think].reasoning)
+        assert completion.outcome == "complete"
+        assert len(server.requests) <= FAST.attempts + FAST.resumes
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("kind", ["gzip-truncated", "gzip-corrupt", "gzip-bad-crc", "gzip-no-trailer", "gzip-members"])
+async def test_a_damaged_gzip_body_is_a_cut_like_any_other(kind: str, unbroken: dict[str, Completion]) -> None:
+    transport = HTTPXTransport(gzip=True)
+    server = DemoServer(fault=f"{kind} times=1", pace=0, gzip=True)
+    async with server, client_of(server, transport=transport) as client:
+        completion, _ = await watched(client, unbroken["high"], think="high")
+    assert (completion.text, completion.reasoning) == (unbroken["high"].text, unbroken["high"].reasoning)
+
+
+async def test_an_answer_may_be_cut_behind_any_token(unbroken: dict[str, Completion]) -> None:
+    whole = unbroken["off"]
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        for after in range(1, 60, 3):
+            server.fault = f"cut at=content after={after} times=1"
+            completion, _ = await watched(client, whole, think="off")
+            assert completion.text == whole.text, after
+            assert completion.attempts == 2
+
+
+# by Last-Event-ID
+
+
+@pytest.mark.parametrize("ids", ["resume", "inclusive", "replay", "ignore"])
+async def test_a_stream_with_ids_is_taken_up_again_without_a_character_lost_or_doubled(
+    ids: str, unbroken: dict[str, Completion]
+) -> None:
+    fault = "reset at=content after=20 times=1"
+    async with DemoServer(fault=fault, pace=0, ids=ids) as server, client_of(server) as client:  # type: ignore[arg-type]
+        completion, events = await watched(client, unbroken["high"], think="high")
+        assert completion.text == unbroken["high"].text
+        assert server.requests[1].headers["last-event-id"]
+    seams = [e.kind for e in events if isinstance(e, Seam)]
+    assert seams == (["resumed", "continued"] if ids == "ignore" else ["resumed"])
+
+
+# waiting
+
+
+async def test_every_wait_is_an_event_that_says_why_and_which_attempt() -> None:
+    async with DemoServer(fault="503 times=2", pace=0) as server, client_of(server) as client:
+        _, events = await watched(client)
+    waits = [e for e in events if isinstance(e, Waiting)]
+    assert [(w.reason, w.attempt, w.of_attempts) for w in waits] == [("backoff", 2, 5), ("backoff", 3, 5)]
+    assert all(w.seconds is not None and w.seconds <= FAST.cap_s for w in waits)
+    assert "503" in waits[0].detail
+
+
+async def test_retry_after_is_kept_to_and_above_its_ceiling_ends_the_call() -> None:
+    async with DemoServer(fault="429 times=1 retry-after=0.2", pace=0) as server, client_of(server) as client:
+        completion, events = await watched(client)
+        first, second = (r.at_s for r in server.requests)
+    assert completion.outcome == "complete"
+    assert second - first >= 0.18
+    assert next(w.reason for w in events if isinstance(w, Waiting)) == "retry_after"
+    async with DemoServer(fault="429 retry-after=500", pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+        assert len(server.requests) == 1
+    assert isinstance(completion.error, RateLimited)
+    assert completion.error.retry_after_s == 500
+    assert "More than 120 s is not waited." in str(completion.error)
+
+
+@pytest.mark.parametrize("status", ["400", "401", "402", "404", "413"])
+async def test_what_would_fail_again_is_sent_once(status: str) -> None:
+    async with DemoServer(fault=status, pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+        assert len(server.requests) == 1
+    assert completion.error is not None
+    assert completion.error.status == int(status)  # type: ignore[attr-defined]
+
+
+async def test_after_an_empty_balance_the_next_call_is_not_even_sent() -> None:
+    async with DemoServer(fault="402", pace=0) as server, client_of(server) as client:
+        for _ in range(2):
+            completion, _ = await watched(client)
+            assert isinstance(completion.error, InsufficientBalance)
+        assert len(server.requests) == 1
+
+
+async def test_with_recovery_off_there_is_exactly_one_request() -> None:
+    async with DemoServer(fault="cut at=content after=20", pace=0) as server:
+        async with client_of(server, recovery=ONCE) as client:
+            completion, _ = await watched(client)
+        assert len(server.requests) == 1
+    assert isinstance(completion.error, Disconnected)
+    assert completion.text
+
+
+# giving up
+
+
+async def test_when_the_budget_is_used_up_the_error_says_so_and_has_the_text() -> None:
+    async with DemoServer(fault="reset at=content after=2", pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+        assert len(server.requests) <= FAST.attempts + FAST.resumes
+    assert isinstance(completion.error, Disconnected)
+    assert completion.text
+    assert completion.outcome == "incomplete"
+    assert "attempts were tried" in str(completion.error)
+
+
+async def test_nothing_is_tried_after_the_call_as_a_whole_took_too_long() -> None:
+    timeouts = Timeouts(total_s=0.3)
+    recovery = RecoveryPolicy(base_s=5)
+    server = DemoServer(fault="503", pace=0)
+    async with server, client_of(server, timeouts=timeouts, recovery=recovery) as client:
+        began = asyncio.get_running_loop().time()
+        completion, _ = await watched(client)
+        took = asyncio.get_running_loop().time() - began
+    assert isinstance(completion.error, ReadTimeout)
+    assert completion.error.deadline == "total"
+    assert 0.3 <= took < 0.3 + 0.25
+
+
+async def test_stop_during_a_wait_ends_the_call_at_once() -> None:
+    async with DemoServer(fault="503", pace=0) as server:
+        async with client_of(server, recovery=RecoveryPolicy(base_s=30, cap_s=30)) as client:
+            stream = client.stream(PROMPT)
+            consumer = asyncio.create_task(stream.run(lambda batch: None))
+            await until(lambda: server.requests and server.requests[0].ended)
+            await asyncio.sleep(0.05)
+            began = asyncio.get_running_loop().time()
+            await stream.aclose()
+            assert asyncio.get_running_loop().time() - began < 0.1
+            assert (await consumer).outcome == "interrupted"
+        assert len(server.requests) == 1
+
+
+# what stands in the way of a continuation
+
+
+async def test_json_mode_and_tools_are_started_anew() -> None:
+    tool = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    for options in ({"json": True}, {"tools": [tool], "tool_choice": "auto"}):
+        async with DemoServer(pace=0) as server, client_of(server) as client:
+            whole = await client.complete(PROMPT + " json", **options)
+            server.fault = "cut after=4 times=1"
+            stream = client.stream(PROMPT + " json", **options)
+            completion = await stream.run(lambda batch: None)
+        assert (completion.text, completion.tool_calls) == (whole.text, whole.tool_calls)
+        assert completion.attempts == 2
+        assert not [s for s in completion.seams if s.kind == "continued"]
+
+
+def tool_delta(arguments: str, **more: object) -> bytes:
+    return delta(tool_calls=[{"index": 0, "function": {"arguments": arguments, **more}}])
+
+
+async def test_half_a_tool_call_is_never_kept() -> None:
+    broken = [head(), piece(tool_delta('{"a', name="f")), CLOSE]
+    whole = [tool_delta('{"b": ', name="g"), tool_delta("1}"), delta("", finish="tool_calls"), DONE]
+    second = [head(), *(piece(each) for each in whole), END]
+    async with ScriptedServer([broken, second]) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    (call,) = completion.tool_calls
+    assert (call.name, call.arguments) == ("g", '{"b": 1}')
+
+
+async def test_an_endpoint_that_refuses_to_continue_is_remembered() -> None:
+    def script(request: object) -> Script:
+        paths.append(request.line)  # type: ignore[attr-defined]
+        if "/beta/" in paths[-1]:
+            return fixed("404 Not Found", b"{}")
+        return cut if len(paths) in (1, 4) else answer("one two three ", "four")
+
+    paths: list[str] = []
+    cut: list[Step] = [head(), piece(delta("one two three ")), CLOSE]
+    async with ScriptedServer(script) as server, client_of(server) as client:
+        for seams in (["restarted"], ["restarted"]):
+            completion, events = await watched(client)
+            assert completion.text == "one two three four"
+            assert [e.kind for e in events if isinstance(e, Seam)] == seams
+    assert ["/beta/" in p for p in paths] == [False, True, False, False, False]
+
+
+async def test_a_consumer_that_cannot_rewind_is_never_asked_to(unbroken: dict[str, Completion]) -> None:
+    fault = "cut at=content after=20 times=1"
+    async with DemoServer(fault=fault, pace=0) as server, client_of(server, rewind=False) as client:
+        completion, events = await watched(client, think="high")
+        sent = server.requests[1].body["messages"][-1]["content"]
+    (seam,) = (e for e in events if isinstance(e, Seam))
+    assert (seam.kind, seam.at_chars, seam.reasoning_at_chars) == ("continued", None, None)
+    assert completion.text.startswith(sent)
+    assert completion.text == unbroken["high"].text
+
+
+# what a continuation sends
+
+
+def cut_after(*words: str) -> list[Step]:
+    return [head(), *(piece(delta(word)) for word in words), CLOSE]
+
+
+async def test_a_continuation_sends_the_prefix_and_what_is_left_of_max_tokens() -> None:
+    scripts = [cut_after("one ", "two ", "three"), answer(" three", " four")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, max_tokens=100, think="off", temperature=0.5)
+    assert completion.text == "one two three four"
+    first, second = (r.json for r in server.requests)
+    assert server.requests[1].line == "POST /beta/chat/completions HTTP/1.1"
+    assert second["messages"] == [*first["messages"], {"role": "assistant", "content": "one two", "prefix": True}]
+    assert second["max_tokens"] == 97
+    assert {**second, "messages": 0, "max_tokens": 0} == {**first, "messages": 0, "max_tokens": 0}
+
+
+async def test_an_answer_that_broke_at_its_length_is_truncated_not_continued() -> None:
+    async with ScriptedServer([cut_after("one ", "two ", "three")]) as server, client_of(server) as client:
+        completion, events = await watched(client, max_tokens=3, think="off")
+        assert len(server.requests) == 1
+    assert (completion.outcome, completion.finish_reason, completion.text) == ("truncated", "length", "one two three")
+    assert events[-1] == Finish(reason="length")
+
+
+async def test_a_stop_text_across_the_seam_is_found_and_taken_out() -> None:
+    scripts = [cut_after("one two STOP ", "h"), answer(" here", " and more")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, stop=["STOP here"], think="off")
+        await until(lambda: not server.busy)
+    assert (completion.text, completion.outcome) == ("one two ", "complete")
+
+
+async def test_other_servers_are_continued_in_their_own_way() -> None:
+    for style, fields in (
+        ("trailing_assistant", {}),
+        ("continue_final_message", {"continue_final_message": True, "add_generation_prompt": False}),
+    ):
+        scripts = [cut_after("one two ", "three"), answer(" three four")]
+        async with ScriptedServer(scripts) as server:
+            own = Endpoint(
+                name="own",
+                title="Own",
+                base_url=server.base_url,
+                needs_key=False,
+                default_model="m",
+                continuing=style,  # type: ignore[arg-type]
+            )
+            async with Client(own, recovery=FAST, limits=FREE) as client:
+                completion, _ = await watched(client)
+        assert completion.text == "one two three four"
+        body = server.requests[1].json
+        assert server.requests[1].line.startswith("POST /chat/completions ")
+        assert body["messages"][-1] == {"role": "assistant", "content": "one two"}
+        assert {k: body[k] for k in fields} == fields
+
+
+async def test_a_thought_that_begins_again_behind_the_answer_is_not_shown() -> None:
+    first = [
+        head(),
+        piece(delta(None, reasoning_content="why")),
+        piece(delta("one two ")),
+        piece(delta("three")),
+        CLOSE,
+    ]
+    again = [delta(None, reasoning_content="again"), delta(" three"), delta("", finish="stop"), DONE]
+    scripts: Sequence[Script] = [first, [head(), *(piece(each) for each in again), END]]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.reasoning, completion.text) == ("why", "one two three")
+    assert "rethought" in completion.anomalies
+
+
+async def test_an_answer_cut_by_its_length_is_continued_when_asked_for() -> None:
+    first = [head(), *(piece(each) for each in (delta("one two "), delta("three", finish="length"), DONE)), END]
+    scripts: Sequence[Script] = [first, answer(" three four")]
+    for wanted, text in ((False, "one two three"), (True, "one two three four")):
+        recovery = RecoveryPolicy(continue_on_length=wanted)
+        async with ScriptedServer(scripts) as server, client_of(server, recovery=recovery) as client:
+            completion, _ = await watched(client)
+        assert completion.text == text
+
+
+# the account
+
+
+async def test_the_tokens_of_all_segments_add_up_and_what_nobody_reported_is_estimated() -> None:
+    scripts = [cut_after("one ", "two ", "three"), answer(" three", " four")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+    assert completion.usage.estimated
+    assert completion.usage.completion_tokens == 3 + 4
+    assert completion.usage.prompt_tokens is not None
+    assert completion.usage.prompt_tokens > 10
+    assert (completion.record.attempts, completion.record.continuations) == (2, 1)
+    assert completion.cost is None
+
+
+async def test_an_unbroken_answer_reports_what_the_server_counted() -> None:
+    async with ScriptedServer([answer("x")]) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert not completion.usage.estimated
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (10, 4)
+    record = completion.record
+    assert record.body_bytes == record.wire_bytes > 100
+    assert record.connect_s > 0
+    assert record.ttft_s is not None
+
+
+async def test_a_wrong_typed_key_is_forgotten() -> None:
+    async with DemoServer(fault="401", pace=0) as server:
+        client = client_of(server)
+        keys._asked[keys._place(client.endpoint)] = keys.Key("sk-test-1234", source="your input")
+        completion, _ = await watched(client)
+        await client.aclose()
+    assert isinstance(completion.error, AuthenticationError)
+    assert keys._asked == {}
+
+
+async def test_an_error_object_in_the_stream_ends_the_call_when_nothing_may_be_repeated() -> None:
+    script = [head(), piece(delta("half")), piece(event({"error": {"message": "no"}})), END]
+    async with ScriptedServer([script]) as server, client_of(server, recovery=ONCE) as client:
+        completion, _ = await watched(client)
+    assert isinstance(completion.error, ServerError)
+    assert completion.text == "half"
+
+
+async def test_a_silent_server_is_given_up_when_the_attempts_are_used_up() -> None:
+    recovery = RecoveryPolicy(attempts=2, base_s=0.01)
+    async with ScriptedServer([[HANG]]) as server, client_of(server, recovery=recovery) as client:
+        completion, _ = await watched(client)
+        assert len(server.requests) == 2
+        await until(lambda: not server.open)
+    assert isinstance(completion.error, ReadTimeout)
+    assert "did not begin within 0.3 s" in str(completion.error)
+
+
+async def test_a_reset_before_anything_is_tried_again_by_the_policy() -> None:
+    async with ScriptedServer([[RESET], [RESET], answer("x")]) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.attempts, completion.record.retries) == ("x", 3, 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux does")
+async def test_many_finished_stopped_and_broken_calls_leave_nothing_behind() -> None:
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    scripts: dict[int, Script] = {0: answer("x"), 1: [head(), piece(delta("x")), HANG], 2: [head(), RESET]}
+    limits = LimitPolicy(concurrency=8)
+    async with ScriptedServer(lambda request: scripts[len(server.requests) % 3]) as server:
+        before = files()
+        async with client_of(server, recovery=ONCE, limits=limits) as client:
+            for _ in range(40):
+                streams = [client.stream("Hi") for _ in range(6)]
+                tasks = [asyncio.create_task(stream.run(lambda batch: None)) for stream in streams]
+                await asyncio.sleep(0.02)
+                tasks[0].cancel()
+                await asyncio.gather(*(stream.aclose() for stream in streams[1:]))
+                await asyncio.gather(*tasks, return_exceptions=True)
+            assert (await asyncio.wait_for(client.stream("Hi").run(lambda batch: None), 2)).attempts == 1
+        await until(lambda: not server.open)
+        assert files() <= before
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,86 @@
+"""The line of a magic: what is a flag, what is the prompt, and what is a slip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deepseek_magic.notebook.completion import candidates
+from deepseek_magic.notebook.flags import FLAGS, help_text, read_line
+from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.protocol.options import OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("line", "options", "rest"),
+    [
+        ("-m pro -t 0.5", {"model": "pro", "temperature": 0.5}, ""),
+        ("--model=pro what's 2 < 3?", {"model": "pro"}, "what's 2 < 3?"),
+        ("-s 'You are a \"poet\".' write", {"system": 'You are a "poet".'}, "write"),
+        (r'-s "say \"hi\""', {"system": 'say "hi"'}, ""),
+        ("--stop END --stop 'THE END'", {"stop": ("END", "THE END")}, ""),
+        ("--think off --json list -m things", {"think": "off", "json": True}, "list -m things"),
+        ("-- --model is a flag", {}, "--model is a flag"),
+        ("- a list item", {}, "- a list item"),
+        ("it's", {}, "it's"),
+        ("-o", None, ""),
+    ],
+)
+def test_flags_come_first_and_the_rest_is_the_prompt_as_typed(
+    line: str, options: dict[str, Any] | None, rest: str
+) -> None:
+    if options is None:
+        with pytest.raises(ConfigurationError, match="needs a value"):
+            read_line(line)
+    else:
+        read = read_line(line)
+        assert (read.options, read.rest) == (options, rest)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--modle x", "did you mean --model?"),
+        ("--think hihg", "did you mean high?"),
+        ("-t 9", "from 0 to 2"),
+        ("--json=yes", "takes no value"),
+        ("--max-tokens many", "a whole number"),
+    ],
+)
+def test_a_slip_is_one_sentence(line: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_line(line)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_option_with_a_flag_is_in_the_help() -> None:
+    shown = help_text()
+    for option in OPTIONS:
+        assert all(flag in shown for flag in option.flags)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%%deepseek --thi", ["--think"]),
+        ("%%deepseek --think ", ["off", "low", "high", "max"]),
+        ("%%deepseek --think=h", ["high"]),
+        ("%deepseek --think low --thi", []),
+        ("%%deepseek -o an", ["answer"]),
+        ("%%deepseek -s $st", ["$style"]),
+        ("%%deepseek -m deepseek-f", ["deepseek-flash"]),
+        ("%%deepseek --json ", []),
+        ("print(", None),
+        ("%%deepseekx -", None),
+    ],
+)
+def test_tab_offers_what_can_stand_there(line: str, expected: list[str] | None) -> None:
+    assert candidates(line, {"answer": 1, "style": "short", "_x": 2, "f": len}) == expected
+
+
+def test_all_flags_are_offered_once() -> None:
+    offered = candidates("%%deepseek -", {})
+    assert offered is not None
+    assert sorted(offered) == sorted([*FLAGS, "--help"])

@@ -1,0 +1,172 @@
+"""Runs that nobody watches: nbclient, papermill, jupyter execute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from deepseek_magic.demo.server import DemoServer
+
+from .conftest import KEY, notebook_of
+
+Run = Callable[..., list[list[Any]]]
+
+
+def only_markdown(outputs: list[Any]) -> Any:
+    assert [output.output_type for output in outputs] == ["display_data"]
+    assert set(outputs[0].data) == {"text/markdown", "text/plain"}
+    return outputs[0]
+
+
+@pytest.mark.parametrize("store_widget_state", [True, False])
+def test_a_headless_run_leaves_one_markdown_output_whose_plain_text_is_the_answer(
+    run_headless: Run, store_widget_state: bool
+) -> None:
+    answer, text = run_headless(
+        "%%deepseek -o tide\nA table and a formula", "print(tide.text, end='')", store_widget_state=store_widget_state
+    )
+    output = only_markdown(answer)
+    assert output.data["text/plain"] == text[0].text
+    assert "| Planet |" in output.data["text/markdown"]
+    assert "<details><summary>Reasoning" in output.data["text/markdown"]
+
+
+def test_papermill_leaves_one_markdown_output(environment: dict[str, str], tmp_path: Path) -> None:
+    source, target = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(notebook_of("%%deepseek\nA table"), source)
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(source), str(target)],
+        env=environment,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    only_markdown(nbformat.read(target, as_version=4).cells[-1].outputs)
+
+
+def test_jupyter_execute_fails_with_the_cell_and_keeps_the_sentence(
+    environment: dict[str, str], tmp_path: Path, demo: DemoServer
+) -> None:
+    demo.fault = "401"
+    path = tmp_path / "in.ipynb"
+    nbformat.write(notebook_of("%%deepseek\nA table"), path)
+    ran = subprocess.run(
+        [sys.executable, "-m", "jupyter", "execute", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode != 0
+    assert "AuthenticationError: The API answered with 401" in ran.stderr
+
+
+def test_the_metadata_say_where_the_answer_comes_from(run_headless: Run) -> None:
+    (answer,) = run_headless("%%deepseek --think off -t 0.5\nA table")
+    said = answer[0].metadata["deepseek_magic"]
+    assert said["model"] == "deepseek-flash"
+    assert said["parameters"]["temperature"] == 0.5
+    assert said["outcome"] == "complete"
+    assert said["usage"]["completion_tokens"] > 0
+    assert len(said["prompt_sha256"]) == 64
+
+
+def test_braces_reach_the_server_as_typed_and_names_are_filled(run_headless: Run, demo: DemoServer) -> None:
+    run_headless("city = 'Köln'", '%%deepseek\n{"a": {1}} in {city}\nreally?')
+    sent = [seen.body["messages"][-1]["content"] for seen in demo.requests if seen.path.endswith("/chat/completions")]
+    assert sent == ['{"a": {1}} in Köln\nreally?']
+
+
+def test_a_question_on_the_line_reaches_the_model(run_headless: Run, demo: DemoServer) -> None:
+    run_headless("%deepseek what's 2 < 3?", "if True:\n    %deepseek and 4?", "x = %deepseek and 5?")
+    assert [seen.body["messages"][-1]["content"] for seen in demo.requests] == ["what's 2 < 3?", "and 4?", "and 5?"]
+
+
+def test_a_line_magic_shows_its_answer_once_and_gives_it(run_headless: Run) -> None:
+    shown, used = run_headless("answer = %deepseek echo one", "print(type(answer).__name__, _ is answer)")
+    only_markdown(shown)
+    assert used[0].text == "Completion True\n"
+
+
+@pytest.mark.parametrize("cell", ["%%deepseek -o a;\necho one", "%%deepseek -o a --quiet\necho one"])
+def test_a_semicolon_or_quiet_shows_nothing_and_binds(run_headless: Run, cell: str) -> None:
+    shown, used = run_headless(cell, "print('one' in a.text)")
+    assert shown == []
+    assert used[0].text == "True\n"
+
+
+def test_an_answer_in_its_own_cell_shows_itself_again(run_headless: Run) -> None:
+    _, again = run_headless("%%deepseek -o a\necho one", "a")
+    assert again[0].output_type == "execute_result"
+    assert "one" in again[0].data["text/markdown"]
+
+
+def test_an_unknown_flag_is_one_sentence_with_a_guess(run_headless: Run) -> None:
+    (outputs,) = run_headless("%%deepseek --modle pro\nhi")
+    assert outputs[0].ename == "ConfigurationError"
+    assert outputs[0].traceback == [
+        "ConfigurationError: There is no flag --modle (did you mean --model?). %%deepseek --help lists all flags."
+    ]
+
+
+@pytest.mark.parametrize("cell", ["%%deepseek --help", "%%deepseek", "%deepseek --help", "%%deepseek --help\nbody"])
+def test_help_lists_every_flag_also_without_a_body(run_headless: Run, cell: str) -> None:
+    (outputs,) = run_headless(cell)
+    assert "--max-tokens" in outputs[0].text
+    assert "default: deepseek-flash" in outputs[0].text
+
+
+def test_a_key_in_a_cell_is_refused_and_not_repeated(run_headless: Run, demo: DemoServer) -> None:
+    literal = "sk-" + "0123456789abcdef" * 2
+    (outputs,) = run_headless(f"%%deepseek\nuse {literal}")
+    assert outputs[0].ename == "ConfigurationError"
+    assert literal not in str(outputs)
+    assert not demo.requests
+
+
+def test_without_a_key_the_cell_fails_with_the_three_ways_on(run_headless: Run, environment: dict[str, str]) -> None:
+    del environment["DEEPSEEK_API_KEY"], environment["DEEPSEEK_BASE_URL"]
+    outputs, bound = run_headless("%%deepseek -o a\nhi", "print(type(a.error).__name__)")
+    (line,) = outputs[0].traceback
+    assert all(way in line for way in ("DEEPSEEK_API_KEY", "%deepseek_demo", "--base-url"))
+    assert bound[0].text == "MissingKey\n"
+
+
+def test_a_failed_call_binds_what_had_arrived_and_its_error(run_headless: Run, demo: DemoServer) -> None:
+    demo.fault = "cut after=20"
+    shown, bound = run_headless("%%deepseek -o a --think off\nA table", "print(a.outcome, bool(a.text), a.error)")
+    assert [output.output_type for output in shown] == ["display_data", "error"]
+    assert len(shown[1].traceback) == 1
+    assert bound[0].text.startswith("incomplete True ")
+
+
+@pytest.mark.parametrize("fault", [None, "401", "cut after=20"])
+def test_the_key_is_in_no_output(run_headless: Run, demo: DemoServer, fault: str | None) -> None:
+    demo.fault = fault
+    outputs = run_headless(
+        "%%deepseek -o a\nA table", "a", "a.error", "a.request", "import deepseek_magic as ds; ds.log", "vars()"
+    )
+    assert KEY not in str(outputs)
+    assert KEY[-4:] not in str(outputs[0])
+
+
+def test_the_demo_magic_answers_without_a_key(run_headless: Run, environment: dict[str, str]) -> None:
+    del environment["DEEPSEEK_API_KEY"], environment["DEEPSEEK_BASE_URL"]
+    _, answer, stopped, after = run_headless(
+        "%deepseek_demo --pace 0", "%%deepseek\nA table", "%deepseek_demo stop", "%%deepseek\nA table"
+    )
+    only_markdown(answer)
+    assert "stopped" in stopped[0].text
+    assert after[0].ename == "MissingKey"
+
+
+def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) -> None:
+    run_headless("%config DeepSeekMagics.think = 'off'", "%config DeepSeekMagics.model = 'pro'", "%%deepseek\nhi")
+    assert demo.requests[-1].body["model"] == "deepseek-v4-pro"
+    assert demo.requests[-1].body["thinking"] == {"type": "disabled"}

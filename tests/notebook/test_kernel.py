@@ -1,0 +1,205 @@
+"""A kernel as JupyterLab uses it: widgets, Stop, interrupt, errors, and cells that must not run after them."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import time
+from itertools import pairwise
+from typing import Any
+
+import ipykernel
+import pytest
+
+from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.frontend import AWAITING_KERNEL
+
+from .conftest import Kernel, Ran
+
+HEARS_CLICKS = tuple(ipykernel.version_info[:2]) >= AWAITING_KERNEL
+"""Older kernels do not read a button's message while a cell runs, so none is drawn there."""
+
+SLOW = "%%deepseek -o a --think off\nlong 20"
+
+
+def drawn(ran: Ran) -> list[str]:
+    """The Markdown that Output widgets were given, in order."""
+    states = [content["data"].get("state", {}) for content in ran.of("comm_msg")]
+    return [state["outputs"][0]["data"]["text/markdown"] for state in states if state.get("outputs")]
+
+
+def streaming(ran: Ran) -> bool:
+    """Whether some of the answer has been drawn."""
+    return len(drawn(ran)) > 3 or sum("text/markdown" in content["data"] for content in ran.of("display_data")) > 3
+
+
+def live_views(ran: Ran) -> list[dict[str, Any]]:
+    """Displays in the cell itself, outside of the widgets."""
+    return [c for c in ran.of("display_data") if c.get("transient", {}).get("display_id")]
+
+
+@pytest.fixture
+def slow(demo: DemoServer) -> DemoServer:
+    demo.pace = LIKE_A_MODEL
+    return demo
+
+
+def test_the_view_is_one_display_that_settles_into_markdown(kernel: Kernel) -> None:
+    ran = kernel.run("%%deepseek\nA table and code")
+    (view,) = live_views(ran)
+    (settled,) = ran.of("update_display_data")
+    assert "application/vnd.jupyter.widget-view+json" in view["data"]
+    assert settled["transient"]["display_id"] == view["transient"]["display_id"]
+    assert "| Planet |" in settled["data"]["text/plain"]
+    assert "<sub>" in settled["data"]["text/markdown"]
+    assert not ran.of("execute_result")
+
+
+def test_all_widgets_of_a_view_are_closed_with_it(kernel: Kernel) -> None:
+    kernel.run("%%deepseek\nA table")
+    assert kernel.run("import ipywidgets; print(ipywidgets.Widget.get_manager_state()['state'])").printed == "{}\n"
+
+
+def test_an_interrupt_keeps_what_had_come_and_ends_the_cell_as_stopped(kernel: Kernel, slow: DemoServer) -> None:
+    took: list[float] = []
+
+    def interrupt() -> None:
+        took.append(time.monotonic())
+        kernel.manager.interrupt_kernel()
+
+    ran = kernel.collect(kernel.send(SLOW), when=streaming, do=interrupt)
+    took.append(time.monotonic())
+    assert ran.reply["status"] == "error"
+    assert ran.reply["ename"] == "Stopped"
+    assert ran.reply["traceback"] == ["Stopped. What had arrived is kept in a."]
+    assert len(ran.of("update_display_data")) == 1
+    assert kernel.run("print(a.outcome, len(a.text) > 0, a is _)").printed == "interrupted True True\n"
+    assert slow.requests[-1].ended == "client left"
+    assert took[1] - took[0] < 2
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for _ in range(1):\n    %deepseek -o a --think off long 20",
+        "get_ipython().run_cell_magic('deepseek', '-o a --think off', 'long 20')",
+        "get_ipython().run_cell('%%deepseek -o a --think off\\nlong 20').raise_error()",
+    ],
+    ids=["line magic in a block", "run_cell_magic", "a cell inside a cell"],
+)
+def test_a_blocking_call_is_stopped_by_an_interrupt_too(kernel: Kernel, slow: DemoServer, source: str) -> None:
+    ran = kernel.collect(kernel.send(source), when=streaming, do=kernel.manager.interrupt_kernel)
+    assert ran.reply["status"] == "error"
+    assert kernel.run("print(a.outcome, len(a.text) > 0)").printed == "interrupted True\n"
+
+
+@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
+def test_a_click_on_stop_is_heard_while_the_cell_runs(kernel: Kernel, slow: DemoServer) -> None:
+    def click(ran: Ran) -> None:
+        opened = [c for c in ran.of("comm_open") if c["data"]["state"].get("description") == "Stop"]
+        data = {"method": "custom", "content": {"event": "click"}}
+        message = kernel.client.session.msg("comm_msg", {"comm_id": opened[0]["comm_id"], "data": data})
+        kernel.client.shell_channel.send(message)
+
+    ran = Ran()
+
+    def seen(now: Ran) -> bool:
+        nonlocal ran
+        ran = now
+        return streaming(now)
+
+    ended = kernel.collect(kernel.send(SLOW), when=seen, do=lambda: click(ran))
+    assert ended.reply["ename"] == "Stopped"
+    assert kernel.run("print(a.outcome)").printed == "interrupted\n"
+
+
+@pytest.mark.parametrize("source", ["%deepseek hi", "%%deepseek\nhi"])
+def test_stop_is_drawn_only_where_it_is_heard(kernel: Kernel, source: str) -> None:
+    def buttons(ran: Ran) -> int:
+        return sum(c["data"]["state"].get("description") == "Stop" for c in ran.of("comm_open"))
+
+    indented = "if True:\n" + "\n".join(f"    {line}" for line in source.splitlines())
+    assert buttons(kernel.run(source)) == int(HEARS_CLICKS)
+    assert buttons(kernel.run(indented)) == 0
+
+
+def test_cells_that_wait_behind_a_stopped_or_failed_answer_do_not_run(kernel: Kernel, demo: DemoServer) -> None:
+    demo.fault = "401"
+    failing, waiting = kernel.send("%%deepseek\nhi"), kernel.send("ran = True", cell="cell-2")
+    assert kernel.collect(failing).reply["status"] == "error"
+    kernel.collect(waiting)
+    assert kernel.run("print('ran' in globals())").printed == "False\n"
+
+
+def test_an_error_is_one_sentence_without_a_traceback(kernel: Kernel, demo: DemoServer) -> None:
+    demo.fault = "402"
+    ran = kernel.run("%%deepseek -o a\nhi")
+    (error,) = ran.of("error")
+    assert len(error["traceback"]) == 1
+    assert "\n" not in error["traceback"][0]
+    assert error["traceback"][0].startswith("InsufficientBalance: The API answered with 402")
+    assert kernel.run("print(a.error.status)").printed == "402\n"
+
+
+def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
+    ran = kernel.run("%%deepseek -o a\nhi")
+    values = [content["data"].get("state", {}).get("value", "") for content in ran.of("comm_msg")]
+    thoughts = [re.sub("<.*?>", "", value) for value in values if "pre-wrap" in value]
+    assert html.unescape(thoughts[-1]) == kernel.run("print(a.reasoning, end='')").printed
+    assert len(thoughts) >= 2
+    assert all(len(before) <= len(after) for before, after in pairwise(thoughts))
+
+
+def test_display_handles_do_without_widgets(kernel: Kernel, slow: DemoServer) -> None:
+    kernel.run("%config DeepSeekMagics.view = 'handles'")
+    ran = kernel.run("%%deepseek -o a --think off\nA table")
+    assert not ran.of("comm_open")
+    assert len(live_views(ran)) == 1
+    updates = [content["data"]["text/markdown"] for content in ran.of("update_display_data")]
+    assert len(updates) > 5
+    assert kernel.run("print(a.text, end='')").printed == ran.of("update_display_data")[-1]["data"]["text/plain"]
+
+
+def test_a_console_on_a_kernel_gets_plain_text(kernel: Kernel) -> None:
+    content = {"code": "%%deepseek -o a --think off\necho one", "allow_stdin": True}
+    content |= {"silent": False, "store_history": True, "user_expressions": {}, "stop_on_error": True}
+    message = kernel.client.session.msg("execute_request", content)
+    kernel.client.shell_channel.send(message)
+    ran = kernel.collect(message["header"]["msg_id"])
+    assert not ran.of("display_data")
+    assert "one" in ran.printed
+
+
+def test_tab_completes_on_the_line(kernel: Kernel) -> None:
+    kernel.run("pirate = 'Speak like a pirate.'")
+
+    def complete(code: str) -> list[str]:
+        reply = kernel.client.complete(code, len(code), reply=True, timeout=20)
+        return list(reply["content"]["matches"])
+
+    assert complete("%%deepseek --thi") == ["--think"]
+    assert complete("%%deepseek --think ") == ["off", "low", "high", "max"]
+    assert "deepseek-flash" in complete("%%deepseek -m ")
+    assert complete("%%deepseek -s $pi") == ["pirate"]
+
+
+def test_inspecting_the_magic_lists_its_flags(kernel: Kernel) -> None:
+    ran = kernel.run("%%deepseek?")
+    assert "--max-tokens" in ran.reply["payload"][0]["data"]["text/plain"]
+
+
+def test_a_very_long_answer_is_left_in_parts_whose_plain_texts_make_the_answer(kernel: Kernel) -> None:
+    ran = kernel.run("%%deepseek -o a --think off --max-tokens 60000\nlong 120")
+    parts = [ran.of("update_display_data")[-1]["data"]["text/plain"]]
+    after = ran.messages.index(next(m for m in ran.messages if m["msg_type"] == "update_display_data"))
+    parts += [m["content"]["data"]["text/plain"] for m in ran.messages[after:] if m["msg_type"] == "display_data"]
+    assert 1 < len(parts) <= 40
+    assert kernel.run("import hashlib; print(hashlib.sha256(a.text.encode()).hexdigest())").printed.strip() == digest(
+        "".join(parts)
+    )
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

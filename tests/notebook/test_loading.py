@@ -1,0 +1,61 @@
+"""``%load_ext deepseek_magic`` is quick, silent and lazy, and can be undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from IPython.core.interactiveshell import InteractiveShell
+
+PROGRAM = """
+import json, socket, sys, time
+import ipywidgets, httpx
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+def refuse(*_args): raise AssertionError("network")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+before = time.perf_counter()
+shell.run_line_magic("load_ext", "deepseek_magic")
+print(json.dumps(time.perf_counter() - before))
+"""
+
+
+def run(program: str, home: Path) -> str:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "IPYTHONDIR": str(home / "ipython")}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    assert ran.stderr == ""
+    return ran.stdout
+
+
+def test_loading_prints_nothing_and_touches_neither_network_nor_disk(tmp_path: Path) -> None:
+    (tmp_path / "ipython").mkdir()
+    printed = run(PROGRAM, tmp_path)
+    assert isinstance(json.loads(printed), float)
+    assert [path.name for path in tmp_path.rglob("*") if "deepseek" in path.name.lower()] == []
+
+
+def test_loading_imports_neither_widgets_nor_a_transport_nor_the_demo(tmp_path: Path) -> None:
+    program = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_line_magic("load_ext", "deepseek_magic")
+heavy = {"ipywidgets", "httpx", "pandas", "rich.live", "deepseek_magic.demo.server", "deepseek_magic.engine.transport"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert run(program, tmp_path) == "[]\n"
+
+
+def test_unloading_and_loading_again_leave_one_of_everything() -> None:
+    shell = InteractiveShell()
+    manager = shell.input_transformer_manager
+    plain = len(manager.cleanup_transforms), len(manager.token_transformers), len(shell.Completer.custom_matchers)
+    shell.run_line_magic("load_ext", "deepseek_magic")
+    shell.run_line_magic("reload_ext", "deepseek_magic")
+    shell.run_line_magic("unload_ext", "deepseek_magic")
+    after = len(manager.cleanup_transforms), len(manager.token_transformers), len(shell.Completer.custom_matchers)
+    assert after == plain
