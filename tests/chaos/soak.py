@@ -104,7 +104,10 @@ def main() -> int:
     given = parser.parse_args()
     began_s = time.monotonic()
     slope, files, tasks = asyncio.run(growth(given.streams))
-    print(f"{given.streams} streams in {time.monotonic() - began_s:.0f} s: {slope:+.3f} blocks of memory a stream, ")
+    print(
+        f"{given.streams} streams in {time.monotonic() - began_s:.0f} s: {slope:+.3f} blocks of memory a stream, ",
+        end="",
+    )
     print(f"open descriptors besides connections {sorted(files)}, tasks besides the server's {sorted(tasks)}")
     return int(slope >= LEAK_BLOCKS or len(files) > 1 or len(tasks) > 1)
 
