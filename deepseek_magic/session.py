@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,11 +22,11 @@ from .policy.pricing import estimate_tokens
 from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
-from .protocol.conversation import Conversation, Turn
+from .protocol.conversation import Conversation, Conversations, Turn
 from .protocol.errors import ConfigurationError
 from .protocol.events import Event
 from .protocol.models import resolve_model
-from .protocol.options import Options, notices
+from .protocol.options import OPTIONS_BY_NAME, Options, notices
 
 __all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "session"]
 
@@ -54,14 +54,17 @@ class Session:
         self.log = MetricsLog()
         self.journal = Journal(mask=keys.mask)
         self.defaults = Options()
-        self.chats: dict[str, Conversation] = {}
+        self.chats = Conversations()
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
-        self.ask_key: Callable[[str], str] | None = None
-        """How the front end asks for a key (a masked prompt), if it can."""
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self._journal_noticed = False
         self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
+
+    @property
+    def chat(self) -> str:
+        """The conversation of a cell that names none. A Python call belongs to a conversation only when it names one."""
+        return str(self.defaults.get("chat", OPTIONS_BY_NAME["chat"].default))
 
     def prepare(
         self,
@@ -93,14 +96,18 @@ class Session:
             said.append(told)
         said += notices(options) if speaks_deepseek else []
         system = options.get("system")
-        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key)
         request = self.client(place, key).request(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )
-        chat = None if options.get("no_history") else options.get("chat")
+        chat = None if options.get("no_history") else typed.get("chat")
         turn = turn or uuid.uuid4().hex
-        if chat is not None:
-            request = self._continue_chat(request, chat, turn, said, forget=options.get("new", False))
+        if chat is not None and not options.get("new"):
+            request = self._continue_chat(request, chat, turn, said)
+        if speaks_deepseek and options.get("json") and not _names_json(request):
+            said.append(
+                "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
+            )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -108,9 +115,7 @@ class Session:
             request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
         )
 
-    def _continue_chat(self, request: Request, name: str, turn: str, said: list[str], *, forget: bool) -> Request:
-        if forget:
-            self.chats.pop(name, None)
+    def _continue_chat(self, request: Request, name: str, turn: str, said: list[str]) -> Request:
         conversation = self.chats.get(name, Conversation(name=name))
         history = conversation.history(before=turn, max_tokens=self.max_history_tokens, count=estimate_tokens)
         if history.dropped_turns:
@@ -151,7 +156,8 @@ class Session:
     def _keep(self, prepared: Prepared, completion: Completion) -> None:
         left = Turn.of(prepared.turn, completion)
         if prepared.chat is not None and left is not None:
-            conversation = self.chats.get(prepared.chat, Conversation(name=prepared.chat))
+            empty = Conversation(name=prepared.chat)
+            conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
             self.chats[prepared.chat] = conversation.with_turn(left)
         if completion.record is not None:
             self.log.add(completion.record)
@@ -185,6 +191,10 @@ def _whole(completion: Completion) -> Completion:
         completion.error.completion = completion
         raise completion.error
     return completion
+
+
+def _names_json(request: Request) -> bool:
+    return any("json" in str(message.content).lower() for message in request.messages)
 
 
 def _system(text: str, variables: Mapping[str, Any] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -149,3 +150,13 @@ def test_a_dry_run_needs_no_key(monkeypatch: pytest.MonkeyPatch, session: Sessio
 def test_calls_to_one_endpoint_share_one_client(demo: DemoServer, session: Session) -> None:
     one, two = session.prepare("a"), session.prepare("b")
     assert session.client(one.endpoint, one.api_key) is session.client(two.endpoint, two.api_key)
+
+
+def test_json_mode_without_the_word_is_said_before_it_is_sent(demo: DemoServer, session: Session) -> None:
+    def notices(*words: str, **options: Any) -> str:
+        return " ".join(session.prepare(*words, json=True, **options).notices)
+
+    assert "the word json" in notices("Three planets")
+    assert "the word json" not in notices("Three planets as JSON")
+    assert "the word json" not in notices("Three planets", system="Answer in json.")
+    assert "the word json" not in " ".join(session.prepare("Three planets").notices)

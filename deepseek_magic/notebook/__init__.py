@@ -13,15 +13,22 @@ __all__ = ["load", "unload"]
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .cells import CellTransformer, line_transformer
+    from .chats import ChatMagics
     from .completion import add_matcher
     from .demo import DemoMagics
+    from .fix import FixMagics
+    from .logs import LogMagics
     from .magics import DeepSeekMagics
     from .service import ServiceMagics
 
     unload(shell)
-    shell.register_magics(DeepSeekMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    magics = DeepSeekMagics(shell)
+    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    shell.register_magics(FixMagics(shell, magics), LogMagics(shell))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)
+    shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
+    shell.events.register("post_run_cell", magics.last_error.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -30,13 +37,22 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Take away the transformers of an earlier load; IPython has no way to take away a magic."""
+    from .background import Background
     from .cells import CellTransformer, DeepSeekLine
     from .completion import remove_matcher
+    from .past import LastError
 
     manager = shell.input_transformer_manager
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
         manager.cleanup_transforms.remove(transform)
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
+    for event, kind in (("pre_run_cell", Background), ("post_run_cell", LastError)):
+        for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
+            shell.events.unregister(event, callback)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:
         manager.token_transformers.remove(line)
     remove_matcher(shell)
+
+
+def _belongs_to(callback: Any, kind: type) -> bool:
+    return isinstance(getattr(callback, "__self__", None), kind)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Final, Literal
 
-__all__ = ["ViewName", "can_await", "cell_id", "request_id", "view_for"]
+__all__ = ["Turns", "ViewName", "can_await", "cell_id", "request_id", "view_for"]
 
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
@@ -30,6 +30,21 @@ def cell_id(shell: Any) -> str | None:
     """The notebook's id of the running cell, where the front end tells it."""
     found: str | None = _parent(shell).get("metadata", {}).get("cellId")
     return found
+
+
+class Turns:
+    """Names the turns of cells: the same ones when a cell is run again, another one for each call of a cell."""
+
+    def __init__(self) -> None:
+        self._request: str | None = None
+        self._calls = 0
+
+    def next(self, shell: Any) -> str | None:
+        """The turn of the call that is made now; None where the front end does not tell which cell it is."""
+        cell, request = cell_id(shell), request_id(shell)
+        self._calls = self._calls + 1 if request == self._request else 1
+        self._request = request
+        return None if cell is None else f"{cell}:{self._calls}"
 
 
 def can_await(shell: Any) -> bool:

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 from ..policy.buffering import BufferPolicy, ChunkBuffer
 from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
-from ..protocol.markdown import Segmenter
+from .formats import complaint, segmenter
 
 __all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "Segment", "State", "Status", "Surface"]
 
@@ -63,11 +63,23 @@ class Ending:
     drawn: int = 0
     elapsed_s: float = 0.0
     notices: Sequence[str] = ()
+    format: str = "markdown"
+    detached: bool = False
+    """Whether the cell has ended, so that nobody else will show the error."""
 
     @property
     def empty(self) -> bool:
         """Whether nothing came but an error, which the cell itself will show."""
-        return not self.completion.text and not self.completion.reasoning and self.completion.error is not None
+        nothing = not self.completion.text and not self.completion.reasoning
+        return nothing and self.completion.error is not None and not self.detached
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The sentences below the answer."""
+        error = self.completion.error
+        failed = str(error) if self.detached and error is not None else None
+        wrong = complaint(self.format, self.completion)
+        return (*self.notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
 
 
 class Surface(Protocol):
@@ -109,13 +121,16 @@ class LiveView:
         model: str = "",
         notices: Sequence[str] = (),
         buffer: BufferPolicy | None = None,
+        format: str = "markdown",
+        detached: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._surface = surface
         self._clock = clock
         self._started_s = clock()
         self._buffer = ChunkBuffer(buffer or BufferPolicy())
-        self._segmenter = Segmenter()
+        self._format = format
+        self._segmenter = segmenter(format)
         self._settled: list[str] = []
         self._text: list[str] = []
         self._thoughts: list[str] = []
@@ -127,6 +142,7 @@ class LiveView:
         self._writing_since_s: float | None = None
         self._deltas = 0
         self._notices = tuple(notices)
+        self._detached = detached
         surface.open(self._status)
 
     def show(self, events: Sequence[Event]) -> None:
@@ -163,6 +179,8 @@ class LiveView:
                 drawn=drawn,
                 elapsed_s=self._clock() - self._started_s,
                 notices=self._notices,
+                format=self._format,
+                detached=self._detached,
             )
         )
 
@@ -215,7 +233,7 @@ class LiveView:
         if at_chars >= len(text):
             return
         self._text = [text[:at_chars]]
-        self._segmenter = Segmenter()
+        self._segmenter = segmenter(self._format)
         self._segmenter.feed(text[:at_chars])
         self._settled = []
         self._surface.reset()

@@ -1,35 +1,38 @@
 """The magics: parse the line, call the session, bind the result; nothing else.
 
-One way for all of them: ``_Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
+One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
 → the completion bound to the user's name and to ``_``. ``awaited`` and ``deepseek`` differ in the bridge alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
 from ..engine.loop import Call, apump, pump
-from ..protocol.chat import Request
+from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
+from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
-from .frontend import cell_id, view_for
+from .formats import VERBATIM, offer_code
+from .frontend import Turns, view_for
 from .handles import HandleSurface, SilentSurface
+from .past import LastError, variables
 
 if TYPE_CHECKING:
     from ..session import Prepared
     from .live import Surface
 
-__all__ = ["DeepSeekMagics", "Stopped"]
+__all__ = ["DeepSeekMagics", "Order", "Stopped", "read_order"]
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
 """The settings that can have a default for all cells."""
@@ -44,10 +47,10 @@ class Stopped(KeyboardInterrupt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class Order:
     """What one magic asks for."""
 
-    prompt: str
+    prompt: Prompt
     options: dict[str, Any]
     output: str | None = None
     quiet: bool = False
@@ -65,7 +68,7 @@ def _trait(option: Option) -> Any:
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
 
 
-def _read(line: str, body: str | None) -> _Order | None:
+def read_order(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
     from ..engine.keys import looks_like_key
 
@@ -89,7 +92,7 @@ def _read(line: str, body: str | None) -> _Order | None:
         raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
-    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
+    return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 class _View(Protocol):
@@ -104,9 +107,11 @@ class _View(Protocol):
 class _Run:
     """An order that is being answered."""
 
-    order: _Order
+    order: Order
     call: Call
     view: _View
+    format: str = "markdown"
+    background: bool = False
     interrupted: bool = False
 
 
@@ -123,6 +128,12 @@ class DeepSeekMagics(Magics):
         help="how a growing answer is drawn; auto looks at the front end",
     ).tag(config=True)
 
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._turns = Turns()
+        self.background_answers = Background(shell)
+        self.last_error = LastError(shell)
+
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
         from ..session import session
@@ -131,57 +142,89 @@ class DeepSeekMagics(Magics):
 
     @line_cell_magic
     @documented
-    def deepseek(self, line: str, cell: str | None = None) -> Completion | None:
-        run = self._begin(line, cell, button=False)
+    def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
+        order = self._read(line, cell)
+        return None if order is None else self.answer(order)
+
+    def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
+        """Have an order answered, waiting for it; None when it was a dry run."""
+        run = self._begin(order, button=False)
         if run is None:
             return None
+        if run.background:
+            return self._leave(run)
         try:
             pump(run.call, run.view.show)
         except KeyboardInterrupt:
             run.interrupted = True
         return self._end(run)
 
-    async def awaited(self, line: str, body: str | None) -> Completion | None:
+    async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        run = self._begin(line, body, button=True)
+        order = self._read(line, body)
+        run = None if order is None else self._begin(order, button=True)
         if run is None:
             return None
+        if run.background:
+            return self._leave(run)
         try:
             await apump(run.call, run.view.show)
         except (asyncio.CancelledError, KeyboardInterrupt):
             run.interrupted = True
         return self._end(run)
 
-    def _begin(self, line: str, body: str | None, *, button: bool) -> _Run | None:
+    def _read(self, line: str, body: str | None) -> Order | None:
+        """The order that was typed; None when it asked for help and got it."""
+        order = read_order(line, body)
+        if order is None:
+            print(help_text())
+        return order
+
+    @property
+    def _view_name(self) -> str:
+        return str(view_for(self.shell) if self.view == "auto" else self.view)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on."""
+        return self._view_name != "silent"
+
+    def _begin(self, order: Order, *, button: bool) -> _Run | None:
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
-        order = _read(line, body)
-        if order is None:
-            print(help_text())
-            return None
         try:
             prepared = session().prepare(
-                order.prompt, variables=self.shell.user_ns, turn=cell_id(self.shell), **order.options
+                order.prompt,
+                variables=variables(self.shell, self.last_error),
+                turn=self._turns.next(self.shell),
+                **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:
             self._bind_failure(order, error)
             raise
         if prepared.options.get("dry_run"):
-            print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
-            return None
-        call = session().start(prepared)
-        return _Run(order=order, call=call, view=self._view(order, prepared, call, button=button))
+            from .preview import preview
 
-    def _view(self, order: _Order, prepared: Prepared, call: Call, *, button: bool) -> _View:
+            display(preview(prepared), raw=True)
+            return None
+        # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
+        detached = bool(prepared.options.get("background")) and self.watched
+        call = session().start(prepared)
+        view = self._view(order, prepared, call, button=button or detached, detached=detached)
+        format = prepared.options.get("format", "markdown")
+        return _Run(order=order, call=call, view=view, format=format, background=detached)
+
+    def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
-        name = view_for(self.shell) if self.view == "auto" else self.view
+        name, format = self._view_name, prepared.options.get("format", "markdown")
         quiet = order.quiet or bool(prepared.options.get("quiet"))
+        quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
         unfolded = bool(prepared.options.get("show_reasoning"))
-        if name == "text" and not quiet:
+        if not quiet and (name == "text" or (name == "rich" and format in VERBATIM)):
             from .terminal import PlainView
 
-            return PlainView(prepared.notices)
+            return PlainView(prepared.notices, format=format)
         from ..policy.buffering import BufferPolicy
         from .live import LiveView
 
@@ -192,9 +235,17 @@ class DeepSeekMagics(Magics):
         if quiet or name == "silent":
             surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
         else:
-            surface = self._surface(name, stop if button else None, alone=order.alone, unfolded=unfolded)
+            alone = order.alone and not detached
+            surface = self._surface(name, stop if button else None, alone=alone, unfolded=unfolded)
         mode = prepared.options.get("buffer", "balanced")
-        view = LiveView(surface, model=prepared.request.model, notices=prepared.notices, buffer=BufferPolicy(mode=mode))
+        view = LiveView(
+            surface,
+            model=prepared.request.model,
+            notices=prepared.notices,
+            buffer=BufferPolicy(mode=mode),
+            format=format,
+            detached=detached,
+        )
         return view
 
     def _surface(self, name: str, on_stop: Callable[[], None] | None, *, alone: bool, unfolded: bool) -> Surface:
@@ -209,6 +260,14 @@ class DeepSeekMagics(Magics):
             return RichSurface(unfolded=unfolded)
         return HandleSurface(alone=alone, unfolded=unfolded)
 
+    def _leave(self, run: _Run) -> BackgroundAnswer:
+        """Let the answer go on after its cell."""
+        answer = BackgroundAnswer(run.call, run.view, self.shell)
+        self.background_answers.add(answer)
+        self._bind(run.order, answer)
+        self._mute_echo(answer)
+        return answer
+
     def _end(self, run: _Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
@@ -219,30 +278,33 @@ class DeepSeekMagics(Magics):
         if completion.error is not None:
             completion.error.completion = completion
             raise completion.error
+        if run.format == "code" and completion.code is not None:
+            offer_code(self.shell, completion.code, watched=self.watched)
         self._mute_echo(completion)
         return completion
 
-    def _bind(self, order: _Order, completion: Completion) -> None:
-        self.shell.push({order.output: completion} if order.output else {})
-        self.shell.displayhook.update_user_ns(completion)
+    def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
+        self.shell.push({order.output: answer} if order.output else {})
+        self.shell.displayhook.update_user_ns(answer)
 
-    def _bind_failure(self, order: _Order, error: DeepSeekError) -> None:
+    def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
         """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
-        if order.output and order.prompt.strip():
+        if order.output and order.prompt:
             self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
 
-    def _mute_echo(self, completion: Completion) -> None:
+    def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
         """The answer is on the screen already: what the cell returns must not show it a second time."""
         shown = self.shell.display_formatter.ipython_display_formatter
+        kind = type(answer)
 
-        def once(value: Completion) -> None:
-            if value is not completion:
+        def once(value: Completion | BackgroundAnswer) -> None:
+            if value is not answer:
                 self.shell.display_pub.publish(value._repr_mimebundle_())
 
         def unmute(*_args: Any) -> None:
-            shown.pop(Completion, None)
+            shown.pop(kind, None)
             self.shell.events.unregister("post_run_cell", unmute)
 
-        if Completion not in shown.type_printers:
-            shown.for_type(Completion, once)
+        if kind not in shown.type_printers:
+            shown.for_type(kind, once)
             self.shell.events.register("post_run_cell", unmute)

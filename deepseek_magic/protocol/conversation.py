@@ -7,14 +7,17 @@ back exactly where the API wants it, which ``Request.body`` decides.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from .chat import Message, Request
 from .completion import Completion
+from .errors import ConfigurationError
+from .options import closest
 
-__all__ = ["INTERRUPTED_NOTE", "Conversation", "History", "Turn"]
+__all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]
 
 INTERRUPTED_NOTE: Final = "(interrupted)"
 
@@ -38,6 +41,14 @@ class Turn:
             return None
         assistant = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning or None)
         return cls(id=id, user=user, assistant=assistant, whole=completion.outcome in ("complete", "truncated"))
+
+    @property
+    def messages(self) -> tuple[Message, Message]:
+        """The turn as it is sent: half an answer says that it is one, or the model would take it for all it had to say."""
+        if self.whole:
+            return self.user, self.assistant
+        marked = f"{_text(self.assistant)}\n\n{INTERRUPTED_NOTE}".lstrip()
+        return self.user, replace(self.assistant, content=marked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +101,7 @@ class Conversation:
                 break
             kept -= 1
         dropped = kept if max_tokens is not None else 0
-        messages = tuple(m for turn in earlier[dropped:] for m in (turn.user, turn.assistant))
+        messages = tuple(m for turn in earlier[dropped:] for m in turn.messages)
         return History(messages=messages, dropped_turns=dropped)
 
     def request(self, request: Request, history: History) -> Request:
@@ -106,6 +117,47 @@ class Conversation:
             if not turn.whole:
                 parts.append(f"*{INTERRUPTED_NOTE}*")
         return "\n\n".join(parts) + "\n"
+
+    def to_jsonl(self) -> str:
+        """One JSON object a turn: its id, whether the answer is whole, and its messages in the API's terms."""
+        lines = []
+        for turn in self.turns:
+            messages = [m.to_json(with_reasoning=m.reasoning_content is not None) for m in (turn.user, turn.assistant)]
+            row = {"id": turn.id, "whole": turn.whole, "messages": messages}
+            lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        return "".join(lines)
+
+
+class Conversations(dict[str, Conversation]):
+    """The conversations of a session by name. Every refusal is a ConfigurationError."""
+
+    def find(self, name: str) -> Conversation:
+        """The conversation of that name."""
+        if name not in self:
+            raise ConfigurationError(
+                f"There is no conversation {name}{closest(name, tuple(self))}.",
+                hint="%deepseek_chat lists those there are.",
+            )
+        return self[name]
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a conversation another name."""
+        self.branch(name, new)
+        del self[name]
+
+    def branch(self, name: str, new: str) -> None:
+        """Have a second conversation with the turns so far; each then goes its own way."""
+        conversation = self.find(name)
+        if new in self:
+            raise ConfigurationError(
+                f"There is a conversation {new} already.", hint="Take another name, or delete that one first."
+            )
+        self[new] = conversation.renamed(new)
+
+    def remove(self, name: str) -> None:
+        """Forget a conversation."""
+        self.find(name)
+        del self[name]
 
 
 def _text(message: Message) -> str:

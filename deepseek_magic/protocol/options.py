@@ -285,6 +285,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="send this prompt alone, and keep the answer out of the conversation",
     ),
     Option(
+        name="background",
+        kind="switch",
+        scope="cell",
+        flags=("-b", "--background"),
+        help="go on with the next cell while the answer comes; the variable named by -o can be awaited, asked to wait(), "
+        "and stopped with stop()",
+    ),
+    Option(
         name="dry_run",
         kind="switch",
         scope="cell",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
 from deepseek_magic.protocol.chat import Message, Request
 from deepseek_magic.protocol.completion import Completion
-from deepseek_magic.protocol.conversation import Conversation, Turn
+from deepseek_magic.protocol.conversation import Conversation, Conversations, Turn
+from deepseek_magic.protocol.errors import ConfigurationError
 
 
 def turn(id: str, question: str, answer: str, *, whole: bool = True) -> Turn:
@@ -73,3 +78,28 @@ def test_old_reasoning_is_kept_but_not_sent_without_tools() -> None:
     chat = Conversation(name="n", turns=(kept,))
     assert kept.assistant.reasoning_content == "because"
     assert "reasoning_content" not in str(chat.request(request, chat.history()).body())
+
+
+def test_half_an_answer_is_sent_with_a_mark() -> None:
+    chat = THREE.with_turn(turn("d", "4?", "fo", whole=False))
+    assert texts(chat.history().messages)[-1] == "fo\n\n(interrupted)"
+    assert chat.turns[-1].assistant.content == "fo"
+
+
+def test_a_conversation_is_kept_as_one_object_a_turn() -> None:
+    rows = [json.loads(line) for line in THREE.to_jsonl().splitlines()]
+    assert [row["id"] for row in rows] == ["a", "b", "c"]
+    assert rows[0]["messages"][1] == {"role": "assistant", "content": "one"}
+
+
+def test_names_are_changed_only_where_nothing_is_lost() -> None:
+    chats = Conversations(main=THREE)
+    chats.branch("main", "side")
+    assert chats["side"].turns == THREE.turns
+    with pytest.raises(ConfigurationError, match="already"):
+        chats.rename("main", "side")
+    chats.rename("main", "tea")
+    assert set(chats) == {"side", "tea"}
+    assert chats["tea"].name == "tea"
+    with pytest.raises(ConfigurationError, match="did you mean side"):
+        chats.remove("sid")

@@ -1,0 +1,159 @@
+"""An answer that goes on while other cells run: its thread, and the handle that stands for it in the user's variable.
+
+The engine streams in its own thread anyway; what is needed beside it is somebody who draws. That is one small thread an
+answer, because the kernel's own thread may be computing. What it displays is sent in the name of the cell that asked:
+without that, ipykernel 6 would put it below whichever cell runs at the moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, Protocol
+
+from ..engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
+from ..protocol.completion import Completion
+from ..protocol.events import Event
+from .frontend import cell_id, request_id
+
+__all__ = ["Background", "BackgroundAnswer"]
+
+
+class _View(Protocol):
+    def show(self, events: Sequence[Event]) -> None: ...
+
+    def finish(self, completion: Completion) -> None: ...
+
+
+@contextlib.contextmanager
+def _in_the_name_of(header: dict[str, Any] | None, publisher: Any) -> Iterator[None]:
+    """Whatever this thread displays belongs to the request with that header."""
+    if header is None:
+        yield
+        return
+
+    def claim(message: dict[str, Any]) -> dict[str, Any]:
+        message["parent_header"] = header
+        return message
+
+    publisher.register_hook(claim)  # hooks belong to the thread that registers them
+    try:
+        yield
+    finally:
+        publisher.unregister_hook(claim)
+
+
+class BackgroundAnswer:
+    """An answer in the making: ``await`` it or ``wait()`` for it, ``stop()`` it; once done it is its completion.
+
+    ``wait`` and ``await`` give the completion, or raise the DeepSeekError that ended the call; a stopped answer raises
+    nothing. All attributes of the completion (text, usage, ...) are this one's, too, as soon as it is done.
+    """
+
+    def __init__(self, call: Call, view: _View, shell: Any) -> None:
+        self._call = call
+        self._view = view
+        self._publisher = shell.display_pub
+        in_kernel = getattr(shell, "kernel", None) is not None
+        self._header = dict(self._publisher.parent_header) if in_kernel else None
+        self._drawn: concurrent.futures.Future[Completion] = concurrent.futures.Future()
+        self._drawn.set_running_or_notify_cancel()  # who waits may be cancelled; the answer is not
+        threading.Thread(target=self._follow, name="deepseek-magic view", daemon=True).start()
+
+    def _follow(self) -> None:
+        try:
+            with _in_the_name_of(self._header, self._publisher):
+                completion = pump(self._call, self._view.show)
+                self._view.finish(completion)
+        except BaseException as error:
+            # Kept for whoever waits: a thread of its own has nobody else to tell.
+            self._drawn.set_exception(error)
+        else:
+            self._drawn.set_result(completion)
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer has ended and stands below its cell."""
+        return self._drawn.done()
+
+    @property
+    def completion(self) -> Completion | None:
+        """The completion, None as long as the answer is being written."""
+        return self._call.completion if self.done else None
+
+    def stop(self) -> None:
+        """End the answer now and keep what has arrived."""
+        self._call.stop(wait_s=CLOSE_S)
+
+    def wait(self, timeout_s: float | None = None) -> Completion:
+        """Block until the answer is done, at most ``timeout_s`` seconds, and give it.
+
+        Raises TimeoutError, or the DeepSeekError that ended the call. An interrupt ends the waiting, not the answer.
+        """
+        left_s = timeout_s
+        while not self.done and (left_s is None or left_s > 0):
+            step_s = HEARTBEAT_S if left_s is None else min(HEARTBEAT_S, left_s)
+            concurrent.futures.wait((self._drawn,), step_s)
+            left_s = None if left_s is None else left_s - step_s
+        return self._whole()
+
+    def __await__(self) -> Generator[Any, None, Completion]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Completion:
+        drawn = asyncio.wrap_future(self._drawn)
+        while not drawn.done():
+            # In short steps: the kernel's loop notices an interrupt only when it wakes.
+            await asyncio.wait((drawn,), timeout=HEARTBEAT_S)
+        return self._whole()
+
+    def _whole(self) -> Completion:
+        completion = self._drawn.result(0)
+        if completion.error is not None and completion.outcome != "interrupted":
+            completion.error.completion = completion
+            raise completion.error
+        return completion
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Completion, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if not self.done:
+            raise AttributeError(f"There is no {name} yet: the answer is being written; await it, or call wait().")
+        return getattr(self._call.completion, name)
+
+    def __str__(self) -> str:
+        """The answer's text; waits for it, so that half an answer is never taken for one."""
+        concurrent.futures.wait((self._drawn,))
+        return self._call.completion.text
+
+    def __repr__(self) -> str:
+        return repr(self.completion) if self.done else "<BackgroundAnswer, being written>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        completion = self.completion
+        return {"text/plain": repr(self)} if completion is None else completion._repr_mimebundle_()
+
+
+class Background:
+    """The answers of a shell that go on after their cell. A cell that is run again stops those of its earlier run."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._running: list[tuple[str | None, str | None, BackgroundAnswer]] = []
+
+    def add(self, answer: BackgroundAnswer) -> None:
+        """Remember ``answer`` as one of the cell that runs now."""
+        self._running = [entry for entry in self._running if not entry[2].done]
+        self._running.append((cell_id(self._shell), request_id(self._shell), answer))
+
+    def pre_run_cell(self, _info: Any) -> None:
+        """IPython's event: the cell that is about to run begins anew, its old answers with it."""
+        cell, request = cell_id(self._shell), request_id(self._shell)
+        if cell is None:
+            return
+        for of_cell, of_request, answer in self._running:
+            if of_cell == cell and of_request != request:
+                answer.stop()
