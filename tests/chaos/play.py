@@ -476,7 +476,8 @@ def _judge_words(
     shown = " ".join((repr(completion), str(error), repr(error), *reader.waits))
     if key in shown:
         say("I16: the key is shown")
-    wanted = {"no-done": "missing_done"}.get(case.fault.split()[0])
+    twice = "events_repeated" if case.ids else None
+    wanted = {"no-done": "missing_done", "replay": twice}.get(case.fault.split()[0])
     if wanted and wanted not in completion.anomalies and not case.act:
         say(f"I15: {wanted} is not told")
     known = {"missing_done"} if case.place == "before-done" or wanted or "slow-close" in case.fault else set()
