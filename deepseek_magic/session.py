@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,8 +56,6 @@ class Session:
         self.defaults = Options()
         self.chats = Conversations()
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
-        self.ask_key: Callable[[str], str] | None = None
-        """How the front end asks for a key (a masked prompt), if it can."""
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self._journal_noticed = False
@@ -98,7 +96,7 @@ class Session:
             said.append(told)
         said += notices(options) if speaks_deepseek else []
         system = options.get("system")
-        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key)
         request = self.client(place, key).request(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )

@@ -19,6 +19,7 @@ NAMES: Final = (
     "deepseek_demo",
     "deepseek_doctor",
     "deepseek_fix",
+    "deepseek_key",
     "deepseek_log",
     "deepseek_models",
 )

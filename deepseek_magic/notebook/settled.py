@@ -69,7 +69,7 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
     pieces = [*ending.segments]
     first, *middle, last = pieces
     return [
-        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}", "text/plain": first.raw}, {}),
+        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}".strip("\n"), "text/plain": first.raw}, {}),
         *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
         _part(last.markdown, last.raw, ending, top=False, unfolded=unfolded),
     ]
@@ -91,9 +91,9 @@ def _part(shown: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) 
 
 def _head(ending: Ending, unfolded: bool) -> str:
     completion = ending.completion
-    if completion.reasoning:
-        return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
-    return f"<p><sub>{escape(completion.model or completion.request.model)}</sub></p>"
+    if not completion.reasoning:
+        return ""
+    return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
 
 
 def _reasoning_summary(completion: Completion) -> str:
