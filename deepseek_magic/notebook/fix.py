@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from ..protocol import template
 from ..protocol.chat import Message
@@ -33,6 +33,7 @@ class FixMagics(Magics):
         super().__init__(shell)
         self._magics = magics
 
+    @no_var_expand
     @line_magic
     def deepseek_fix(self, line: str) -> None:
         """Explain and repair the last error.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
@@ -140,6 +140,7 @@ class DeepSeekMagics(Magics):
 
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
 
+    @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
     @line_cell_magic
     @documented
     def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:

@@ -131,7 +131,11 @@ class Kernel:
 
     def run(self, source: str, *, cell: str | None = "cell-1") -> Ran:
         """Run a cell to its end."""
-        return self.collect(self.send(source, cell=cell))
+        ran = self.collect(self.send(source, cell=cell))
+        while ran.reply["status"] == "aborted":  # ipykernel 6 does so to what comes right after a cell that failed
+            time.sleep(0.1)
+            ran = self.collect(self.send(source, cell=cell))
+        return ran
 
 
 @contextmanager

@@ -37,6 +37,16 @@ def test_a_cell_of_ours_is_quoted_as_it_was_typed(run_headless: Run, demo: DemoS
     assert said(demo) == "say %%deepseek\nhello there again"
 
 
+def test_ipython_evaluates_nothing_in_a_line_that_blocks(run_headless: Run, demo: DemoServer) -> None:
+    _, outputs = run_headless(
+        "voice, x = 'be very brief', 'ex'",
+        "if True:\n    %deepseek -s $voice {1 + 1} {x} $x {\"a\": 1} {print('evaluated')}",
+    )
+    assert said(demo) == "{1 + 1} ex $x {\"a\": 1} {print('evaluated')}"
+    assert demo.requests[-1].body["messages"][0]["content"] == "be very brief"
+    assert [output.output_type for output in outputs] == ["display_data"]
+
+
 def test_speaking_of_an_error_before_there_is_one_is_refused(run_headless: Run, demo: DemoServer) -> None:
     outputs, own = run_headless("%deepseek why {Err}", "Err = 'mine'\n%deepseek why {Err}")
     assert outputs[0].evalue.startswith("No cell has failed so far")
