@@ -236,7 +236,7 @@ class Answer:
 async def _delivered(sock: socket.socket) -> None:
     """Wait until every byte is acknowledged, at most as long as a machine may delay that (RFC 9293: 0.5 s)."""
     for _ in range(_ACK_CHECKS):
-        if _unacknowledged(sock) == 0:
+        if sock.fileno() < 0 or _unacknowledged(sock) == 0:  # the client may leave first, and the socket with it
             return
         await asyncio.sleep(_ACK_CHECK_S)
 

@@ -245,10 +245,11 @@ class Segment:
         answer = self._answer
         chars = answer.text_chars + answer.reasoning_chars
         anew = isinstance(self._step, Restart) and not self._step.compare and self.brought
+        new_chars = chars if anew else max(0, chars - self._began_chars)
         return Delivered.of(
             text=answer.text,
             reasoning=answer.reasoning,
-            new_chars=chars if anew else max(0, chars - self._began_chars),
+            new_chars=new_chars or int(self.brought and answer.tool_open),  # a call alone has no text
             tool_open=answer.tool_open,
             ids_seen=self._position.last_id is not None,
             tokens_left=tokens_left,

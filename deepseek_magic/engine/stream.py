@@ -18,8 +18,8 @@ from ..metrics.record import StreamMeter, StreamRecord
 from ..policy.attempts import Abilities, Ending, RefusedWays, Spent, Way
 from ..policy.deadlines import Happening
 from ..policy.pricing import Cost
-from ..policy.recovery import Accept, GiveUp, Resume, Step, decide
-from ..policy.seams import remaining_max_tokens
+from ..policy.recovery import Accept, Continue, GiveUp, Resume, Step, decide
+from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion, verdict
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
@@ -67,7 +67,7 @@ class Stream:
         self._meter: StreamMeter | None = None
         self._anomalies: list[str] = []
         self._max_tokens: int | None = request.options.get("max_tokens")
-        self._deltas = 0
+        self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
         self._over = asyncio.Event()
         self._source = self._run()
         self._ready: Iterator[Event] = iter(())
@@ -103,6 +103,7 @@ class Stream:
 
         May be called from any task of the loop, also while another one waits for the next event.
         """
+        self._ready = iter(())
         if self._watch is not None and self._watch.working:
             self._watch.stop()
             await self._over.wait()
@@ -160,11 +161,11 @@ class Stream:
 
     def _take(self, batch: list[Event], segment: Segment) -> None:
         """Fold a batch into the answer and the record, and move the deadlines by what it brought."""
+        if self._max_tokens is not None:
+            self._count(batch)
         add = self._answer.add
         for event in batch:
             add(event)
-        if self._max_tokens is not None:
-            self._count(batch)
         assert self._watch is not None
         assert self._meter is not None
         self._meter.add(batch, self._watch.now_s)
@@ -174,12 +175,28 @@ class Stream:
             self._watch.told(happening)
 
     def _count(self, batch: list[Event]) -> None:
-        """On api.deepseek.com a delta is a token (measured: within 3 of an answer)."""
+        """On api.deepseek.com a delta is a token (measured: within 3 of an answer). Call it before the batch is folded."""
+        text, reasoning = self._deltas["text"], self._deltas["reasoning"]
+        chars = {"text": self._answer.text_chars, "reasoning": self._answer.reasoning_chars}
         for event in batch:
-            if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
-                self._deltas += 1
-            elif isinstance(event, Seam) and event.kind == "restarted":
-                self._deltas = 0
+            match event:
+                case TextDelta(text=piece):
+                    text.add(len(piece))
+                    chars["text"] += len(piece)
+                case ReasoningDelta(text=piece):
+                    reasoning.add(len(piece))
+                    chars["reasoning"] += len(piece)
+                case ToolCallDelta():
+                    text.add(0)
+                case Seam(kind="restarted"):
+                    self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
+                    text, reasoning = self._deltas["text"], self._deltas["reasoning"]
+                    chars = {"text": 0, "reasoning": 0}
+                case Seam():
+                    for channel, at in (("text", event.at_chars), ("reasoning", event.reasoning_at_chars)):
+                        if at is not None:
+                            self._deltas[channel].take_back(max(0, chars[channel] - at))
+                            chars[channel] = min(at, chars[channel])
 
     # what follows
 
@@ -202,7 +219,16 @@ class Stream:
     def _tokens_left(self) -> int | None:
         chars = self._answer.text_chars + self._answer.reasoning_chars
         one_each = self._terms.endpoint.continuing == "deepseek_prefix"
-        return remaining_max_tokens(self._max_tokens, chars=chars, deltas=self._deltas if one_each else None)
+        deltas = sum(count.total for count in self._deltas.values())
+        return remaining_max_tokens(self._max_tokens, chars=chars, deltas=deltas if one_each else None)
+
+    def _written_anew(self, step: Continue) -> int:
+        """The tokens behind the prefix: paid once more, but not twice part of the answer."""
+        if self._terms.endpoint.continuing != "deepseek_prefix":
+            return 0
+        answer = self._answer
+        text = self._deltas["text"].within(max(0, answer.text_chars - step.text_chars))
+        return text + self._deltas["reasoning"].within(max(0, answer.reasoning_chars - step.reasoning_chars))
 
     def _next(self, step: Another, before: Segment) -> Segment:
         assert self._meter is not None
@@ -212,6 +238,8 @@ class Stream:
             position = before.position
             told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
             step = replace(step, delay_s=max(step.delay_s, told_s))
+        elif isinstance(step, Continue) and step.max_tokens is not None:
+            step = replace(step, max_tokens=step.max_tokens + self._written_anew(step))
         return Segment(
             self._terms,
             self._answer,
@@ -233,6 +261,7 @@ class Stream:
             # Its first half says what happened, which the error itself says better.
             rest = why.rpartition("; ")[2]
             error.hint = f"{rest[:1].upper()}{rest[1:]} {error.hint}".strip()
+        error.hint = error.hint or "Ask again."
         error.message = keys.mask(error.message)
         error.args = (error.message,)
         if isinstance(error, AuthenticationError):

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["EchoFilter", "RestartFilter", "StopFilter", "remaining_max_tokens", "repeats_itself", "rewind", "torn_from"]
+__all__ = [
+    "DeltaCount",
+    "EchoFilter",
+    "RestartFilter",
+    "StopFilter",
+    "remaining_max_tokens",
+    "repeats_itself",
+    "rewind",
+    "torn_from",
+]
 
 REWIND_MAX_CHARS: Final = 32
 """A longer "word" is a URL or a string of signs; writing 32 characters anew is enough to begin on a visible token."""
@@ -21,6 +31,9 @@ ECHO_MIN_CHARS: Final = 16
 
 CHARS_PER_TOKEN: Final = 3
 """Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character)."""
+
+LAST_DELTAS: Final = 64
+"""More than a rewind takes back; a longer run of blanks is counted as if it stayed."""
 
 LOOP_WINDOW_CHARS: Final = 4096
 LOOP_MIN_CHARS: Final = 160
@@ -231,6 +244,42 @@ def remaining_max_tokens(
         return None
     used = tokens if tokens is not None else deltas if deltas is not None else math.ceil(chars / CHARS_PER_TOKEN)
     return max_tokens - used
+
+
+class DeltaCount:
+    """The deltas of one channel of an answer, and how many of them a rewind takes back.
+
+    A delta of which a part stays counts as staying: a budget counted like this is never overdrawn.
+    """
+
+    __slots__ = ("_last_chars", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._last_chars: deque[int] = deque(maxlen=LAST_DELTAS)
+
+    def add(self, chars: int) -> None:
+        """One delta more, of so many characters."""
+        self.total += 1
+        self._last_chars.append(chars)
+
+    def within(self, chars: int) -> int:
+        """How many of the last deltas lie wholly within the last ``chars`` characters."""
+        number = 0
+        for size in reversed(self._last_chars):
+            chars -= size
+            if chars < 0:
+                break
+            number += 1
+        return number
+
+    def take_back(self, chars: int) -> None:
+        """The last ``chars`` characters are void."""
+        for _ in range(self.within(chars)):
+            chars -= self._last_chars.pop()
+            self.total -= 1
+        if chars and self._last_chars:
+            self._last_chars[-1] -= chars
 
 
 def repeats_itself(text: str) -> bool:
