@@ -19,6 +19,7 @@ from .engine.journal import Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
 from .policy.pricing import estimate_tokens
+from .policy.recovery import Abilities, Delivered, cannot_continue
 from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
@@ -32,6 +33,9 @@ __all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "session"]
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
+
+ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
+"""Some answer, to ask whether one could be gone on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,8 @@ class Session:
             said.append(
                 "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
             )
+        if options.get("continue_on_length") and (why := _never_continued(request, place)):
+            said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -136,7 +142,7 @@ class Session:
         client = self.client(prepared.endpoint, prepared.api_key)
 
         async def source(call: Call) -> Completion:
-            stream = client.stream(prepared.request)
+            stream = client.stream(prepared.request, continue_on_length=prepared.options.get("continue_on_length"))
             self.journal.begin(stream.call_id, stream.request, prepared.endpoint.name)
 
             def put(events: list[Event]) -> None:
@@ -193,6 +199,11 @@ def _whole(completion: Completion) -> Completion:
         completion.error.completion = completion
         raise completion.error
     return completion
+
+
+def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
+    """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
+    return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
 
 def _names_json(request: Request) -> bool:

@@ -160,3 +160,19 @@ def test_json_mode_without_the_word_is_said_before_it_is_sent(demo: DemoServer, 
     assert "the word json" not in notices("Three planets as JSON")
     assert "the word json" not in notices("Three planets", system="Answer in json.")
     assert "the word json" not in " ".join(session.prepare("Three planets").notices)
+
+
+def test_an_answer_goes_on_beyond_its_length_only_when_asked(demo: DemoServer, session: Session) -> None:
+    whole = session.ask("Say hello.", think="off")
+    budget = whole.usage.completion_tokens - 5
+    assert session.ask("Say hello.", think="off", max_tokens=budget).outcome == "truncated"
+    completion = session.ask("Say hello.", think="off", max_tokens=budget, continue_on_length=True)
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert "continue_on_length" not in sent(demo)
+
+
+def test_a_continue_that_could_never_act_is_said(session: Session, demo: DemoServer) -> None:
+    prepared = session.prepare("Give me json", json=True, continue_on_length=True)
+    assert (
+        "An answer that reaches its length cannot be gone on from here: JSON mode forbids a prefix." in prepared.notices
+    )

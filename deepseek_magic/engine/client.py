@@ -78,25 +78,28 @@ class Client:
             self._key = find_key(self.endpoint, explicit=explicit)
         return self._key
 
-    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+    def stream(self, prompt: Prompt, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        Raises ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
+        ``continue_on_length`` replaces that of the client's recovery policy for this call. Raises ConfigurationError
+        for options that do not exist or are out of bounds, and MissingKey.
         """
-        key = self.key
-        return Stream(
-            self.request(prompt, **options),
-            Terms(
-                endpoint=self.endpoint,
-                key=key,
-                transport=self.transport,
-                gate=gate_of(self.endpoint.base_url, key, self.limits),
-                recovery=self.recovery,
-                timeouts=self.timeouts,
-                rewind=self.rewind,
-                price=cost_of if self.endpoint.is_priced else None,
-                chance=self._chance,
-            ),
+        return Stream(self.request(prompt, **options), self._terms(continue_on_length))
+
+    def _terms(self, continue_on_length: bool | None = None) -> Terms:
+        key, recovery = self.key, self.recovery
+        if continue_on_length is not None:
+            recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
+        return Terms(
+            endpoint=self.endpoint,
+            key=key,
+            transport=self.transport,
+            gate=gate_of(self.endpoint.base_url, key, self.limits),
+            recovery=recovery,
+            timeouts=self.timeouts,
+            rewind=self.rewind,
+            price=cost_of if self.endpoint.is_priced else None,
+            chance=self._chance,
         )
 
     async def complete(self, prompt: Prompt, **options: Any) -> Completion:

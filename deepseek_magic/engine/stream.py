@@ -68,6 +68,8 @@ class Stream:
         self._anomalies: list[str] = []
         self._max_tokens: int | None = request.options.get("max_tokens")
         self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
+        self._paid_chars = 0
+        """Of the answer, how much an earlier token budget paid for."""
         self._over = asyncio.Event()
         self._source = self._run()
         self._ready: Iterator[Event] = iter(())
@@ -217,10 +219,15 @@ class Stream:
         return _REFUSED.of(self._terms.endpoint.base_url, self.request.model, asyncio.get_running_loop().time())
 
     def _tokens_left(self) -> int | None:
-        chars = self._answer.text_chars + self._answer.reasoning_chars
+        chars = self._answer.text_chars + self._answer.reasoning_chars - self._paid_chars
         one_each = self._terms.endpoint.continuing == "deepseek_prefix"
         deltas = sum(count.total for count in self._deltas.values())
         return remaining_max_tokens(self._max_tokens, chars=chars, deltas=deltas if one_each else None)
+
+    def _renew_budget(self, step: Continue) -> None:
+        """The answer has used up its ``max_tokens`` and goes on with as many again."""
+        self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
+        self._paid_chars = step.text_chars + step.reasoning_chars
 
     def _written_anew(self, step: Continue) -> int:
         """The tokens behind the prefix: paid once more, but not twice part of the answer."""
@@ -238,6 +245,8 @@ class Stream:
             position = before.position
             told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
             step = replace(step, delay_s=max(step.delay_s, told_s))
+        elif isinstance(step, Continue) and before.ending.finish_reason == "length":
+            self._renew_budget(step)
         elif isinstance(step, Continue) and step.max_tokens is not None:
             step = replace(step, max_tokens=step.max_tokens + self._written_anew(step))
         return Segment(

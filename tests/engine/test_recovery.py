@@ -491,3 +491,53 @@ async def test_many_finished_stopped_and_broken_calls_leave_nothing_behind() -> 
         assert files() <= before
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_answer_cut_by_its_length_is_gone_on_from_when_asked(unbroken: dict[str, Completion]) -> None:
+    for think in ("off", "high"):
+        whole = unbroken[think]
+        tokens = whole.usage.completion_tokens
+        assert tokens is not None
+        budget = tokens // 2 + 8
+        async with DemoServer(pace=0) as server, client_of(server) as client:
+            short, _ = await watched(client, whole, think=think, max_tokens=budget)
+            assert (short.outcome, len(server.requests)) == ("truncated", 1)
+            completion, events = await watched(client, whole, think=think, max_tokens=budget, continue_on_length=True)
+        assert (completion.text, completion.reasoning) == (whole.text, whole.reasoning)
+        assert (completion.outcome, completion.attempts) == ("complete", 2)
+        assert [seam.kind for seam in completion.seams] == ["continued"]
+        assert next(e.detail for e in events if isinstance(e, Waiting)).endswith("going on, continuation 1 of 3.")
+        sent = [request.body for request in server.requests[1:]]
+        assert [body["max_tokens"] for body in sent] == [budget, budget]
+        # Each segment is billed: what both wrote, and twice the prompt.
+        assert completion.usage.completion_tokens >= tokens
+        assert completion.usage.prompt_tokens > 2 * short.usage.prompt_tokens
+
+
+async def test_a_continuation_beyond_the_length_that_breaks_has_a_budget_of_its_own(
+    unbroken: dict[str, Completion],
+) -> None:
+    whole = unbroken["off"]
+    budget = whole.usage.completion_tokens * 2 // 3
+    fault = "cut at=content after=9 times=1 on=prefix"
+    async with DemoServer(fault=fault, pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, whole, think="off", max_tokens=budget, continue_on_length=True)
+        left = [request.body["max_tokens"] for request in server.requests]
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert left[:2] == [budget, budget]
+    assert budget - 12 < left[2] < budget
+
+
+async def test_a_continuation_that_is_refused_leaves_the_truncated_answer(unbroken: dict[str, Completion]) -> None:
+    async with DemoServer(fault="400 on=prefix", pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, unbroken["off"], think="off", max_tokens=30, continue_on_length=True)
+    assert (completion.outcome, completion.finish_reason, completion.error) == ("truncated", "length", None)
+    assert completion.usage.completion_tokens == 30
+    assert not completion.seams
+
+
+async def test_an_answer_goes_beyond_its_length_only_so_often(unbroken: dict[str, Completion]) -> None:
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, unbroken["off"], think="off", max_tokens=20, continue_on_length=True)
+    assert (completion.outcome, completion.record.continuations) == ("truncated", FAST.continuations)
+    assert 60 <= completion.usage.completion_tokens <= 80
