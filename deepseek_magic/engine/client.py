@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..policy.attempts import RecoveryPolicy
+from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.deadlines import Timeouts
 from ..policy.limits import LimitPolicy
 from ..policy.pricing import cost_of
@@ -85,6 +85,18 @@ class Client:
         for options that do not exist or are out of bounds, and MissingKey.
         """
         return Stream(self.request(prompt, **options), self._terms(continue_on_length))
+
+    def resume(self, before: Completion, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
+        """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
+
+        ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
+        ConfigurationError when the answer is complete or cannot be gone on from.
+        """
+        return Stream(self.request(before.request, **options), self._terms(continue_on_length), before)
+
+    def can(self, request: Request) -> Abilities:
+        """How an answer to ``request`` may be gone on from at this endpoint."""
+        return self._terms().can(request)
 
     def _terms(self, continue_on_length: bool | None = None) -> Terms:
         key, recovery = self.key, self.recovery

@@ -1,6 +1,6 @@
 """The magics: parse the line, call the session, bind the result; nothing else.
 
-One way for all of them: ``_Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
+One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
 → the completion bound to the user's name and to ``_``. ``awaited`` and ``deepseek`` differ in the bridge alone.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..session import Prepared
     from .live import Surface
 
-__all__ = ["DeepSeekMagics", "Stopped"]
+__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped"]
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
 """The settings that can have a default for all cells."""
@@ -45,7 +45,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class Order:
     """What one magic asks for."""
 
     prompt: str
@@ -66,7 +66,7 @@ def _trait(option: Option) -> Any:
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
 
 
-def _read(line: str, body: str | None) -> _Order | None:
+def _read(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
     from ..engine.keys import looks_like_key
 
@@ -90,7 +90,7 @@ def _read(line: str, body: str | None) -> _Order | None:
         raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
-    return _Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
+    return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 class _View(Protocol):
@@ -102,10 +102,10 @@ class _View(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
+class Run:
     """An order that is being answered."""
 
-    order: _Order
+    order: Order
     call: Call
     view: _View
     background: bool = False
@@ -140,8 +140,10 @@ class DeepSeekMagics(Magics):
     @documented
     def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
         run = self._begin(line, cell, button=False)
-        if run is None:
-            return None
+        return None if run is None else self.follow(run)
+
+    def follow(self, run: Run) -> Completion | BackgroundAnswer:
+        """Draw the answer until it ends, and bind it; blocks."""
         if run.background:
             return self._leave(run)
         try:
@@ -153,8 +155,10 @@ class DeepSeekMagics(Magics):
     async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         run = self._begin(line, body, button=True)
-        if run is None:
-            return None
+        return None if run is None else await self.follow_awaited(run)
+
+    async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
+        """The same for an async cell."""
         if run.background:
             return self._leave(run)
         try:
@@ -163,7 +167,7 @@ class DeepSeekMagics(Magics):
             run.interrupted = True
         return self._end(run)
 
-    def _begin(self, line: str, body: str | None, *, button: bool) -> _Run | None:
+    def _begin(self, line: str, body: str | None, *, button: bool) -> Run | None:
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
@@ -184,14 +188,20 @@ class DeepSeekMagics(Magics):
         if prepared.options.get("dry_run"):
             print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
             return None
+        return self.start(order, prepared, button=button)
+
+    def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
+        """Send it, and make the view that will show it."""
+        from ..session import session
+
         name = view_for(self.shell) if self.view == "auto" else self.view
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         detached = bool(prepared.options.get("background")) and name != "silent"
         call = session().start(prepared)
         view = self._view(order, prepared, call, name, button=button or detached, detached=detached)
-        return _Run(order=order, call=call, view=view, background=detached)
+        return Run(order=order, call=call, view=view, background=detached)
 
-    def _view(self, order: _Order, prepared: Prepared, call: Call, name: str, *, button: bool, detached: bool) -> _View:
+    def _view(self, order: Order, prepared: Prepared, call: Call, name: str, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
         quiet = order.quiet or bool(prepared.options.get("quiet"))
         quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
@@ -234,7 +244,7 @@ class DeepSeekMagics(Magics):
             return RichSurface(unfolded=unfolded)
         return HandleSurface(alone=alone, unfolded=unfolded)
 
-    def _leave(self, run: _Run) -> BackgroundAnswer:
+    def _leave(self, run: Run) -> BackgroundAnswer:
         """Let the answer go on after its cell."""
         answer = BackgroundAnswer(run.call, run.view, self.shell)
         self.background_answers.add(answer)
@@ -242,7 +252,7 @@ class DeepSeekMagics(Magics):
         self._mute_echo(answer)
         return answer
 
-    def _end(self, run: _Run) -> Completion:
+    def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
         run.view.finish(completion)
@@ -255,11 +265,11 @@ class DeepSeekMagics(Magics):
         self._mute_echo(completion)
         return completion
 
-    def _bind(self, order: _Order, answer: Completion | BackgroundAnswer) -> None:
+    def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
         self.shell.push({order.output: answer} if order.output else {})
         self.shell.displayhook.update_user_ns(answer)
 
-    def _bind_failure(self, order: _Order, error: DeepSeekError) -> None:
+    def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
         """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
         if order.output and order.prompt.strip():
             self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})

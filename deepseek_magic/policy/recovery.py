@@ -50,6 +50,7 @@ __all__ = [
     "cannot_continue",
     "decide",
     "quota_exhausted",
+    "reasoning_to_send",
 ]
 
 AT_ONCE_S: Final = 0.1
@@ -271,7 +272,7 @@ def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -
     number = spent.continuations + 1
     return Continue(
         text_chars=delivered.text_kept_chars,
-        reasoning_chars=_reasoning_to_send(delivered),
+        reasoning_chars=reasoning_to_send(delivered),
         attempt=number,
         of_attempts=policy.continuations,
         spent=replace(spent, continuations=number, at_length=True),
@@ -279,8 +280,8 @@ def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -
     )
 
 
-def _reasoning_to_send(delivered: Delivered) -> int:
-    """Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
+def reasoning_to_send(delivered: Delivered) -> int:
+    """How many characters of reasoning go along with a prefix. Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
     return delivered.reasoning_chars if delivered.text_kept_chars else delivered.reasoning_kept_chars
 
 
@@ -358,7 +359,7 @@ def _recover(
     if way is Continue:
         return Continue(
             text_chars=delivered.text_kept_chars,
-            reasoning_chars=_reasoning_to_send(delivered),
+            reasoning_chars=reasoning_to_send(delivered),
             max_tokens=delivered.tokens_left,
             why=f"{what}; going on from there{count}",
             **common,
