@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .protocol.errors import TransportError as TransportError
     from .session import aask as aask
     from .session import ask as ask
+    from .session import resume as resume
 
     journal: Journal
     log: MetricsLog
@@ -60,6 +61,7 @@ _HOMES = {
     "ask": "session",
     "journal": "session",
     "log": "session",
+    "resume": "session",
     **dict.fromkeys(
         (
             "APIStatusError",

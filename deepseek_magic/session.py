@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from .engine import keys
 from .engine.client import Client
-from .engine.endpoints import Endpoint, resolve
-from .engine.journal import Journal
+from .engine.endpoints import ENDPOINTS, Endpoint, resolve
+from .engine.journal import Entry, Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
 from .policy.pricing import estimate_tokens
+from .policy.recovery import Abilities, Delivered, cannot_continue
+from .policy.resuming import going_on
 from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
@@ -28,10 +30,16 @@ from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
 
-__all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "session"]
+__all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "resume", "session"]
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
+
+SHOWN_CHARS: Final = 60
+"""So much of a prompt tells which one it is."""
+
+ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
+"""Some answer, to ask whether one could be gone on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,8 @@ class Prepared:
     api_key: keys.Key | None = None
     chat: str | None = None
     turn: str = ""
+    before: Completion | None = None
+    """The answer of an earlier call to this request, to go on with."""
 
 
 class Session:
@@ -58,6 +68,9 @@ class Session:
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
+        self.last: Completion | None = None
+        """The completion of the call that ended last."""
+        self._turns: dict[str, tuple[str, str]] = {}
         self._journal_noticed = False
         self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
 
@@ -108,6 +121,8 @@ class Session:
             said.append(
                 "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
             )
+        if options.get("continue_on_length") and (why := _never_continued(request, place)):
+            said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -129,12 +144,72 @@ class Session:
             known = self._clients.setdefault((endpoint, key), Client(endpoint, api_key=key))
         return known
 
+    def prepare_resume(
+        self,
+        what: Completion | Entry | str | None = None,
+        *,
+        api_key: str | None = None,
+        endpoint: str | Endpoint | None = None,
+        **typed: Any,
+    ) -> Prepared:
+        """Make the request that goes on with ``what``: a completion, a call of the journal, or the beginning of its id.
+
+        Without one it is the last call of this process, or before the first one the newest of the journal that waits
+        for it. It goes where it went before unless ``endpoint`` or ``base_url`` are given. Raises ConfigurationError
+        when there is none, or it cannot be gone on from.
+        """
+        before, went_to, said = self._to_resume(what)
+        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS:
+            place = resolve(went_to)
+        else:
+            place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
+        key = keys.find_key(place, explicit=api_key)
+        client = self.client(place, key)
+        request = client.request(before.request, **Options(**typed).of("request"))
+        going_on(before, can=client.can(request))
+        call_id = before.record.call_id if before.record is not None else ""
+        chat, turn = self._turns.get(call_id, (None, uuid.uuid4().hex))
+        return Prepared(
+            request=request,
+            endpoint=place,
+            options=options,
+            notices=(said,) if said else (),
+            api_key=key,
+            chat=chat,
+            turn=turn,
+            before=replace(before, request=request),
+        )
+
+    def _to_resume(self, what: Completion | Entry | str | None) -> tuple[Completion, str | None, str]:
+        """The answer, where it came from, and what to tell about it when it was not named by the user."""
+        what = self.last if what is None else what
+        if isinstance(what, Completion):
+            return what, what.record.endpoint if what.record is not None else None, ""
+        if isinstance(what, Entry):
+            return what.completion, what.endpoint, ""
+        entries = self.journal.resumable() if what is None else self.journal.beginning_with(what)
+        if what is None and not entries:
+            raise ConfigurationError("No answer waits to be gone on with.", hint="Only broken and stopped ones do.")
+        if what is not None and len(entries) != 1:
+            found = "no call" if not entries else f"{len(entries)} calls"
+            raise ConfigurationError(f"The journal has {found} whose id begins with {what[:40]}.")
+        entry = entries[0]
+        began = entry.started_at.astimezone().strftime("%d %b %H:%M")
+        prompt = " ".join(entry.completion.request.prompt.split())
+        shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
+        return entry.completion, entry.endpoint, f"Going on with the answer to “{shown}”, asked {began}."
+
     def start(self, prepared: Prepared) -> Call:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it."""
         client = self.client(prepared.endpoint, prepared.api_key)
 
         async def source(call: Call) -> Completion:
-            stream = client.stream(prepared.request)
+            beyond, before = prepared.options.get("continue_on_length"), prepared.before
+            if before is None:
+                stream = client.stream(prepared.request, continue_on_length=beyond)
+            else:
+                stream = client.resume(before, continue_on_length=beyond)
             self.journal.begin(stream.call_id, stream.request, prepared.endpoint.name)
 
             def put(events: list[Event]) -> None:
@@ -159,8 +234,11 @@ class Session:
             empty = Conversation(name=prepared.chat)
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
             self.chats[prepared.chat] = conversation.with_turn(left)
+        self.last = completion
         if completion.record is not None:
             self.log.add(completion.record)
+            if prepared.chat is not None:
+                self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
@@ -177,6 +255,14 @@ class Session:
         wait = pump_turning if self.keep_loop_turning else pump
         return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
 
+    def resume(self, what: Completion | Entry | str | None = None, **options: Any) -> Completion:
+        """Go on with an answer that was stopped, broke off or reached its length, and wait; see ``prepare_resume``.
+
+        The completion is the whole answer; its usage and cost are those of the new call. Raises as ``ask`` does.
+        """
+        wait = pump_turning if self.keep_loop_turning else pump
+        return _whole(wait(self.start(self.prepare_resume(what, **options)), _show_nothing))
+
     async def aask(self, prompt: Prompt, **options: Any) -> Completion:
         """The same for ``await``, on any loop."""
         return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
@@ -191,6 +277,11 @@ def _whole(completion: Completion) -> Completion:
         completion.error.completion = completion
         raise completion.error
     return completion
+
+
+def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
+    """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
+    return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
 
 def _names_json(request: Request) -> bool:
@@ -227,6 +318,11 @@ def session() -> Session:
 def ask(prompt: Prompt, **options: Any) -> Completion:
     """``ds.ask``: see ``Session.ask``."""
     return _SESSION.ask(prompt, **options)
+
+
+def resume(what: Completion | Entry | str | None = None, **options: Any) -> Completion:
+    """``ds.resume``: see ``Session.resume``."""
+    return _SESSION.resume(what, **options)
 
 
 async def aask(prompt: Prompt, **options: Any) -> Completion:

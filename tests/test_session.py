@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, MissingKey
+from deepseek_magic.protocol.events import TextDelta
 from deepseek_magic.session import Session
 
 
@@ -160,3 +162,76 @@ def test_json_mode_without_the_word_is_said_before_it_is_sent(demo: DemoServer, 
     assert "the word json" not in notices("Three planets as JSON")
     assert "the word json" not in notices("Three planets", system="Answer in json.")
     assert "the word json" not in " ".join(session.prepare("Three planets").notices)
+
+
+def test_an_answer_goes_on_beyond_its_length_only_when_asked(demo: DemoServer, session: Session) -> None:
+    whole = session.ask("Say hello.", think="off")
+    budget = whole.usage.completion_tokens - 5
+    assert session.ask("Say hello.", think="off", max_tokens=budget).outcome == "truncated"
+    completion = session.ask("Say hello.", think="off", max_tokens=budget, continue_on_length=True)
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert "continue_on_length" not in sent(demo)
+
+
+def test_a_continue_that_could_never_act_is_said(session: Session, demo: DemoServer) -> None:
+    prepared = session.prepare("Give me json", json=True, continue_on_length=True)
+    assert (
+        "An answer that reaches its length cannot be gone on from here: JSON mode forbids a prefix." in prepared.notices
+    )
+
+
+def half_of(session: Session, prompt: str, **options: object) -> Completion:
+    """An answer that was stopped in its middle."""
+    call = session.start(session.prepare(prompt, **options))
+    while sum(len(e.text) for e in call.drain() if isinstance(e, TextDelta)) < 1 and not call.done:
+        call.wait()
+    call.stop(wait_s=5)
+    return call.completion
+
+
+def test_a_stopped_answer_is_gone_on_with_and_takes_its_turn(demo: DemoServer, session: Session) -> None:
+    whole = session.ask("long 2", think="off")
+    demo.pace = 0.002
+    half = half_of(session, "long 2", think="off", chat="main", turn="cell-1")
+    assert half.outcome == "interrupted"
+    demo.pace = 0
+    completion = session.resume(half)
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert [turn.assistant.content for turn in session.chats["main"].turns] == [whole.text]
+
+
+def test_without_a_name_the_last_answer_is_gone_on_with_and_after_a_restart_the_journals(
+    demo: DemoServer, session: Session
+) -> None:
+    whole = session.ask("long 2", think="off")
+    demo.pace = 0.002
+    half = half_of(session, "long 2", think="off")
+    other = half_of(session, "long 3", think="off")
+    demo.pace = 0
+    session.journal.flush()
+    later = Session()
+    try:
+        assert [e.completion.text for e in later.journal.resumable()] == [other.text, half.text]
+        with pytest.raises(ConfigurationError, match="no call whose id begins with zz"):
+            later.resume("zz")
+        completion = later.resume(half.record.call_id[:8])
+        assert (completion.text, completion.outcome) == (whole.text, "complete")
+        with pytest.raises(ConfigurationError, match="is complete"):
+            later.resume()
+        assert [e.completion.text for e in later.journal.resumable()] == [other.text]
+    finally:
+        later.close()
+    latest = Session()
+    try:
+        prepared = latest.prepare_resume()
+        assert prepared.before is not None
+        assert prepared.before.text == other.text
+        assert prepared.notices[0].startswith("Going on with the answer to “long 3”, asked ")
+    finally:
+        latest.close()
+    assert session.resume().text.startswith(other.text)
+
+
+def test_where_nothing_waits_resume_says_so(session: Session, demo: DemoServer) -> None:
+    with pytest.raises(ConfigurationError, match="No answer waits"):
+        session.resume()

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..policy.attempts import RecoveryPolicy
+from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.deadlines import Timeouts
 from ..policy.limits import LimitPolicy
 from ..policy.pricing import cost_of
@@ -78,25 +78,40 @@ class Client:
             self._key = find_key(self.endpoint, explicit=explicit)
         return self._key
 
-    def stream(self, prompt: Prompt, **options: Any) -> Stream:
+    def stream(self, prompt: Prompt, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        Raises ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
+        ``continue_on_length`` replaces that of the client's recovery policy for this call. Raises ConfigurationError
+        for options that do not exist or are out of bounds, and MissingKey.
         """
-        key = self.key
-        return Stream(
-            self.request(prompt, **options),
-            Terms(
-                endpoint=self.endpoint,
-                key=key,
-                transport=self.transport,
-                gate=gate_of(self.endpoint.base_url, key, self.limits),
-                recovery=self.recovery,
-                timeouts=self.timeouts,
-                rewind=self.rewind,
-                price=cost_of if self.endpoint.is_priced else None,
-                chance=self._chance,
-            ),
+        return Stream(self.request(prompt, **options), self._terms(continue_on_length))
+
+    def resume(self, before: Completion, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
+        """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
+
+        ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
+        ConfigurationError when the answer is complete or cannot be gone on from.
+        """
+        return Stream(self.request(before.request, **options), self._terms(continue_on_length), before)
+
+    def can(self, request: Request) -> Abilities:
+        """How an answer to ``request`` may be gone on from at this endpoint."""
+        return self._terms().can(request)
+
+    def _terms(self, continue_on_length: bool | None = None) -> Terms:
+        key, recovery = self.key, self.recovery
+        if continue_on_length is not None:
+            recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
+        return Terms(
+            endpoint=self.endpoint,
+            key=key,
+            transport=self.transport,
+            gate=gate_of(self.endpoint.base_url, key, self.limits),
+            recovery=recovery,
+            timeouts=self.timeouts,
+            rewind=self.rewind,
+            price=cost_of if self.endpoint.is_priced else None,
+            chance=self._chance,
         )
 
     async def complete(self, prompt: Prompt, **options: Any) -> Completion:

@@ -24,6 +24,7 @@ from ..metrics.frames import arrow_table, pandas_frame, polars_frame
 from ..metrics.log import COLUMNS, row_of
 from ..metrics.record import StreamRecord
 from ..metrics.tables import cell, html_table, text_table
+from ..policy.resuming import RESUMABLE
 from ..protocol.chat import Message, Request
 from ..protocol.completion import Accumulator, Completion, ToolCall
 from ..protocol.errors import DeepSeekError
@@ -42,6 +43,8 @@ __all__ = ["JOURNAL_COLUMNS", "Entry", "Journal"]
 READ_FLUSH_S: Final = 2.0
 SHOWN_ROWS: Final = 20
 SEARCH_LIMIT: Final = 100
+RESUMABLE_ROWS: Final = 200
+"""An answer that is further back than this is gone on with by its id."""
 DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
 
@@ -171,6 +174,24 @@ class Journal:
         """Calls whose process died before they ended, newest first. Those still under way anywhere are not among them."""
         return list(self._entries("WHERE ended_at IS NULL ORDER BY started_at DESC", (), dead_only=True))
 
+    def resumable(self, *, limit: int = RESUMABLE_ROWS) -> list[Entry]:
+        """Of the newest ``limit`` calls those whose answer waits to be gone on with, newest first.
+
+        A call still under way anywhere is not among them, nor one whose question was asked or gone on with later.
+        """
+        later, found = set(), []
+        for entry in self._entries("ORDER BY started_at DESC LIMIT ?", (limit,), dead_only=True):
+            completion = entry.completion
+            if completion.request not in later and completion.outcome in RESUMABLE:
+                found.append(entry)
+            later.add(completion.request)
+        return found
+
+    def beginning_with(self, prefix: str) -> list[Entry]:
+        """The calls whose id begins with ``prefix``, newest first."""
+        where = "WHERE substr(call_id, 1, ?) = ? ORDER BY started_at DESC LIMIT ?"
+        return list(self._entries(where, (len(prefix), prefix, SEARCH_LIMIT)))
+
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """All calls, or the newest ``limit``, oldest first, as flat mappings with the columns of ``JOURNAL_COLUMNS``."""
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
@@ -240,7 +261,7 @@ class Journal:
             if connection is None:
                 return
             for row in connection.execute(f"SELECT * FROM calls {where}", values):
-                if not (dead_only and self._is_alive(row)):
+                if not (dead_only and row["ended_at"] is None and self._is_alive(row)):
                     yield _entry(row, connection)
 
     def _is_alive(self, row: sqlite3.Row) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from ..metrics.record import PriceOf, StreamMeter
 from ..metrics.segments import estimated_prompt_tokens
-from ..policy.attempts import Delivered, Ending, RecoveryPolicy
+from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts
 from ..policy.limits import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
@@ -60,6 +60,11 @@ class Terms:
     rewind: bool
     price: PriceOf | None
     chance: Callable[[], float]
+
+    def can(self, request: Request) -> Abilities:
+        """How an answer to ``request`` may be gone on from here."""
+        style = self.endpoint.continuing
+        return Abilities.of(request, style=style, reasoning=style == "deepseek_prefix", rewind=self.rewind)
 
 
 class Segment:

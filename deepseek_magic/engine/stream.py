@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from ..metrics.record import StreamMeter, StreamRecord
-from ..policy.attempts import Abilities, Ending, RefusedWays, Spent, Way
+from ..policy.attempts import Ending, RefusedWays, Spent, Way
 from ..policy.deadlines import Happening
 from ..policy.pricing import Cost
 from ..policy.recovery import Accept, Continue, GiveUp, Resume, Step, decide
+from ..policy.resuming import going_on
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion, verdict
@@ -54,9 +55,12 @@ class Stream:
     Iteration raises the DeepSeekError that ended the call; its ``completion`` is the partial one. ``aclose`` is the
     user's Stop. Cancelling the consumer's task closes the connection as well. A ``Seam`` among the events says which
     text is void from then on; without one, nothing that was given out is ever taken back.
+
+    With ``before``, an answer of an earlier call to the same request, it goes on from that: what had come is given out
+    once more, first and in one batch, so that the whole answer passes here. Raises ConfigurationError when it cannot.
     """
 
-    def __init__(self, request: Request, terms: Terms) -> None:
+    def __init__(self, request: Request, terms: Terms, before: Completion | None = None) -> None:
         self.request = request
         self.call_id = uuid.uuid4().hex
         """Names the call in its record and in the journal."""
@@ -68,7 +72,15 @@ class Stream:
         self._anomalies: list[str] = []
         self._max_tokens: int | None = request.options.get("max_tokens")
         self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
+        self._paid_chars = 0
+        """Of the answer, how much an earlier token budget paid for."""
         self._over = asyncio.Event()
+        self._step: Another | None = None
+        """How the first segment begins, when not from nothing."""
+        self._before: list[Event] = []
+        self._at_length = False
+        if before is not None:
+            self._go_on_from(before)
         self._source = self._run()
         self._ready: Iterator[Event] = iter(())
 
@@ -112,6 +124,19 @@ class Stream:
         if self._completion is None:
             self._end(interrupted=True)
 
+    def _go_on_from(self, before: Completion) -> None:
+        step = going_on(before, can=self._terms.can(self.request))
+        if step is None:
+            return
+        self._step = step
+        self._paid_chars = step.text_chars + step.reasoning_chars
+        self._at_length = before.outcome == "truncated"
+        self._answer.seams = before.seams
+        self._before = [ReasoningDelta(text=before.reasoning)] if before.reasoning else []
+        self._before += [TextDelta(text=before.text)] if before.text else []
+        for event in self._before:
+            self._answer.add(event)
+
     async def _run(self) -> AsyncGenerator[list[Event], None]:
         terms = self._terms
         watch = self._watch = Watch(terms.timeouts)
@@ -119,8 +144,10 @@ class Stream:
             call_id=self.call_id, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
         )
         terms.gate.first_request()
-        segment = Segment(terms, self._answer, meter)
-        spent = Spent(refused=self._refused_before())
+        segment = Segment(terms, self._answer, meter, step=self._step)
+        spent = Spent(refused=self._refused_before(), at_length=self._at_length)
+        if self._before:
+            yield self._before
         watch.enter()
         try:
             while True:
@@ -203,8 +230,7 @@ class Stream:
     def _decide(self, segment: Segment, spent: Spent) -> Step:
         terms, ending = self._terms, segment.ending
         assert ending is not None
-        style = terms.endpoint.continuing
-        can = Abilities.of(self.request, style=style, reasoning=style == "deepseek_prefix", rewind=terms.rewind)
+        can = terms.can(self.request)
         step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
         now_s = asyncio.get_running_loop().time()
         _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
@@ -217,10 +243,15 @@ class Stream:
         return _REFUSED.of(self._terms.endpoint.base_url, self.request.model, asyncio.get_running_loop().time())
 
     def _tokens_left(self) -> int | None:
-        chars = self._answer.text_chars + self._answer.reasoning_chars
+        chars = self._answer.text_chars + self._answer.reasoning_chars - self._paid_chars
         one_each = self._terms.endpoint.continuing == "deepseek_prefix"
         deltas = sum(count.total for count in self._deltas.values())
         return remaining_max_tokens(self._max_tokens, chars=chars, deltas=deltas if one_each else None)
+
+    def _renew_budget(self, step: Continue) -> None:
+        """The answer has used up its ``max_tokens`` and goes on with as many again."""
+        self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
+        self._paid_chars = step.text_chars + step.reasoning_chars
 
     def _written_anew(self, step: Continue) -> int:
         """The tokens behind the prefix: paid once more, but not twice part of the answer."""
@@ -238,6 +269,8 @@ class Stream:
             position = before.position
             told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
             step = replace(step, delay_s=max(step.delay_s, told_s))
+        elif isinstance(step, Continue) and before.ending.finish_reason == "length":
+            self._renew_budget(step)
         elif isinstance(step, Continue) and step.max_tokens is not None:
             step = replace(step, max_tokens=step.max_tokens + self._written_anew(step))
         return Segment(

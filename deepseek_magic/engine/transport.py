@@ -97,7 +97,8 @@ def _ssl_context() -> ssl.SSLContext:
 class HTTPXTransport:
     """Transport over httpx: one pool of connections for each origin. Belongs to the loop that it is used on.
 
-    ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts.
+    ``http2`` uses HTTP/2 where the server offers it (extra "http2"; raises ConfigurationError at the first call without
+    it). ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts.
     """
 
     def __init__(self, *, http2: bool = False, gzip: bool = False) -> None:
@@ -164,7 +165,7 @@ class HTTPXTransport:
         except ImportError as error:
             raise ConfigurationError(
                 f"A package is missing for this connection: {error}.",
-                hint="pip install 'httpx[http2]' for HTTP/2, 'httpx[socks]' for a SOCKS proxy.",
+                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpx[socks]' for a SOCKS proxy.",
             ) from None
         except (ValueError, httpx.InvalidURL) as error:
             raise ConfigurationError(f"The proxy for {origin} cannot be used: {error}.") from None

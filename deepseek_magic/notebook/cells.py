@@ -17,8 +17,10 @@ from .frontend import can_await, request_id
 __all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
 
 _CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
-_AWAIT: Final = "await get_ipython().magics_manager.registry['DeepSeekMagics'].awaited({line!r}, {body!r})\n"
-_CALL: Final = "get_ipython().run_line_magic('deepseek', {line!r})\n"
+_AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
+_CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r})\n"
+_OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
+"""The magics that draw an answer, and so are awaited on a line."""
 
 
 class CellTransformer:
@@ -44,10 +46,10 @@ class CellTransformer:
             return lines
         line, body = head["line"] or "", "".join(lines[1:])
         if self.awaits:
-            return [_AWAIT.format(line=line, body=body)]
+            return [_AWAIT.format(owner=_OWNERS["deepseek"], line=line, body=body)]
         if not body.strip():
             # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.
-            return [_CALL.format(line=line)]
+            return [_CALL.format(name="deepseek", line=line)]
         return lines
 
 
@@ -62,8 +64,8 @@ class DeepSeekLine(EscapedCommand):
         """The first line of the cell that calls the magic."""
         for tokens in tokens_by_line:
             words = [token for token in tokens if token.string.strip()]
-            named = [word.string for word in words[:2]] == ["%", "deepseek"] and words[0].end == words[1].start
-            if named and (len(words) == 2 or words[2].start != words[1].end):
+            called = len(words) > 1 and words[0].string == "%" and words[1].string in _OWNERS
+            if called and words[0].end == words[1].start and (len(words) == 2 or words[2].start != words[1].end):
                 return cls(words[0].start)
         return None
 
@@ -71,12 +73,13 @@ class DeepSeekLine(EscapedCommand):
         """The lines with that one replaced by a call."""
         end_line = find_end_of_continued_line(lines, self.start_line)
         text = assemble_continued_line(lines, (self.start_line, self.start_col), end_line)
-        line = text.removeprefix("%deepseek").strip()
+        name, _, line = text.strip().removeprefix("%").partition(" ")
+        line = line.strip()
         indent = lines[self.start_line][: self.start_col]
         if not indent and self.cells.awaits:
-            call = _AWAIT.format(line=line, body=None)
+            call = _AWAIT.format(owner=_OWNERS[name], line=line, body=None)
         else:
-            call = indent + _CALL.format(line=line)
+            call = indent + _CALL.format(name=name, line=line)
         return [*lines[: self.start_line], call, *lines[end_line + 1 :]]
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..session import Prepared
     from .live import Surface
 
-__all__ = ["DeepSeekMagics", "Order", "Stopped", "read_order"]
+__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
 """The settings that can have a default for all cells."""
@@ -104,7 +104,7 @@ class _View(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
+class Run:
     """An order that is being answered."""
 
     order: Order
@@ -150,8 +150,10 @@ class DeepSeekMagics(Magics):
     def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
         """Have an order answered, waiting for it; None when it was a dry run."""
         run = self._begin(order, button=False)
-        if run is None:
-            return None
+        return None if run is None else self.follow(run)
+
+    def follow(self, run: Run) -> Completion | BackgroundAnswer:
+        """Draw the answer until it ends, and bind it; blocks."""
         if run.background:
             return self._leave(run)
         try:
@@ -164,8 +166,10 @@ class DeepSeekMagics(Magics):
         """The same for a cell that the input transformer turned into an ``await``."""
         order = self._read(line, body)
         run = None if order is None else self._begin(order, button=True)
-        if run is None:
-            return None
+        return None if run is None else await self.follow_awaited(run)
+
+    async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
+        """The same for an async cell."""
         if run.background:
             return self._leave(run)
         try:
@@ -190,7 +194,7 @@ class DeepSeekMagics(Magics):
         """Whether somebody looks on."""
         return self._view_name != "silent"
 
-    def _begin(self, order: Order, *, button: bool) -> _Run | None:
+    def _begin(self, order: Order, *, button: bool) -> Run | None:
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
@@ -209,12 +213,18 @@ class DeepSeekMagics(Magics):
 
             display(preview(prepared), raw=True)
             return None
+        return self.start(order, prepared, button=button)
+
+    def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
+        """Send it, and make the view that will show it."""
+        from ..session import session
+
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         detached = bool(prepared.options.get("background")) and self.watched
         call = session().start(prepared)
         view = self._view(order, prepared, call, button=button or detached, detached=detached)
         format = prepared.options.get("format", "markdown")
-        return _Run(order=order, call=call, view=view, format=format, background=detached)
+        return Run(order=order, call=call, view=view, format=format, background=detached)
 
     def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
@@ -261,7 +271,7 @@ class DeepSeekMagics(Magics):
             return RichSurface(unfolded=unfolded)
         return HandleSurface(alone=alone, unfolded=unfolded)
 
-    def _leave(self, run: _Run) -> BackgroundAnswer:
+    def _leave(self, run: Run) -> BackgroundAnswer:
         """Let the answer go on after its cell."""
         answer = BackgroundAnswer(run.call, run.view, self.shell)
         self.background_answers.add(answer)
@@ -269,7 +279,7 @@ class DeepSeekMagics(Magics):
         self._mute_echo(answer)
         return answer
 
-    def _end(self, run: _Run) -> Completion:
+    def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
         run.view.finish(completion)

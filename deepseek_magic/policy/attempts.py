@@ -228,7 +228,8 @@ class Spent:
     """The budgets used so far. The first request is the first attempt; every step carries the account after it.
 
     ``failures`` counts endings in a row without progress (the back-off's exponent), ``fruitless`` resumes in a row that
-    delivered nothing, ``refused`` the ways that this endpoint refused in this call.
+    delivered nothing, ``refused`` the ways that this endpoint refused in this call. ``at_length`` says that the answer
+    stands where its token budget ended it: there it may stay when it cannot be gone on from.
     """
 
     attempts: int = 1
@@ -237,6 +238,7 @@ class Spent:
     failures: int = 0
     fruitless: int = 0
     refused: frozenset[Way] = frozenset()
+    at_length: bool = False
 
 
 class RefusedWays:

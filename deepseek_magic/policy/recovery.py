@@ -9,6 +9,7 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
     content_filter                                Accept filtered     Accept filtered
     length                                        Accept truncated    Accept truncated, or Continue when asked for
     stop without an answer (empty response)       Retry               Restart
+    length, and going on from it fails            –                   Accept truncated, when no way is left but Restart
     insufficient_system_resource, aborted         Retry               Continue › Restart
     another finish word                           Retry               GiveUp: nobody says what it means
     reset, cut, stall, damaged bytes, refused     Retry               Resume › Continue › Restart
@@ -49,6 +50,7 @@ __all__ = [
     "cannot_continue",
     "decide",
     "quota_exhausted",
+    "reasoning_to_send",
 ]
 
 AT_ONCE_S: Final = 0.1
@@ -148,6 +150,14 @@ def decide(
     ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float, *, can: Abilities
 ) -> Step:
     """The next step of a call after an attempt has ended. ``u`` is uniform in [0, 1)."""
+    step = _step(ending, delivered, policy, spent, u, can)
+    if step.spent.at_length and isinstance(step, Restart | GiveUp):
+        why = f"{_what_happened(ending, delivered)}; the answer stays as the token budget ended it."
+        return Accept(outcome="truncated", finish_reason="length", why=why, spent=step.spent)
+    return step
+
+
+def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float, can: Abilities) -> Step:
     spent = _settled(ending, delivered, spent)
     over = _end_of_call(ending, delivered, policy, spent, can)
     if over is not None:
@@ -176,7 +186,7 @@ def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
     if refused is not None:
         return replace(spent, refused=spent.refused | {refused}, failures=0)
     if delivered.new_chars > 0:
-        return replace(spent, failures=0, fruitless=0)
+        return replace(spent, failures=0, fruitless=0, at_length=False)
     if ending.opened and ending.strategy in ("resume", "continue", "restart"):
         return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1)
     return spent
@@ -262,16 +272,16 @@ def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -
     number = spent.continuations + 1
     return Continue(
         text_chars=delivered.text_kept_chars,
-        reasoning_chars=_reasoning_to_send(delivered),
+        reasoning_chars=reasoning_to_send(delivered),
         attempt=number,
         of_attempts=policy.continuations,
-        spent=replace(spent, continuations=number),
+        spent=replace(spent, continuations=number, at_length=True),
         why=f"The token budget ended the answer{_where(delivered)}; going on, continuation {number} of {policy.continuations}.",
     )
 
 
-def _reasoning_to_send(delivered: Delivered) -> int:
-    """Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
+def reasoning_to_send(delivered: Delivered) -> int:
+    """How many characters of reasoning go along with a prefix. Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
     return delivered.reasoning_chars if delivered.text_kept_chars else delivered.reasoning_kept_chars
 
 
@@ -349,7 +359,7 @@ def _recover(
     if way is Continue:
         return Continue(
             text_chars=delivered.text_kept_chars,
-            reasoning_chars=_reasoning_to_send(delivered),
+            reasoning_chars=reasoning_to_send(delivered),
             max_tokens=delivered.tokens_left,
             why=f"{what}; going on from there{count}",
             **common,

@@ -293,6 +293,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         "and stopped with stop()",
     ),
     Option(
+        name="continue_on_length",
+        kind="switch",
+        scope="call",
+        flags=("--continue", "--continue-on-length"),
+        help="when the token budget ends the answer, go on from there, up to three times",
+    ),
+    Option(
         name="dry_run",
         kind="switch",
         scope="cell",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from deepseek_magic.policy.limits import LimitPolicy
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,
+    ConfigurationError,
     DeepSeekError,
     Disconnected,
     InsufficientBalance,
@@ -491,3 +493,131 @@ async def test_many_finished_stopped_and_broken_calls_leave_nothing_behind() -> 
         assert files() <= before
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_an_answer_cut_by_its_length_is_gone_on_from_when_asked(unbroken: dict[str, Completion]) -> None:
+    for think in ("off", "high"):
+        whole = unbroken[think]
+        tokens = whole.usage.completion_tokens
+        assert tokens is not None
+        budget = tokens // 2 + 8
+        async with DemoServer(pace=0) as server, client_of(server) as client:
+            short, _ = await watched(client, whole, think=think, max_tokens=budget)
+            assert (short.outcome, len(server.requests)) == ("truncated", 1)
+            completion, events = await watched(client, whole, think=think, max_tokens=budget, continue_on_length=True)
+        assert (completion.text, completion.reasoning) == (whole.text, whole.reasoning)
+        assert (completion.outcome, completion.attempts) == ("complete", 2)
+        assert [seam.kind for seam in completion.seams] == ["continued"]
+        assert next(e.detail for e in events if isinstance(e, Waiting)).endswith("going on, continuation 1 of 3.")
+        sent = [request.body for request in server.requests[1:]]
+        assert [body["max_tokens"] for body in sent] == [budget, budget]
+        # Each segment is billed: what both wrote, and twice the prompt.
+        assert completion.usage.completion_tokens >= tokens
+        assert completion.usage.prompt_tokens > 2 * short.usage.prompt_tokens
+
+
+async def test_a_continuation_beyond_the_length_that_breaks_has_a_budget_of_its_own(
+    unbroken: dict[str, Completion],
+) -> None:
+    whole = unbroken["off"]
+    budget = whole.usage.completion_tokens * 2 // 3
+    fault = "cut at=content after=9 times=1 on=prefix"
+    async with DemoServer(fault=fault, pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, whole, think="off", max_tokens=budget, continue_on_length=True)
+        left = [request.body["max_tokens"] for request in server.requests]
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert left[:2] == [budget, budget]
+    assert budget - 12 < left[2] < budget
+
+
+async def test_a_continuation_that_is_refused_leaves_the_truncated_answer(unbroken: dict[str, Completion]) -> None:
+    async with DemoServer(fault="400 on=prefix", pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, unbroken["off"], think="off", max_tokens=30, continue_on_length=True)
+    assert (completion.outcome, completion.finish_reason, completion.error) == ("truncated", "length", None)
+    assert completion.usage.completion_tokens == 30
+    assert not completion.seams
+
+
+async def test_an_answer_goes_beyond_its_length_only_so_often(unbroken: dict[str, Completion]) -> None:
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        completion, _ = await watched(client, unbroken["off"], think="off", max_tokens=20, continue_on_length=True)
+    assert (completion.outcome, completion.record.continuations) == ("truncated", FAST.continuations)
+    assert 60 <= completion.usage.completion_tokens <= 80
+
+
+async def stopped_at(client: Client, chars: int, **options: object) -> Completion:
+    """An answer that its reader stopped after so many characters, reasoning included."""
+    stream = client.stream(PROMPT, **options)
+    seen = 0
+    async for each in stream:
+        seen += len(getattr(each, "text", ""))
+        if seen >= chars:
+            break
+    await stream.aclose()
+    return stream.completion
+
+
+@pytest.mark.parametrize("think", ["off", "high"])
+async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
+    think: str, unbroken: dict[str, Completion]
+) -> None:
+    whole = unbroken[think]
+    length = len(whole.text) + len(whole.reasoning)
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        for chars in range(1, length, length // 12):
+            half = await stopped_at(client, chars, think=think)
+            assert half.outcome == "interrupted"
+            stream = client.resume(half)
+            screen = Accumulator(stream.request)
+            async for event in stream:
+                screen.add(event)
+            completion = stream.completion
+            assert (
+                (completion.text, completion.reasoning)
+                == (whole.text, whole.reasoning)
+                == (
+                    screen.text,
+                    screen.reasoning,
+                )
+            )
+            assert (completion.outcome, completion.attempts) == ("complete", 1)
+            kept = bool(completion.seams)
+            assert kept == bool(server.requests[-1].body["messages"][-1].get("prefix"))
+            assert kept or chars < 20
+            # Only what this call brought is measured and billed.
+            assert completion.record.chunks < whole.record.chunks or not kept
+            assert completion.usage.completion_tokens <= whole.usage.completion_tokens
+
+
+async def test_an_answer_gone_on_with_breaks_and_recovers_like_any_other(unbroken: dict[str, Completion]) -> None:
+    whole = unbroken["off"]
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        half = await stopped_at(client, len(whole.text) // 3, think="off")
+        server.fault = "cut at=content after=20 times=2"
+        stream = client.resume(half)
+        completion = await stream.run(lambda _: None)
+    assert (completion.text, completion.outcome) == (whole.text, "complete")
+    assert [seam.kind for seam in completion.seams] == ["continued"] * 3
+
+
+async def test_a_truncated_answer_gone_on_with_has_its_whole_budget_again(unbroken: dict[str, Completion]) -> None:
+    whole = unbroken["off"]
+    budget = whole.usage.completion_tokens - 20
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        short = await client.complete(PROMPT, think="off", max_tokens=budget)
+        assert short.outcome == "truncated"
+        completion = await client.resume(short).run(lambda _: None)
+        assert server.requests[-1].body["max_tokens"] == budget
+        assert (completion.text, completion.outcome) == (whole.text, "complete")
+        server.fault = "400 on=prefix"
+        assert (await client.resume(short).run(lambda _: None)).text == short.text
+
+
+async def test_what_cannot_be_gone_on_with_says_why() -> None:
+    async with DemoServer(pace=0) as server, client_of(server) as client:
+        whole = await client.complete(PROMPT, think="off")
+        with pytest.raises(ConfigurationError, match="is complete: there is nothing"):
+            client.resume(whole)
+        jotted = replace(whole, outcome="interrupted", request=client.request(PROMPT, json=True))
+        with pytest.raises(ConfigurationError, match="cannot be gone on from: JSON mode forbids a prefix"):
+            client.resume(jotted)

@@ -229,6 +229,25 @@ def test_the_back_off_doubles_from_its_base_to_its_cap(failures: int, delay_s: f
     assert backoff_s(RecoveryPolicy(jitter=0.25), failures, 1.0) == pytest.approx(0.75 * delay_s)
 
 
+def test_an_answer_that_reached_its_length_stays_when_going_on_fails() -> None:
+    policy = RecoveryPolicy(continue_on_length=True, attempts=2)
+    beyond = step_after(finished("length"), TEXT, policy=policy)
+    standing = replace(TEXT, new_chars=0)
+    refused = Ending.of(status_error(400, "no"), strategy="continue")
+    broke = Ending(kind="reset", strategy="continue")
+    poor = Ending.of(status_error(402, "no money"), strategy="continue")
+    for ending in (refused, poor):
+        step = step_after(ending, standing, policy=policy, spent=beyond.spent)
+        assert isinstance(step, Accept)
+        assert (step.outcome, step.finish_reason) == ("truncated", "length")
+    again = step_after(broke, standing, policy=policy, spent=beyond.spent)
+    assert isinstance(again, Continue)
+    grown = step_after(
+        Ending.of(status_error(402, "no money"), strategy="continue"), TEXT, policy=policy, spent=beyond.spent
+    )
+    assert isinstance(grown, GiveUp)
+
+
 def test_failures_in_a_row_back_off_further_and_progress_resets_them() -> None:
     spent, delays = Spent(), []
     for _ in range(4):

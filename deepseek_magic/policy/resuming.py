@@ -1,0 +1,47 @@
+"""Going on from an answer of an earlier call: whether it can be, and from where.
+
+The same rules as inside a call (``recovery.cannot_continue``); what differs is that nothing is running any more, so that
+what cannot be done is an error instead of a step down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..protocol.completion import Completion, Outcome
+from ..protocol.errors import ConfigurationError
+from .attempts import Abilities, Delivered
+from .recovery import Continue, cannot_continue, reasoning_to_send
+
+__all__ = ["RESUMABLE", "going_on"]
+
+RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
+"""The outcomes that leave an answer to go on with."""
+
+_OVER: Final[Mapping[Outcome, str]] = {
+    "complete": "The answer is complete: there is nothing to go on with.",
+    "filtered": "The provider's content filter ended the answer, and would end it again.",
+}
+
+
+def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
+    """The step that goes on with ``completion``; None when so little of it had come that it begins anew.
+
+    Raises ConfigurationError with the reason when it can be neither.
+    """
+    if completion.outcome not in RESUMABLE:
+        raise ConfigurationError(_OVER[completion.outcome], hint="Ask again for another answer.")
+    delivered = Delivered.of(text=completion.text, reasoning=completion.reasoning, new_chars=0, rewinding=can.rewind)
+    if not delivered.text_kept_chars and not delivered.reasoning_kept_chars and not can.tools:
+        return None
+    obstacle = cannot_continue(delivered, can)
+    if obstacle is not None:
+        raise ConfigurationError(f"This answer cannot be gone on from: {obstacle}.", hint="Ask again.")
+    chars = delivered.text_chars
+    where = f"after {chars} character{'s' if chars != 1 else ''}" if chars else "in the reasoning"
+    return Continue(
+        text_chars=delivered.text_kept_chars,
+        reasoning_chars=reasoning_to_send(delivered),
+        why=f"Going on {where}, where the answer had ended.",
+    )

@@ -1,0 +1,95 @@
+"""``%deepseek_resume`` in real kernels: after a Stop, after a kernel's death, and where it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.server import DemoServer
+
+from .conftest import LOAD, Kernel, Ran, kernel_in
+
+ASK = "%%deepseek -o a --think off\nlong 3"
+
+
+def drawing(ran: Ran) -> bool:
+    """Whether some of the answer is on the screen."""
+    return sum("text/markdown" in str(c) for c in [*ran.of("comm_msg"), *ran.of("display_data")]) > 3
+
+
+def interrupted(kernel: Kernel, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    ran = kernel.collect(kernel.send(ASK), when=drawing, do=kernel.manager.interrupt_kernel)
+    assert ran.reply["ename"] == "Stopped"
+    demo.pace = 0
+
+
+def test_a_stopped_answer_goes_on_and_is_bound_whole(kernel: Kernel, demo: DemoServer) -> None:
+    kernel.run("%%deepseek -o whole --think off --no-history\nlong 3")
+    interrupted(kernel, demo)
+    ran = kernel.run("%deepseek_resume -o b")
+    assert ran.reply["status"] == "ok"
+    (settled,) = ran.of("update_display_data")
+    assert "This is paragraph 1" in settled["data"]["text/plain"]
+    told = kernel.run(
+        "print(b.text == whole.text, b.outcome, a.outcome, b is _, [s.kind for s in b.seams], len(a.text) > 0)"
+    )
+    assert told.printed == "True complete interrupted True ['continued'] True\n"
+    assert demo.requests[-1].body["messages"][-1]["prefix"] is True
+    kernel.run("%deepseek_resume a -o c")
+    assert kernel.run("print(c.text == whole.text)").printed == "True\n"
+
+
+def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
+    environment: dict[str, str], demo: DemoServer
+) -> None:
+    with kernel_in(environment) as first:
+        first.run(LOAD)
+        first.run("%%deepseek -o whole --think off --no-history\nlong 3")
+        text = first.run("print(whole.text)").printed
+        demo.pace = LIKE_A_MODEL
+        first.send(ASK)
+        _until_written(environment)
+        first.manager.shutdown_kernel(now=True)
+    demo.pace = 0
+    with kernel_in(environment) as second:
+        second.run(LOAD)
+        assert "long 3" in second.run("%deepseek_resume --list").of("display_data")[0]["data"]["text/plain"]
+        ran = second.run("%deepseek_resume -o b")
+        assert "Going on with the answer to “long 3”" in str(ran.of("update_display_data")[-1]["data"])
+        assert second.run("print(b.text)").printed == text
+        assert demo.requests[-1].body["messages"][-1]["prefix"] is True
+        assert second.run("%deepseek_resume --list").printed == "No answer waits to be gone on with.\n"
+
+
+def _until_written(environment: dict[str, str]) -> None:
+    """Wait until the journal has some of the running answer."""
+    path = Path(environment["DEEPSEEK_MAGIC_HOME"]) / "journal.sqlite3"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        for _ in range(200):
+            if connection.execute("SELECT count(*) FROM pieces").fetchone()[0] > 1:
+                return
+            time.sleep(0.05)
+    raise AssertionError("nothing was written")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("%deepseek_resume", "The answer is complete: there is nothing to go on with."),
+        ("%deepseek_resume zz", "The journal has no call whose id begins with zz."),
+        ("%deepseek_resume n", "n is not an answer that could be gone on with."),
+        ("%deepseek_resume --json", "%deepseek_resume cannot take json: the question is asked already."),
+    ],
+)
+def test_what_cannot_go_on_is_one_sentence(kernel: Kernel, line: str, sentence: str) -> None:
+    kernel.run("n = 3")
+    kernel.run("%%deepseek --think off\nhello")
+    ran = kernel.run(line)
+    assert ran.reply["status"] == "error"
+    assert sentence in "".join(ran.reply["traceback"])
