@@ -130,8 +130,9 @@ def _demo(typed: argparse.Namespace) -> int:
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
     folder = tour.copy_to(typed.folder)
     with DemoServer(pace=HEADLESS_PACE if typed.execute else 1.0) as server:
-        # Kernels inherit this process's environment.
+        # Kernels inherit this process's environment. The demo's answers stay out of the user's own journal.
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
+        os.environ["DEEPSEEK_MAGIC_HOME"] = str(folder / ".deepseek-magic")
         if labapp is None:
             return 0 if tour.execute(folder) else 1
         print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")

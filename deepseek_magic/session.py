@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -79,8 +79,6 @@ class Session:
         self.defaults = Options()
         self.chats = Conversations()
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
-        self.ask_key: Callable[[str], str] | None = None
-        """How the front end asks for a key (a masked prompt), if it can."""
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self.last: Completion | None = None
@@ -129,7 +127,7 @@ class Session:
             said.append(told)
         said += notices(options) if speaks_deepseek else []
         system = options.get("system")
-        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key)
         request = self.client(place, key).request(
             prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
         )
@@ -160,7 +158,7 @@ class Session:
     def _place(self, other: str | Endpoint, request: Request, options: Options) -> Place:
         """The same request for another endpoint, whose own default model answers where the given one is not known."""
         endpoint = resolve(other)
-        key = None if options.get("dry_run") else keys.find_key(endpoint, ask=self.ask_key)
+        key = None if options.get("dry_run") else keys.find_key(endpoint)
         given = options.get("model")
         known = given is not None and (endpoint.default_model is None or resolve_model(given).id in endpoint.models)
         there = replace(request, options=request.options.replace(model=given if known else None))
@@ -200,7 +198,7 @@ class Session:
             place = resolve(went_to)
         else:
             place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
-        key = keys.find_key(place, explicit=api_key, ask=self.ask_key)
+        key = keys.find_key(place, explicit=api_key)
         client = self.client(place, key)
         request = client.request(before.request, **Options(**typed).of("request"))
         going_on(before, can=client.can(request))

@@ -15,3 +15,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_MAGIC_HOME", str(tmp_path / "deepseek-magic"))
     for variable in KEY_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: quick failures come first, and Playwright keeps a loop running in the main thread."""
+    items.sort(key=lambda item: (Path(__file__).parent / "browser") in item.path.parents)

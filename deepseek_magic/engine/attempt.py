@@ -39,15 +39,28 @@ class StreamPosition:
 
     completion_id: str | None = None
     last_id: str | None = None
-    seen: dict[str, None] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
     broken: bool = False
+    replayed: bool = False
+    _newest: str = ""
 
-    def read(self, id_: str) -> None:
+    def repeats(self, id_: str, payload: str) -> bool:
+        """Whether the event was read before: a proxy sent a piece of the stream twice.
+
+        An event without an id of its own carries the one before it, so an equal id proves a repetition only after the
+        ids have jumped back; and an id that comes back with other words is no repetition.
+        """
+        jumped = self.replayed or id_ != self._newest
+        self.replayed = jumped and self.seen.get(id_) == hash(payload)
+        return self.replayed
+
+    def read(self, id_: str, payload: str) -> None:
         """An event was read; ``id_`` is "" when it had none."""
         if not id_ or id_ in self.seen or not (id_.isascii() and id_.isprintable()):
             self.last_id, self.broken = None, True
             return
-        self.seen[id_] = None
+        self.seen[id_] = hash(payload)
+        self._newest = id_
         if len(self.seen) > SEEN_IDS_MAX:
             del self.seen[next(iter(self.seen))]
         if not self.broken:
@@ -149,8 +162,12 @@ class Attempt:
                 continue
             if item.id in self._repeated:
                 continue
+            if item.id and self.position.repeats(item.id, payload):
+                if "events_repeated" not in self.anomalies:
+                    self.anomalies.append("events_repeated")
+                continue
             events = decode(payload)
-            self.position.read(item.id)
+            self.position.read(item.id, payload)
             if not events:
                 continue
             if type(events[0]) is ResponseStarted and self._is_another(events[0]):

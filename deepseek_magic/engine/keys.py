@@ -100,7 +100,7 @@ def find_key(endpoint: Endpoint, *, explicit: str | None = None, ask: Callable[[
         )
     if key is None and endpoint.needs_key:
         raise MissingKey(
-            f"There is no API key for {endpoint.title}: set {_first_variable(endpoint)}, or try the demo without a key "
+            f"There is no API key for {endpoint.title}: set {_first_variable(endpoint)} (or type it with %deepseek_key), or try the demo without a key "
             "(%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url."
         )
     return key

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import re
 import ssl
 import time
 import urllib.request
@@ -40,6 +41,7 @@ _STALE_RETRIES: Final = 2
 STALE_S: Final = 2.0
 """A kept connection that fails this soon after the request was dead before; later it is the server that failed."""
 _USER_AGENT: Final = f"deepseek-magic/{__version__}"
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _PLACEHOLDER_KEY: Final = "no-key"
 """Local servers want a bearer, not a secret."""
 
@@ -395,4 +397,6 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    return next((text for e in _causes(error) if (text := str(e).strip().rstrip("."))), type(error).__name__)
+    """The first words that say something, without the number that the operating system gives them."""
+    texts = (_ERRNO.sub("", str(e)).strip().rstrip(".") for e in _causes(error))
+    return next((text for text in texts if text), type(error).__name__)

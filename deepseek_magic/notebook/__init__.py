@@ -16,18 +16,20 @@ def load(shell: Any) -> None:
     from .chats import ChatMagics
     from .completion import add_matcher
     from .demo import DemoMagics
+    from .fix import FixMagics
+    from .logs import LogMagics
     from .magics import DeepSeekMagics
     from .resume import ResumeMagics
     from .service import ServiceMagics
 
     unload(shell)
     magics = DeepSeekMagics(shell)
-    shell.register_magics(
-        magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell), ResumeMagics(shell, magics)
-    )
+    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
+    shell.events.register("post_run_cell", magics.last_error.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -39,17 +41,19 @@ def unload(shell: Any) -> None:
     from .background import Background
     from .cells import CellTransformer, DeepSeekLine
     from .completion import remove_matcher
+    from .past import LastError
 
     manager = shell.input_transformer_manager
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
         manager.cleanup_transforms.remove(transform)
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
-    for callback in [c for c in shell.events.callbacks["pre_run_cell"] if _belongs_to(c, Background)]:
-        shell.events.unregister("pre_run_cell", callback)
+    for event, kind in (("pre_run_cell", Background), ("post_run_cell", LastError)):
+        for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
+            shell.events.unregister(event, callback)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:
         manager.token_transformers.remove(line)
     remove_matcher(shell)
 
 
-def _belongs_to(callback: Any, *kinds: type) -> bool:
-    return isinstance(getattr(callback, "__self__", None), kinds)
+def _belongs_to(callback: Any, kind: type) -> bool:
+    return isinstance(getattr(callback, "__self__", None), kind)

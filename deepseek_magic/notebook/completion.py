@@ -17,7 +17,8 @@ from .flags import FLAGS
 
 __all__ = ["add_matcher", "candidates", "remove_matcher"]
 
-_MAGIC: Final = re.compile(r"\s*%%?deepseek\s(.*)\Z")
+_MAGIC: Final = re.compile(r"\s*%(?:%?deepseek|deepseek_fix)\s(.*)\Z")
+_CHAT: Final = re.compile(r"\s*%deepseek_chat\s(.*)\Z")
 _MATCHER: Final = "deepseek_magic"
 
 
@@ -26,6 +27,9 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
 
     The last word may be begun; only what goes on from it is returned, whole words each.
     """
+    chat = _CHAT.match(line)
+    if chat is not None:
+        return _chat_words(chat[1])
     found = _MAGIC.match(line)
     if found is None:
         return None
@@ -45,6 +49,16 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
 
 def _starting(begun: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(begun)]
+
+
+def _chat_words(typed: str) -> list[str]:
+    from ..session import session
+    from .chats import ACTIONS
+
+    *words, begun = re.split(r"\s+", typed)
+    if begun.startswith("-"):
+        return _starting(begun, ("--export", "--overwrite"))
+    return _starting(begun, [*(() if words else ACTIONS), *session().chats])
 
 
 def _texts(variables: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,17 @@ from typing import Any, Final
 __all__ = ["NAMES", "register"]
 
 EXTENSION: Final = "deepseek_magic"
-NAMES: Final = ("deepseek", "deepseek_chat", "deepseek_demo", "deepseek_doctor", "deepseek_models", "deepseek_resume")
+NAMES: Final = (
+    "deepseek",
+    "deepseek_chat",
+    "deepseek_demo",
+    "deepseek_doctor",
+    "deepseek_fix",
+    "deepseek_key",
+    "deepseek_log",
+    "deepseek_models",
+    "deepseek_resume",
+)
 """Every magic of the extension; a test compares them with what it registers."""
 
 _ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")

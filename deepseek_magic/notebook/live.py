@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 from ..policy.buffering import BufferPolicy, ChunkBuffer
 from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
-from ..protocol.markdown import Segmenter
+from .formats import complaint, segmenter
 
 __all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "Segment", "State", "Status", "Surface"]
 
@@ -63,6 +63,7 @@ class Ending:
     drawn: int = 0
     elapsed_s: float = 0.0
     notices: Sequence[str] = ()
+    format: str = "markdown"
     detached: bool = False
     """Whether the cell has ended, so that nobody else will show the error."""
 
@@ -76,7 +77,9 @@ class Ending:
     def said(self) -> tuple[str, ...]:
         """The sentences below the answer."""
         error = self.completion.error
-        return (*self.notices, str(error)) if self.detached and error is not None else tuple(self.notices)
+        failed = str(error) if self.detached and error is not None else None
+        wrong = complaint(self.format, self.completion)
+        return (*self.notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
 
 
 class Surface(Protocol):
@@ -118,6 +121,7 @@ class LiveView:
         model: str = "",
         notices: Sequence[str] = (),
         buffer: BufferPolicy | None = None,
+        format: str = "markdown",
         detached: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -125,7 +129,8 @@ class LiveView:
         self._clock = clock
         self._started_s = clock()
         self._buffer = ChunkBuffer(buffer or BufferPolicy())
-        self._segmenter = Segmenter()
+        self._format = format
+        self._segmenter = segmenter(format)
         self._settled: list[str] = []
         self._text: list[str] = []
         self._thoughts: list[str] = []
@@ -174,6 +179,7 @@ class LiveView:
                 drawn=drawn,
                 elapsed_s=self._clock() - self._started_s,
                 notices=self._notices,
+                format=self._format,
                 detached=self._detached,
             )
         )
@@ -227,7 +233,7 @@ class LiveView:
         if at_chars >= len(text):
             return
         self._text = [text[:at_chars]]
-        self._segmenter = Segmenter()
+        self._segmenter = segmenter(self._format)
         self._segmenter.feed(text[:at_chars])
         self._settled = []
         self._surface.reset()

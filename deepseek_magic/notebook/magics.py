@@ -7,30 +7,32 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, Unicode, observe
 
 from ..engine.loop import Call, apump, pump
-from ..protocol.chat import Request
+from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
+from .formats import VERBATIM, offer_code
 from .frontend import Turns, view_for
 from .handles import HandleSurface, SilentSurface
+from .past import LastError, variables
 
 if TYPE_CHECKING:
     from ..session import Prepared
     from .live import Surface
 
-__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped"]
+__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
 """The settings that can have a default for all cells."""
@@ -48,7 +50,7 @@ class Stopped(KeyboardInterrupt):
 class Order:
     """What one magic asks for."""
 
-    prompt: str
+    prompt: Prompt
     options: dict[str, Any]
     output: str | None = None
     quiet: bool = False
@@ -66,7 +68,7 @@ def _trait(option: Option) -> Any:
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
 
 
-def _read(line: str, body: str | None) -> Order | None:
+def read_order(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
     from ..engine.keys import looks_like_key
 
@@ -108,6 +110,7 @@ class Run:
     order: Order
     call: Call
     view: _View
+    format: str = "markdown"
     background: bool = False
     interrupted: bool = False
 
@@ -129,6 +132,7 @@ class DeepSeekMagics(Magics):
         super().__init__(shell)
         self._turns = Turns()
         self.background_answers = Background(shell)
+        self.last_error = LastError(shell)
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
@@ -136,10 +140,16 @@ class DeepSeekMagics(Magics):
 
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
 
+    @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
     @line_cell_magic
     @documented
     def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
-        run = self._begin(line, cell, button=False)
+        order = self._read(line, cell)
+        return None if order is None else self.answer(order)
+
+    def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
+        """Have an order answered, waiting for it; None when it was a dry run."""
+        run = self._begin(order, button=False)
         return None if run is None else self.follow(run)
 
     def follow(self, run: Run) -> Completion | BackgroundAnswer:
@@ -154,7 +164,8 @@ class DeepSeekMagics(Magics):
 
     async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        run = self._begin(line, body, button=True)
+        order = self._read(line, body)
+        run = None if order is None else self._begin(order, button=True)
         return None if run is None else await self.follow_awaited(run)
 
     async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
@@ -167,18 +178,30 @@ class DeepSeekMagics(Magics):
             run.interrupted = True
         return self._end(run)
 
-    def _begin(self, line: str, body: str | None, *, button: bool) -> Run | None:
+    def _read(self, line: str, body: str | None) -> Order | None:
+        """The order that was typed; None when it asked for help and got it."""
+        order = read_order(line, body)
+        if order is None:
+            print(help_text())
+        return order
+
+    @property
+    def _view_name(self) -> str:
+        return str(view_for(self.shell) if self.view == "auto" else self.view)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on."""
+        return self._view_name != "silent"
+
+    def _begin(self, order: Order, *, button: bool) -> Run | None:
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
-        order = _read(line, body)
-        if order is None:
-            print(help_text())
-            return None
         try:
             prepared = session().prepare(
                 order.prompt,
-                variables=self.shell.user_ns,
+                variables=variables(self.shell, self.last_error),
                 turn=self._turns.next(self.shell),
                 **{"chat": session().chat, **order.options},
             )
@@ -186,7 +209,9 @@ class DeepSeekMagics(Magics):
             self._bind_failure(order, error)
             raise
         if prepared.options.get("dry_run"):
-            print(json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
+            from .preview import preview
+
+            display(preview(prepared), raw=True)
             return None
         return self.start(order, prepared, button=button)
 
@@ -194,22 +219,23 @@ class DeepSeekMagics(Magics):
         """Send it, and make the view that will show it."""
         from ..session import session
 
-        name = view_for(self.shell) if self.view == "auto" else self.view
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
-        detached = bool(prepared.options.get("background")) and name != "silent"
+        detached = bool(prepared.options.get("background")) and self.watched
         call = session().start(prepared)
-        view = self._view(order, prepared, call, name, button=button or detached, detached=detached)
-        return Run(order=order, call=call, view=view, background=detached)
+        view = self._view(order, prepared, call, button=button or detached, detached=detached)
+        format = prepared.options.get("format", "markdown")
+        return Run(order=order, call=call, view=view, format=format, background=detached)
 
-    def _view(self, order: Order, prepared: Prepared, call: Call, name: str, *, button: bool, detached: bool) -> _View:
+    def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
+        name, format = self._view_name, prepared.options.get("format", "markdown")
         quiet = order.quiet or bool(prepared.options.get("quiet"))
         quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
         unfolded = bool(prepared.options.get("show_reasoning"))
-        if name == "text" and not quiet:
+        if not quiet and (name == "text" or (name == "rich" and format in VERBATIM)):
             from .terminal import PlainView
 
-            return PlainView(prepared.notices)
+            return PlainView(prepared.notices, format=format)
         from ..policy.buffering import BufferPolicy
         from .live import LiveView
 
@@ -228,6 +254,7 @@ class DeepSeekMagics(Magics):
             model=prepared.request.model,
             notices=prepared.notices,
             buffer=BufferPolicy(mode=mode),
+            format=format,
             detached=detached,
         )
         return view
@@ -262,6 +289,8 @@ class DeepSeekMagics(Magics):
         if completion.error is not None:
             completion.error.completion = completion
             raise completion.error
+        if run.format == "code" and completion.code is not None:
+            offer_code(self.shell, completion.code, watched=self.watched)
         self._mute_echo(completion)
         return completion
 
@@ -271,7 +300,7 @@ class DeepSeekMagics(Magics):
 
     def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
         """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
-        if order.output and order.prompt.strip():
+        if order.output and order.prompt:
             self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
 
     def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import html
 from typing import Any, Final
 
-from ..protocol import markdown
 from ..protocol.completion import Completion
+from .formats import body
 from .live import Ending
 
 __all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder"]
@@ -65,11 +65,11 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
     """
     text = ending.completion.text
     if len(text) <= ONE_OUTPUT_CHARS:
-        return [_part(markdown.safe(text) if text else "", text, ending, top=True, unfolded=unfolded)]
+        return [_part(body(ending.format, ending.completion), text, ending, top=True, unfolded=unfolded)]
     pieces = [*ending.segments]
     first, *middle, last = pieces
     return [
-        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}", "text/plain": first.raw}, {}),
+        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}".strip("\n"), "text/plain": first.raw}, {}),
         *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
         _part(last.markdown, last.raw, ending, top=False, unfolded=unfolded),
     ]
@@ -77,23 +77,23 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
 
 def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
     """The last output where the segments before it stay as they were drawn."""
-    body = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
-    return _part(body, ending.completion.text, ending, top=True, unfolded=unfolded)
+    rest = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
+    return _part(rest, ending.completion.text, ending, top=True, unfolded=unfolded)
 
 
-def _part(body: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
+def _part(shown: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
     lines = (footer(ending.completion, ending.elapsed_s), *ending.said)
     small = f"<p>{'<br>'.join(f'<sub>{escape(line)}</sub>' for line in lines)}</p>"
-    parts = (_head(ending, unfolded) if top else "", body, small)
+    parts = (_head(ending, unfolded) if top else "", shown, small)
     data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}
     return data, provenance(ending.completion)
 
 
 def _head(ending: Ending, unfolded: bool) -> str:
     completion = ending.completion
-    if completion.reasoning:
-        return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
-    return f"<p><sub>{escape(completion.model or completion.request.model)}</sub></p>"
+    if not completion.reasoning:
+        return ""
+    return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
 
 
 def _reasoning_summary(completion: Completion) -> str:

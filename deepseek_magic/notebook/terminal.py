@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..protocol.completion import Completion
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta
+from .formats import complaint
 from .live import Ending, Status, Surface
 from .settled import footer
 from .status import status_text
@@ -35,7 +36,8 @@ def has_rich() -> bool:
 class PlainView:
     """Prints deltas as they come. Same face as ``LiveView``."""
 
-    def __init__(self, notices: Sequence[str] = ()) -> None:
+    def __init__(self, notices: Sequence[str] = (), *, format: str = "markdown") -> None:
+        self._format = format
         self._thinking = False
         self._column_open = False
         for notice in notices:
@@ -61,6 +63,8 @@ class PlainView:
         """End the line, print the footer."""
         if completion.text or completion.error is None:
             self._line(f"({footer(completion)})")
+        if wrong := complaint(self._format, completion):
+            self._line(wrong)
         sys.stdout.flush()
 
     def _line(self, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from . import markdown
 from .chat import Request
-from .errors import DeepSeekError
+from .errors import DeepSeekError, ProtocolError
 from .events import (
     AttemptStarted,
     Event,
@@ -26,6 +26,7 @@ from .events import (
     Usage,
     UsageReport,
 )
+from .extract import code_of, read_json
 
 __all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "growing_text", "verdict"]
 
@@ -79,6 +80,23 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def code(self) -> str | None:
+        """The code in the answer (see ``extract.code_of``); None when there is none."""
+        return code_of(self.text)
+
+    @property
+    def json(self) -> Any:
+        """The answer read as JSON. Raises ProtocolError when it is none; ``error.completion`` has the text."""
+        try:
+            return read_json(self.text)
+        except ValueError as error:
+            raise ProtocolError(
+                f"The answer is not JSON: {error}.",
+                hint="Its text is kept; --json asks for JSON alone.",
+                completion=self,
+            ) from None
 
     def __repr__(self) -> str:
         head = self.text if len(self.text) <= 60 else self.text[:57] + "..."

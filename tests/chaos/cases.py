@@ -199,9 +199,12 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
         options |= _more_options(chance, prompt, think=think)
     if row.spec in ("empty", "reasoning-only"):
         options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
+    fault = _spec(row, place, chance)
+    if "echo" in fault:
+        options.pop("stop", None)  # it could leave an answer too short for an echo to be known as one
     ends_whole = row.effect != "break" or place == "before-done"
     return Case(
-        fault=_spec(row, place, chance),
+        fault=fault,
         effect="harmless" if row.effect == "break" and ends_whole else row.effect,
         prompt=prompt,
         think=think,
@@ -227,7 +230,7 @@ def _spec(row: Row, place: str, chance: random.Random) -> str:
     if row.effect not in ("fatal",) and not row.spec.startswith("refuse"):
         words.append(f"times={1 if row.clocked or chance.random() < 0.75 else 2}")
     if row.effect == "break" and chance.random() < 0.25:
-        second = chance.choice(_SECOND).format(chance.randint(0, 30))
+        second = chance.choice(_SECOND if place == "content" else _SECOND[:-1]).format(chance.randint(0, 30))
         # A prefix of fewer than 16 characters cannot be told from an honest repetition: an echo strikes later.
         words = [f"after={ECHO_AFTER}" if "echo" in second and word.startswith("after") else word for word in words]
         words.append(f"; {second}")
@@ -243,8 +246,8 @@ _SECOND: Final = (
     "429 times=1 retry-after-ms=20",
     "error-event at=reasoning after={} times=1",
     "cut at=content after={} on=prefix times=1",
-    "echo-prefix on=prefix times=1",
     "502 on=prefix times=1",
+    "echo-prefix on=prefix times=1",  # the last one: it is drawn where there is a text to be echoed
 )
 """What meets an answer that is on its way again."""
 

@@ -52,6 +52,7 @@ HANG_S: Final = 30.0
 SETTLE_S: Final = 2.0
 TORN_TOKENS: Final = 3
 """Measured on DeepSeek: so far the number of deltas is from the number of tokens (sheet, 3.2)."""
+FRUITLESS: Final = "brought nothing new"
 PATIENCE: Final = 4
 LATE_S: Final = 0.05
 CALM_S: Final = 5.0
@@ -132,7 +133,7 @@ class _Reader:
         self.finished = False
         self.requests = 0
         self.strategies: list[str] = []
-        self._wrong = False
+        self._wrong = self._free = self._lost_newline = False
         self.waits: list[str] = []
         self.seams: list[str] = []
 
@@ -166,7 +167,7 @@ class _Reader:
         have = self.have[channel]
         if not text:
             self._say(f"I1: an empty {channel} delta")
-        if self._expected[channel][len(have) : len(have) + len(text)] != text:
+        if not self._free and self._expected[channel][len(have) : len(have) + len(text)] != text:
             want = self._expected[channel][len(have) : len(have) + len(text)]
             if not self._wrong:  # said once is enough
                 self._say(f"I1: {channel} at {len(have)}: {text[:60]!r} instead of {want[:60]!r}")
@@ -186,12 +187,15 @@ class _Reader:
         if seam.kind == "continued" and not self._case.rewind and not self._case.think:
             # DeepSeek drops newlines at the start of a continuation; who cannot rewind cannot be spared that.
             text, at = self._expected["text"], len(self.have["text"])
+            if self._lost_newline:  # the demo takes that for a text of somebody else, and goes on in other words
+                self._free = True
             self._expected["text"] = text[:at] + text[at:].lstrip("\n")
+            self._lost_newline = self._expected["text"] != text
 
     @property
     def whole(self) -> bool:
         """Whether what it has is the fault-free answer."""
-        return self.have == self._expected
+        return self._free or self.have == self._expected
 
 
 async def play(case: Case) -> Played:
@@ -281,7 +285,7 @@ async def _play(case: Case, number: int, played: Played) -> None:
         played.elapsed_s = time.monotonic() - began_s
         completion = stream.completion
         _remember(played, completion, transport, reader)
-        if not case.act or completion.outcome != "interrupted":
+        if not case.act or (case.act != "stop" and completion.outcome != "interrupted"):
             _judge_end(case, oracle, completion, error, reader, say)
         _judge_words(case, completion, error, reader, key, say)
         _judge_requests(case, server, transport, played, say)
@@ -423,6 +427,8 @@ def _judge_end(
         if not completion.text:
             say("I2: given up with nothing delivered, where a retry was possible")
         return
+    if completion.outcome == "incomplete" and case.fault.count("times=2 ;") and FRUITLESS in str(error):
+        return  # three breaks, two of them without a new character: the progress rule, and it is said
     if "max_tokens" in case.options:
         _judge_budget(oracle, completion, reader, say)
         return
@@ -476,7 +482,8 @@ def _judge_words(
     shown = " ".join((repr(completion), str(error), repr(error), *reader.waits))
     if key in shown:
         say("I16: the key is shown")
-    wanted = {"no-done": "missing_done"}.get(case.fault.split()[0])
+    twice = "events_repeated" if case.ids else None
+    wanted = {"no-done": "missing_done", "replay": twice}.get(case.fault.split()[0])
     if wanted and wanted not in completion.anomalies and not case.act:
         say(f"I15: {wanted} is not told")
     known = {"missing_done"} if case.place == "before-done" or wanted or "slow-close" in case.fault else set()

@@ -20,11 +20,12 @@ from deepseek_magic.demo.server import DemoServer, Pace
 from deepseek_magic.engine.client import Client
 from deepseek_magic.policy.limits import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
+from deepseek_magic.protocol.errors import DeepSeekError
 from tests.chaos.run import open_files
 
 __all__ = ["ASKED", "LEAK_BLOCKS", "a_pair", "cancelled_after", "growth", "until_quiet"]
 
-LEAK_BLOCKS: Final = 0.5
+LEAK_BLOCKS: Final = 1.0
 """One object kept from each stream would be one block of memory at the very least."""
 QUICK: Final = RecoveryPolicy(base_s=0.005, cap_s=0.05)
 ASKED: Final = {"think": "off", "model": "deepseek-flash"}
@@ -70,7 +71,9 @@ async def streams(client: Client, number: int, chance: random.Random) -> None:
                     break
                 await stream.aclose()
             else:
-                await client.complete("echo short", **ASKED)
+                # Three cuts in a row are rare and the end of a call; here it only matters what the call leaves behind.
+                with contextlib.suppress(DeepSeekError):
+                    await client.complete("echo short", **ASKED)
 
     await asyncio.gather(*(work() for _ in range(8)))
 
@@ -104,7 +107,10 @@ def main() -> int:
     given = parser.parse_args()
     began_s = time.monotonic()
     slope, files, tasks = asyncio.run(growth(given.streams))
-    print(f"{given.streams} streams in {time.monotonic() - began_s:.0f} s: {slope:+.3f} blocks of memory a stream, ")
+    print(
+        f"{given.streams} streams in {time.monotonic() - began_s:.0f} s: {slope:+.3f} blocks of memory a stream, ",
+        end="",
+    )
     print(f"open descriptors besides connections {sorted(files)}, tasks besides the server's {sorted(tasks)}")
     return int(slope >= LEAK_BLOCKS or len(files) > 1 or len(tasks) > 1)
 

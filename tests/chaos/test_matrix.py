@@ -6,6 +6,7 @@ A failing case prints the command that plays it alone. 100,000 of them: ``python
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import Final
 
 import msgspec
@@ -39,6 +40,16 @@ def test_a_case_comes_back_from_its_line_and_from_its_number() -> None:
 def test_the_first_round_breaks_no_rule() -> None:
     report = run(list(itertools.islice(cases(SEED), 0, len(GRID), 4)))
     assert not report.broken, str(report)
+
+
+def test_no_log_line_has_the_key_or_the_prompt(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    chosen = [case for case in itertools.islice(cases(SEED), 0, len(GRID), 13) if case.prompt.startswith("echo")]
+    assert not run(chosen).broken
+    written = caplog.text
+    assert "send_request_headers" in written  # the libraries below were really listened to
+    assert "sk-test-" not in written
+    assert not any(case.prompt[:40] in written for case in chosen)
 
 
 @pytest.mark.slow

@@ -74,3 +74,9 @@ async def test_every_error_says_what_to_do_next(script: list[bytes | float | str
         completion = await stream.run(lambda batch: None)
         assert completion.error is not None
         assert completion.error.hint
+
+
+async def test_what_a_proxy_sends_twice_is_dropped_where_events_have_ids() -> None:
+    case = Case(fault="replay at=content after=30 times=1", effect="harmless", prompt="a table", ids="resume")
+    played = await play(case)
+    assert not played.broken

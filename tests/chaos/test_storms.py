@@ -30,7 +30,7 @@ async def test_a_pool_works_after_twelve_tasks_were_cancelled_sixty_times_over_f
         assert server.open_connections <= 4
 
 
-@pytest.mark.parametrize("number", [1500])
+@pytest.mark.parametrize("number", [1500, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_cancelled_and_finished_streams_leave_nothing_behind(number: int) -> None:
     blocks_per_stream, files, tasks = await growth(number)
     assert blocks_per_stream < LEAK_BLOCKS, blocks_per_stream

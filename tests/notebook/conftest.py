@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -130,20 +131,26 @@ class Kernel:
 
     def run(self, source: str, *, cell: str | None = "cell-1") -> Ran:
         """Run a cell to its end."""
-        return self.collect(self.send(source, cell=cell))
+        ran = self.collect(self.send(source, cell=cell))
+        while ran.reply["status"] == "aborted":  # ipykernel 6 does so to what comes right after a cell that failed
+            time.sleep(0.1)
+            ran = self.collect(self.send(source, cell=cell))
+        return ran
 
 
 @contextmanager
 def kernel_in(environment: dict[str, str]) -> Iterator[Kernel]:
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env=environment)
-    kernel = Kernel(manager)
-    try:
-        yield kernel
-    finally:
-        kernel.client.stop_channels()
-        manager.shutdown_kernel(now=True)
-        manager.cleanup_resources()
+    # Sockets in a folder instead of ports: two kernels that start together pick the same port now and then.
+    with tempfile.TemporaryDirectory(prefix="ds") as folder:
+        manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/k")
+        manager.start_kernel(env=environment)
+        kernel = Kernel(manager)
+        try:
+            yield kernel
+        finally:
+            kernel.client.stop_channels()
+            manager.shutdown_kernel(now=True)
+            manager.cleanup_resources()
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_two_answers_stream_below_their_own_cells_beside_a_busy_one(
     seen += watch(kernel, lambda seen: len(lasting(seen)) == 2)
     cells = {m["parent_header"]["msg_id"] for m in seen if m["msg_type"].endswith("display_data")}
     assert cells <= {one.messages[0]["parent_header"]["msg_id"], two.messages[0]["parent_header"]["msg_id"]}
-    assert kernel.run("print(a.outcome, b.outcome)", cell="4").printed == "complete complete\n"
+    assert kernel.run("print(a.wait().outcome, b.wait().outcome)", cell="4").printed == "complete complete\n"
 
 
 def lasting(seen: list[Message]) -> list[Message]:

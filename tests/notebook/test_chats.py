@@ -150,7 +150,20 @@ def test_an_export_never_replaces_a_file_unasked(run_headless: Run, tmp_path: Pa
     assert "three" in text.read_text()
 
 
+def test_tab_completes_actions_and_names(kernel: Kernel) -> None:
+    kernel.run("%deepseek --chat botany hi")
+
+    def complete(code: str) -> list[str]:
+        reply = kernel.client.complete(code, len(code), reply=True, timeout=20)
+        return list(reply["content"]["matches"])
+
+    assert complete("%deepseek_chat b") == ["branch", "botany"]
+    assert complete("%deepseek_chat show ") == ["botany"]
+    assert complete("%%deepseek --chat bo") == ["botany"]
+    assert complete("%deepseek_fix --thi") == ["--think"]
+
+
 def test_every_magic_answers_a_question_mark(kernel: Kernel) -> None:
-    for name in ("chat", "demo", "doctor", "models"):
+    for name in ("chat", "demo", "doctor", "fix", "log", "models"):
         (page,) = kernel.run(f"%deepseek_{name}?").reply["payload"]
         assert f"%deepseek_{name}" in page["data"]["text/plain"]

@@ -1,0 +1,42 @@
+"""``%deepseek_log``: what the calls of this session cost and how fast they were."""
+
+from __future__ import annotations
+
+import shlex
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.display import display
+
+from .files import free_path
+
+__all__ = ["LogMagics"]
+
+
+@magics_class
+class LogMagics(Magics):
+    """Shows the log."""
+
+    @magic_arguments()
+    @argument("--window", type=float, metavar="SECONDS", help="sum up only the calls of the last so many seconds")
+    @argument("--csv", metavar="FILE", help="write all calls to FILE.csv instead of showing them")
+    @argument("--overwrite", action="store_true", help="let --csv replace a file")
+    @line_magic
+    def deepseek_log(self, line: str) -> None:
+        """Show the calls of this session, their sums, and whether the service levels were met.
+
+        The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600).
+        """
+        from ..session import session
+
+        parser: MagicArgumentParser = self.deepseek_log.parser
+        typed = parser.parse_args(shlex.split(line))
+        log = session().log
+        if typed.csv is not None:
+            path = free_path(typed.csv, (".csv",), overwrite=typed.overwrite)
+            log.to_csv(path)
+            print(f"{len(log):,} call{'' if len(log) == 1 else 's'} written to {path}.")
+        elif not len(log):
+            print("No call has been made in this session yet.")
+        else:
+            display(log, log.summary(typed.window))

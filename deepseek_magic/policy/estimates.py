@@ -1,0 +1,44 @@
+"""What a request will take, before it is sent: tokens by a rule of thumb, and the range its price lies in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..protocol.chat import Request
+from ..protocol.events import Usage
+from .pricing import PRICES, Cost, PriceTable, estimate_tokens
+
+__all__ = ["Estimate", "estimate"]
+
+MAX_TOKENS: Final = 65_536
+MAX_TOKENS_BY_THINKING: Final = {"off": 8_192, "max": 131_072}
+"""DeepSeek's own limits where none was given (page "create chat completion", November 2026)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """``prompt_tokens`` is a guess, ``max_tokens`` the limit of the answer. The costs are None when the price is unknown.
+
+    ``least``: all of the prompt comes from the cache and no answer. ``most``: none of it does, and the longest answer.
+    """
+
+    prompt_tokens: int
+    max_tokens: int | None = None
+    least: Cost | None = None
+    most: Cost | None = None
+
+
+def estimate(request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES) -> Estimate:
+    """The estimate for a request sent at ``at`` (with a time zone)."""
+    prompt = sum(estimate_tokens(str(message.content)) for message in request.messages)
+    longest = request.options.get("max_tokens")
+    if longest is None:
+        longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)
+
+    def cost(hit: int, out: int) -> Cost | None:
+        usage = Usage(prompt_tokens=prompt, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=prompt - hit)
+        return prices.cost_of(request.model, usage, at, currency)
+
+    return Estimate(prompt_tokens=prompt, max_tokens=longest, least=cost(prompt, 0), most=cost(0, longest))

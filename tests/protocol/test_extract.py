@@ -1,0 +1,53 @@
+"""The code and the JSON inside an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepseek_magic.protocol.chat import Request
+from deepseek_magic.protocol.completion import Completion
+from deepseek_magic.protocol.errors import ProtocolError
+from deepseek_magic.protocol.extract import code_of, fenced, read_json
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("So:\n```python\nx = 1\n```\ndone", "x = 1"),
+        ("```python\nx = 1\n```\nthen\n```\ny = 2\n```", "x = 1\n\ny = 2"),
+        ("```bash\npip install x\n```\n```python\nx = 1\n```", "x = 1"),
+        ("```sql\nselect 1\n```\n```bash\nls\n```", "select 1"),
+        ("````\n```\ninner\n```\n````", "```\ninner\n```"),
+        ("~~~py\nx = '```'\n~~~", "x = '```'"),
+        ("```python\nx = 1", "x = 1"),
+        ("print('hello')", "print('hello')"),
+        ("Just words, no code.", None),
+        ("```python\n```", None),
+        ("", None),
+    ],
+)
+def test_code_is_what_stands_in_the_code_blocks(text: str, code: str | None) -> None:
+    assert code_of(text) == code
+
+
+@pytest.mark.parametrize("text", ['{"a": [1]}', '  {"a": [1]}\n ', 'Here:\n```json\n{"a": [1]}\n```\nbye'])
+def test_json_is_read_bare_and_from_its_block(text: str) -> None:
+    assert read_json(text) == {"a": [1]}
+
+
+def test_a_string_with_a_fence_in_it_is_json_as_it_stands() -> None:
+    assert read_json('{"a": "\\n```\\nx\\n```"}') == {"a": "\n```\nx\n```"}
+
+
+@pytest.mark.parametrize("text", ["{", "words", "", "[" * 100_000])
+def test_what_is_not_json_is_one_sentence_and_keeps_the_text(text: str) -> None:
+    completion = Completion(request=Request.of("x"), text=text)
+    with pytest.raises(ProtocolError, match="The answer is not JSON: ") as caught:
+        completion.json  # noqa: B018
+    assert caught.value.completion is completion
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a", "a\n", "```\n````\n", "~~~"])
+def test_a_text_is_fenced_whatever_fences_it_holds(text: str) -> None:
+    assert code_of(fenced(text)) == text.rstrip("\n")
