@@ -7,8 +7,9 @@ One session a process. It turns what was typed into a ``Request`` for an endpoin
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from .engine.endpoints import ENDPOINTS, Endpoint, resolve
 from .engine.journal import Entry, Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
+from .policy.failover import DownEndpoints, is_down, patience
 from .policy.pricing import estimate_tokens
 from .policy.recovery import Abilities, Delivered, cannot_continue
 from .policy.resuming import going_on
@@ -26,7 +28,7 @@ from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Conversations, Turn
 from .protocol.errors import ConfigurationError
-from .protocol.events import Event
+from .protocol.events import Event, Seam, Waiting
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
 
@@ -43,6 +45,15 @@ ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a request can go, as it goes there: the key, and the model by its name at that endpoint."""
+
+    endpoint: Endpoint
+    api_key: keys.Key | None
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A request ready to be sent: where to, with which settings, and what the user should be told first."""
 
@@ -53,6 +64,8 @@ class Prepared:
     api_key: keys.Key | None = None
     chat: str | None = None
     turn: str = ""
+    others: tuple[Place, ...] = ()
+    """Where it goes when the endpoint is down, in order."""
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
 
@@ -71,6 +84,7 @@ class Session:
         self.last: Completion | None = None
         """The completion of the call that ended last."""
         self._turns: dict[str, tuple[str, str]] = {}
+        self._down = DownEndpoints()
         self._journal_noticed = False
         self._clients: dict[tuple[Endpoint, keys.Key | None], Client] = {}
 
@@ -85,7 +99,7 @@ class Session:
         *,
         variables: Mapping[str, Any] | None = None,
         api_key: str | None = None,
-        endpoint: str | Endpoint | None = None,
+        endpoint: str | Endpoint | Sequence[str | Endpoint] | None = None,
         turn: str | None = None,
         **typed: Any,
     ) -> Prepared:
@@ -93,7 +107,8 @@ class Session:
 
         ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
         on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
-        turn. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
+        ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
         """
         if isinstance(endpoint, str):
@@ -103,7 +118,10 @@ class Session:
         if variables is not None and isinstance(prompt, str):
             filled = template.fill(prompt, variables)
             prompt, said = filled.text, [*filled.notices]
-        place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
+        first, *others = _in_order(endpoint or options.get("endpoint"))
+        if others and options.get("base_url"):
+            raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
+        place = resolve(first, options.get("base_url"))
         speaks_deepseek = place.continuing == "deepseek_prefix"
         if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
             said.append(told)
@@ -127,8 +145,24 @@ class Session:
             self._journal_noticed = True
             said.append(self.journal.notice)
         return Prepared(
-            request=request, endpoint=place, options=options, notices=tuple(said), api_key=key, chat=chat, turn=turn
+            request=request,
+            endpoint=place,
+            options=options,
+            notices=tuple(said),
+            api_key=key,
+            chat=chat,
+            turn=turn,
+            others=tuple(self._place(other, request, options) for other in others),
         )
+
+    def _place(self, other: str | Endpoint, request: Request, options: Options) -> Place:
+        """The same request for another endpoint, whose own default model answers where the given one is not known."""
+        endpoint = resolve(other)
+        key = None if options.get("dry_run") else keys.find_key(endpoint)
+        given = options.get("model")
+        known = given is not None and (endpoint.default_model is None or resolve_model(given).id in endpoint.models)
+        there = replace(request, options=request.options.replace(model=given if known else None))
+        return Place(endpoint=endpoint, api_key=key, request=self.client(endpoint, key).request(there))
 
     def _continue_chat(self, request: Request, name: str, turn: str, said: list[str]) -> Request:
         conversation = self.chats.get(name, Conversation(name=name))
@@ -201,32 +235,74 @@ class Session:
         return entry.completion, entry.endpoint, f"Going on with the answer to “{shown}”, asked {began}."
 
     def start(self, prepared: Prepared) -> Call:
-        """Begin the answer on the engine. The call's completion carries its error instead of raising it."""
-        client = self.client(prepared.endpoint, prepared.api_key)
+        """Begin the answer on the engine. The call's completion carries its error instead of raising it.
+
+        With several endpoints the next one takes over when one is down: from the first token, or, where it can go on
+        from a partial answer, from where that stood. Each leaves a row in the log and an entry in the journal.
+        """
+        given = (
+            Place(endpoint=prepared.endpoint, api_key=prepared.api_key, request=prepared.request),
+            *prepared.others,
+        )
+        order = self._down.order([place.endpoint.base_url for place in given], time.monotonic())
+        first, *rest = (given[i] for i in order)
 
         async def source(call: Call) -> Completion:
-            beyond, before = prepared.options.get("continue_on_length"), prepared.before
-            if before is None:
-                stream = client.stream(prepared.request, continue_on_length=beyond)
-            else:
-                stream = client.resume(before, continue_on_length=beyond)
-            self.journal.begin(stream.call_id, stream.request, prepared.endpoint.name)
-
-            def put(events: list[Event]) -> None:
-                self.journal.append(stream.call_id, events)
-                call.put(events)
-
-            try:
-                await stream.run(put)
-            except asyncio.CancelledError:
-                if not call.stopping:
-                    raise
-            completion = stream.completion
-            self.journal.end(stream.call_id, completion, completion.record)
+            if order[0]:
+                call.put([Waiting(reason="backoff", detail=_instead(given[0], first))])
+            completion = await self._answer(call, prepared, first, prepared.before, last=not rest)
+            for place in rest:
+                if call.stopping or not is_down(completion.error):
+                    break
+                completion = await self._take_over(call, prepared, place, completion, last=place is rest[-1])
             self._keep(prepared, completion)
             return completion
 
         return engine.start(source)
+
+    async def _take_over(
+        self, call: Call, prepared: Prepared, place: Place, broken: Completion, *, last: bool
+    ) -> Completion:
+        """What the next endpoint makes of an answer that broke; the answer itself when that one cannot go on from it."""
+        detail = f"{str(broken.error).partition('. ')[0].rstrip('.')}; going on at {place.endpoint.title}."
+        before = replace(broken, request=place.request) if broken.text or broken.reasoning else None
+        if before is not None:
+            try:
+                going_on(before, can=self.client(place.endpoint, place.api_key).can(place.request))
+            except ConfigurationError:
+                return broken
+            # The new stream gives out what had come once more.
+            call.put([Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=detail)])
+        call.put([Waiting(reason="backoff", detail=detail)])
+        return await self._answer(call, prepared, place, before, last=last)
+
+    async def _answer(
+        self, call: Call, prepared: Prepared, place: Place, before: Completion | None, *, last: bool
+    ) -> Completion:
+        """One endpoint's answer, journalled and logged."""
+        client = self.client(place.endpoint, place.api_key)
+        beyond, policy = prepared.options.get("continue_on_length"), patience(client.recovery, last=last)
+        if before is None:
+            stream = client.stream(place.request, continue_on_length=beyond, recovery=policy)
+        else:
+            stream = client.resume(before, continue_on_length=beyond, recovery=policy)
+        self.journal.begin(stream.call_id, stream.request, place.endpoint.name)
+
+        def put(events: list[Event]) -> None:
+            self.journal.append(stream.call_id, events)
+            call.put(events)
+
+        try:
+            await stream.run(put)
+        except asyncio.CancelledError:
+            if not call.stopping:
+                raise
+        completion = stream.completion
+        self.journal.end(stream.call_id, completion, completion.record)
+        if completion.record is not None:
+            self.log.add(completion.record)
+        self._down.note(place.endpoint.base_url, completion.error, time.monotonic())
+        return completion
 
     def _keep(self, prepared: Prepared, completion: Completion) -> None:
         left = Turn.of(prepared.turn, completion)
@@ -235,10 +311,8 @@ class Session:
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
             self.chats[prepared.chat] = conversation.with_turn(left)
         self.last = completion
-        if completion.record is not None:
-            self.log.add(completion.record)
-            if prepared.chat is not None:
-                self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
+        if completion.record is not None and prepared.chat is not None:
+            self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
@@ -277,6 +351,17 @@ def _whole(completion: Completion) -> Completion:
         completion.error.completion = completion
         raise completion.error
     return completion
+
+
+def _in_order(endpoint: str | Endpoint | Sequence[str | Endpoint] | None) -> list[Any]:
+    """The endpoints, one at least; None stands for the default one."""
+    if isinstance(endpoint, str):
+        return [name.strip() for name in endpoint.split(",") if name.strip()] or [None]
+    return [endpoint] if endpoint is None or isinstance(endpoint, Endpoint) else list(endpoint) or [None]
+
+
+def _instead(down: Place, place: Place) -> str:
+    return f"{down.endpoint.title} failed a moment ago; asking {place.endpoint.title} first."
 
 
 def _never_continued(request: Request, endpoint: Endpoint) -> str | None:

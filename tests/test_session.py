@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.protocol.completion import Completion
-from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, MissingKey
-from deepseek_magic.protocol.events import TextDelta
+from deepseek_magic.engine.endpoints import resolve
+from deepseek_magic.engine.loop import pump
+from deepseek_magic.protocol.completion import Accumulator, Completion
+from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, DeepSeekError, MissingKey
+from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
 from deepseek_magic.session import Session
 
 
@@ -235,3 +238,63 @@ def test_without_a_name_the_last_answer_is_gone_on_with_and_after_a_restart_the_
 def test_where_nothing_waits_resume_says_so(session: Session, demo: DemoServer) -> None:
     with pytest.raises(ConfigurationError, match="No answer waits"):
         session.resume()
+
+
+@pytest.fixture
+def spare() -> Iterator[DemoServer]:
+    with DemoServer(pace=0) as server:
+        yield server
+
+
+def followed(session: Session, endpoint: object, **options: object) -> tuple[Completion, list[Event]]:
+    events: list[Event] = []
+    prepared = session.prepare("long 2", endpoint=endpoint, think="off", **options)
+    return pump(session.start(prepared), events.extend), events
+
+
+@pytest.mark.parametrize("fault", ["503", "reset at=connect", "429"])
+def test_the_next_endpoint_takes_over_before_the_first_token(
+    demo: DemoServer, spare: DemoServer, session: Session, fault: str
+) -> None:
+    demo.fault = fault
+    completion, events = followed(session, f"deepseek, {spare.base_url}")
+    assert completion.outcome == "complete"
+    assert any(isinstance(e, Waiting) and "going on at 127.0.0.1" in e.detail for e in events)
+    assert len(demo.requests) <= 2
+    assert [row["outcome"] for row in session.log] == ["incomplete", "complete"]
+    # For a while the one that failed is asked last, which is said too.
+    before = len(demo.requests)
+    completion, events = followed(session, f"deepseek, {spare.base_url}")
+    assert (completion.outcome, len(demo.requests)) == ("complete", before)
+    assert isinstance(events[0], Waiting)
+    assert "failed a moment ago" in events[0].detail
+
+
+def test_the_next_endpoint_goes_on_in_the_middle_of_an_answer(
+    demo: DemoServer, spare: DemoServer, session: Session
+) -> None:
+    whole = session.ask("long 2", think="off")
+    demo.fault = "cut at=content after=40"
+    completion, events = followed(session, ["deepseek", spare.base_url])
+    screen = Accumulator(completion.request)
+    for event in events:
+        screen.add(event)
+    assert completion.text == screen.text == whole.text
+    assert spare.requests[0].body["messages"][-1]["prefix"] is True
+    assert any("going on at 127.0.0.1" in e.detail for e in events if isinstance(e, Seam))
+
+
+def test_where_the_next_one_cannot_go_on_the_partial_answer_is_kept(
+    demo: DemoServer, spare: DemoServer, session: Session
+) -> None:
+    demo.fault = "cut at=content after=40"
+    completion, _ = followed(session, ["deepseek", replace(resolve(spare.base_url), continuing="none")])
+    assert completion.error is not None
+    assert (completion.text != "", spare.requests) == (True, [])
+
+
+def test_a_refused_key_is_not_a_reason_to_ask_elsewhere(demo: DemoServer, spare: DemoServer, session: Session) -> None:
+    demo.fault = "401"
+    with pytest.raises(AuthenticationError):
+        session.ask("Hello", endpoint=["deepseek", spare.base_url])
+    assert spare.requests == []

@@ -78,28 +78,42 @@ class Client:
             self._key = find_key(self.endpoint, explicit=explicit)
         return self._key
 
-    def stream(self, prompt: Prompt, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        continue_on_length: bool | None = None,
+        recovery: RecoveryPolicy | None = None,
+        **options: Any,
+    ) -> Stream:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        ``continue_on_length`` replaces that of the client's recovery policy for this call. Raises ConfigurationError
+        ``recovery`` replaces the client's policy for this call, ``continue_on_length`` that part of it. Raises ConfigurationError
         for options that do not exist or are out of bounds, and MissingKey.
         """
-        return Stream(self.request(prompt, **options), self._terms(continue_on_length))
+        return Stream(self.request(prompt, **options), self._terms(continue_on_length, recovery))
 
-    def resume(self, before: Completion, *, continue_on_length: bool | None = None, **options: Any) -> Stream:
+    def resume(
+        self,
+        before: Completion,
+        *,
+        continue_on_length: bool | None = None,
+        recovery: RecoveryPolicy | None = None,
+        **options: Any,
+    ) -> Stream:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
 
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be gone on from.
         """
-        return Stream(self.request(before.request, **options), self._terms(continue_on_length), before)
+        return Stream(self.request(before.request, **options), self._terms(continue_on_length, recovery), before)
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from at this endpoint."""
         return self._terms().can(request)
 
-    def _terms(self, continue_on_length: bool | None = None) -> Terms:
-        key, recovery = self.key, self.recovery
+    def _terms(self, continue_on_length: bool | None = None, recovery: RecoveryPolicy | None = None) -> Terms:
+        key, recovery = self.key, recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         return Terms(

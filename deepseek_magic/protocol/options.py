@@ -251,7 +251,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--endpoint",),
         metavar="NAME",
         default="deepseek",
-        help="a named endpoint",
+        help="a named endpoint, or several with commas between: the next one takes over when one is down",
     ),
     Option(
         name="base_url",

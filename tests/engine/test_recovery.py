@@ -490,7 +490,7 @@ async def test_many_finished_stopped_and_broken_calls_leave_nothing_behind() -> 
                 await asyncio.gather(*tasks, return_exceptions=True)
             assert (await asyncio.wait_for(client.stream("Hi").run(lambda batch: None), 2)).attempts == 1
         await until(lambda: not server.open)
-        assert files() <= before
+        await until(lambda: files() <= before)  # a socket that was closed is let go a moment later
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

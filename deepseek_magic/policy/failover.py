@@ -1,0 +1,56 @@
+"""Several endpoints in order: when the next one is tried, and for how long one that failed goes to the end of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
+from .attempts import RecoveryPolicy, quota_exhausted
+
+__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "is_down", "patience"]
+
+DOWN_FOR_S: Final = 60.0
+"""An endpoint that failed is asked last for so long; asked it still is, when all others fail too."""
+
+ATTEMPTS_BEFORE_THE_NEXT: Final = 2
+"""One that fails twice is left for the next one; waiting longer is for the last one alone."""
+
+
+def is_down(error: DeepSeekError | None) -> bool:
+    """Whether another endpoint may do better: this one cannot be reached, is overloaded or broken, or has no quota left.
+
+    A refused request or key would be refused by the next one too, or is the user's to repair.
+    """
+    if isinstance(error, APIStatusError):
+        return error.status == 429 or error.status >= 500 or quota_exhausted(error)
+    return isinstance(error, ConnectTimeout | Disconnected | IncompleteStream | ReadTimeout)
+
+
+def patience(policy: RecoveryPolicy, *, last: bool) -> RecoveryPolicy:
+    """How hard to try at an endpoint behind which others wait."""
+    if last:
+        return policy
+    tries = ATTEMPTS_BEFORE_THE_NEXT
+    return replace(policy, attempts=min(policy.attempts, tries), resumes=min(policy.resumes, tries - 1))
+
+
+class DownEndpoints:
+    """Which endpoints failed lately, by base URL. ``now_s`` is of one monotonic clock."""
+
+    __slots__ = ("_until_s",)
+
+    def __init__(self) -> None:
+        self._until_s: dict[str, float] = {}
+
+    def note(self, base_url: str, error: DeepSeekError | None, now_s: float) -> None:
+        """A call ended there, with this error or well."""
+        if is_down(error):
+            self._until_s[base_url] = now_s + DOWN_FOR_S
+        else:
+            self._until_s.pop(base_url, None)
+
+    def order(self, base_urls: Sequence[str], now_s: float) -> list[int]:
+        """The places in ``base_urls`` in the order to try: the given one, but those that failed lately last."""
+        return sorted(range(len(base_urls)), key=lambda i: self._until_s.get(base_urls[i], 0.0) > now_s)
