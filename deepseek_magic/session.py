@@ -197,7 +197,7 @@ class Session:
         if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS:
             place = resolve(went_to)
         else:
-            place = resolve(endpoint or options.get("endpoint"), options.get("base_url"))
+            place = resolve(_in_order(endpoint or options.get("endpoint"))[0], options.get("base_url"))
         key = keys.find_key(place, explicit=api_key)
         client = self.client(place, key)
         request = client.request(before.request, **Options(**typed).of("request"))
