@@ -101,7 +101,7 @@ class Option:
             if not isinstance(value, str):
                 raise self._wrong(value, "it takes text")
             return value
-        values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Sequence) else ()
+        values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
         if not values or not all(isinstance(v, str) and v for v in values):
             raise self._wrong(value, "it takes text that is not empty")
         if len(values) > self.many:

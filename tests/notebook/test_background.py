@@ -93,7 +93,7 @@ def test_two_answers_stream_below_their_own_cells_beside_a_busy_one(
     busy = kernel.send(BUSY, cell="3")
     seen = watch(kernel, lambda seen: idle(seen, busy))
     shown = [m for m in seen if drawn(m)]
-    assert len(shown) > 10  # they went on while the cell computed
+    assert len(shown) >= 3  # they went on while the cell computed
     seen += watch(kernel, lambda seen: len(lasting(seen)) == 2)
     cells = {m["parent_header"]["msg_id"] for m in seen if m["msg_type"].endswith("display_data")}
     assert cells <= {one.messages[0]["parent_header"]["msg_id"], two.messages[0]["parent_header"]["msg_id"]}
