@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -37,7 +38,7 @@ LAB_SETTINGS: Final = (
     "--ServerApp.answer_yes=True",  # one Ctrl-C ends it
     "--ServerApp.allow_root=True",  # a container's only user is root; it listens on this machine alone
     "--Application.log_level=WARN",
-    "--LabApp.news_url=None",  # a demo asks nothing of the internet, nor its user about it
+    "--LabApp.news_url=None",  # a demo asks nothing of the internet
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
 
@@ -137,6 +138,7 @@ def _demo(typed: argparse.Namespace) -> int:
             return 0 if tour.execute(folder) else 1
         print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")
         print(f"The tour is {folder / tour.TOUR}; Ctrl-C ends everything.", flush=True)
+        os.environ["JUPYTER_CONFIG_PATH"] = str(_quiet_lab(folder))
         # In this process, so that nothing can be left behind; kernels end with their server.
         labapp.LabApp.launch_instance(
             [
@@ -148,6 +150,15 @@ def _demo(typed: argparse.Namespace) -> int:
             ]
         )
     return 0
+
+
+def _quiet_lab(folder: Path) -> Path:
+    """A configuration in which JupyterLab does not ask whether it may fetch news. Its folder."""
+    config = folder / ".jupyter"
+    (config / "labconfig").mkdir(parents=True, exist_ok=True)
+    page = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(page), "utf-8")
+    return config
 
 
 def _serve(typed: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ _SHORTEST_SECRET_CHARS: Final = 8
 _LARGEST_ENV_FILE_BYTES: Final = 64 * 1024
 _PROJECT_ROOTS: Final = (".git", ".hg", "pyproject.toml", "setup.py", "environment.yml", "requirements.txt")
 _ECHOED_TAIL: Final = re.compile(r"[\w-]*\*{3,}[\w-]{1,8}")
-_KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-[A-Za-z0-9_-]{20,}")
+_KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}")
 _LEGAL_KEY: Final = re.compile(r"[\x21-\x7e]+")
 
 _secrets: set[str] = set()

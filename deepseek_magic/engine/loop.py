@@ -81,8 +81,8 @@ class Engine:
             try:
                 return future.result(HEARTBEAT_S)
             except concurrent.futures.TimeoutError:
-                if future.done():
-                    raise
+                if future.done():  # it ended just now, or with a TimeoutError of its own
+                    return future.result()
             except BaseException:
                 future.cancel()
                 raise

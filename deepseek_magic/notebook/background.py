@@ -87,6 +87,7 @@ class BackgroundAnswer:
     def stop(self) -> None:
         """End the answer now and keep what has arrived."""
         self._call.stop(wait_s=CLOSE_S)
+        concurrent.futures.wait((self._drawn,), CLOSE_S)
 
     def wait(self, timeout_s: float | None = None) -> Completion:
         """Block until the answer is done, at most ``timeout_s`` seconds, and give it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -15,6 +14,7 @@ from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
 from ..protocol.markdown import safe
 from .files import free_path
+from .flags import words
 
 __all__ = ["ACTIONS", "ChatMagics"]
 
@@ -58,7 +58,7 @@ class ChatMagics(Magics):
         from ..session import session
 
         parser: MagicArgumentParser = self.deepseek_chat.parser
-        typed = parser.parse_args(_words(line))
+        typed = parser.parse_args(words(line))
         action, names = _action(typed.words)
         if typed.export is not None and action in ("list", "show"):
             _export(session().chats.find(names[0] if names else session().chat), typed.export, typed.overwrite)
@@ -76,13 +76,6 @@ class ChatMagics(Magics):
                 print(f"{name} is deleted.")
             case _:
                 _copy(action, *(names if len(names) == 2 else (session().chat, names[0])))
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise ConfigurationError(f"The line cannot be read: {error}.") from None
 
 
 def _action(words: list[str]) -> tuple[str, list[str]]:

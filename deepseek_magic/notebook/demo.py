@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
+from .flags import words
 
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
@@ -27,13 +27,17 @@ class DemoMagics(Magics):
 
     @magic_arguments()
     @argument("action", nargs="?", choices=("start", "stop"), default="start", help="start it (again), or stop it")
-    @argument("--fault", metavar="SPEC", help='let it fail, for example "cut after=20" or "429 times=3"')
+    @argument(
+        "--fault",
+        metavar="SPEC",
+        help='let it fail, for example "cut after=20 times=1" or "429 times=3"; without times= every answer fails',
+    )
     @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost."""
         parser: MagicArgumentParser = self.deepseek_demo.parser
-        typed = parser.parse_args(shlex.split(line))
+        typed = parser.parse_args(words(line))
         if typed.action == "stop":
             self._stop()
             return

@@ -8,6 +8,7 @@ the first word that is not a flag, and the rest is the prompt as it was typed.
 from __future__ import annotations
 
 import re
+import shlex
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeVar
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import OPTIONS, Option, closest
 
-__all__ = ["FLAGS", "Line", "documented", "help_text", "read_line"]
+__all__ = ["FLAGS", "Line", "documented", "help_text", "read_line", "words"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -80,6 +81,16 @@ def read_line(line: str) -> Line:
             value, position = following[0], following.end()
         _keep(options, option, option.parse(_unquote(value)))
     return Line(options=options, rest=line[position:].strip())
+
+
+def words(line: str) -> list[str]:
+    """The words of a line that holds no prompt, read as a shell reads them. Raises ConfigurationError for an open quote."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The line cannot be read: {error}.", hint="A quote that opens must be closed."
+        ) from None
 
 
 def _find(name: str) -> Option:

@@ -103,7 +103,10 @@ class HandleSurface:
             return
         parts = lasting(ending, unfolded=self._unfolded)
         if self._outputs == 1:
-            self._show(*parts[0])
+            first, *more = parts
+            self._show(*first)
+            for data, metadata in more:
+                display(data, metadata=metadata, raw=True)
         elif len(parts) == 1 and self._alone:
             clear_output(wait=True)
             display(parts[0][0], metadata=parts[0][1], raw=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
 from IPython.display import display
 
 from .files import free_path
+from .flags import words
 
 __all__ = ["LogMagics"]
 
@@ -30,7 +29,7 @@ class LogMagics(Magics):
         from ..session import session
 
         parser: MagicArgumentParser = self.deepseek_log.parser
-        typed = parser.parse_args(shlex.split(line))
+        typed = parser.parse_args(words(line))
         log = session().log
         if typed.csv is not None:
             path = free_path(typed.csv, (".csv",), overwrite=typed.overwrite)

@@ -75,7 +75,7 @@ def read_order(line: str, body: str | None) -> Order | None:
     if looks_like_key(line) or looks_like_key(body or ""):
         raise ConfigurationError(
             "The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it.",
-            hint="Take it out of the cell, and set DEEPSEEK_API_KEY or run %deepseek_doctor.",
+            hint="Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY.",
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
@@ -131,6 +131,7 @@ class DeepSeekMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._turns = Turns()
+        self._muted: list[Completion | BackgroundAnswer] = []
         self.background_answers = Background(shell)
         self.last_error = LastError(shell)
 
@@ -282,8 +283,9 @@ class DeepSeekMagics(Magics):
     def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
+        self._bind(run.order, completion)  # first: whatever happens to the drawing, the answer is not lost
+        run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
-        self._bind(run.order, completion)
         if run.interrupted or completion.outcome == "interrupted":
             raise Stopped(f"Stopped. What had arrived is kept in {run.order.output or '_'}.")
         if completion.error is not None:
@@ -307,13 +309,15 @@ class DeepSeekMagics(Magics):
         """The answer is on the screen already: what the cell returns must not show it a second time."""
         shown = self.shell.display_formatter.ipython_display_formatter
         kind = type(answer)
+        self._muted.append(answer)
 
         def once(value: Completion | BackgroundAnswer) -> None:
-            if value is not answer:
+            if not any(value is muted for muted in self._muted):
                 self.shell.display_pub.publish(value._repr_mimebundle_())
 
         def unmute(*_args: Any) -> None:
             shown.pop(kind, None)
+            self._muted.clear()
             self.shell.events.unregister("post_run_cell", unmute)
 
         if kind not in shown.type_printers:

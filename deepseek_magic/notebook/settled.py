@@ -64,10 +64,9 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
     joined, are the answer.
     """
     text = ending.completion.text
-    if len(text) <= ONE_OUTPUT_CHARS:
+    if len(text) <= ONE_OUTPUT_CHARS or len(ending.segments) < 2:
         return [_part(body(ending.format, ending.completion), text, ending, top=True, unfolded=unfolded)]
-    pieces = [*ending.segments]
-    first, *middle, last = pieces
+    first, *middle, last = ending.segments
     return [
         ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}".strip("\n"), "text/plain": first.raw}, {}),
         *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
@@ -104,6 +103,7 @@ def _reasoning_summary(completion: Completion) -> str:
 def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
     usage, record = completion.usage, completion.record
+    about = "≈ " if usage.estimated else ""
     said = [_ENDINGS.get(completion.outcome, ""), completion.model or completion.request.model]
     if elapsed_s is not None:
         said.append(f"{elapsed_s:.1f} s")
@@ -112,9 +112,9 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
         said.append(f"first token {first_s:.2f} s")
     if usage.prompt_tokens is not None:
         cached = f" ({usage.cache_hit_tokens / usage.prompt_tokens:.0%} cached)" if usage.cache_hit_tokens else ""
-        said.append(f"{usage.prompt_tokens:,} tokens in{cached}")
+        said.append(f"{about}{usage.prompt_tokens:,} tokens in{cached}")
     if usage.completion_tokens is not None:
-        said.append(f"{usage.completion_tokens:,} out")
+        said.append(f"{about}{usage.completion_tokens:,} out")
     if completion.cost is not None:
         said.append(str(completion.cost))
     if completion.seams:

@@ -170,3 +170,18 @@ def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) 
     run_headless("%config DeepSeekMagics.think = 'off'", "%config DeepSeekMagics.model = 'pro'", "%%deepseek\nhi")
     assert demo.requests[-1].body["model"] == "deepseek-v4-pro"
     assert demo.requests[-1].body["thinking"] == {"type": "disabled"}
+
+
+def test_two_answers_of_one_cell_are_shown_once_each(run_headless: Callable[..., list[list[Any]]]) -> None:
+    (outputs,) = run_headless(
+        "%deepseek --think off --no-history echo one\n%deepseek --think off --no-history echo two"
+    )
+    assert ["one" in o["data"]["text/plain"] for o in outputs] == [True, False]
+
+
+def test_a_very_long_answer_in_one_block_is_bound_and_shown(run_headless: Callable[..., list[list[Any]]]) -> None:
+    table = "| a | b |\n|---|---|\n" + "| 1234567890 | 1234567890 |\n" * 2500
+    flags = "-o big --think off --no-history --max-tokens 100000"
+    shown, printed = run_headless(f"%%deepseek {flags}\necho\n{table}", "print(len(big.text) > 50_000)")
+    assert "".join(o["data"]["text/plain"] for o in shown).count("1234567890") == 5000
+    assert printed[0]["text"] == "True\n"
