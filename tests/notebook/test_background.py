@@ -139,8 +139,8 @@ def test_a_failure_is_said_below_its_cell_and_raised_to_who_waits(kernel: Kernel
     assert "The API answered with 402" in left["content"]["data"]["text/markdown"]
     assert left["parent_header"]["msg_id"] == asked
     kernel.client.get_shell_msg(timeout=10)
-    assert kernel.run("print(type(a.error).__name__)", cell="2").printed == "InsufficientBalance\n"
-    assert kernel.run("a.wait()", cell="3").reply["ename"] == "InsufficientBalance"
+    assert kernel.run("a.wait()", cell="2").reply["ename"] == "InsufficientBalance"
+    assert kernel.run("print(type(a.error).__name__)", cell="3").printed == "InsufficientBalance\n"
 
 
 def test_a_headless_run_waits_since_nothing_after_the_cell_would_be_kept(
