@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from deepseek_magic.demo.server import DemoServer
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM: Final = Path("/usr/bin/chromium")
+CHROMIUM: Final = Path(shutil.which("chromium") or "/usr/bin/chromium")
 CHROMIUM_FLAGS: Final = [
     "--headless",
     "--no-sandbox",
@@ -276,7 +277,8 @@ def lab(start_lab: Callable[[Path], Lab], tmp_path_factory: pytest.TempPathFacto
 def browser() -> Iterator[Any]:
     """The headless browser that tests share."""
     if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
+        missing = f"{CHROMIUM} is not installed"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     with playwright_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
         yield chromium
