@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from .engine import keys
+from .engine import cache, keys
 from .engine.client import Client
 from .engine.endpoints import ENDPOINTS, Endpoint, resolve
 from .engine.journal import Entry, Journal
@@ -68,6 +68,11 @@ class Prepared:
     """Where it goes when the endpoint is down, in order."""
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the journal's answer will do."""
+        return bool(self.options.get("cache")) and not self.options.get("fresh") and self.before is None
 
 
 class Session:
@@ -248,6 +253,11 @@ class Session:
         first, *rest = (given[i] for i in order)
 
         async def source(call: Call) -> Completion:
+            if prepared.cached and (known := await cache.recall(self.journal, given[0].request, given[0].endpoint)):
+                call.put(cache.events_of(known))
+                self.log.add(known.record)
+                self._keep(prepared, known)
+                return known
             if order[0]:
                 call.put([Waiting(reason="backoff", detail=_instead(given[0], first))])
             completion = await self._answer(call, prepared, first, prepared.before, last=not rest)
@@ -286,7 +296,7 @@ class Session:
             stream = client.stream(place.request, continue_on_length=beyond, recovery=policy)
         else:
             stream = client.resume(before, continue_on_length=beyond, recovery=policy)
-        self.journal.begin(stream.call_id, stream.request, place.endpoint.name)
+        self.journal.begin(stream.call_id, stream.request, place.endpoint.name, base_url=place.endpoint.base_url)
 
         def put(events: list[Event]) -> None:
             self.journal.append(stream.call_id, events)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from . import markdown
@@ -28,7 +29,7 @@ from .events import (
 )
 from .extract import code_of, read_json
 
-__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "growing_text", "verdict"]
+__all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "growing_text", "verdict"]
 
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
@@ -53,12 +54,22 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The earlier call that a completion is taken from: its id, when it was made, what it cost (None: unknown)."""
+
+    call_id: str
+    asked_at: datetime
+    cost: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """An answer, with what is known about it. ``str()`` of it is the answer's text.
 
     ``outcome``: complete | truncated (the token budget ended it) | filtered | interrupted (the user stopped it) |
     incomplete (it broke off). ``attempts`` counts requests sent, ``seams`` says where segments were joined,
-    ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream.
+    ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream. ``kept`` is
+    the earlier call whose answer this is, where it was taken from the journal; its usage is then that call's, its cost 0.
     """
 
     request: Request
@@ -76,6 +87,7 @@ class Completion:
     anomalies: tuple[str, ...] = ()
     error: DeepSeekError | None = None
     cost: Any = None
+    kept: Kept | None = None
     record: Any = field(default=None, repr=False)
 
     def __str__(self) -> str:

@@ -300,6 +300,20 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="when the token budget ends the answer, go on from there, up to three times",
     ),
     Option(
+        name="cache",
+        kind="switch",
+        scope="call",
+        flags=("--cache",),
+        help="answer an unchanged question from the journal, at no cost, if it was answered there before",
+    ),
+    Option(
+        name="fresh",
+        kind="switch",
+        scope="call",
+        flags=("--no-cache", "--fresh"),
+        help="ask anew, whatever the journal knows, where --cache is the default",
+    ),
+    Option(
         name="dry_run",
         kind="switch",
         scope="cell",
