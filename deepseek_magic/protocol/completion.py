@@ -28,6 +28,7 @@ from .events import (
     UsageReport,
 )
 from .extract import code_of, read_json
+from .schema import Schema
 
 __all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "growing_text", "verdict"]
 
@@ -88,6 +89,7 @@ class Completion:
     error: DeepSeekError | None = None
     cost: Any = None
     kept: Kept | None = None
+    schema: Schema | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -107,6 +109,23 @@ class Completion:
             raise ProtocolError(
                 f"The answer is not JSON: {error}.",
                 hint="Its text is kept; --json asks for JSON alone.",
+                completion=self,
+            ) from None
+
+    @property
+    def value(self) -> Any:
+        """The answer as the type that its schema names, or without one as ``json`` reads it.
+
+        Raises ProtocolError when it does not fit; ``error.completion`` has the text.
+        """
+        if self.schema is None:
+            return self.json
+        try:
+            return self.schema.read(self.text)
+        except ValueError as error:
+            raise ProtocolError(
+                f"The answer does not fit {self.schema.name}: {str(error).rstrip('.')}.",
+                hint="Its text is kept, and .json has what could be read.",
                 completion=self,
             ) from None
 
