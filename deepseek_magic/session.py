@@ -12,26 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from .engine import keys
+from .engine import cache, keys
+from .engine.asking import question
 from .engine.client import Client
 from .engine.earlier import find_earlier
 from .engine.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from .engine.journal import Entry, Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
-from .engine.stream import Stream
+from .engine.stream import Stream, pieces_of
 from .engine.transport import HTTPXTransport
 from .metrics.log import MetricsLog
 from .policy.pricing import estimate_tokens
 from .policy.recovery import Abilities, Delivered, cannot_continue
 from .policy.resuming import going_on
-from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Conversations, Turn
-from .protocol.errors import ConfigurationError
 from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
+from .protocol.schema import Schema
 
 __all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "resume", "session"]
 
@@ -56,8 +56,14 @@ class Prepared:
     notices: tuple[str, ...] = ()
     chat: str | None = None
     turn: str = ""
+    schema: Schema | None = None
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the journal's answer will do."""
+        return bool(self.options.get("cache")) and not self.options.get("fresh") and self.before is None
 
 
 class Session:
@@ -91,11 +97,13 @@ class Session:
         api_key: str | None = None,
         endpoint: Endpoints = None,
         turn: str | None = None,
+        schema: type | str | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
 
-        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
+        ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
+        by name (a ``schema`` may also be the class itself). With a ``chat`` the prompt goes
         on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
         ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
@@ -104,20 +112,17 @@ class Session:
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        said: list[str] = []
-        if variables is not None and isinstance(prompt, str):
-            filled = template.fill(prompt, variables)
-            prompt, said = filled.text, [*filled.notices]
+        words = question(prompt, options, variables, schema=schema)
+        said = [*words.notices]
+        if words.schema is not None:
+            options = options.replace(json=True, format=options.get("format", "json"))
         client = self._client_of(options, endpoint, api_key)
         place = client.endpoint
         speaks_deepseek = place.continuing == "deepseek_prefix"
         if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
             said.append(told)
         said += notices(options) if speaks_deepseek else []
-        system = options.get("system")
-        asked = Request.of(
-            prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
-        )
+        asked = words.complete(Request.of(words.prompt, system=words.system, **options.of("request")))
         chat = None if options.get("no_history") else typed.get("chat")
         turn = turn or uuid.uuid4().hex
         if chat is not None and not options.get("new"):
@@ -141,6 +146,7 @@ class Session:
             notices=tuple(said),
             chat=chat,
             turn=turn,
+            schema=words.schema,
         )
 
     def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | None) -> Client:
@@ -213,6 +219,13 @@ class Session:
         """
 
         async def source(call: Call) -> Completion:
+            known = None
+            if prepared.cached:
+                known = await cache.recall(self.journal, prepared.request, prepared.endpoint)
+            if known is not None:
+                call.put(pieces_of(known))
+                self.log.add(known.record)
+                return self._keep(prepared, known)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
             if prepared.before is None:
                 stream = client.stream(prepared.asked, continue_on_length=beyond)
@@ -223,14 +236,13 @@ class Session:
             except asyncio.CancelledError:
                 if not call.stopping:
                     raise
-            self._keep(prepared, stream.completion)
-            return stream.completion
+            return self._keep(prepared, stream.completion)
 
         return engine.start(source)
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
-        self.journal.begin(stream.call_id, stream.request, stream.endpoint.name)
+        self.journal.begin(stream.call_id, stream.request, stream.endpoint.name, base_url=stream.endpoint.base_url)
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """See ``engine.stream.Keeper``."""
@@ -243,7 +255,8 @@ class Session:
         if completion.record is not None:
             self.log.add(completion.record)
 
-    def _keep(self, prepared: Prepared, completion: Completion) -> None:
+    def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
+        completion = replace(completion, schema=prepared.schema)
         left = Turn.of(prepared.turn, completion)
         if prepared.chat is not None and left is not None:
             empty = Conversation(name=prepared.chat)
@@ -252,6 +265,7 @@ class Session:
         self.last = completion
         if completion.record is not None and prepared.chat is not None:
             self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
+        return completion
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
@@ -298,18 +312,6 @@ def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
 
 def _names_json(request: Request) -> bool:
     return any("json" in str(message.content).lower() for message in request.messages)
-
-
-def _system(text: str, variables: Mapping[str, Any] | None) -> str:
-    if not text.startswith("$"):
-        return text
-    name = text[1:]
-    if variables is None or name not in variables:
-        raise ConfigurationError(
-            f"The system prompt {text} names a variable that does not exist.",
-            hint="Define it first, or write the text.",
-        )
-    return template.show(variables[name])
 
 
 _SESSION: Final = Session()
