@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
-from .flags import words
+from ..protocol.language import say
+from .flags import arguments
 
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
@@ -36,35 +38,36 @@ class DemoMagics(Magics):
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost."""
-        parser: MagicArgumentParser = self.deepseek_demo.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_demo, line)
         if typed.action == "stop":
             self._stop()
             return
         self._start(typed.fault, typed.pace)
 
     def _start(self, fault: str | None, pace: float) -> None:
+        from ..demo.pace import PACE_VARIABLE
         from ..demo.server import DemoServer
         from ..session import session
 
         if pace < 0:
             raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
-        server = DemoServer(fault=fault, pace=pace).start()
+        server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self._server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
         else:
             self._server.stop()
         self._server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
-        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
 
     def _stop(self) -> None:
         from ..session import session
 
         if self._server is None:
-            print("No demo server runs.")
+            print(say("No demo server runs."))
             return
         self._server.stop()
         self._server = None
         session().defaults = session().defaults.replace(**self._before)
-        print("Demo server stopped.")
+        print(say("Demo server stopped."))

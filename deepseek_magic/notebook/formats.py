@@ -6,12 +6,14 @@ as the next cell, and never run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, Final
 
 from ..protocol.completion import Completion
 from ..protocol.errors import ProtocolError
 from ..protocol.extract import fenced
+from ..protocol.language import say
 from ..protocol.markdown import Segmenter, safe
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
@@ -67,8 +69,9 @@ def body(format: str, completion: Completion) -> str:
     text = completion.text
     if not text:
         return ""
-    if format == "json" and complaint(format, completion) is None:
-        return safe(fenced(json.dumps(completion.json, indent=2, ensure_ascii=False), "json"))
+    if format == "json":
+        with contextlib.suppress(ProtocolError):
+            return safe(fenced(json.dumps(completion.json, indent=2, ensure_ascii=False), "json"))
     return safe(fenced(text)) if format in VERBATIM else safe(text)
 
 
@@ -76,13 +79,13 @@ def complaint(format: str, completion: Completion) -> str | None:
     """A sentence where the answer is not of the format that was asked for."""
     if not completion.text:
         return None
-    if format == "json":
+    if format == "json" or completion.schema is not None:
         try:
-            completion.json  # noqa: B018  (read for what it raises)
+            completion.value  # noqa: B018  (read for what it raises)
         except ProtocolError as error:
-            return str(error)
+            return error.told
     if format == "code" and completion.code is None:
-        return "The answer holds no code, so no cell was made of it."
+        return say("The answer holds no code, so no cell was made of it.")
     return None
 
 
