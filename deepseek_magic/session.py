@@ -7,6 +7,7 @@ One session a process. It turns what was typed into a ``Request`` for an endpoin
 from __future__ import annotations
 
 import asyncio
+import atexit
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -332,10 +333,20 @@ class Session:
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
+        if self._clients:
+            engine.run(self._close_clients())
+        self.journal.close()
+
+    def leave(self) -> None:
+        """At the interpreter's exit: end what runs and close every connection. The journal's own exit comes after this
+        one and writes what was left; in a forked child nothing is touched, the connections are the parent's."""
+        if engine.running:
+            engine.stop(self._close_clients)
+
+    async def _close_clients(self) -> None:
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
-            engine.run(client.aclose())
-        self.journal.close()
+            await client.aclose()
 
     def ask(self, prompt: Prompt, **options: Any) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
@@ -390,7 +401,8 @@ def _names_json(request: Request) -> bool:
 
 
 _SESSION: Final = Session()
-
+# After the journal, which was made with the session and said the same: the last to be registered is the first to go.
+atexit.register(_SESSION.leave)
 
 log: Final = _SESSION.log
 """``ds.log``: the records of this session."""
