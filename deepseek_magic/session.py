@@ -7,6 +7,7 @@ One session a process. It turns what was typed into a ``Request`` for an endpoin
 from __future__ import annotations
 
 import asyncio
+import atexit
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -269,9 +270,17 @@ class Session:
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
-        self._clients.clear()
-        engine.run(self._transport.aclose())
+        if self._clients:
+            self._clients.clear()
+            engine.run(self._transport.aclose())
         self.journal.close()
+
+    def leave(self) -> None:
+        """At the interpreter's exit: end what runs and close every connection. The journal's own exit comes after this
+        one and writes what was left; in a forked child nothing is touched, the connections are the parent's."""
+        if engine.running:
+            self._clients.clear()
+            engine.stop(self._transport.aclose)
 
     def ask(self, prompt: Prompt, **options: Any) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
@@ -315,7 +324,8 @@ def _names_json(request: Request) -> bool:
 
 
 _SESSION: Final = Session()
-
+# After the journal, which was made with the session and said the same: the last to be registered is the first to go.
+atexit.register(_SESSION.leave)
 
 log: Final = _SESSION.log
 """``ds.log``: the records of this session."""
