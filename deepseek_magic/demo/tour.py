@@ -79,7 +79,9 @@ def execute(folder: Path) -> bool:
         timeout=CELL_TIMEOUT_S,
         allow_errors=True,  # each cell is judged on its own
         resources={"metadata": {"path": str(folder)}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # the kernel's own notes are not the tour's
+        # Each cell is judged by what it left; what the kernel says of its own, most of all when it is shut down in the
+        # middle of a message, is not the tour's.
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         on_cell_executed=tell,
     )
     finished = False

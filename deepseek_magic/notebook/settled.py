@@ -10,7 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ..protocol.completion import Completion
+from ..protocol.completion import Completion, Kept
 from ..protocol.events import Seam
 from ..protocol.language import say, translated
 from .formats import body
@@ -109,6 +109,8 @@ def _reasoning_summary(completion: Completion) -> str:
 
 def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
+    if completion.kept is not None:
+        return _kept(completion, completion.kept)
     said = [_ended(completion), completion.model or completion.request.model]
     if elapsed_s is not None:
         said.append(say("{seconds} s", seconds=f"{elapsed_s:.1f}"))
@@ -153,6 +155,13 @@ def _spent(completion: Completion) -> list[str]:
     if completion.cost is not None:
         said.append(str(completion.cost))
     return said
+
+
+def _kept(completion: Completion, kept: Kept) -> str:
+    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime("%d %b %Y %H:%M"))
+    # About: it was paid at the tariff of that hour.
+    saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
+    return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)
 
 
 def seam_line(seam: Seam) -> str:
