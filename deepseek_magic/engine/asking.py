@@ -6,15 +6,16 @@ make the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..protocol import template
-from ..protocol.chat import Prompt, Request
+from ..protocol.chat import Message, Prompt, Request
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options
 from ..protocol.schema import Schema
+from . import images
 
 __all__ = ["Question", "question"]
 
@@ -34,9 +35,14 @@ class Question:
 
 
 def question(
-    prompt: Prompt, options: Options, variables: Mapping[str, Any] | None = None, *, schema: type | str | None = None
+    prompt: Prompt,
+    options: Options,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    schema: type | str | None = None,
+    image: Any = None,
 ) -> Question:
-    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the name of a schema.
+    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the names of a schema and of images.
 
     Raises ConfigurationError where a name leads nowhere.
     """
@@ -53,12 +59,25 @@ def question(
     if system is not None:
         system = _variable(system[1:], variables) if system.startswith("$") else filled(system)
     schema = schema if schema is not None else options.get("schema")
+    if isinstance(prompt, str):
+        prompt = filled(prompt)
+    if image:
+        prompt = _with_images(prompt, image if isinstance(image, list | tuple) else (image,), variables)
     return Question(
-        prompt=filled(prompt) if isinstance(prompt, str) else prompt,
+        prompt=prompt,
         system=system,
         schema=Schema.named(schema, variables) if isinstance(schema, str) else Schema.of(schema) if schema else None,
         notices=tuple(notices),
     )
+
+
+def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, Any] | None) -> Prompt:
+    if not isinstance(prompt, str):
+        raise ConfigurationError("Images go with a prompt that is text.", hint="Put them into your messages as parts.")
+    if not prompt.strip():
+        return prompt  # which is refused as such
+    shown = images.parts(given, variables)
+    return (Message(role="user", content=(*shown, {"type": "text", "text": prompt})),)
 
 
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:

@@ -80,6 +80,8 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
     match option.name:
         case "model":
             return [*ALIASES, *(model.id for model in MODELS)]
+        case "image":
+            return list(_own(variables))
         case "output":
             return [name for name in _own(variables) if name not in ("In", "Out")]
         case "schema":

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
-DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
 """The settings that can have a default for all cells."""
 
 

@@ -233,6 +233,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one",
     ),
     Option(
+        name="image",
+        kind="text",
+        scope="call",
+        flags=("-i", "--image"),
+        metavar="NAME",
+        many=600,
+        help="show the model this image: a variable, a file or an address; may be given often",
+    ),
+    Option(
         name="seed",
         kind="integer",
         flags=("--seed",),
