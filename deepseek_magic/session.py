@@ -205,7 +205,9 @@ class Session:
         """
         before, went_to, said = self._to_resume(what)
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS:
+        # The session's own endpoint may have been moved to another address, as %deepseek_demo does.
+        moved = went_to == options.get("endpoint")
+        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
             place = resolve(went_to)
         else:
             place = resolve(_in_order(endpoint or options.get("endpoint"))[0], options.get("base_url"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from .plots import Plot, PlotKind
     from .summary import ServiceLevels, Summary
 
 __all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
@@ -52,7 +53,7 @@ def _column_types() -> Mapping[str, type]:
     for field in msgspec.structs.fields(StreamRecord):
         union = isinstance(field.type, types.UnionType)
         kind = next(t for t in typing.get_args(field.type) if t is not type(None)) if union else field.type
-        if field.name != "timeline":
+        if field.name not in ("phases", "timeline"):
             kinds[field.name] = float if kind is Decimal else kind
     return types.MappingProxyType(kinds)
 
@@ -193,11 +194,43 @@ class MetricsLog(Sequence[Row]):
         """How the calls did that began in the last ``window_s`` seconds, or all of them."""
         from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
 
-        records: Sequence[StreamRecord] = self.records
-        if window_s is not None:
-            since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
-            records = [r for r in records if r.started_at >= since]
-        return summarize(records, levels or self.levels, window_s)
+        return summarize(self._since(window_s, now), levels or self.levels, window_s)
+
+    def _since(self, window_s: float | None, now: datetime | None = None) -> Sequence[StreamRecord]:
+        if window_s is None:
+            return self.records
+        since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
+        return [r for r in self.records if r.started_at >= since]
+
+    def plot(self, kind: PlotKind = "latency", *, call: int | str = -1, window_s: float | None = None) -> Plot:
+        """A picture that shows itself (needs the extra ``plots``).
+
+        ``latency``: within how many seconds calls had their first token and their end. ``speed``: tokens a second, over
+        time. Both of the calls that began in the last ``window_s`` seconds, or all. ``waterfall``: where the time of one
+        call went; ``call`` is its place in the log or the beginning of its id, the last one if not given.
+        Raises ValueError when there is nothing to draw, ImportError without matplotlib.
+        """
+        from . import plots
+
+        if kind not in plots.KINDS:
+            raise ValueError(f"There is no plot {kind!r}: it is one of {', '.join(plots.KINDS)}.")
+        records = self._since(window_s)
+        if not records:
+            raise ValueError("There is no call to draw.")
+        if kind == "waterfall":
+            return plots.draw_waterfall(self._record(call))
+        return plots.draw_speed(records) if kind == "speed" else plots.draw_latency(records, self.levels)
+
+    def _record(self, call: int | str) -> StreamRecord:
+        records = self.records
+        if isinstance(call, int):
+            if not -len(records) <= call < len(records):
+                raise ValueError(f"The log holds {len(records):,} calls; there is none at {call}.")
+            return records[call]
+        found = [r for r in records if r.call_id.startswith(call)]
+        if len(found) != 1:
+            raise ValueError(f"The log holds {len(found):,} calls whose id begins with {call!r}.")
+        return found[0]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = self[-SHOWN_ROWS:]

@@ -137,7 +137,7 @@ def summarize(
     """The summary of these records; ``window_s`` only says how they were chosen."""
     # An answer from the journal was no call: its hundredths of a second would flatter the service.
     records = [r for r in records if r.outcome != "cached"]
-    proper = [r for r in records if r.outcome not in ("interrupted", "incomplete")]
+    proper = [r for r in records if r.has_proper_end]
     stopped = sum(r.outcome == "interrupted" for r in records)
     counted = [r for r in records if r.completion_tokens is not None]
     costs: dict[str, Decimal] = {}

@@ -31,3 +31,14 @@ def test_the_log_is_written_but_never_over_a_file_unasked(run_headless: Run, tmp
     assert "exists already" in again[0].evalue
     assert "1 call written" in over[0].text
     assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_plot_of_a_real_call_is_in_the_saved_notebook_with_its_words(run_headless: Run) -> None:
+    _, waterfall, latency, wrong = run_headless(
+        "%deepseek hi", "%deepseek_log --plot waterfall", "%deepseek_log --plot", "%deepseek_log --plot pie"
+    )
+    for outputs, word in ((waterfall, "thinking: "), (latency, "end to end: ")):
+        (picture,) = outputs
+        assert picture.data["image/png"].startswith("iVBOR")
+        assert word in picture.data["text/plain"]
+    assert "one of latency, speed, waterfall" in wrong[0].evalue
