@@ -1,4 +1,4 @@
-"""What was typed → what is sent: the words filled, the system prompt found, the schema added.
+"""What was typed → what is sent: saved prompts found, words filled, images and a schema added.
 
 Apart from the session, because none of it depends on what went before: the same words, settings and variables always
 make the same messages.
@@ -6,18 +6,21 @@ make the same messages.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..protocol import template
 from ..protocol.chat import Message, Prompt, Request
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options
 from ..protocol.schema import Schema
-from . import images
+from . import images, prompts
 
 __all__ = ["Question", "question"]
+
+_SAVED: Final = re.compile(r"@([\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +59,15 @@ def question(
         return done.text
 
     system = options.get("system")
-    if system is not None:
-        system = _variable(system[1:], variables) if system.startswith("$") else filled(system)
+    if system is not None and system.startswith("$"):
+        system = _variable(system[1:], variables)
+    elif system is not None:
+        saved = _SAVED.fullmatch(system)
+        system = filled(prompts.saved_prompt(saved[1]) if saved else system)
+    if "template" in options:
+        if not isinstance(prompt, str):
+            raise ConfigurationError("A saved prompt goes with a prompt that is text.", hint="Leave one of them out.")
+        prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt)
     schema = schema if schema is not None else options.get("schema")
     if isinstance(prompt, str):
         prompt = filled(prompt)

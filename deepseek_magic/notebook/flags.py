@@ -31,10 +31,10 @@ Ask DeepSeek, and see the answer while it is written.
   %%deepseek [flags]            the prompt is the body of the cell
   %deepseek [flags] prompt      the prompt is on the line
 
-{name} in a prompt takes the variable of that name; all other braces stay as they are. The answer is in _, and in the
+{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces stay as they are. The answer is in _, and in the
 variable named by -o. A ; at the end of the line shows nothing. Stop with the button or the kernel's interrupt.
 
-Flags (%config DeepSeekMagics sets the defaults of this session):
+Flags (%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml a project's):
 """
 
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")

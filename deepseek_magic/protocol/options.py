@@ -159,7 +159,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("-s", "--system"),
         metavar="TEXT",
-        help="the system prompt, or $name for the text in a variable",
+        help="the system prompt; $name takes the text of a variable, @name a saved prompt",
+    ),
+    Option(
+        name="template",
+        kind="text",
+        scope="call",
+        flags=("--prompt", "--template"),
+        metavar="NAME",
+        help="a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it",
     ),
     Option(
         name="raw",
