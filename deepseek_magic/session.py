@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from .engine import keys
@@ -19,9 +20,10 @@ from .engine.endpoints import ENDPOINTS, Endpoint, resolve
 from .engine.journal import Entry, Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
 from .metrics.log import MetricsLog
+from .policy.estimates import estimate
 from .policy.failover import DownEndpoints, is_down, patience
-from .policy.pricing import estimate_tokens
-from .policy.recovery import Abilities, Delivered, cannot_continue
+from .policy.pricing import Cost, estimate_tokens
+from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
 from .protocol import template
 from .protocol.chat import Prompt, Request
@@ -141,6 +143,10 @@ class Session:
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):
             said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
+        if "budget" in options and _most(request, place, options) is None:
+            said.append(
+                f"The price of {request.model} at {place.title} is unknown, so the budget cannot count this call."
+            )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -239,7 +245,10 @@ class Session:
 
         With several endpoints the next one takes over when one is down: from the first token, or, where it can go on
         from a partial answer, from where that stood. Each leaves a row in the log and an entry in the journal.
+        Raises BudgetExceeded when the call could cost more than the budget leaves; nothing is sent then.
         """
+        most = _most(prepared.request, prepared.endpoint, prepared.options)
+        hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
         given = (
             Place(endpoint=prepared.endpoint, api_key=prepared.api_key, request=prepared.request),
             *prepared.others,
@@ -258,7 +267,11 @@ class Session:
             self._keep(prepared, completion)
             return completion
 
-        return engine.start(source)
+        async def held(call: Call) -> Completion:
+            with hold:
+                return await source(call)
+
+        return engine.start(held)
 
     async def _take_over(
         self, call: Call, prepared: Prepared, place: Place, broken: Completion, *, last: bool
@@ -367,6 +380,14 @@ def _instead(down: Place, place: Place) -> str:
 def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
     """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
+
+
+def _most(request: Request, endpoint: Endpoint, options: Options) -> Cost | None:
+    """The most that a call may cost; None when its price is unknown."""
+    if not endpoint.is_priced:
+        return None
+    continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
+    return estimate(request, datetime.now(UTC), continuations=continuations).most
 
 
 def _names_json(request: Request) -> bool:
