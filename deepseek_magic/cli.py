@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
+    from .demo.pace import PACE_VARIABLE
     from .demo.server import DemoServer
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
@@ -135,6 +136,7 @@ def _demo(typed: argparse.Namespace) -> int:
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
         os.environ["DEEPSEEK_MAGIC_HOME"] = str(folder / ".deepseek-magic")
         if labapp is None:
+            os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
             return 0 if tour.execute(folder) else 1
         print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")
         print(f"The tour is {folder / tour.TOUR}; Ctrl-C ends everything.", flush=True)

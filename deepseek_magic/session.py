@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from .engine import keys
+from .engine import cache, keys
+from .engine.asking import question
 from .engine.client import Client
 from .engine.endpoints import ENDPOINTS, Endpoint, resolve
 from .engine.journal import Entry, Journal
@@ -25,14 +26,14 @@ from .policy.failover import DownEndpoints, is_down, patience
 from .policy.pricing import Cost, estimate_tokens
 from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
-from .protocol import template
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Conversations, Turn
-from .protocol.errors import ConfigurationError
+from .protocol.errors import BudgetExceeded, ConfigurationError
 from .protocol.events import Event, Seam, Waiting
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
+from .protocol.schema import Schema
 
 __all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "resume", "session"]
 
@@ -66,10 +67,16 @@ class Prepared:
     api_key: keys.Key | None = None
     chat: str | None = None
     turn: str = ""
+    schema: Schema | None = None
     others: tuple[Place, ...] = ()
     """Where it goes when the endpoint is down, in order."""
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether the journal's answer will do."""
+        return bool(self.options.get("cache")) and not self.options.get("fresh") and self.before is None
 
 
 class Session:
@@ -103,11 +110,13 @@ class Session:
         api_key: str | None = None,
         endpoint: str | Endpoint | Sequence[str | Endpoint] | None = None,
         turn: str | None = None,
+        schema: type | str | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
 
-        ``variables`` fill ``{name}`` in the prompt and ``$name`` as the system prompt. With a ``chat`` the prompt goes
+        ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
+        by name (a ``schema`` may also be the class itself). With a ``chat`` the prompt goes
         on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
         ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
@@ -116,10 +125,10 @@ class Session:
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        said: list[str] = []
-        if variables is not None and isinstance(prompt, str):
-            filled = template.fill(prompt, variables)
-            prompt, said = filled.text, [*filled.notices]
+        asked = question(prompt, options, variables, schema=schema)
+        said = [*asked.notices]
+        if asked.schema is not None:
+            options = options.replace(json=True, format=options.get("format", "json"))
         first, *others = _in_order(endpoint or options.get("endpoint"))
         if others and options.get("base_url"):
             raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
@@ -128,10 +137,9 @@ class Session:
         if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
             said.append(told)
         said += notices(options) if speaks_deepseek else []
-        system = options.get("system")
         key = None if options.get("dry_run") else keys.find_key(place, explicit=api_key)
-        request = self.client(place, key).request(
-            prompt, system=_system(system, variables) if system is not None else None, **options.of("request")
+        request = asked.complete(
+            self.client(place, key).request(asked.prompt, system=asked.system, **options.of("request"))
         )
         chat = None if options.get("no_history") else typed.get("chat")
         turn = turn or uuid.uuid4().hex
@@ -158,6 +166,7 @@ class Session:
             api_key=key,
             chat=chat,
             turn=turn,
+            schema=asked.schema,
             others=tuple(self._place(other, request, options) for other in others),
         )
 
@@ -200,7 +209,9 @@ class Session:
         """
         before, went_to, said = self._to_resume(what)
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS:
+        # The session's own endpoint may have been moved to another address, as %deepseek_demo does.
+        moved = went_to == options.get("endpoint")
+        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
             place = resolve(went_to)
         else:
             place = resolve(_in_order(endpoint or options.get("endpoint"))[0], options.get("base_url"))
@@ -245,10 +256,8 @@ class Session:
 
         With several endpoints the next one takes over when one is down: from the first token, or, where it can go on
         from a partial answer, from where that stood. Each leaves a row in the log and an entry in the journal.
-        Raises BudgetExceeded when the call could cost more than the budget leaves; nothing is sent then.
+        A call that could cost more than the budget leaves ends with BudgetExceeded, and nothing is sent.
         """
-        most = _most(prepared.request, prepared.endpoint, prepared.options)
-        hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
         given = (
             Place(endpoint=prepared.endpoint, api_key=prepared.api_key, request=prepared.request),
             *prepared.others,
@@ -257,6 +266,19 @@ class Session:
         first, *rest = (given[i] for i in order)
 
         async def source(call: Call) -> Completion:
+            if prepared.cached and (known := await cache.recall(self.journal, given[0].request, given[0].endpoint)):
+                call.put(cache.events_of(known))
+                self.log.add(known.record)
+                return self._keep(prepared, known)
+            most = _most(prepared.request, prepared.endpoint, prepared.options)
+            try:
+                hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
+            except BudgetExceeded as error:
+                return Completion(request=prepared.request, error=error)
+            with hold:
+                return await answered(call)
+
+        async def answered(call: Call) -> Completion:
             if order[0]:
                 call.put([Waiting(reason="backoff", detail=_instead(given[0], first))])
             completion = await self._answer(call, prepared, first, prepared.before, last=not rest)
@@ -264,14 +286,9 @@ class Session:
                 if call.stopping or not is_down(completion.error):
                     break
                 completion = await self._take_over(call, prepared, place, completion, last=place is rest[-1])
-            self._keep(prepared, completion)
-            return completion
+            return self._keep(prepared, completion)
 
-        async def held(call: Call) -> Completion:
-            with hold:
-                return await source(call)
-
-        return engine.start(held)
+        return engine.start(source)
 
     async def _take_over(
         self, call: Call, prepared: Prepared, place: Place, broken: Completion, *, last: bool
@@ -299,7 +316,7 @@ class Session:
             stream = client.stream(place.request, continue_on_length=beyond, recovery=policy)
         else:
             stream = client.resume(before, continue_on_length=beyond, recovery=policy)
-        self.journal.begin(stream.call_id, stream.request, place.endpoint.name)
+        self.journal.begin(stream.call_id, stream.request, place.endpoint.name, base_url=place.endpoint.base_url)
 
         def put(events: list[Event]) -> None:
             self.journal.append(stream.call_id, events)
@@ -317,7 +334,8 @@ class Session:
         self._down.note(place.endpoint.base_url, completion.error, time.monotonic())
         return completion
 
-    def _keep(self, prepared: Prepared, completion: Completion) -> None:
+    def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
+        completion = replace(completion, schema=prepared.schema)
         left = Turn.of(prepared.turn, completion)
         if prepared.chat is not None and left is not None:
             empty = Conversation(name=prepared.chat)
@@ -326,6 +344,7 @@ class Session:
         self.last = completion
         if completion.record is not None and prepared.chat is not None:
             self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
+        return completion
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
@@ -392,18 +411,6 @@ def _most(request: Request, endpoint: Endpoint, options: Options) -> Cost | None
 
 def _names_json(request: Request) -> bool:
     return any("json" in str(message.content).lower() for message in request.messages)
-
-
-def _system(text: str, variables: Mapping[str, Any] | None) -> str:
-    if not text.startswith("$"):
-        return text
-    name = text[1:]
-    if variables is None or name not in variables:
-        raise ConfigurationError(
-            f"The system prompt {text} names a variable that does not exist.",
-            hint="Define it first, or write the text.",
-        )
-    return template.show(variables[name])
 
 
 _SESSION: Final = Session()

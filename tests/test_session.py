@@ -13,6 +13,7 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.endpoints import resolve
 from deepseek_magic.engine.loop import pump
+from deepseek_magic.notebook.settled import footer
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,
@@ -307,21 +308,53 @@ def test_a_refused_key_is_not_a_reason_to_ask_elsewhere(demo: DemoServer, spare:
 
 
 def test_a_budget_refuses_before_anything_is_sent(demo: DemoServer, session: Session) -> None:
+    priced = replace(resolve("demo", demo.base_url), is_priced=True)
     with pytest.raises(BudgetExceeded, match="Over the budget"):
-        session.ask("Say hello.", max_tokens=100_000, budget=0.01)
+        session.ask("Say hello.", max_tokens=100_000, budget=0.01, endpoint=priced)
     assert not demo.requests
-    session.ask("Say hello.", max_tokens=100, budget=0.01)
+    session.ask("Say hello.", max_tokens=100, budget=0.01, endpoint=priced)
     assert "budget" not in sent(demo)
     spent = session.log.spending.spent["USD"]
     assert spent > 0
     assert session.log.spending.held == 0
     session.defaults = session.defaults.replace(budget=float(spent))  # all of it is gone
     with pytest.raises(BudgetExceeded):
-        session.ask("Say hello.", max_tokens=1)
+        session.ask("Say hello.", max_tokens=1, endpoint=priced)
     assert len(demo.requests) == 1
 
 
 def test_a_budget_says_what_it_cannot_count(demo: DemoServer, session: Session) -> None:
-    prepared = session.prepare("Say hello.", base_url=demo.base_url, model="somebody-else", budget=0.01)
+    prepared = session.prepare("Say hello.", base_url=demo.base_url, budget=0.01)
     assert any("unknown, so the budget cannot count this call" in notice for notice in prepared.notices)
-    assert not session.prepare("Say hello.", budget=1.0).notices
+    assert not session.prepare("Say hello.", endpoint=replace(resolve("demo"), is_priced=True), budget=1.0).notices
+
+
+def test_an_answer_from_the_journal_costs_nothing_and_says_what_was_paid(demo: DemoServer, session: Session) -> None:
+    priced = replace(resolve(demo.base_url), is_priced=True)
+    first = session.ask("A table", endpoint=priced, cache=True)
+    again = session.ask("A table", endpoint=priced, cache=True)
+    assert len(demo.requests) == 1
+    assert again.kept is not None
+    assert again.kept.cost == first.cost
+    assert again.kept.call_id == first.record.call_id
+    assert (again.cost.amount, again.record.cost, again.record.attempts) == (0, 0, 0)
+    assert (again.text, again.reasoning, again.usage, again.outcome) == (
+        first.text,
+        first.reasoning,
+        first.usage,
+        "complete",
+    )
+    assert f"saved ≈ {first.cost.amount.normalize():f} USD" in footer(again)
+
+
+def test_an_answer_of_another_address_is_not_taken(demo: DemoServer, session: Session) -> None:
+    session.ask("A table", cache=True)
+    with DemoServer(pace=0) as other:
+        session.ask("A table", cache=True, endpoint=other.base_url)
+        assert len(other.requests) == 1
+
+
+def test_a_journal_that_cannot_be_read_costs_no_answer(demo: DemoServer, session: Session) -> None:
+    session.journal.path.parent.mkdir(parents=True)
+    session.journal.path.write_bytes(b"no database" * 1000)
+    assert session.ask("A table", cache=True).outcome == "complete"

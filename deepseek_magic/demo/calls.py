@@ -1,4 +1,4 @@
-"""Which tool the demo calls, and with what: as much as can be told from the words of a prompt and a JSON schema."""
+"""Which tool the demo calls and with what, and what it answers to a schema: as much as can be told from the words of a prompt and a JSON schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Call", "calls_for"]
+__all__ = ["Call", "calls_for", "value_for"]
 
 _VALUE_CHARS: Final = 60
 
@@ -36,7 +36,7 @@ def calls_for(prompt: str, tools: Sequence[Tool], choice: Any) -> Iterator[Call]
     if not wanted and choice == "required":
         wanted = list(tools)
     for tool in wanted[:1]:
-        arguments = json.dumps(_fill(tool.get("parameters") or {}, prompt), ensure_ascii=False)
+        arguments = json.dumps(value_for(tool.get("parameters") or {}, prompt), ensure_ascii=False)
         digest = hashlib.sha256(f"{tool['name']}{arguments}{prompt}".encode()).hexdigest()[:20]
         yield Call(id=f"call_00_{digest}", name=tool["name"], arguments=arguments)
 
@@ -58,10 +58,16 @@ def _suits(tool: Tool, prompt: str) -> bool:
     )
 
 
-def _fill(schema: Any, prompt: str) -> Any:
+def value_for(schema: Any, prompt: str) -> Any:
     """A value that fits a JSON schema, taken from the prompt where that is possible."""
+    return _fill(schema, prompt, schema.get("$defs", {}) if isinstance(schema, dict) else {})
+
+
+def _fill(schema: Any, prompt: str, definitions: Mapping[str, Any]) -> Any:
     if not isinstance(schema, dict):
         return {}
+    schema = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    schema = (schema.get("anyOf") or [schema])[0]
     if schema.get("enum"):
         return next((option for option in schema["enum"] if str(option).lower() in prompt.lower()), schema["enum"][0])
     kind = schema.get("type", "object")
@@ -71,9 +77,9 @@ def _fill(schema: Any, prompt: str) -> Any:
         case "object":
             properties = schema.get("properties") or {}
             names = schema.get("required") or properties
-            return {name: _fill(properties.get(name), prompt) for name in names}
+            return {name: _fill(properties.get(name), prompt, definitions) for name in names}
         case "array":
-            return [_fill(schema.get("items") or {"type": "string"}, prompt)]
+            return [_fill(schema.get("items") or {"type": "string"}, prompt, definitions)]
         case "integer":
             return int(float(numbers[0])) if numbers else 1
         case "number":

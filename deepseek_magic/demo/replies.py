@@ -14,6 +14,7 @@ only end it, so a continuation with other budgets continues the same answer.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -23,7 +24,7 @@ from itertools import count, product
 from typing import Any, Final
 
 from ..protocol.models import resolve_model
-from .calls import Call, calls_for
+from .calls import Call, calls_for, value_for
 from .checks import text_of, thinks
 from .sections import SECTIONS, unsafe
 from .tokens import tokenize
@@ -299,6 +300,9 @@ def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
 
 
 def _json_text(asked: Asked) -> str:
+    schema = next((found for m in asked.messages if (found := _schema_in(text_of(m.get("content"))))), None)
+    if schema is not None:
+        return json.dumps(value_for(schema, asked.prompt), ensure_ascii=False, indent=2)
     if asked.chinese:
         answer = {"回答": "这是 JSON 模式的回答", "问题": _short(asked.prompt), "要点": ["短", "有效", "可解析"]}
     else:
@@ -308,3 +312,13 @@ def _json_text(asked: Asked) -> str:
             "points": ["short", "valid", "parsable"],
         }
     return json.dumps({**answer, "model": asked.model, "demo": True}, ensure_ascii=False, indent=2)
+
+
+def _schema_in(text: str) -> Message | None:
+    """The JSON Schema that a line of a message holds."""
+    for line in text.splitlines():
+        if line.startswith("{") and ("properties" in line or "$ref" in line):
+            with contextlib.suppress(ValueError):
+                found: Message = json.loads(line)
+                return found
+    return None

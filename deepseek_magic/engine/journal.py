@@ -128,13 +128,20 @@ class Journal:
         request: Request,
         endpoint: str,
         *,
+        base_url: str | None = None,
         run_id: str | None = None,
         started_at: datetime | None = None,
     ) -> None:
         """A call starts."""
         if self.enabled and not self._writer.failed:
-            started_at = started_at or datetime.now(UTC)
-            self._writer.begin(call_id, request, endpoint=endpoint, run_id=run_id, started_at=started_at)
+            self._writer.begin(
+                call_id,
+                request,
+                endpoint=endpoint,
+                base_url=base_url,
+                run_id=run_id,
+                started_at=started_at or datetime.now(UTC),
+            )
 
     def append(self, call_id: str, events: Sequence[Event]) -> None:
         """Events of the call arrived. Calls that were not begun are let pass."""
@@ -186,6 +193,12 @@ class Journal:
                 found.append(entry)
             later.add(completion.request)
         return found
+
+    def answer_to(self, request: Request, base_url: str) -> Entry | None:
+        """The newest complete answer that this request got at this address; None if there is none."""
+        where = "WHERE json_extract(record, '$.prompt_sha256') = ? AND base_url = ? ORDER BY started_at DESC"
+        entries = self._entries(where, (request.digest(), base_url))
+        return next((entry for entry in entries if entry.completion.outcome == "complete"), None)
 
     def beginning_with(self, prefix: str) -> list[Entry]:
         """The calls whose id begins with ``prefix``, newest first."""
@@ -358,6 +371,7 @@ def _completion(row: sqlite3.Row, request: Request, record: StreamRecord | None)
         attempts=known.attempts,
         seams=known.seams,
         anomalies=known.anomalies,
+        cost=None if record is None else record.paid,
         error=None if known.error is None else DeepSeekError(known.error["message"]),
         record=record,
     )

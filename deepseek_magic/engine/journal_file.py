@@ -46,6 +46,10 @@ SCHEMA: Final = (
         PRIMARY KEY (call_id, seq)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE calls ADD COLUMN base_url TEXT;
+    CREATE INDEX calls_by_request ON calls (json_extract(record, '$.prompt_sha256'));
+    """,
 )
 
 

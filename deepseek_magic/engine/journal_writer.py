@@ -106,12 +106,21 @@ class JournalWriter:
 
     # any thread; never the disk
 
-    def begin(self, call_id: str, request: Request, *, endpoint: str, run_id: str | None, started_at: datetime) -> None:
+    def begin(
+        self,
+        call_id: str,
+        request: Request,
+        *,
+        endpoint: str,
+        base_url: str | None,
+        run_id: str | None,
+        started_at: datetime,
+    ) -> None:
         """A call starts."""
         begun = _now()
         with self._lock:
             self._streams[call_id] = _Stream()
-            self._calls.append(lambda: self._begin(call_id, request, endpoint, run_id, started_at, begun))
+            self._calls.append(lambda: self._begin(call_id, request, endpoint, base_url, run_id, started_at, begun))
         self._work()
 
     def append(self, call_id: str, events: Sequence[Event]) -> None:
@@ -220,7 +229,14 @@ class JournalWriter:
         self._tell_waiting(waiting)
 
     def _begin(
-        self, call_id: str, request: Request, endpoint: str, run_id: str | None, started_at: datetime, begun: str
+        self,
+        call_id: str,
+        request: Request,
+        endpoint: str,
+        base_url: str | None,
+        run_id: str | None,
+        started_at: datetime,
+        begun: str,
     ) -> list[Statement]:
         asked = {"messages": [asdict(message) for message in request.messages], "options": dict(request.options)}
         values = (
@@ -231,6 +247,7 @@ class JournalWriter:
             started_at.astimezone(UTC).isoformat(),
             begun,
             endpoint,
+            base_url,
             self._text(json.dumps(asked, default=str)),
             self._text(request.prompt),
         )
@@ -286,8 +303,8 @@ class JournalWriter:
 
 
 _BEGIN: Final = """
-    INSERT OR REPLACE INTO calls (call_id, run_id, host, pid, started_at, seen_at, endpoint, request, prompt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO calls (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PIECE: Final = "INSERT OR REPLACE INTO pieces (call_id, seq, events) VALUES (?, ?, ?)"
 _SEEN: Final = "UPDATE calls SET seen_at = ? WHERE call_id = ?"

@@ -17,7 +17,6 @@ from typing import Final, Self
 from ..metrics.record import StreamMeter, StreamRecord
 from ..policy.attempts import Ending, RefusedWays, Spent, Way
 from ..policy.deadlines import Happening
-from ..policy.pricing import Cost
 from ..policy.recovery import Accept, Continue, GiveUp, Resume, Step, decide
 from ..policy.resuming import going_on
 from ..policy.seams import DeltaCount, remaining_max_tokens
@@ -310,7 +309,7 @@ class Stream:
         )
         if self._meter is not None and self._watch is not None:
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)
-            completion = replace(completion, record=record, usage=_usage(record), cost=_cost(record))
+            completion = replace(completion, record=record, usage=_usage(record), cost=record.paid)
         self._completion = completion
         if error is not None:
             error.completion = completion
@@ -350,16 +349,4 @@ def _usage(record: StreamRecord) -> Usage:
         cache_hit_tokens=record.cache_hit_tokens,
         cache_miss_tokens=record.cache_miss_tokens,
         estimated=record.tokens_estimated,
-    )
-
-
-def _cost(record: StreamRecord) -> Cost | None:
-    if record.cost is None or record.currency is None:
-        return None
-    return Cost(
-        amount=record.cost,
-        currency=record.currency,
-        peak=record.peak,
-        price_date=record.price_date,
-        estimated=bool(record.cost_estimated),
     )

@@ -69,6 +69,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     ============== ==========================================================================================
     mode           how the answer was shown: realtime, balanced, sentence; None when it was not shown
+    outcome        as in a completion, and cached: taken from the journal, nothing was sent
     think          the thinking setting that was sent; None when the host's default was left alone
     waited_s       all waiting on this side: the ``wait_*`` columns
     connect_s      opening connections, summed; 0 when a pooled one was used
@@ -159,6 +160,19 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     def has_proper_end(self) -> bool:
         """Whether the model came to an end, be it its token limit; neither an error nor the user cut it off."""
         return self.outcome in _PROPER_ENDS
+
+    @property
+    def paid(self) -> Cost | None:
+        """The cost as one value; None when it is unknown, or nothing answered."""
+        if self.cost is None or self.currency is None:
+            return None
+        return Cost(
+            amount=self.cost,
+            currency=self.currency,
+            peak=self.peak,
+            price_date=self.price_date,
+            estimated=bool(self.cost_estimated),
+        )
 
 
 _PROPER_ENDS: Final = frozenset(("complete", "truncated", "filtered"))

@@ -82,6 +82,8 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
             return [*ALIASES, *(model.id for model in MODELS)]
         case "output":
             return [name for name in _own(variables) if name not in ("In", "Out")]
+        case "schema":
+            return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
         case "endpoint":
             from ..engine.endpoints import ENDPOINTS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -44,12 +45,13 @@ class DemoMagics(Magics):
         self._start(typed.fault, typed.pace)
 
     def _start(self, fault: str | None, pace: float) -> None:
+        from ..demo.pace import PACE_VARIABLE
         from ..demo.server import DemoServer
         from ..session import session
 
         if pace < 0:
             raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
-        server = DemoServer(fault=fault, pace=pace).start()
+        server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self._server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
         else:

@@ -6,6 +6,7 @@ as the next cell, and never run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any, Final
 
@@ -67,8 +68,9 @@ def body(format: str, completion: Completion) -> str:
     text = completion.text
     if not text:
         return ""
-    if format == "json" and complaint(format, completion) is None:
-        return safe(fenced(json.dumps(completion.json, indent=2, ensure_ascii=False), "json"))
+    if format == "json":
+        with contextlib.suppress(ProtocolError):
+            return safe(fenced(json.dumps(completion.json, indent=2, ensure_ascii=False), "json"))
     return safe(fenced(text)) if format in VERBATIM else safe(text)
 
 
@@ -76,9 +78,9 @@ def complaint(format: str, completion: Completion) -> str | None:
     """A sentence where the answer is not of the format that was asked for."""
     if not completion.text:
         return None
-    if format == "json":
+    if format == "json" or completion.schema is not None:
         try:
-            completion.json  # noqa: B018  (read for what it raises)
+            completion.value  # noqa: B018  (read for what it raises)
         except ProtocolError as error:
             return str(error)
     if format == "code" and completion.code is None:

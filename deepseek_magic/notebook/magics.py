@@ -112,6 +112,8 @@ class Run:
     view: _View
     format: str = "markdown"
     background: bool = False
+    handle: bool = False
+    """Whether the user's name is bound to a handle, as a background answer's is, also where the cell waits for it."""
     interrupted: bool = False
 
 
@@ -221,11 +223,12 @@ class DeepSeekMagics(Magics):
         from ..session import session
 
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
-        detached = bool(prepared.options.get("background")) and self.watched
+        background = bool(prepared.options.get("background"))
+        detached = background and self.watched
         call = session().start(prepared)
         view = self._view(order, prepared, call, button=button or detached, detached=detached)
         format = prepared.options.get("format", "markdown")
-        return Run(order=order, call=call, view=view, format=format, background=detached)
+        return Run(order=order, call=call, view=view, format=format, background=detached, handle=background)
 
     def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
         """The view for the front end that looks on."""
@@ -283,7 +286,8 @@ class DeepSeekMagics(Magics):
     def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
-        self._bind(run.order, completion)  # first: whatever happens to the drawing, the answer is not lost
+        # First: whatever happens to the drawing, the answer is not lost.
+        self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
         if run.interrupted or completion.outcome == "interrupted":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from typing import Any, Final
 
-from ..protocol.completion import Completion
+from ..protocol.completion import Completion, Kept
 from .formats import body
 from .live import Ending
 
@@ -102,6 +102,8 @@ def _reasoning_summary(completion: Completion) -> str:
 
 def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
+    if completion.kept is not None:
+        return _kept(completion, completion.kept)
     usage, record = completion.usage, completion.record
     about = "≈ " if usage.estimated else ""
     said = [_ENDINGS.get(completion.outcome, ""), completion.model or completion.request.model]
@@ -121,6 +123,14 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
         said.append(f"joined {len(completion.seams)}×")
     if completion.finish_reason and completion.finish_reason != "stop":
         said.append(completion.finish_reason)
+    return " · ".join(part for part in said if part)
+
+
+def _kept(completion: Completion, kept: Kept) -> str:
+    asked = kept.asked_at.astimezone().strftime("%d %b %Y %H:%M")
+    # About: it was paid at the tariff of that hour.
+    saved = f"saved ≈ {str(kept.cost).removeprefix('≈ ')}" if kept.cost is not None else ""
+    said = (f"from the journal, {asked}", saved, completion.model or completion.request.model)
     return " · ".join(part for part in said if part)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from . import markdown
@@ -27,8 +28,9 @@ from .events import (
     UsageReport,
 )
 from .extract import code_of, read_json
+from .schema import Schema
 
-__all__ = ["Accumulator", "Completion", "Outcome", "ToolCall", "growing_text", "verdict"]
+__all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "growing_text", "verdict"]
 
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
@@ -53,12 +55,22 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The earlier call that a completion is taken from: its id, when it was made, what it cost (None: unknown)."""
+
+    call_id: str
+    asked_at: datetime
+    cost: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """An answer, with what is known about it. ``str()`` of it is the answer's text.
 
     ``outcome``: complete | truncated (the token budget ended it) | filtered | interrupted (the user stopped it) |
     incomplete (it broke off). ``attempts`` counts requests sent, ``seams`` says where segments were joined,
-    ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream.
+    ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream. ``kept`` is
+    the earlier call whose answer this is, where it was taken from the journal; its usage is then that call's, its cost 0.
     """
 
     request: Request
@@ -76,6 +88,8 @@ class Completion:
     anomalies: tuple[str, ...] = ()
     error: DeepSeekError | None = None
     cost: Any = None
+    kept: Kept | None = None
+    schema: Schema | None = field(default=None, repr=False)
     record: Any = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -95,6 +109,23 @@ class Completion:
             raise ProtocolError(
                 f"The answer is not JSON: {error}.",
                 hint="Its text is kept; --json asks for JSON alone.",
+                completion=self,
+            ) from None
+
+    @property
+    def value(self) -> Any:
+        """The answer as the type that its schema names, or without one as ``json`` reads it.
+
+        Raises ProtocolError when it does not fit; ``error.completion`` has the text.
+        """
+        if self.schema is None:
+            return self.json
+        try:
+            return self.schema.read(self.text)
+        except ValueError as error:
+            raise ProtocolError(
+                f"The answer does not fit {self.schema.name}: {str(error).rstrip('.')}.",
+                hint="Its text is kept, and .json has what could be read.",
                 completion=self,
             ) from None
 

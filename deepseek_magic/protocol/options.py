@@ -162,6 +162,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="the system prompt, or $name for the text in a variable",
     ),
     Option(
+        name="raw",
+        kind="switch",
+        scope="call",
+        flags=("--raw",),
+        help="send every brace as it was typed; no {name} is filled",
+    ),
+    Option(
         name="temperature",
         kind="number",
         flags=("-t", "--temperature"),
@@ -216,6 +223,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--json",),
         to_body=_json,
         help="the answer is one JSON object; the prompt must contain the word json",
+    ),
+    Option(
+        name="schema",
+        kind="text",
+        scope="call",
+        flags=("--schema",),
+        metavar="CLASS",
+        help="the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one",
     ),
     Option(
         name="seed",
@@ -308,6 +323,20 @@ OPTIONS: Final[tuple[Option, ...]] = (
         unit="US dollars",
         minimum=0,
         help="what all calls of this session together may cost; a call that could go beyond is not sent",
+    ),
+    Option(
+        name="cache",
+        kind="switch",
+        scope="call",
+        flags=("--cache",),
+        help="answer an unchanged question from the journal, at no cost, if it was answered there before",
+    ),
+    Option(
+        name="fresh",
+        kind="switch",
+        scope="call",
+        flags=("--no-cache", "--fresh"),
+        help="ask anew, whatever the journal knows, where --cache is the default",
     ),
     Option(
         name="dry_run",

@@ -2,7 +2,8 @@
 
 Prompts are full of braces (JSON, code, LaTeX, sets), so nothing is an error merely for being a brace and nothing needs
 doubling: only a path that starts with the name of an existing variable is filled. The path may go on with attributes
-and subscripts (``{row.title}``, ``{rows[0]["id"]}``); it is looked up, never evaluated.
+and subscripts (``{row.title}``, ``{rows[0]["id"]}``); it is looked up, never evaluated. Doubled braces around such a path
+mean the path itself, as in an f-string: ``{{name}}`` is sent as ``{name}``, and ``{{{name}}}`` as the value in braces.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_VALUE_CHARS: Final = 20_000
 MAX_TABLE_ROWS: Final = 20
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
-_PATH: Final = re.compile(rf"\{{([^\W\d]\w*)((?:{_STEP})*)\}}")
+_PATH: Final = re.compile(rf"(\{{+)([^\W\d]\w*)((?:{_STEP})*)(\}}+)")
 _STEPS: Final = re.compile(_STEP)
 
 
@@ -44,15 +45,20 @@ def fill(template: str, variables: Mapping[str, Any], *, max_chars: int = MAX_VA
     notices: list[str] = []
 
     def replace(match: re.Match[str]) -> str:
-        name = match[1]
+        opened, name, steps, closed = match.groups()
         if name not in variables:
             near = closest(name, [v for v in variables if not v.startswith("_")])
             if near:
                 notices.append(f"{match[0]} was sent as it is: there is no variable {name}{near}.")
             return match[0]
-        text = show(lookup(variables, name, match[2]))
+        pairs = min(len(opened), len(closed))  # what is more on one side belongs to the text around
+        before, after = "{" * (len(opened) - pairs + pairs // 2), "}" * (len(closed) - pairs + pairs // 2)
+        return f"{before}{value(name, steps) if pairs % 2 else name + steps}{after}"
+
+    def value(name: str, steps: str) -> str:
+        text = show(lookup(variables, name, steps))
         if len(text) > max_chars:
-            notices.append(f"{match[0]} has {len(text):,} characters; only the first {max_chars:,} were sent.")
+            notices.append(f"{{{name}{steps}}} has {len(text):,} characters; only the first {max_chars:,} were sent.")
             text = f"{text[:max_chars]}\n… (cut: {len(text) - max_chars:,} more characters)"
         return text
 

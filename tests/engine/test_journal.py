@@ -542,3 +542,40 @@ def test_the_view_escapes_what_the_model_wrote(journal: Journal) -> None:
     assert "<script>" not in bundle["text/html"]
     assert "\x1b" not in bundle["text/plain"] + bundle["text/html"]
     assert "1 calls" in bundle["text/plain"]
+
+
+def test_a_journal_of_the_first_shape_is_brought_to_the_newest_with_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    with sqlite3.connect(path) as old:
+        old.executescript(SCHEMA[0])
+        old.execute("PRAGMA user_version = 1")
+        columns = (
+            "call_id, host, pid, started_at, seen_at, ended_at, endpoint, request, prompt, text, reasoning, completion"
+        )
+        request = '{"messages": [{"role": "user", "content": "hi", "tool_calls": []}], "options": {}}'
+        values = (
+            "old",
+            "h",
+            1,
+            AT.isoformat(),
+            AT.isoformat(),
+            AT.isoformat(),
+            "deepseek",
+            request,
+            "hi",
+            "yes",
+            "",
+            "{}",
+        )
+        old.execute(f"INSERT INTO calls ({columns}) VALUES ({', '.join('?' * len(values))})", values)
+    old.close()
+    journal = Journal(path)
+    request = Request.of("new")
+    journal.begin("c1", request, "deepseek", base_url="https://a")
+    journal.end("c1", completed(request), recorded("c1", prompt_sha256=request.digest()))
+    assert [entry.completion.text for entry in journal.search("e")] == ["Hello, 世界!", "yes"]
+    found = journal.answer_to(Request.of("new"), "https://a")
+    assert found is not None
+    assert found.call_id == "c1"
+    assert journal.answer_to(Request.of("new"), "https://b") is None
+    journal.close()

@@ -19,10 +19,11 @@ from tests.engine.wire import HANG, Script, ScriptedServer, answer, delta, head,
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
+    before = set(threading.enumerate())
     engine = Engine()
     yield engine
     engine.stop()
-    assert not [t for t in threading.enumerate() if t.name == "deepseek-magic engine"]
+    assert not [t for t in set(threading.enumerate()) - before if t.name == "deepseek-magic engine"]
 
 
 class Played:

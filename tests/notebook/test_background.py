@@ -155,6 +155,14 @@ def test_a_headless_run_waits_since_nothing_after_the_cell_would_be_kept(
     assert used[0].text == "complete\n"
 
 
+def test_what_is_written_for_a_background_answer_runs_headless_too(
+    run_headless: Callable[..., list[list[Any]]],
+) -> None:
+    use = "a.stop()\nprint((await a).text == a.wait().text == str(a), a.done, a.outcome)"
+    _, used = run_headless("%%deepseek -b -o a\necho one", use)
+    assert used[0].text == "True True complete\n"
+
+
 def test_a_background_answer_is_a_turn_of_its_conversation(kernel: Kernel, demo: DemoServer) -> None:
     kernel.run("%%deepseek -b -o a\necho one", cell="1")
     kernel.run("a.wait()", cell="2")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from deepseek_magic.demo.server import DemoServer
 
 from .conftest import LOAD, Kernel, Ran, kernel_in
 
+Run = Callable[..., list[list[Any]]]
 ASK = "%%deepseek -o a --think off\nlong 3"
 
 
@@ -93,3 +96,15 @@ def test_what_cannot_go_on_is_one_sentence(kernel: Kernel, line: str, sentence: 
     ran = kernel.run(line)
     assert ran.reply["status"] == "error"
     assert sentence in "".join(ran.reply["traceback"])
+
+
+def test_an_answer_of_the_kernels_own_demo_goes_on_there(run_headless: Run) -> None:
+    """``%deepseek_demo`` moves the endpoint called demo to a free port; its usual one is closed."""
+    cells = [
+        '%deepseek_demo --pace 0 --fault "cut at=content after=4 times=6"',
+        "try:\n    get_ipython().run_cell_magic('deepseek', '-o a --think off', 'A table')\nexcept Exception: pass",
+        "%deepseek_resume -o b a",
+        "print(a.outcome, b.outcome, b.text.startswith(a.text.rstrip()))\n%deepseek_demo stop",
+    ]
+    *_, told = run_headless(*cells)
+    assert told[0].text.startswith("incomplete complete True\n")

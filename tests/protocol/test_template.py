@@ -23,7 +23,8 @@ ROW = SimpleNamespace(title="Tea", tags=["hot", "green"], meta={"id": 7, "in sto
         ),
         ("{名}", "值"),
         ("{name}{name}", "AdaAda"),
-        ("{{name}}", "{Ada}"),
+        ('{"a": {"b": {name}}}', '{"a": {"b": Ada}}'),
+        ("{{name}", "{Ada"),
     ],
 )
 def test_a_path_that_starts_with_a_variable_is_filled(template: str, text: str) -> None:
@@ -49,6 +50,20 @@ def test_a_path_that_starts_with_a_variable_is_filled(template: str, text: str) 
 )
 def test_every_other_brace_is_sent_as_it_was_typed(text: str) -> None:
     assert fill(text, {"name": "Ada"}).text == text
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{name}}", "{name}"),
+        ("{{row.tags[1]}}", "{row.tags[1]}"),
+        ("{{{name}}}", "{Ada}"),
+        ("{{{{name}}}}", "{{name}}"),
+        ("{{other}} {{ name }} {{name}: 1}", "{{other}} {{ name }} {Ada: 1}"),
+    ],
+)
+def test_doubled_braces_around_what_would_be_filled_mean_its_name(template: str, text: str) -> None:
+    assert fill(template, {"name": "Ada", "row": ROW}).text == text
 
 
 def test_what_was_filled_in_is_not_read_again() -> None:

@@ -1,0 +1,105 @@
+"""An answer as a type of the user's: a dataclass, a TypedDict or a pydantic model → what is asked, and how it is read.
+
+DeepSeek's chat API knows JSON mode and no schema, so the schema goes into the system prompt and the answer is checked
+when it is there. msgspec reads all types but pydantic's models, which read themselves; pydantic is not imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+
+from .chat import Message, Request
+from .errors import ConfigurationError
+from .extract import read_json
+from .options import closest
+from .template import lookup
+
+__all__ = ["Schema"]
+
+INSTRUCTION: Final = "Answer with one JSON object and nothing else. It must fit this JSON Schema:"
+_TAKES: Final = "A schema is a dataclass, a TypedDict, a pydantic model, or any other class with named, typed fields."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """What an answer must fit: the type, its name, and its JSON Schema as text."""
+
+    kind: Any
+    name: str
+    text: str
+
+    @classmethod
+    def of(cls, kind: Any) -> Schema:
+        """The schema of a type. Raises ConfigurationError for what is none, or what JSON cannot hold."""
+        name = getattr(kind, "__name__", str(kind))
+        if not isinstance(kind, type):
+            raise ConfigurationError(f"{name[:40]} cannot be a schema: it is not a class.", hint=_TAKES)
+        try:
+            found = _json_schema(kind)
+        except (TypeError, ValueError) as error:
+            why = str(error).splitlines()[0].rstrip(".")
+            raise ConfigurationError(f"{name} cannot be a schema: {why}.", hint=_TAKES) from None
+        root = found.get("$defs", {}).get(found.get("$ref", "").rpartition("/")[2], found)
+        if root.get("type") != "object" or "properties" not in root:
+            raise ConfigurationError(f"{name} cannot be a schema: it is no object with named fields.", hint=_TAKES)
+        return cls(kind=kind, name=name, text=json.dumps(found, ensure_ascii=False))
+
+    @classmethod
+    def named(cls, name: str, variables: Mapping[str, Any] | None) -> Schema:
+        """The schema of the class that a path (``Recipe``, ``models.Recipe``) leads to. Raises ConfigurationError."""
+        first, dot, rest = name.partition(".")
+        if variables is None or first not in variables:
+            known = [key for key in variables or () if not key.startswith("_")]
+            raise ConfigurationError(
+                f"The schema {name} names a class that does not exist{closest(first, known)}.",
+                hint="Define it first." if variables is not None else "Give the class itself.",
+            )
+        return cls.of(lookup(variables, first, dot + rest))
+
+    def ask_in(self, request: Request) -> Request:
+        """``request`` with the schema behind its system prompt."""
+        said = f"{INSTRUCTION}\n{self.text}"
+        first, *rest = request.messages
+        if first.role != "system":
+            return replace(request, messages=(Message(role="system", content=said), first, *rest))
+        if isinstance(first.content, str):
+            return replace(request, messages=(replace(first, content=f"{first.content}\n\n{said}"), *rest))
+        parts = (*first.content, {"type": "text", "text": said})
+        return replace(request, messages=(replace(first, content=parts), *rest))
+
+    def read(self, text: str) -> Any:
+        """The answer as a value of the type. Raises ValueError that says what does not fit, and where."""
+        value = read_json(text)
+        if not _is_pydantic(self.kind):
+            try:
+                return msgspec.convert(value, self.kind, str_keys=True)
+            except (msgspec.ValidationError, TypeError) as error:
+                raise ValueError(str(error)) from None
+        try:
+            return self.kind.model_validate(value)
+        except ValueError as error:
+            raise ValueError(_told_by_pydantic(error)) from None
+
+
+def _is_pydantic(kind: Any) -> bool:
+    return hasattr(kind, "model_json_schema") and hasattr(kind, "model_validate")
+
+
+def _json_schema(kind: Any) -> dict[str, Any]:
+    found: dict[str, Any] = kind.model_json_schema() if _is_pydantic(kind) else msgspec.json.schema(kind)
+    return found
+
+
+def _told_by_pydantic(error: ValueError) -> str:
+    """The first of the errors, in msgspec's form; pydantic's own text has several lines and an address."""
+    wrong: list[Any] = getattr(error, "errors", list)()
+    if not wrong:
+        return str(error).splitlines()[0]
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in wrong[0]["loc"])
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return f"{wrong[0]['msg']} - at `${place}`{more}"
