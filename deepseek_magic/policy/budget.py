@@ -27,11 +27,12 @@ def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unkno
     """
     if spent + held + most <= cap:
         return None
-    parts = [f"spent {dollars(spent)}"]
+    unknown = f" and {unknown_calls:,} of unknown cost" if unknown_calls else ""
+    parts = [f"spent {dollars(spent)}{unknown}"]
     if held:
         parts.append(f"up to {dollars(held)} for calls under way")
     parts.append(f"up to {dollars(most)} for this call")
-    error = BudgetExceeded(
+    return BudgetExceeded(
         f"Over the budget, so nothing was sent: {' + '.join(parts)} > {dollars(cap)}.",
         hint="A lower --max-tokens makes the call cheaper, a higher --budget allows it.",
         cap=cap,
@@ -39,9 +40,6 @@ def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unkno
         held=held,
         most=most,
     )
-    if unknown_calls:
-        error.hint += f" {unknown_calls:,} earlier call{'s' * (unknown_calls > 1)} of unknown cost are not counted."
-    return error
 
 
 def dollars(amount: Decimal) -> str:

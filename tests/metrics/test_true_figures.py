@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -59,7 +59,7 @@ class Response:
 
 
 @pytest.fixture
-def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Response]]:
+def responses(monkeypatch: pytest.MonkeyPatch) -> list[Response]:
     """What the demo server sends from now on, response by response."""
     seen: list[Response] = []
     head, send = Answer.head, Answer.send
@@ -74,7 +74,7 @@ def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Response]]:
 
     monkeypatch.setattr(Answer, "head", noted_head)
     monkeypatch.setattr(Answer, "send", noted_send)
-    yield seen
+    return seen
 
 
 async def call(server: DemoServer) -> StreamRecord:

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from deepseek_magic.policy.budget import dollars, refusal
+from deepseek_magic.protocol.language import use
 
 
 def judged(cap: str, spent: str = "0", held: str = "0", most: str = "0", unknown_calls: int = 0) -> str | None:
@@ -42,10 +43,23 @@ def test_a_budget_of_nothing_allows_what_is_free() -> None:
 
 
 def test_calls_of_unknown_cost_are_named_and_not_guessed() -> None:
-    for count, word in ((1, "1 earlier call of unknown cost"), (2, "2 earlier calls of unknown cost")):
-        said = judged("0.01", most="0.02", unknown_calls=count)
-        assert said is not None
-        assert word in said
+    said = judged("0.01", spent="0.001", most="0.02", unknown_calls=2)
+    assert said is not None
+    assert "spent $0.001 and 2 of unknown cost + up to $0.02 for this call" in said
+
+
+def test_the_refusal_is_told_in_chinese_too() -> None:
+    error = refusal(Decimal("0.05"), spent=Decimal("0.01"), held=Decimal("0.02"), most=Decimal("0.03"), unknown_calls=2)
+    assert error is not None
+    use("zh")
+    try:
+        (said,) = error._render_traceback_()
+    finally:
+        use("en")
+    assert said == (
+        "BudgetExceeded: 超出预算，因此没有发送：已花费 $0.01 及 2 次费用未知的调用 + 进行中的调用最多 $0.02"
+        " + 本次调用最多 $0.03 > $0.05。减小 --max-tokens 可降低费用，提高 --budget 则允许发送。"
+    )
 
 
 def test_the_error_carries_its_figures() -> None:
