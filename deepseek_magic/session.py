@@ -7,12 +7,14 @@ One session a process. It turns what was typed into a ``Request`` for an endpoin
 from __future__ import annotations
 
 import asyncio
+import atexit
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from .engine import cache, keys
+from .engine import cache, images, keys
 from .engine.asking import question
 from .engine.client import Client
 from .engine.earlier import find_earlier
@@ -22,12 +24,14 @@ from .engine.loop import Call, apump, engine, pump, pump_turning
 from .engine.stream import Stream, pieces_of
 from .engine.transport import HTTPXTransport
 from .metrics.log import MetricsLog
-from .policy.pricing import estimate_tokens
-from .policy.recovery import Abilities, Delivered, cannot_continue
+from .policy.estimates import estimate
+from .policy.pricing import Cost, estimate_tokens
+from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Conversations, Turn
+from .protocol.errors import BudgetExceeded
 from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
@@ -98,13 +102,14 @@ class Session:
         endpoint: Endpoints = None,
         turn: str | None = None,
         schema: type | str | None = None,
+        image: Any = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
 
         ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
-        by name (a ``schema`` may also be the class itself). With a ``chat`` the prompt goes
-        on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
+        by name; ``schema`` may also be the class itself, ``image`` a picture or several. With a ``chat`` the prompt goes on
+        from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
         ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
@@ -112,7 +117,7 @@ class Session:
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        words = question(prompt, options, variables, schema=schema)
+        words = question(prompt, options, variables, schema=schema, image=image)
         said = [*words.notices]
         if words.schema is not None:
             options = options.replace(json=True, format=options.get("format", "json"))
@@ -127,13 +132,20 @@ class Session:
         turn = turn or uuid.uuid4().hex
         if chat is not None and not options.get("new"):
             asked = self._continue_chat(asked, chat, turn, said)
-        request, *_ = client.requests(asked)
+        requests = client.requests(asked)
+        request = requests[0]
+        for sent, at in zip(requests, client.endpoints, strict=True):
+            said += images.check(sent, at)
         if speaks_deepseek and options.get("json") and not _names_json(request):
             said.append(
                 "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):
             said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
+        if "budget" in options and _most(request, place, options) is None:
+            said.append(
+                f"The price of {request.model} at {place.title} is unknown, so the budget cannot count this call."
+            )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -215,7 +227,8 @@ class Session:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it.
 
         With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
-        and an entry in the journal.
+        and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
+        nothing is sent.
         """
 
         async def source(call: Call) -> Completion:
@@ -226,16 +239,22 @@ class Session:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)
+            most = _most(prepared.request, prepared.endpoint, prepared.options)
+            try:
+                hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
+            except BudgetExceeded as error:
+                return Completion(request=prepared.request, error=error)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
             if prepared.before is None:
                 stream = client.stream(prepared.asked, continue_on_length=beyond)
             else:
                 stream = client.resume(prepared.before, continue_on_length=beyond)
-            try:
-                await stream.run(call.put)
-            except asyncio.CancelledError:
-                if not call.stopping:
-                    raise
+            with hold:
+                try:
+                    await stream.run(call.put)
+                except asyncio.CancelledError:
+                    if not call.stopping:
+                        raise
             return self._keep(prepared, stream.completion)
 
         return engine.start(source)
@@ -269,9 +288,17 @@ class Session:
 
     def close(self) -> None:
         """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
-        self._clients.clear()
-        engine.run(self._transport.aclose())
+        if self._clients:
+            self._clients.clear()
+            engine.run(self._transport.aclose())
         self.journal.close()
+
+    def leave(self) -> None:
+        """At the interpreter's exit: end what runs and close every connection. The journal's own exit comes after this
+        one and writes what was left; in a forked child nothing is touched, the connections are the parent's."""
+        if engine.running:
+            self._clients.clear()
+            engine.stop(self._transport.aclose)
 
     def ask(self, prompt: Prompt, **options: Any) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
@@ -310,12 +337,21 @@ def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
 
+def _most(request: Request, endpoint: Endpoint, options: Options) -> Cost | None:
+    """The most that a call may cost; None when its price is unknown."""
+    if not endpoint.is_priced:
+        return None
+    continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
+    return estimate(request, datetime.now(UTC), continuations=continuations).most
+
+
 def _names_json(request: Request) -> bool:
-    return any("json" in str(message.content).lower() for message in request.messages)
+    return any("json" in message.text.lower() for message in request.messages)
 
 
 _SESSION: Final = Session()
-
+# After the journal, which was made with the session and said the same: the last to be registered is the first to go.
+atexit.register(_SESSION.leave)
 
 log: Final = _SESSION.log
 """``ds.log``: the records of this session."""
