@@ -65,7 +65,7 @@ def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServe
 
 def test_a_cut_is_survived(demo: DemoServer, session: Session) -> None:
     whole = session.ask("Say hello.").text
-    demo.fault = "cut at=content after=5 times=1"
+    demo.fault = "cut at=content after=12 times=1"
     completion = session.ask("Say hello.")
     assert completion.text == whole
     assert [seam.kind for seam in completion.seams] == ["continued"]
