@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from .browser import feeling
 from .measuring import ROOT, Bench
 from .peers import PEERS
 from .plots import draw
@@ -25,7 +26,7 @@ from .report import Table, markdown
 from .rows import ROWS
 from .screen import rendering
 
-EVERY_ROW: Final = {**ROWS, "P8": rendering}
+EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling}
 PACKAGES: Final = (
     "httpx", "httpx-sse", "openai", "langchain-deepseek", "litellm", "requests", "jupyter-ai-magics",
     "ipython", "ipykernel", "ipywidgets",
