@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..metrics.tables import html_table, text_table
-from ..policy.pricing import estimate_tokens
+from ..policy.estimates import prompt_tokens
 from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
 from ..protocol.markdown import safe
 from .files import free_path
-from .flags import words
+from .flags import arguments
 
 __all__ = ["ACTIONS", "ChatMagics"]
 
@@ -57,8 +57,7 @@ class ChatMagics(Magics):
         """
         from ..session import session
 
-        parser: MagicArgumentParser = self.deepseek_chat.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_chat, line)
         action, names = _action(typed.words)
         if typed.export is not None and action in ("list", "show"):
             _export(session().chats.find(names[0] if names else session().chat), typed.export, typed.overwrite)
@@ -110,7 +109,7 @@ def _list() -> None:
 
     rows = []
     for name, chat in session().chats.items():
-        tokens = sum(estimate_tokens(str(m.content)) for turn in chat.turns for m in turn.messages)
+        tokens = sum(prompt_tokens(turn.messages) for turn in chat.turns)
         began = str(chat.turns[0].user.content).splitlines()[0][:60] if chat.turns else ""
         rows.append(["→" if name == session().chat else "", name, str(len(chat.turns)), f"{tokens:,}", began])
     if not rows:

@@ -115,11 +115,21 @@ def test_an_unknown_flag_is_one_sentence_with_a_guess(run_headless: Run) -> None
     ]
 
 
-@pytest.mark.parametrize("cell", ["%%deepseek --help", "%%deepseek", "%deepseek --help", "%%deepseek --help\nbody"])
+@pytest.mark.parametrize("cell", ["%%deepseek --help", "%deepseek --help", "%%deepseek --help\nbody"])
 def test_help_lists_every_flag_also_without_a_body(run_headless: Run, cell: str) -> None:
     (outputs,) = run_headless(cell)
     assert "--max-tokens" in outputs[0].text
     assert "default: deepseek-flash" in outputs[0].text
+
+
+@pytest.mark.parametrize("cell", ["%%deepseek", "%%deepseek\n\n", "%deepseek"])
+def test_an_empty_question_is_one_short_sentence(run_headless: Run, demo: DemoServer, cell: str) -> None:
+    (outputs,) = run_headless(cell)
+    assert outputs[0].traceback == [
+        "ConfigurationError: There is nothing to ask. "
+        "Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+    ]
+    assert not demo.requests
 
 
 def test_a_key_in_a_cell_is_refused_and_not_repeated(run_headless: Run, demo: DemoServer) -> None:
@@ -185,3 +195,19 @@ def test_a_very_long_answer_in_one_block_is_bound_and_shown(run_headless: Callab
     shown, printed = run_headless(f"%%deepseek {flags}\necho\n{table}", "print(len(big.text) > 50_000)")
     assert "".join(o["data"]["text/plain"] for o in shown).count("1234567890") == 5000
     assert printed[0]["text"] == "True\n"
+
+
+def test_the_language_is_the_locales_or_the_one_that_was_set(
+    run_headless: Callable[..., list[list[Any]]], environment: dict[str, str]
+) -> None:
+    environment["LANG"] = "zh_CN.UTF-8"
+    answered, failed, helped, english = run_headless(
+        "%%deepseek -o a\nhi",
+        "%%deepseek --modle flash\nhi",
+        "%deepseek --help",
+        "%config DeepSeekMagics.language = 'en'\n%deepseek --help",
+    )
+    assert "首个 token" in answered[0].data["text/markdown"]
+    assert "是否想用 --model" in failed[0].traceback[0]
+    assert "提示词是单元格的正文" in helped[0].text
+    assert "the prompt is the body of the cell" in english[0].text
