@@ -282,6 +282,7 @@ def imports(bench: Bench) -> Table:
         how="Each in a fresh process, compiled files there. The first answer is one of five chunks from the local server: it "
         "pays for httpx, the certificates, the journal's file and the engine's thread.",
         columns=("ms",),
+        relative_to="import httpx",
         rows=rows,
         missing=missing,
         goals=(
