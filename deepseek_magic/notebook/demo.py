@@ -42,9 +42,25 @@ class DemoMagics(Magics):
         if typed.action == "stop":
             self._stop()
             return
-        self._start(typed.fault, typed.pace)
+        server = self.start(typed.fault, typed.pace)
+        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+        for sentence in self.legend:
+            print(f"What it does wrong: {sentence}")
 
-    def _start(self, fault: str | None, pace: float) -> None:
+    @property
+    def server(self) -> DemoServer | None:
+        """The server that answers the cells of this kernel, None where none was started."""
+        return self._server
+
+    @property
+    def legend(self) -> list[str]:
+        """What the server does wrong at the moment, one sentence a fault."""
+        from ..demo.faults import legend
+
+        return legend(self._server.fault) if self._server is not None else []
+
+    def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
+        """Start a server, in the place of the one before, and have cells answered by it."""
         from ..demo.pace import PACE_VARIABLE
         from ..demo.server import DemoServer
         from ..session import session
@@ -58,7 +74,7 @@ class DemoMagics(Magics):
             self._server.stop()
         self._server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
-        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+        return server
 
     def _stop(self) -> None:
         from ..session import session
