@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
-from .flags import words
+from ..protocol.language import say, translated
+from .flags import arguments
 
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
@@ -37,15 +38,15 @@ class DemoMagics(Magics):
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost."""
-        parser: MagicArgumentParser = self.deepseek_demo.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_demo, line)
         if typed.action == "stop":
             self._stop()
             return
         server = self.start(typed.fault, typed.pace)
-        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
         for sentence in self.legend:
-            print(f"What it does wrong: {sentence}")
+            print(say("What it does wrong: {sentence}", sentence=translated(sentence)))
 
     @property
     def server(self) -> DemoServer | None:
@@ -80,9 +81,9 @@ class DemoMagics(Magics):
         from ..session import session
 
         if self._server is None:
-            print("No demo server runs.")
+            print(say("No demo server runs."))
             return
         self._server.stop()
         self._server = None
         session().defaults = session().defaults.replace(**self._before)
-        print("Demo server stopped.")
+        print(say("Demo server stopped."))

@@ -18,8 +18,8 @@ from IPython.display import display
 
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
+from ..protocol.language import say
 from .as_magic import as_cell
-from .language import say
 from .panel_answers import Transcript, close_all
 from .panel_calls import Calls, ask_several
 from .panel_chats import ChatPicker
@@ -123,7 +123,7 @@ class Panel:
         try:
             do()
         except DeepSeekError as error:
-            self._say(str(error), failed=True)
+            self._say(error.told, failed=True)
         self._draw()
 
     def _act(self, name: str, text: str) -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import ipywidgets
 
 from ..protocol.conversation import Conversation, Turn
+from ..protocol.language import say
 from ..protocol.markdown import safe
-from .language import say
 from .live import Status
 from .settled import Part
 from .widgets import WidgetSurface

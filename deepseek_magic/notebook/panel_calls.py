@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..engine.gate import Gate, gate_of
+from ..engine.client import Client
+from ..engine.gate import Gate
 from ..engine.loop import Call
 from ..policy.buffering import BufferPolicy
 from ..policy.resuming import RESUMABLE
@@ -70,6 +71,9 @@ class _Watched:
         self._story.note(events, now_s)
         self._view.show(events)
 
+    def stopping(self) -> None:
+        self._view.stopping()
+
     def finish(self, completion: Completion) -> None:
         try:
             self._view.finish(completion)
@@ -89,12 +93,17 @@ class Calls:
         self.asked: Asked | None = None
         self.answer: Completion | None = None
         self.lasting: Sequence[Part] = ()
-        self.gate: Gate | None = None
+        self._client: Client | None = None
 
     @property
     def running(self) -> bool:
         """Whether an answer is being written."""
         return self._call is not None
+
+    @property
+    def gate(self) -> Gate | None:
+        """The queue that the last call stood in, None before the first one."""
+        return self._client.gate if self._client is not None else None
 
     @property
     def can_continue(self) -> bool:
@@ -145,8 +154,7 @@ class Calls:
 
         now_s = time.monotonic()
         gauges, story = Gauges(now_s), Story(now_s)
-        limits = session().client(prepared.endpoint, prepared.api_key).limits
-        self.gate = gate_of(prepared.endpoint.base_url, prepared.api_key, limits)
+        self._client = prepared.client
         self.asked = asked
         call = self._call = session().start(prepared)
 

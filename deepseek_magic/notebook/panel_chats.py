@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets
 
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import say
 from .files import free_path
-from .language import say
 from .panel_sections import Guard, button
 
 __all__ = ["ChatPicker"]
@@ -40,7 +40,7 @@ class ChatPicker:
         self._tell = tell
         self._sure = False
         self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is gone on from"))
-        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("name"))
+        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("new name"))
         self._delete = button(say("Delete"), say("forget this chat"), guard, self._on_delete)
         buttons = (
             button(say("New"), say("begin another chat"), guard, self._on_new),

@@ -12,9 +12,9 @@ from typing import Any, Final
 import ipywidgets
 
 from ..engine.endpoints import ENDPOINTS
+from ..protocol.language import say
 from ..protocol.models import MODELS
 from ..protocol.options import OPTIONS, Option, Options
-from .language import say
 
 __all__ = ["GROUPS", "Controls", "panel_options"]
 

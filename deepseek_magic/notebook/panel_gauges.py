@@ -15,7 +15,7 @@ from typing import Final
 from ..metrics.tables import UNKNOWN, cell
 from ..policy.limits import Standing
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, TextDelta, ToolCallDelta
-from .language import say
+from ..protocol.language import say
 
 __all__ = ["Gauges", "Reading", "Service", "curve", "gauges_html"]
 

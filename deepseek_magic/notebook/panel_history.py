@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 
 from ..metrics.tables import cell, html_table
 from ..protocol.completion import Outcome
-from .language import say
+from ..protocol.language import say
 
 __all__ = ["OUTCOMES", "history_html", "matching"]
 

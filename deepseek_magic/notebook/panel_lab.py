@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from .language import say
+from ..protocol.language import say, translated
 
 __all__ = ["EXPERIMENTS", "Experiment", "Story", "story_html"]
 
@@ -114,10 +114,10 @@ class Story:
                 self._writing = True
                 return say("Text arrives.")
             case Waiting(detail=detail, reason=reason):
-                return detail or say("Waiting: {reason}.", reason=say(reason.replace("_", " ")))
+                return translated(detail) or say("Waiting: {reason}.", reason=say(reason.replace("_", " ")))
             case Seam(kind=kind, at_chars=at_chars, detail=detail):
                 where = "" if at_chars is None else say("at character {at}", at=f"{at_chars:,}")
-                return f"{say('Seam')} ({' '.join((say(kind), where)).strip()}): {detail}"
+                return f"{say('Seam')} ({' '.join((say(kind), where)).strip()}): {translated(detail)}"
             case Finish(reason=reason):
                 return say("Finished: {reason}.", reason=reason)
         return ""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
+from ..protocol.language import say
 from .as_magic import Cell
-from .language import say
 from .panel_controls import Controls
 from .panel_history import OUTCOMES, history_html
 from .panel_lab import EXPERIMENTS, story_html

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .language import say
+from ..protocol.language import say
 from .settled import Part, escape
 
 __all__ = ["still", "still_class"]

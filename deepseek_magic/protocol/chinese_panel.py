@@ -1,11 +1,11 @@
-"""What the panel says, in Simplified Chinese: English template → Chinese template. Fields keep their names."""
+"""What the panel says besides, in Simplified Chinese: English template → Chinese template; see ``chinese``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["CHINESE"]
+__all__ = ["PANEL"]
 
 _CHAT: Final = {
     "Prompt": "提示词",
@@ -19,7 +19,6 @@ _CHAT: Final = {
     "Count to ten.": "从一数到十。",
     "Send": "发送",
     "ask": "提问",
-    "Stop": "停止",
     "end the answer now and keep what has come": "立即结束回答，保留已收到的内容",
     "Continue": "继续",
     "go on with an answer that was stopped or broke off": "接着写被停止或中断的回答",
@@ -32,12 +31,11 @@ _CHAT: Final = {
     "Delete": "删除",
     "forget this chat": "删除这个对话",
     "Really delete?": "确定删除？",
-    "{name} is deleted.": "对话 {name} 已删除。",
     "{name}: {count} turns written to {path}.": "{name}：{count} 轮对话已写入 {path}。",
     "chat": "对话",
     "the conversation that is gone on from": "接着进行的对话",
     "name or file": "名称或文件",
-    "name": "名称",
+    "new name": "新名称",
     "New": "新建",
     "begin another chat": "开始另一个对话",
     "Rename": "重命名",
@@ -47,11 +45,6 @@ _CHAT: Final = {
 }
 
 _GAUGES: Final = {
-    "Connecting": "正在连接",
-    "Waiting": "等待中",
-    "Thinking": "思考中",
-    "Writing": "正在回答",
-    "Stopping": "正在停止",
     "Ready": "就绪",
     "tokens per second, the last {seconds} seconds": "最近 {seconds} 秒的每秒 token 数",
     "closed for {seconds} s": "关闭 {seconds} 秒",
@@ -121,31 +114,10 @@ _OPTIONS: Final = {
     "no history": "不带历史",
     "continue on length": "超长续写",
     "show reasoning": "展开思考",
-    "the model's id, or flash or pro": "模型的 id，或 flash、pro",
-    "how hard the model thinks before it answers": "模型在回答之前思考的程度",
-    "the system prompt, or $name for the text in a variable": "系统提示词，或用 $name 取变量中的文本",
-    "a named endpoint, or several with commas between: the next one takes over when one is down": "端点名称；可用逗号写多个，一个不可用时由下一个接替",
-    "when arrived text is shown: at once, in small groups, or by whole sentences": "何时显示已到达的文本：立即、分小组或按整句",
-    "how freely the next token is drawn; acts only with --think off": "选取下一个 token 的自由度；仅在关闭思考时有效",
-    "draw from the smallest set of tokens with this probability; acts only while thinking, from 0.95 on": "从累计达到此概率的最小 token 集合中选取；仅在思考时有效，从 0.95 起",
-    "end the answer after this many tokens, reasoning included": "达到这么多 token 后结束回答，思考也计算在内",
-    "end the answer before this text; may be given up to 16 times": "在这段文本之前结束回答；每行一个，最多 16 个",
-    "ask for repeatable sampling (accepted, not documented by DeepSeek)": "请求可重复的采样（DeepSeek 接受，但没有文档说明）",
-    "bind the completion to this variable; it is bound even when the call fails": "把结果绑定到这个变量；调用失败时也会绑定",
-    "the answer is one JSON object; the prompt must contain the word json": "回答是一个 JSON 对象；提示词中必须包含 json 一词",
-    "how the answer is shown": "回答的显示方式",
-    "any address that speaks the OpenAI chat API": "任何支持 OpenAI 聊天接口的地址",
-    "send this prompt alone, and keep the answer out of the conversation": "只发送这条提示词，回答不计入对话",
-    "when the token budget ends the answer, go on from there, up to three times": "因 token 上限而结束时接着写，最多三次",
     "raw": "原样发送",
     "schema": "结构",
     "cache": "缓存",
     "fresh": "重新提问",
-    "send every brace as it was typed; no {name} is filled": "花括号原样发送，不填入变量",
-    "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one": "回答是符合此 dataclass、TypedDict 或 pydantic 模型的 JSON；变量的 .value 即为其实例",
-    "answer an unchanged question from the journal, at no cost, if it was answered there before": "问题未变且日志中已有回答时，免费使用该回答",
-    "ask anew, whatever the journal knows, where --cache is the default": "在默认使用 --cache 时，不管日志如何都重新提问",
-    "leave the reasoning unfolded": "展开显示思考过程",
 }
 
 _LAB: Final = {
@@ -160,6 +132,7 @@ _LAB: Final = {
     "the prompt in the box, all at once, to see the line and the limiter": "把输入框中的提示词同时发出，观察排队与限流",
     "“Set up” starts a demo server in this kernel: no key, no network, no cost.": "点击“布置”会在内核中启动演示服务器：无需密钥和网络，也不花钱。",
     "In force at {url}: {fault}.": "{url} 当前的故障：{fault}。",
+    "What it does wrong: {sentence}": "它的故障：{sentence}",
     "What happened": "发生了什么",
     "What breaks": "出了什么问题",
     "What to watch": "观察什么",
@@ -169,7 +142,6 @@ _LAB: Final = {
     "Text arrives.": "文本到达。",
     "Finished: {reason}.": "结束：{reason}。",
     "Waiting: {reason}.": "等待：{reason}。",
-    "at character {at}": "第 {at} 个字符处",
     "Seam": "接缝",
     "first": "首次",
     "retry": "重试",
@@ -180,10 +152,7 @@ _LAB: Final = {
     "continued": "已续写",
     "restarted": "已重来",
     "queue": "排队",
-    "concurrency": "并发上限",
     "rate": "速率上限",
-    "retry after": "按服务器要求等待",
-    "backoff": "退避",
     "all is well": "一切正常",
     "slow": "缓慢",
     "cut": "中断",
@@ -216,4 +185,4 @@ _LAB: Final = {
     "No retry: the same request would fail again, so the error is said at once.": "不重试：同样的请求还会失败，因此立即报告错误。",
 }
 
-CHINESE: Final[Mapping[str, str]] = {**_CHAT, **_GAUGES, **_SECTIONS, **_OPTIONS, **_LAB}
+PANEL: Final[Mapping[str, str]] = {**_CHAT, **_GAUGES, **_SECTIONS, **_OPTIONS, **_LAB}
