@@ -20,13 +20,14 @@ def load(shell: Any) -> None:
     from .fix import FixMagics
     from .logs import LogMagics
     from .magics import DeepSeekMagics
+    from .panel_magic import PanelMagics
     from .resume import ResumeMagics
     from .service import ServiceMagics
 
     unload(shell)
-    magics = DeepSeekMagics(shell)
+    magics, demo = DeepSeekMagics(shell), DemoMagics(shell)
     take_project_defaults(magics)
-    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_panel import PANEL
+
 __all__ = ["CHINESE"]
 
 _LIVE: Final = {
@@ -390,6 +392,7 @@ _BUDGET: Final = {
 
 CHINESE: Final = {
     **_ASKING,
+    **PANEL,
     **_HELP,
     **_LIVE,
     **_SETTLED,
