@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
+from ..protocol.language import say, translated
 from .frames import arrow_table, library, pandas_frame, polars_frame
 from .record import StreamRecord
 from .spending import Spending
-from .tables import cell, html_table, text_table
+from .tables import cell, counted, html_table, money, text_table
 
 if TYPE_CHECKING:
     import pandas
@@ -76,8 +77,11 @@ _SHOWN: Final = {
     "tokens in": "prompt_tokens",
     "tokens out": "completion_tokens",
     "cost": "cost",
-    "currency": "currency",
 }
+
+
+def _priced(cost: str, currency: str | None) -> str:
+    return f"{cost} {currency}" if currency else cost
 
 
 def row_of(record: StreamRecord) -> Row:
@@ -192,12 +196,18 @@ class MetricsLog(Sequence[Row]):
     # Views
 
     def summary(
-        self, window_s: float | None = None, *, levels: ServiceLevels | None = None, now: datetime | None = None
+        self,
+        window_s: float | None = None,
+        *,
+        last: int | None = None,
+        levels: ServiceLevels | None = None,
+        now: datetime | None = None,
     ) -> Summary:
-        """How the calls did that began in the last ``window_s`` seconds, or all of them."""
+        """How the calls did that began in the last ``window_s`` seconds, or all of them; of those the ``last`` so many."""
         from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
 
-        return summarize(self._since(window_s, now), levels or self.levels, window_s)
+        records = self._since(window_s, now)
+        return summarize(records[-last:] if last else records, levels or self.levels, window_s)
 
     def _since(self, window_s: float | None, now: datetime | None = None) -> Sequence[StreamRecord]:
         if window_s is None:
@@ -237,16 +247,19 @@ class MetricsLog(Sequence[Row]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = self[-SHOWN_ROWS:]
-        shown = [[cell(row[name]) for name in _SHOWN.values()] for row in rows]
-        before = len(self) - len(rows)
-        caption = f"{len(self):,} calls" + (f", the last {len(rows)} of them" if before else "")
+        columns = {head: [cell(row[name]) for row in rows] for head, name in _SHOWN.items()}
+        costs = money([row["cost"] for row in rows])
+        columns["cost"] = [_priced(cost, row["currency"]) for cost, row in zip(costs, rows, strict=True)]
+        columns["outcome"] = [translated(outcome) for outcome in columns["outcome"]]
+        caption = [counted(len(self))]
+        if len(rows) < len(self):
+            caption.append(say("the last {count} of them", count=len(rows)))
         if self.forgotten:
-            caption += f" ({self.forgotten:,} older ones were forgotten)"
-        heads = tuple(_SHOWN)
-        return {
-            "text/plain": text_table(heads, shown, caption),
-            "text/html": html_table(heads, shown, caption),
-        }
+            caption.append(say("{count} older ones were forgotten", count=f"{self.forgotten:,}"))
+        heads = [translated(head) for head in _SHOWN]
+        shown = list(zip(*columns.values(), strict=True))
+        said = say("; ").join(caption)
+        return {"text/plain": text_table(heads, shown, said), "text/html": html_table(heads, shown, said)}
 
     def __repr__(self) -> str:
         return f"<MetricsLog: {len(self):,} calls>"

@@ -21,6 +21,7 @@ import pytest
 from deepseek_magic.metrics.log import COLUMNS, MetricsLog
 from deepseek_magic.metrics.record import StreamRecord, TimelineEntry
 from deepseek_magic.metrics.summary import ServiceLevels
+from deepseek_magic.protocol.language import use
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J|&'\"\u202e"
@@ -199,7 +200,7 @@ def test_the_view_shows_the_newest_rows_and_the_same_figures_in_both_forms() -> 
     log = log_of(*(record(i, total_s=1000.5 + i) for i in range(30)))
     bundle = log._repr_mimebundle_()
     for form in bundle.values():
-        assert "30 calls, the last 20 of them" in form
+        assert "30 calls; the last 20 of them" in form
         assert "1,030" in form
         assert "1,005" not in form
     assert bundle["text/html"].count("<tr>") == 1 + 20
@@ -272,3 +273,26 @@ def test_a_summary_shows_figures_and_levels_in_html_and_in_text() -> None:
     for form in bundle.values():
         for word in ("first token, s", "end to end, P99", "too few samples", "met", "14.3%", "0.0105 USD"):
             assert word in form, word
+
+
+def test_the_points_of_all_costs_stand_below_each_other() -> None:
+    costs = ["0.0015", "0.00000345", "12.5", None, "0"]
+    amounts = [None if cost is None else Decimal(cost) for cost in costs]
+    log = log_of(*(record(i, cost=amount, currency="USD") for i, amount in enumerate(amounts)))
+    lines = log._repr_mimebundle_()["text/plain"].splitlines()[2:]
+    assert [line.split()[-2] for line in lines] == ["0.00150000", "0.00000345", "12.50000000", "–", "0.00000000"]
+    assert len({line.rindex("USD") for line in lines}) == 1
+    assert len({line.rindex(".") for line in lines if "–" not in line[-20:]}) == 1
+    assert log_of(record(0, cost=Decimal("1.5"))).to_pandas()["cost"][0] == 1.5
+
+
+def test_the_views_speak_chinese_too() -> None:
+    log = log_of(*(record(i) for i in range(3)))
+    use("zh")
+    try:
+        shown = log._repr_mimebundle_()["text/plain"] + str(log.summary(60, now=NOON))
+    finally:
+        use("en")
+    for word in ("3 次调用", "完整", "费用", "最近 60 秒内", "服务水平", "样本太少"):
+        assert word in shown
+    assert "calls" not in shown
