@@ -8,10 +8,11 @@ until it is asked for.
 from __future__ import annotations
 
 import csv
+import logging
 import threading
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
@@ -30,13 +31,19 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
+    from ..protocol.completion import Completion
     from .plots import Plot, PlotKind
     from .summary import ServiceLevels, Summary
+    from .telemetry import Export
 
 __all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
 
 Row = dict[str, Any]
+
+_logger: Final = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 100_000
 """A row takes about 1.5 kB, so a full log stays below 150 MB."""
@@ -99,18 +106,26 @@ class MetricsLog(Sequence[Row]):
     that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
     """
 
-    def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_rows: int = MAX_ROWS,
+        levels: ServiceLevels | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
         if max_rows < 1:
             raise ValueError(f"a log keeps at least one row, not {max_rows}")
         self.max_rows = max_rows
         self.levels = levels
         self.forgotten = 0
         self.spending = Spending()
+        self._mask = mask
+        self._exports: tuple[Export, ...] = ()
         self._records: list[StreamRecord] = []
         self._lock = threading.Lock()
 
-    def add(self, record: StreamRecord) -> None:
-        """Append a record; from any thread."""
+    def add(self, record: StreamRecord, completion: Completion | None = None) -> None:
+        """Append a record; from any thread. ``completion`` is for exports, and is not kept."""
         self.spending.add(record)
         with self._lock:
             if len(self._records) >= self.max_rows:
@@ -118,6 +133,11 @@ class MetricsLog(Sequence[Row]):
                 del self._records[:gone]
                 self.forgotten += gone
             self._records.append(record)
+        for export in self._exports:
+            try:
+                export(record, completion)
+            except Exception:  # whatever an exporter does, the call has been answered
+                _logger.exception("A call could not be exported.")
 
     @property
     def records(self) -> tuple[StreamRecord, ...]:
@@ -139,6 +159,28 @@ class MetricsLog(Sequence[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return map(row_of, self.records)
+
+    def export_to(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        content: bool = False,
+    ) -> Callable[[], None]:
+        """Send every call from now on to OpenTelemetry (extra ``otel``), to the global providers if none are named.
+
+        ``content`` sends prompts and answers too, which otherwise stay here. Returns a function that ends the export.
+        The providers' processors run on the engine's thread: take batching ones.
+        """
+        from .telemetry import Export
+
+        export = Export(tracer_provider, meter_provider, content=content, mask=self._mask)
+        self._exports = (*self._exports, export)
+
+        def stop() -> None:
+            self._exports = tuple(each for each in self._exports if each is not export)
+
+        return stop
 
     # What was measured, in columns
 
