@@ -11,6 +11,7 @@ import atexit
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from .engine import cache, images, keys
@@ -24,11 +25,14 @@ from .engine.remembered import Remembered
 from .engine.stream import Stream, pieces_of
 from .engine.transport import HTTPXTransport
 from .metrics.log import MetricsLog
-from .policy.recovery import Abilities, Delivered, cannot_continue
+from .policy.estimates import estimate
+from .policy.pricing import Cost
+from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Turn
+from .protocol.errors import BudgetExceeded
 from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
@@ -140,6 +144,10 @@ class Session:
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):
             said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
+        if "budget" in options and _most(request, place, options) is None:
+            said.append(
+                f"The price of {request.model} at {place.title} is unknown, so the budget cannot count this call."
+            )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -214,7 +222,8 @@ class Session:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it.
 
         With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
-        and an entry in the journal.
+        and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
+        nothing is sent.
         """
 
         async def source(call: Call) -> Completion:
@@ -225,16 +234,22 @@ class Session:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)
+            most = _most(prepared.request, prepared.endpoint, prepared.options)
+            try:
+                hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
+            except BudgetExceeded as error:
+                return Completion(request=prepared.request, error=error)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
             if prepared.before is None:
                 stream = client.stream(prepared.asked, continue_on_length=beyond)
             else:
                 stream = client.resume(prepared.before, continue_on_length=beyond)
-            try:
-                await stream.run(call.put)
-            except asyncio.CancelledError:
-                if not call.stopping:
-                    raise
+            with hold:
+                try:
+                    await stream.run(call.put)
+                except asyncio.CancelledError:
+                    if not call.stopping:
+                        raise
             return self._keep(prepared, stream.completion)
 
         return engine.start(source)
@@ -318,6 +333,14 @@ def _whole(completion: Completion) -> Completion:
 def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
     """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
+
+
+def _most(request: Request, endpoint: Endpoint, options: Options) -> Cost | None:
+    """The most that a call may cost; None when its price is unknown."""
+    if not endpoint.is_priced:
+        return None
+    continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
+    return estimate(request, datetime.now(UTC), continuations=continuations).most
 
 
 def _names_json(request: Request) -> bool:

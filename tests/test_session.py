@@ -15,7 +15,13 @@ from deepseek_magic.engine.endpoints import resolve
 from deepseek_magic.engine.loop import pump
 from deepseek_magic.notebook.settled import footer
 from deepseek_magic.protocol.completion import Accumulator, Completion
-from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, DeepSeekError, MissingKey
+from deepseek_magic.protocol.errors import (
+    AuthenticationError,
+    BudgetExceeded,
+    ConfigurationError,
+    DeepSeekError,
+    MissingKey,
+)
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
 from deepseek_magic.session import Session
 
@@ -314,6 +320,28 @@ def test_a_refused_key_is_not_a_reason_to_ask_elsewhere(demo: DemoServer, spare:
     with pytest.raises(AuthenticationError):
         session.ask("Hello", endpoint=["deepseek", spare.base_url])
     assert spare.requests == []
+
+
+def test_a_budget_refuses_before_anything_is_sent(demo: DemoServer, session: Session) -> None:
+    priced = replace(resolve("demo", demo.base_url), is_priced=True)
+    with pytest.raises(BudgetExceeded, match="Over the budget"):
+        session.ask("Say hello.", max_tokens=100_000, budget=0.01, endpoint=priced)
+    assert not demo.requests
+    session.ask("Say hello.", max_tokens=100, budget=0.01, endpoint=priced)
+    assert "budget" not in sent(demo)
+    spent = session.log.spending.spent["USD"]
+    assert spent > 0
+    assert session.log.spending.held == 0
+    session.defaults = session.defaults.replace(budget=float(spent))  # all of it is gone
+    with pytest.raises(BudgetExceeded):
+        session.ask("Say hello.", max_tokens=1, endpoint=priced)
+    assert len(demo.requests) == 1
+
+
+def test_a_budget_says_what_it_cannot_count(demo: DemoServer, session: Session) -> None:
+    prepared = session.prepare("Say hello.", base_url=demo.base_url, budget=0.01)
+    assert any("unknown, so the budget cannot count this call" in notice for notice in prepared.notices)
+    assert not session.prepare("Say hello.", endpoint=replace(resolve("demo"), is_priced=True), budget=1.0).notices
 
 
 def test_an_answer_from_the_journal_costs_nothing_and_says_what_was_paid(demo: DemoServer, session: Session) -> None:

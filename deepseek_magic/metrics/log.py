@@ -22,6 +22,7 @@ import msgspec
 
 from .frames import arrow_table, library, pandas_frame, polars_frame
 from .record import StreamRecord
+from .spending import Spending
 from .tables import cell, html_table, text_table
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class MetricsLog(Sequence[Row]):
     """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
     ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``forgotten`` counts the rows
-    that are gone. ``records`` are the values behind the rows, with exact money.
+    that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
     """
 
     def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
@@ -100,11 +101,13 @@ class MetricsLog(Sequence[Row]):
         self.max_rows = max_rows
         self.levels = levels
         self.forgotten = 0
+        self.spending = Spending()
         self._records: list[StreamRecord] = []
         self._lock = threading.Lock()
 
     def add(self, record: StreamRecord) -> None:
         """Append a record; from any thread."""
+        self.spending.add(record)
         with self._lock:
             if len(self._records) >= self.max_rows:
                 gone = max(1, self.max_rows // FORGOTTEN_SHARE)

@@ -43,13 +43,13 @@ _SETTLED: Final = {
     "cut by the content filter": "被内容过滤器截断",
     "stopped": "已停止",
     "incomplete": "不完整",
-    "from the journal, {date}": "来自日志，{date}",
     "saved ≈ {cost}": "节省 ≈ {cost}",
     "first token {seconds} s": "首个 token {seconds} 秒",
     "{about}{tokens} tokens in": "{about}输入 {tokens} token",
     "{about}{tokens} tokens in ({share} cached)": "{about}输入 {tokens} token（缓存 {share}）",
     "{about}{tokens} out": "{about}输出 {tokens}",
     "{count} attempts": "{count} 次尝试",
+    "from the journal, {when}": "来自日志，{when}",
     "at character {at}": "第 {at} 个字符处",
     "in the reasoning": "思考过程中",
     "begun anew": "重新开始",
@@ -329,11 +329,11 @@ _HELP: Final = {
     "go on with the next cell while the answer comes; the variable named by -o can be awaited, asked to wait(), and stopped with stop()": "回答生成时继续运行下一个单元格；-o 指定的变量可以 await、wait() 等待，也可以 stop() 停止",
     "when the token budget ends the answer, go on from there, up to three times": "回答因 token 上限而结束时自动续写，最多三次",
     "leave the reasoning unfolded": "展开显示思考过程",
+    "send every brace as it was typed; no {name} is filled": "花括号原样发送；不填入任何 {name}",
+    "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one": "回答是符合这个 dataclass、TypedDict 或 pydantic 模型的 JSON；变量的 .value 就是一个实例",
+    "answer an unchanged question from the journal, at no cost, if it was answered there before": "问题未变且日志中已有回答时，直接用日志中的回答，不产生费用",
+    "ask anew, whatever the journal knows, where --cache is the default": "无论日志中有什么都重新提问（在默认启用 --cache 时）",
     "show the request that would be sent, and send nothing": "只显示将要发送的请求，不发送",
-    "send every brace as it was typed; no {name} is filled": "花括号原样发送，不填入任何 {name}",
-    "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one": "回答是符合该 dataclass、TypedDict 或 pydantic 模型的 JSON；变量的 .value 即为其值",
-    "answer an unchanged question from the journal, at no cost, if it was answered there before": "若日志中已有答案，未改动的问题直接由日志回答，不产生费用",
-    "ask anew, whatever the journal knows, where --cache is the default": "在 --cache 为默认时，不管日志里有什么都重新提问",
     "show nothing; the answer is in the variable named by -o": "不显示；回答在 -o 指定的变量中",
 }
 
@@ -397,6 +397,17 @@ _ASKING: Final = {
     "The saved prompt {path} cannot be read: {why}.": "无法读取已保存的提示词 {path}：{why}。",
 }
 
+_BUDGET: Final = {
+    "what all calls of this session together may cost; a call that could go beyond is not sent": "本次会话所有调用的费用上限；可能超出上限的调用不会发送",
+    "US dollars": "美元",
+    "Over the budget, so nothing was sent: {sum} > {cap}.": "超出预算，因此没有发送：{sum} > {cap}。",
+    "spent {spent} + up to {most} for this call": "已花费 {spent} + 本次调用最多 {most}",
+    "spent {spent} + up to {held} for calls under way + up to {most} for this call": "已花费 {spent} + 进行中的调用最多 {held} + 本次调用最多 {most}",
+    "A lower --max-tokens makes the call cheaper, a higher --budget allows it.": "减小 --max-tokens 可降低费用，提高 --budget 则允许发送。",
+    "{amount} and {count} of unknown cost": "{amount} 及 {count} 次费用未知的调用",
+    "The price of {model} at {place} is unknown, so the budget cannot count this call.": "{place} 上 {model} 的价格未知，因此预算无法计入这次调用。",
+}
+
 CHINESE: Final = {
     **_ASKING,
     **_HELP,
@@ -408,4 +419,5 @@ CHINESE: Final = {
     **_NOTICES,
     **_RECOVERY,
     **_ERRORS,
+    **_BUDGET,
 }

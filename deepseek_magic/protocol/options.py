@@ -344,6 +344,16 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="when the token budget ends the answer, go on from there, up to three times",
     ),
     Option(
+        name="budget",
+        kind="number",
+        scope="call",
+        flags=("--budget",),
+        metavar="USD",
+        unit="US dollars",
+        minimum=0,
+        help="what all calls of this session together may cost; a call that could go beyond is not sent",
+    ),
+    Option(
         name="cache",
         kind="switch",
         scope="call",
