@@ -129,7 +129,6 @@ _CHATS: Final = {
     "{new} goes on from what was said in {name}; a cell joins it with --chat {new}.": "{new} 从 {name} 已有的内容继续；用 --chat {new} 加入。",
     "No conversation yet. The next cell begins {name}.": "还没有对话。下一个单元格将开始 {name}。",
     "No answer waits to be gone on with.": "没有可以继续的回答。",
-    "The {count} oldest turns of {name} were left out: the history is too long.": "{name} 最早的 {count} 轮未发送：历史过长。",
     "Going on with the answer to “{prompt}”, asked {when}.": "继续回答 {when} 提出的“{prompt}”。",
 }
 
@@ -341,6 +340,27 @@ _HELP: Final = {
 }
 
 _ASKING: Final = {
+    "The {count} oldest turns of {name} (“{first}” to “{last}”) were left out: the history is longer than {limit} tokens.": "{name} 最早的 {count} 轮（“{first}”到“{last}”）未发送：历史超过 {limit} token。",
+    "The oldest turn of {name} (“{first}”) was left out: the history is longer than {limit} tokens.": "{name} 最早的一轮（“{first}”）未发送：历史超过 {limit} token。",
+    "An earlier kernel of this notebook left a conversation {name} ({count}); %deepseek_chat reload {name} brings it back.": "这个笔记本之前的内核留下了对话 {name}（{count} 轮）；用 %deepseek_chat reload {name} 取回。",
+    "No earlier kernel left a conversation.": "之前的内核没有留下对话。",
+    "No earlier kernel left a conversation {name}.": "之前的内核没有留下对话 {name}。",
+    "No earlier kernel left a conversation {name} (did you mean {near}?).": "之前的内核没有留下对话 {name}（是否想用 {near}？）。",
+    "%deepseek_chat reload lists what can be brought back.": "%deepseek_chat reload 列出可以取回的对话。",
+    "%deepseek_chat reload NAME brings one back": "%deepseek_chat reload NAME 取回一个对话",
+    "{name} is back as of {when}; turns: {count}.": "对话 {name} 已取回，共 {count} 轮，截至 {when}。",
+    "Turns that are no longer in the journal: {count}.": "其中 {count} 轮已不在日志中。",
+    "It comes from another notebook: {path}.": "它来自另一个笔记本：{path}。",
+    "conversation": "对话",
+    "turns": "轮数",
+    "last changed": "最后修改",
+    "of another notebook": "所属其他笔记本",
+    "about tokens": "约 token 数",
+    "began with": "开头",
+    "Cells go on from {name}": "单元格接着 {name} 进行",
+    "{name} is written to {path}; turns: {count}.": "{name}：{count} 轮已写入 {path}。",
+    "send at most so much of the conversation; the oldest turns are left out, and that is said": "最多发送这么多对话历史；最早的若干轮会省略，并给出说明",
+    "The journal {path} cannot be read: {error}.": "无法读取日志 {path}：{error}。",
     "There is nothing to ask.": "没有要问的内容。",
     "Write the prompt below %%deepseek; %%deepseek --help lists the flags.": "请把提示词写在 %%deepseek 下面；%%deepseek --help 列出所有选项。",
     "{path} was sent as it is: there is no variable {name} (did you mean {near}?).": "{path} 已原样发送：没有变量 {name}（是否想用 {near}？）。",
