@@ -210,9 +210,11 @@ def test_the_doctor_tells_the_same_lines_as_the_command_and_fails_where_calls_wo
         "%deepseek_log --window soon",
         "%deepseek_demo begin",
     )
-    assert "ok    balance" in well[0].text
-    assert "ok    ipython" in well[0].text
-    assert well[0].text.endswith("All is well.\n")
-    assert "FAIL  connection       Nothing listens at 127.0.0.1:9." in ill[0].text
+    said = "".join(output.text for output in well)
+    assert "ok    balance" in said
+    assert "ok    ipython" in said
+    assert said.endswith("All is well.\n")
+    found = "".join(output.text for output in ill if output.output_type == "stream")
+    assert "FAIL  connection       Nothing listens at 127.0.0.1:9." in found
     for failed in (ill, logged, demo):
         assert failed[-1].traceback[0].startswith("ConfigurationError: ")
