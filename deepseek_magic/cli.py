@@ -51,7 +51,7 @@ PACKAGES: Final = {
     "ipykernel": "notebooks need it",
     "ipywidgets": "the live view needs it",
     "jupyterlab": "the demo needs it",
-    "httpx": "every call needs it",
+    "httpcore": "every call needs it",
 }
 """Distributions whose versions matter, and what their absence means."""
 
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="check key, network, models, balance and versions")
-    doctor.add_argument("--endpoint", metavar="NAME", help="the endpoint to check (deepseek)")
+    doctor.add_argument("--endpoint", metavar="NAME", help="the endpoint to check, or several with commas (deepseek)")
     doctor.add_argument("--base-url", metavar="URL", help="the address to check")
     doctor.set_defaults(run=_doctor)
 
@@ -174,11 +174,26 @@ def _serve(typed: argparse.Namespace) -> int:
 
 
 def _doctor(typed: argparse.Namespace) -> int:
-    """Tell every finding in a line; 1 if one of them keeps a call from working."""
-    from .engine.client import Client
-    from .engine.endpoints import resolve
+    """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
+    from .engine.endpoints import in_order
 
-    endpoint = resolve(typed.endpoint, typed.base_url)
+    endpoints = in_order(typed.endpoint, typed.base_url)
+    well = [_examine(endpoint) for endpoint in endpoints]
+    for package, needed_for in PACKAGES.items():
+        _tell_version(package, needed_for)
+    _tell("Python", True, platform.python_version())
+    if all(well):
+        print("All is well.")
+    elif any(well):
+        print("Calls will be answered, but not by every endpoint until the lines marked FAIL are mended.")
+    else:
+        print("Calls will fail until the lines marked FAIL are mended.")
+    return 0 if all(well) else 1
+
+
+def _examine(endpoint: Endpoint) -> bool:
+    from .engine.client import Client
+
     print(f"{endpoint.title}, {endpoint.base_url}")
     good = _examine_key(endpoint)
 
@@ -190,12 +205,7 @@ def _doctor(typed: argparse.Namespace) -> int:
     for step in health.steps:
         if step.name != "key":
             _tell(_STEPS[step.name], step.ok, step.said, step.seconds)
-    for package, needed_for in PACKAGES.items():
-        _tell_version(package, needed_for)
-    _tell("Python", True, platform.python_version())
-    good = good and health.ok
-    print("All is well." if good else "Calls will fail until the lines marked FAIL are mended.")
-    return 0 if good else 1
+    return good and health.ok
 
 
 def _examine_key(endpoint: Endpoint) -> bool:

@@ -11,21 +11,15 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Iterator
+from typing import Any
 
 from ..engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
 from ..protocol.completion import Completion
-from ..protocol.events import Event
 from .frontend import cell_id, request_id
+from .live import View
 
 __all__ = ["Background", "BackgroundAnswer"]
-
-
-class _View(Protocol):
-    def show(self, events: Sequence[Event]) -> None: ...
-
-    def finish(self, completion: Completion) -> None: ...
 
 
 @contextlib.contextmanager
@@ -53,7 +47,7 @@ class BackgroundAnswer:
     nothing. All attributes of the completion (text, usage, ...) are this one's, too, as soon as it is done.
     """
 
-    def __init__(self, call: Call, view: _View, shell: Any) -> None:
+    def __init__(self, call: Call, view: View, shell: Any) -> None:
         self._call = call
         self._view = view
         self._publisher = shell.display_pub

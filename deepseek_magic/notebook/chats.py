@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..metrics.tables import html_table, text_table
@@ -14,7 +14,7 @@ from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
 from ..protocol.markdown import safe
 from .files import free_path
-from .flags import words
+from .flags import arguments
 
 __all__ = ["ACTIONS", "ChatMagics"]
 
@@ -57,8 +57,7 @@ class ChatMagics(Magics):
         """
         from ..session import session
 
-        parser: MagicArgumentParser = self.deepseek_chat.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_chat, line)
         action, names = _action(typed.words)
         if typed.export is not None and action in ("list", "show"):
             _export(session().chats.find(names[0] if names else session().chat), typed.export, typed.overwrite)

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
-from .flags import words
+from ..protocol.language import say
+from .flags import arguments
 
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
@@ -37,8 +38,7 @@ class DemoMagics(Magics):
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost."""
-        parser: MagicArgumentParser = self.deepseek_demo.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_demo, line)
         if typed.action == "stop":
             self._stop()
             return
@@ -58,15 +58,16 @@ class DemoMagics(Magics):
             self._server.stop()
         self._server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
-        print(f"Demo server at {server.base_url}: cells are answered by this machine until %deepseek_demo stop.")
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
 
     def _stop(self) -> None:
         from ..session import session
 
         if self._server is None:
-            print("No demo server runs.")
+            print(say("No demo server runs."))
             return
         self._server.stop()
         self._server = None
         session().defaults = session().defaults.replace(**self._before)
-        print("Demo server stopped.")
+        print(say("Demo server stopped."))

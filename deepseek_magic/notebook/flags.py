@@ -10,32 +10,25 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from IPython.core.error import UsageError
+
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import say, translated
 from ..protocol.options import OPTIONS, Option, closest
 
-__all__ = ["FLAGS", "Line", "documented", "help_text", "read_line", "words"]
+__all__ = ["FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag in option.flags}
 HELP_FLAGS: Final = ("-h", "--help")
-HELP_WIDTH: Final = 100
-
-USAGE: Final = """\
-Ask DeepSeek, and see the answer while it is written.
-
-  %%deepseek [flags]            the prompt is the body of the cell
-  %deepseek [flags] prompt      the prompt is on the line
-
-{name} in a prompt takes the variable of that name; all other braces stay as they are. The answer is in _, and in the
-variable named by -o. A ; at the end of the line shows nothing. Stop with the button or the kernel's interrupt.
-
-Flags (%config DeepSeekMagics sets the defaults of this session):
-"""
+HELP_COLUMNS: Final = 79
+"""What a terminal shows without wrapping, and the help pane of a notebook on a small screen."""
 
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
 _QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
@@ -110,26 +103,61 @@ def _unquote(word: str) -> str:
     return _QUOTED.sub(lambda m: _ESCAPED.sub(r"\1", m[1] if m[1] is not None else m[2]), word)
 
 
+def arguments(magic: Any, line: str) -> Any:
+    """What a line holds for a magic declared by ``magic_arguments``. Raises ConfigurationError, as every magic does."""
+    try:
+        return magic.parser.parse_args(words(line))
+    except UsageError as error:
+        name = f"%{magic.__name__}"
+        why = str(error).rstrip(".")
+        raise ConfigurationError(f"{name} does not take that: {why}.", hint=f"{name}? explains it.") from None
+
+
 def _described(option: Option) -> str:
     """What the flag does, with its unit, bounds and default."""
-    said = [option.help]
+    said = [say(option.help)]
     if option.minimum is not None and option.maximum is not None:
-        low = f"above {option.minimum:g}" if option.above_minimum else f"{option.minimum:g}"
-        said.append(f"{low} to {option.maximum:,.10g}{f' {option.unit}' if option.unit else ''}")
+        low = f"{option.minimum:g}"
+        low = say("above {low}", low=low) if option.above_minimum else low
+        high = f"{option.maximum:,.10g}{f' {option.unit}' if option.unit else ''}"
+        said.append(say("{low} to {high}", low=low, high=high))
     if option.default is not None:
-        said.append(f"default: {option.default}")
-    return "; ".join(said)
+        said.append(say("default: {value}", value=translated(option.default)))
+    return say("; ").join(said)
 
 
 def help_text() -> str:
     """All flags with unit, bounds and default, for ``--help`` and ``%%deepseek?``."""
-    lines = [USAGE]
+    lines = [
+        say("Ask DeepSeek, and see the answer while it is written."),
+        "",
+        f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}",
+        f"  %deepseek [flags] prompt      {say('the prompt is on the line')}",
+        "",
+        *_wrapped(
+            say(
+                "{name} in a prompt takes the variable of that name; all other braces stay as they are. The answer is in "
+                "_, and in the variable named by -o. A ; at the end of the line shows nothing. Stop with the button or the "
+                "kernel's interrupt."
+            )
+        ),
+        "",
+        *_wrapped(say("Flags (%config DeepSeekMagics sets the defaults of this session):")),
+        "",
+    ]
     for option in OPTIONS:
         if option.flags:
             value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
             lines.append(f"  {', '.join(option.flags)} {value}".rstrip())
-            lines += textwrap.wrap(_described(option), HELP_WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+            lines += _wrapped(_described(option), indent=8)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    """Lines that fit; a Chinese character takes two columns."""
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    columns = (HELP_COLUMNS - indent) * len(text) // (len(text) + wide)
+    return [" " * indent + line for line in textwrap.wrap(text, columns)]
 
 
 def documented(magic: Function) -> Function:

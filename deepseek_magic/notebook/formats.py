@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..protocol.completion import Completion
 from ..protocol.errors import ProtocolError
 from ..protocol.extract import fenced
+from ..protocol.language import say
 from ..protocol.markdown import Segmenter, safe
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
@@ -82,9 +83,9 @@ def complaint(format: str, completion: Completion) -> str | None:
         try:
             completion.value  # noqa: B018  (read for what it raises)
         except ProtocolError as error:
-            return str(error)
+            return error.told
     if format == "code" and completion.code is None:
-        return "The answer holds no code, so no cell was made of it."
+        return say("The answer holds no code, so no cell was made of it.")
     return None
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import sys
 from typing import Any, Final, Literal
 
-__all__ = ["Turns", "ViewName", "can_await", "cell_id", "request_id", "view_for"]
+__all__ = ["Turns", "ViewName", "can_await", "cell_id", "locales", "request_id", "view_for"]
 
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
 AWAITING_KERNEL: Final = (7, 1)
 """From here on ipykernel delivers a button's click while an async cell runs (measured on 7.1 to 7.4)."""
+
+
+LANGUAGE_VARIABLE: Final = "DEEPSEEK_MAGIC_LANGUAGE"
+
+
+def locales() -> list[str | None]:
+    """Names of the user's language, the one that counts most first."""
+    # POSIX's order; Windows has no such variables, there Python asks the system.
+    variables = (LANGUAGE_VARIABLE, "LC_ALL", "LC_MESSAGES", "LANG")
+    return [*(os.environ.get(name) for name in variables), locale.getlocale()[0]]
 
 
 def _parent(shell: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, clear_output, display
 
+from ..protocol.language import say
 from .live import Ending, Status
 from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text
@@ -91,7 +92,7 @@ class HandleSurface:
             clear_output(wait=True)
             self._last, self._outputs = None, 0
         elif self._outputs > 1:
-            self._show({"text/markdown": "*The answer begins anew.*", "text/plain": ""})
+            self._show({"text/markdown": f"*{say('The answer begins anew.')}*", "text/plain": ""})
             self._last = None
         self._tail = ""
         self._redraw()

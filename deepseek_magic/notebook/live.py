@@ -15,9 +15,20 @@ from typing import Final, Literal, Protocol
 from ..policy.buffering import BufferPolicy, ChunkBuffer
 from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
+from ..protocol.language import translated
 from .formats import complaint, segmenter
 
-__all__ = ["MAX_REDRAWS_PER_S", "TAIL_BYTES_PER_S", "Ending", "LiveView", "Segment", "State", "Status", "Surface"]
+__all__ = [
+    "MAX_REDRAWS_PER_S",
+    "TAIL_BYTES_PER_S",
+    "Ending",
+    "LiveView",
+    "Segment",
+    "State",
+    "Status",
+    "Surface",
+    "View",
+]
 
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
@@ -41,6 +52,8 @@ class Status:
     attempt: int = 1
     of_attempts: int | None = None
     detail: str = ""
+    because: str = ""
+    """What the last attempt failed of, as long as nothing of the next one has come."""
     seams: int = 0
     reasoning_deltas: int = 0
     thinking_s: float = 0.0
@@ -77,9 +90,10 @@ class Ending:
     def said(self) -> tuple[str, ...]:
         """The sentences below the answer."""
         error = self.completion.error
-        failed = str(error) if self.detached and error is not None else None
+        failed = error.told if self.detached and error is not None else None
         wrong = complaint(self.format, self.completion)
-        return (*self.notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
+        notices = (translated(notice) for notice in self.notices)
+        return (*notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
 
 
 class Surface(Protocol):
@@ -104,6 +118,19 @@ class Surface(Protocol):
         """Take back all answer text that was drawn."""
 
     def close(self, ending: Ending) -> None:
+        """Leave what is to last."""
+
+
+class View(Protocol):
+    """What a bridge feeds with the events of a call: ``LiveView``, and where only text is printed ``PlainView``."""
+
+    def show(self, events: Sequence[Event]) -> None:
+        """Take events and draw what is due."""
+
+    def stopping(self) -> None:
+        """Say that the user's Stop was heard."""
+
+    def finish(self, completion: Completion) -> None:
         """Leave what is to last."""
 
 
@@ -210,10 +237,14 @@ class LiveView:
                 self._status = replace(self._status, state="connecting", attempt=attempt, detail="")
             case Waiting(detail=detail, reason=reason, of_attempts=of_attempts):
                 said = detail or reason.replace("_", " ")
-                self._status = replace(self._status, state="waiting", detail=said, of_attempts=of_attempts)
+                because = _cause(detail) or self._status.because
+                self._status = replace(
+                    self._status, state="waiting", detail=said, because=because, of_attempts=of_attempts
+                )
                 self._status_due_s = now_s
-            case Seam():
-                self._status = replace(self._status, seams=self._status.seams + 1)
+            case Seam(detail=detail):
+                because = _cause(detail) or self._status.because
+                self._status = replace(self._status, seams=self._status.seams + 1, because=because)
                 self._status_due_s = now_s
 
     def _take(self, event: Event) -> None:
@@ -261,6 +292,11 @@ class LiveView:
             )
             self._surface.status(self._status)
             self._status_due_s = now_s + STATUS_INTERVAL_S
+
+
+def _cause(detail: str) -> str:
+    """What happened, of a sentence that says what happened; and then what is done about it."""
+    return detail.partition("; ")[0] if "; " in detail else ""
 
 
 def _segments(raw_texts: Sequence[str], shown: Sequence[str]) -> list[Segment]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..protocol.errors import ConfigurationError
 from .files import free_path
-from .flags import words
+from .flags import arguments
 
 __all__ = ["LogMagics"]
 
@@ -36,8 +36,7 @@ class LogMagics(Magics):
         """
         from ..session import session
 
-        parser: MagicArgumentParser = self.deepseek_log.parser
-        typed = parser.parse_args(words(line))
+        typed = arguments(self.deepseek_log, line)
         log = session().log
         if typed.csv is not None:
             path = free_path(typed.csv, (".csv",), overwrite=typed.overwrite)

@@ -7,9 +7,9 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
@@ -19,18 +19,18 @@ from ..engine.loop import Call, apump, pump
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
-from ..protocol.events import Event
+from ..protocol.language import LANGUAGES, Language, of_locales, say, use
 from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
-from .formats import VERBATIM, offer_code
-from .frontend import Turns, view_for
-from .handles import HandleSurface, SilentSurface
+from .formats import offer_code
+from .frontend import Turns, ViewName, locales, view_for
+from .live import View
 from .past import LastError, variables
+from .views import view_of
 
 if TYPE_CHECKING:
     from ..session import Prepared
-    from .live import Surface
 
 __all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
@@ -95,21 +95,13 @@ def read_order(line: str, body: str | None) -> Order | None:
     return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
 
 
-class _View(Protocol):
-    def show(self, events: Sequence[Event]) -> None: ...
-
-    def stopping(self) -> None: ...
-
-    def finish(self, completion: Completion) -> None: ...
-
-
 @dataclass(slots=True, kw_only=True)
 class Run:
     """An order that is being answered."""
 
     order: Order
     call: Call
-    view: _View
+    view: View
     format: str = "markdown"
     background: bool = False
     handle: bool = False
@@ -129,6 +121,11 @@ class DeepSeekMagics(Magics):
         default_value="auto",
         help="how a growing answer is drawn; auto looks at the front end",
     ).tag(config=True)
+    language = Enum(
+        ("auto", *LANGUAGES),
+        default_value="auto",
+        help="the language of help, status lines and errors; auto follows DEEPSEEK_MAGIC_LANGUAGE, then the locale",
+    ).tag(config=True)
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -136,6 +133,12 @@ class DeepSeekMagics(Magics):
         self._muted: list[Completion | BackgroundAnswer] = []
         self.background_answers = Background(shell)
         self.last_error = LastError(shell)
+        self._speak()
+
+    @observe("language")
+    def _speak(self, _change: Any = None) -> None:
+        use(cast(Language, self.language) if self.language != "auto" else of_locales(locales()))
+        documented(type(self).deepseek)  # ``%%deepseek?`` shows it
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
@@ -189,8 +192,8 @@ class DeepSeekMagics(Magics):
         return order
 
     @property
-    def _view_name(self) -> str:
-        return str(view_for(self.shell) if self.view == "auto" else self.view)
+    def _view_name(self) -> ViewName:
+        return view_for(self.shell) if self.view == "auto" else cast(ViewName, self.view)
 
     @property
     def watched(self) -> bool:
@@ -226,54 +229,18 @@ class DeepSeekMagics(Magics):
         background = bool(prepared.options.get("background"))
         detached = background and self.watched
         call = session().start(prepared)
-        view = self._view(order, prepared, call, button=button or detached, detached=detached)
+        view = view_of(
+            self._view_name,
+            prepared,
+            call,
+            quiet=order.quiet,
+            alone=order.alone,
+            button=button or detached,
+            detached=detached,
+            name=order.output or "_",
+        )
         format = prepared.options.get("format", "markdown")
         return Run(order=order, call=call, view=view, format=format, background=detached, handle=background)
-
-    def _view(self, order: Order, prepared: Prepared, call: Call, *, button: bool, detached: bool) -> _View:
-        """The view for the front end that looks on."""
-        name, format = self._view_name, prepared.options.get("format", "markdown")
-        quiet = order.quiet or bool(prepared.options.get("quiet"))
-        quiet = quiet or (detached and name in ("text", "rich"))  # it would print into what is typed meanwhile
-        unfolded = bool(prepared.options.get("show_reasoning"))
-        if not quiet and (name == "text" or (name == "rich" and format in VERBATIM)):
-            from .terminal import PlainView
-
-            return PlainView(prepared.notices, format=format)
-        from ..policy.buffering import BufferPolicy
-        from .live import LiveView
-
-        def stop() -> None:
-            call.stop()
-            view.stopping()
-
-        if quiet or name == "silent":
-            surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
-        else:
-            alone = order.alone and not detached
-            surface = self._surface(name, stop if button else None, alone=alone, unfolded=unfolded)
-        mode = prepared.options.get("buffer", "balanced")
-        view = LiveView(
-            surface,
-            model=prepared.request.model,
-            notices=prepared.notices,
-            buffer=BufferPolicy(mode=mode),
-            format=format,
-            detached=detached,
-        )
-        return view
-
-    def _surface(self, name: str, on_stop: Callable[[], None] | None, *, alone: bool, unfolded: bool) -> Surface:
-        # Imported at first use: ipywidgets alone is a third of what loading may cost.
-        if name == "widgets":
-            from .widgets import WidgetSurface
-
-            return WidgetSurface(on_stop=on_stop, unfolded=unfolded)
-        if name == "rich":
-            from .terminal import RichSurface
-
-            return RichSurface(unfolded=unfolded)
-        return HandleSurface(alone=alone, unfolded=unfolded)
 
     def _leave(self, run: Run) -> BackgroundAnswer:
         """Let the answer go on after its cell."""
@@ -291,7 +258,7 @@ class DeepSeekMagics(Magics):
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
         if run.interrupted or completion.outcome == "interrupted":
-            raise Stopped(f"Stopped. What had arrived is kept in {run.order.output or '_'}.")
+            raise Stopped(say("Stopped. What had arrived is kept in {name}.", name=run.order.output or "_"))
         if completion.error is not None:
             completion.error.completion = completion
             raise completion.error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..policy.estimates import Estimate, estimate
 from ..protocol.extract import fenced
+from ..protocol.language import translated
 from ..protocol.markdown import safe
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def preview(prepared: Prepared, now: datetime | None = None) -> dict[str, str]:
     guess = estimate(prepared.request, now or datetime.now(UTC))
     if not prepared.endpoint.is_priced:
         guess = Estimate(prompt_tokens=guess.prompt_tokens, max_tokens=guess.max_tokens)
-    lines = ["Not sent.", *_figures(guess), *prepared.notices]
+    lines = ["Not sent.", *_figures(guess), *map(translated, prepared.notices)]
     plain = "\n".join([address, body, "", *lines])
     small = "\n".join(f"- {line}" for line in lines)
     return {"text/plain": plain, "text/markdown": safe(f"{fenced(address)}\n{fenced(body, 'json')}\n{small}\n")}

@@ -20,29 +20,35 @@ if TYPE_CHECKING:
 __all__ = ["ServiceMagics"]
 
 
-def _endpoint(line: str) -> Endpoint:
-    """The endpoint named on the line, or the one in force. Raises ConfigurationError."""
-    from ..engine.endpoints import resolve
+def _endpoints(line: str) -> tuple[Endpoint, ...]:
+    """The endpoints named on the line, or those in force. Raises ConfigurationError."""
+    from ..engine.endpoints import in_order
     from ..session import session
 
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
         raise ConfigurationError("This magic takes --endpoint and --base-url only.")
     options = session().defaults.replace(**typed.options)
-    return resolve(options.get("endpoint"), options.get("base_url"))
+    return in_order(options.get("endpoint"), options.get("base_url"))
 
 
-def _check(line: str) -> Health:
-    """Ask the endpoint. Raises ConfigurationError."""
+def _check(line: str) -> list[Health]:
+    """Ask each endpoint. Raises ConfigurationError."""
     from ..engine.client import Client
 
-    endpoint = _endpoint(line)
+    endpoints = _endpoints(line)
 
-    async def check() -> Health:
-        async with Client(endpoint) as client:
-            return await client.check()
+    async def check() -> list[Health]:
+        async with Client(endpoints) as client:
+            return await client.check_all()
 
     return engine.run(check())
+
+
+def _raise_if_all_failed(checked: list[Health]) -> None:
+    errors = [health.error for health in checked if health.error is not None]
+    if len(errors) == len(checked):
+        raise errors[0]
 
 
 def _ask(question: str) -> str:
@@ -65,18 +71,17 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_key [--endpoint NAME] [--base-url URL]
+          %deepseek_key [--endpoint NAME,...] [--base-url URL]
 
         A magic of its own, so that no cell stops a Run All with a question. Where a key is found already (environment,
         ``.env``, keyring), it says where.
         """
         from ..engine.keys import find_key
 
-        endpoint = _endpoint(line)
-        key = find_key(endpoint, ask=_ask)
-        print(
-            f"{endpoint.title} needs no key." if key is None else f"The key for {endpoint.title} is from {key.source}."
-        )
+        for endpoint in _endpoints(line):
+            key = find_key(endpoint, ask=_ask)
+            found = "needs no key" if key is None else f"has its key from {key.source}"
+            print(f"{endpoint.title} {found}.")
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
@@ -84,16 +89,16 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_doctor [--endpoint NAME] [--base-url URL]
+          %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
         """
-        health = _check(line)
-        print(f"{health.endpoint.title}, {health.endpoint.base_url}")
-        for step in health.steps:
-            mark = {True: "ok", False: "FAILED", None: "not asked"}[step.ok]
-            took = f"  {step.seconds * 1000:.0f} ms" if step.seconds is not None else ""
-            print(f"{step.name:>10}  {mark}  {step.said}{took}")
-        if health.error is not None:
-            raise health.error
+        checked = _check(line)
+        for health in checked:
+            print(f"{health.endpoint.title}, {health.endpoint.base_url}")
+            for step in health.steps:
+                mark = {True: "ok", False: "FAILED", None: "not asked"}[step.ok]
+                took = f"  {step.seconds * 1000:.0f} ms" if step.seconds is not None else ""
+                print(f"{step.name:>10}  {mark}  {step.said}{took}")
+        _raise_if_all_failed(checked)
 
     @line_magic
     def deepseek_models(self, line: str) -> None:
@@ -101,11 +106,13 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_models [--endpoint NAME] [--base-url URL]
+          %deepseek_models [--endpoint NAME,...] [--base-url URL]
         """
-        health = _check(line)
-        if health.error is not None:
-            raise health.error
+        checked = _check(line)
+        _raise_if_all_failed(checked)
         short = {model: name for name, model in ALIASES.items()}
-        for model in health.models:
-            print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)
+        for health in checked:
+            if len(checked) > 1:
+                print(f"{health.endpoint.title}: {health.error}" if health.error else f"{health.endpoint.title}:")
+            for model in health.models:
+                print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

@@ -7,13 +7,16 @@ around escaped text, because a live JupyterLab trusts the HTML in Markdown outpu
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ..protocol.completion import Completion, Kept
+from ..protocol.events import Seam
+from ..protocol.language import say, translated
 from .formats import body
 from .live import Ending
 
-__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder"]
+__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder", "seam_line"]
 
 METADATA_KEY: Final = "deepseek_magic"
 
@@ -37,13 +40,6 @@ _ENTITIES: Final = str.maketrans(
 )
 """Inside an HTML block nothing is Markdown, but JupyterLab cuts formulas out of the whole source before it looks for
 blocks, and an empty line would end the block. The spans keep MathJax, which reads the finished page, from formulas."""
-
-_ENDINGS: Final = {
-    "truncated": "cut off at the token limit",
-    "filtered": "cut by the content filter",
-    "interrupted": "stopped",
-    "incomplete": "incomplete",
-}
 
 
 def escape(text: str) -> str:
@@ -81,11 +77,22 @@ def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
 
 
 def _part(shown: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
-    lines = (footer(ending.completion, ending.elapsed_s), *ending.said)
-    small = f"<p>{'<br>'.join(f'<sub>{escape(line)}</sub>' for line in lines)}</p>"
-    parts = (_head(ending, unfolded) if top else "", shown, small)
+    parts = (_head(ending, unfolded) if top else "", shown, _foot(ending))
     data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}
     return data, provenance(ending.completion)
+
+
+def _small(lines: Sequence[str]) -> str:
+    return "<br>".join(f"<sub>{escape(line)}</sub>" for line in lines)
+
+
+def _foot(ending: Ending) -> str:
+    """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
+    line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
+    if not seams:
+        return f"<p>{_small([line, *ending.said])}</p>"
+    joined = f"<details><summary>{_small([line])}</summary>{_small([seam_line(seam) for seam in seams])}</details>"
+    return joined + (f"<p>{_small(ending.said)}</p>" if ending.said else "")
 
 
 def _head(ending: Ending, unfolded: bool) -> str:
@@ -97,30 +104,24 @@ def _head(ending: Ending, unfolded: bool) -> str:
 
 def _reasoning_summary(completion: Completion) -> str:
     tokens = completion.usage.reasoning_tokens
-    return f"Reasoning · {tokens:,} tokens" if tokens else "Reasoning"
+    return say("Reasoning · {tokens} tokens", tokens=f"{tokens:,}") if tokens else say("Reasoning")
 
 
 def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
     if completion.kept is not None:
         return _kept(completion, completion.kept)
-    usage, record = completion.usage, completion.record
-    about = "≈ " if usage.estimated else ""
-    said = [_ENDINGS.get(completion.outcome, ""), completion.model or completion.request.model]
+    said = [_ended(completion), completion.model or completion.request.model]
     if elapsed_s is not None:
-        said.append(f"{elapsed_s:.1f} s")
-    first_s = getattr(record, "ttft_s", None)
+        said.append(say("{seconds} s", seconds=f"{elapsed_s:.1f}"))
+    first_s = getattr(completion.record, "ttft_s", None)
     if first_s is not None:
-        said.append(f"first token {first_s:.2f} s")
-    if usage.prompt_tokens is not None:
-        cached = f" ({usage.cache_hit_tokens / usage.prompt_tokens:.0%} cached)" if usage.cache_hit_tokens else ""
-        said.append(f"{about}{usage.prompt_tokens:,} tokens in{cached}")
-    if usage.completion_tokens is not None:
-        said.append(f"{about}{usage.completion_tokens:,} out")
-    if completion.cost is not None:
-        said.append(str(completion.cost))
+        said.append(say("first token {seconds} s", seconds=f"{first_s:.2f}"))
+    said += _spent(completion)
     if completion.seams:
-        said.append(f"joined {len(completion.seams)}×")
+        said.append(say("joined {count}×", count=len(completion.seams)))
+    elif completion.attempts > 1:
+        said.append(say("{count} attempts", count=completion.attempts))
     if completion.finish_reason and completion.finish_reason != "stop":
         said.append(completion.finish_reason)
     return " · ".join(part for part in said if part)
@@ -129,9 +130,52 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
 def _kept(completion: Completion, kept: Kept) -> str:
     asked = kept.asked_at.astimezone().strftime("%d %b %Y %H:%M")
     # About: it was paid at the tariff of that hour.
-    saved = f"saved ≈ {str(kept.cost).removeprefix('≈ ')}" if kept.cost is not None else ""
-    said = (f"from the journal, {asked}", saved, completion.model or completion.request.model)
+    saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
+    said = (say("from the journal, {date}", date=asked), saved, completion.model or completion.request.model)
     return " · ".join(part for part in said if part)
+
+
+def _ended(completion: Completion) -> str:
+    match completion.outcome:
+        case "truncated":
+            return say("cut off at the token limit")
+        case "filtered":
+            return say("cut by the content filter")
+        case "interrupted":
+            return say("stopped")
+        case "incomplete":
+            return say("incomplete")
+    return ""
+
+
+def _spent(completion: Completion) -> list[str]:
+    """Tokens and money; what is unknown is left out."""
+    usage, said = completion.usage, []
+    about = "≈ " if usage.estimated else ""
+    if usage.prompt_tokens is not None and usage.cache_hit_tokens:
+        share = f"{usage.cache_hit_tokens / usage.prompt_tokens:.0%}"
+        tokens = f"{usage.prompt_tokens:,}"
+        said.append(say("{about}{tokens} tokens in ({share} cached)", about=about, tokens=tokens, share=share))
+    elif usage.prompt_tokens is not None:
+        said.append(say("{about}{tokens} tokens in", about=about, tokens=f"{usage.prompt_tokens:,}"))
+    if usage.completion_tokens is not None:
+        said.append(say("{about}{tokens} out", about=about, tokens=f"{usage.completion_tokens:,}"))
+    if completion.cost is not None:
+        said.append(str(completion.cost))
+    return said
+
+
+def seam_line(seam: Seam) -> str:
+    """Where two segments were joined, how, and why."""
+    where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
+    match seam.kind:
+        case "restarted":
+            how = say("begun anew")
+        case "continued":
+            how = say("gone on from there")
+        case _:
+            how = say("taken up again")
+    return " · ".join(part for part in (where, how, translated(seam.detail)) if part)
 
 
 def provenance(completion: Completion) -> dict[str, Any]:
@@ -146,6 +190,6 @@ def provenance(completion: Completion) -> dict[str, Any]:
             "finish_reason": completion.finish_reason,
             "usage": {name: value for name, value in usage.items() if value is not None},
             "attempts": completion.attempts,
-            "seams": [{"kind": seam.kind, "at_chars": seam.at_chars} for seam in completion.seams],
+            "seams": [{"kind": s.kind, "at_chars": s.at_chars, "detail": s.detail} for s in completion.seams],
         }
     }

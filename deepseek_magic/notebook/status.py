@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import html
-from typing import Final
 
-from .live import Status
+from ..protocol.language import say, translated
+from .live import State, Status
 
 __all__ = ["reasoning_title", "status_html", "status_text"]
 
-_STATES: Final = {
-    "connecting": "Connecting",
-    "waiting": "Waiting",
-    "thinking": "Thinking",
-    "writing": "Writing",
-    "stopping": "Stopping",
-}
-
 
 def status_text(status: Status) -> str:
-    """One line: state, why it waits, model, seconds, speed, attempt."""
-    said = [_STATES[status.state] + (f": {status.detail}" if status.detail else "…"), status.model]
-    said.append(f"{status.elapsed_s:.0f} s")
+    """One line: state, why it waits, model, seconds, speed, attempt and what the one before failed of."""
+    state = _state(status.state)
+    if status.detail:
+        said = [say("{state}: {detail}", state=state, detail=translated(status.detail))]
+    else:
+        said = [say("{state}…", state=state)]
+    said += [status.model, say("{seconds} s", seconds=f"{status.elapsed_s:.0f}")]
     if status.deltas_per_s is not None and status.state in ("thinking", "writing"):
-        said.append(f"{status.deltas_per_s:.0f} tokens/s")
-    if status.attempt > 1:
-        said.append(f"attempt {status.attempt}" + (f" of {status.of_attempts}" if status.of_attempts else ""))
+        said.append(say("{rate} tokens/s", rate=f"{status.deltas_per_s:.0f}"))
+    if status.attempt > 1 and status.of_attempts:
+        said.append(say("attempt {attempt} of {of}", attempt=status.attempt, of=status.of_attempts))
+    elif status.attempt > 1:
+        said.append(say("attempt {attempt}", attempt=status.attempt))
+    if status.because and status.state == "connecting":
+        said.append(say("because: {why}", why=translated(status.because)))
     if status.seams:
-        said.append(f"joined {status.seams}×")
+        said.append(say("joined {count}×", count=status.seams))
     return " · ".join(part for part in said if part)
+
+
+def _state(state: State) -> str:
+    match state:
+        case "connecting":
+            return say("Connecting")
+        case "waiting":
+            return say("Waiting")
+        case "thinking":
+            return say("Thinking")
+        case "writing":
+            return say("Writing")
+        case "stopping":
+            return say("Stopping")
 
 
 def status_html(status: Status) -> str:
@@ -39,4 +53,8 @@ def status_html(status: Status) -> str:
 
 def reasoning_title(status: Status) -> str:
     """The heading of the folded reasoning, with its own counter."""
-    return f"Reasoning · {status.reasoning_deltas:,} tokens · {status.thinking_s:.0f} s"
+    return say(
+        "Reasoning · {tokens} tokens · {seconds} s",
+        tokens=f"{status.reasoning_deltas:,}",
+        seconds=f"{status.thinking_s:.0f}",
+    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..protocol.completion import Completion
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta
+from ..protocol.language import say, translated
 from .formats import complaint
 from .live import Ending, Status, Surface
 from .settled import footer
@@ -41,7 +42,7 @@ class PlainView:
         self._thinking = False
         self._column_open = False
         for notice in notices:
-            self._line(f"({notice})")
+            self._line(f"({translated(notice)})")
 
     def show(self, events: Sequence[Event]) -> None:
         """Print the text of ``events``."""
@@ -49,11 +50,11 @@ class PlainView:
             match event:
                 case ReasoningDelta() if not self._thinking:
                     self._thinking = True
-                    self._line("(thinking…)")
+                    self._line(say("(thinking…)"))
                 case TextDelta(text=text):
                     self._print(printable(text))
                 case Seam(at_chars=int()):
-                    self._line("(the answer was joined here; the final text is in the variable)")
+                    self._line(say("(the answer was joined here; the final text is in the variable)"))
         sys.stdout.flush()
 
     def stopping(self) -> None:
@@ -119,7 +120,7 @@ class RichSurface(Surface):
 
     def reset(self) -> None:
         """What was printed stays above; say that it begins anew."""
-        self._console.print(self._text("(the answer begins anew)", style="dim"))
+        self._console.print(self._text(say("(the answer begins anew)"), style="dim"))
 
     def close(self, ending: Ending) -> None:
         """Print what was still open, then the footer."""
@@ -133,5 +134,5 @@ class RichSurface(Surface):
     def _redraw(self) -> None:
         from rich.console import Group
 
-        line = self._text(status_text(self._status) + " · Ctrl-C stops", style="dim")
+        line = self._text(status_text(self._status) + " · " + say("Ctrl-C stops"), style="dim")
         self._live.update(Group(self._tail, line) if self._tail is not None else line, refresh=True)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import ipywidgets
 from IPython.display import DisplayHandle, display
 
+from ..protocol.language import say
 from .live import Ending, Status
 from .settled import EMPTY, lasting
 from .status import reasoning_title, status_html
@@ -118,7 +119,9 @@ class WidgetSurface:
 def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button, ...]:
     if on_stop is None:
         return ()
-    button = ipywidgets.Button(description="Stop", icon="stop", tooltip="Stop this answer and keep what has come")
+    button = ipywidgets.Button(
+        description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep what has come")
+    )
     button.layout.width = "5.5em"
     button.layout.height = "26px"
     button.on_click(lambda _button: on_stop())

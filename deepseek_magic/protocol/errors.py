@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .language import language, translated
+
 __all__ = [
     "APIStatusError",
     "AuthenticationError",
@@ -56,8 +58,14 @@ class DeepSeekError(Exception):
         return f"{self.message} {self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """IPython's hook: a failed call is shown as its sentence, not as the frames of this package."""
-        return [f"{type(self).__name__}: {self}"]
+        """IPython's hook: a failed call is shown as its sentence, in the reader's language, not as this package's frames."""
+        return [f"{type(self).__name__}: {self.told}"]
+
+    @property
+    def told(self) -> str:
+        """``str(self)`` in the reader's language."""
+        between = " " if language() == "en" else ""  # a Chinese full stop is as wide as two
+        return between.join(translated(part) for part in (self.message, self.hint) if part)
 
 
 class ConfigurationError(DeepSeekError):

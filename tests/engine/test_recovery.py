@@ -29,7 +29,7 @@ from deepseek_magic.protocol.errors import (
     ReadTimeout,
     ServerError,
 )
-from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, Seam, Waiting
+from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, ReasoningDelta, Seam, TextDelta, Waiting
 from tests.engine.wire import (
     CLOSE,
     DONE,
@@ -545,15 +545,17 @@ async def test_an_answer_goes_beyond_its_length_only_so_often(unbroken: dict[str
     assert 60 <= completion.usage.completion_tokens <= 80
 
 
-async def stopped_at(client: Client, chars: int, **options: object) -> Completion:
-    """An answer that its reader stopped after so many characters, reasoning included."""
+async def stopped_at(server: DemoServer, client: Client, pieces: int, **options: object) -> Completion:
+    """An answer that its reader stopped after so many pieces, reasoning included; the server has sent no more."""
+    server.fault = f"stall after={pieces} times=1"
     stream = client.stream(PROMPT, **options)
     seen = 0
     async for each in stream:
-        seen += len(getattr(each, "text", ""))
-        if seen >= chars:
+        seen += isinstance(each, TextDelta | ReasoningDelta)
+        if seen == pieces:
             break
     await stream.aclose()
+    server.fault = None
     return stream.completion
 
 
@@ -562,10 +564,9 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
     think: str, unbroken: dict[str, Completion]
 ) -> None:
     whole = unbroken[think]
-    length = len(whole.text) + len(whole.reasoning)
     async with DemoServer(pace=0) as server, client_of(server) as client:
-        for chars in range(1, length, length // 12):
-            half = await stopped_at(client, chars, think=think)
+        for pieces in range(1, whole.record.chunks, whole.record.chunks // 12):
+            half = await stopped_at(server, client, pieces, think=think)
             assert half.outcome == "interrupted"
             stream = client.resume(half)
             screen = Accumulator(stream.request)
@@ -583,7 +584,7 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
             assert (completion.outcome, completion.attempts) == ("complete", 1)
             kept = bool(completion.seams)
             assert kept == bool(server.requests[-1].body["messages"][-1].get("prefix"))
-            assert kept or chars < 20
+            assert kept or pieces < 5
             # Only what this call brought is measured and billed.
             assert completion.record.chunks < whole.record.chunks or not kept
             assert completion.usage.completion_tokens <= whole.usage.completion_tokens
@@ -592,7 +593,7 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
 async def test_an_answer_gone_on_with_breaks_and_recovers_like_any_other(unbroken: dict[str, Completion]) -> None:
     whole = unbroken["off"]
     async with DemoServer(pace=0) as server, client_of(server) as client:
-        half = await stopped_at(client, len(whole.text) // 3, think="off")
+        half = await stopped_at(server, client, whole.record.chunks // 3, think="off")
         server.fault = "cut at=content after=20 times=2"
         stream = client.resume(half)
         completion = await stream.run(lambda _: None)

@@ -185,3 +185,19 @@ def test_a_very_long_answer_in_one_block_is_bound_and_shown(run_headless: Callab
     shown, printed = run_headless(f"%%deepseek {flags}\necho\n{table}", "print(len(big.text) > 50_000)")
     assert "".join(o["data"]["text/plain"] for o in shown).count("1234567890") == 5000
     assert printed[0]["text"] == "True\n"
+
+
+def test_the_language_is_the_locales_or_the_one_that_was_set(
+    run_headless: Callable[..., list[list[Any]]], environment: dict[str, str]
+) -> None:
+    environment["LANG"] = "zh_CN.UTF-8"
+    answered, failed, helped, english = run_headless(
+        "%%deepseek -o a\nhi",
+        "%%deepseek --modle flash\nhi",
+        "%deepseek --help",
+        "%config DeepSeekMagics.language = 'en'\n%deepseek --help",
+    )
+    assert "首个 token" in answered[0].data["text/markdown"]
+    assert "是否想用 --model" in failed[0].traceback[0]
+    assert "提示词是单元格的正文" in helped[0].text
+    assert "the prompt is the body of the cell" in english[0].text
