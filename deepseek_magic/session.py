@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from .engine import cache, keys
+from .engine import cache, images, keys
 from .engine.asking import question
 from .engine.client import Client
 from .engine.earlier import find_earlier
@@ -99,13 +99,14 @@ class Session:
         endpoint: Endpoints = None,
         turn: str | None = None,
         schema: type | str | None = None,
+        image: Any = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
 
         ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
-        by name (a ``schema`` may also be the class itself). With a ``chat`` the prompt goes
-        on from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
+        by name; ``schema`` may also be the class itself, ``image`` a picture or several. With a ``chat`` the prompt goes on
+        from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
         ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
@@ -113,7 +114,7 @@ class Session:
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
-        words = question(prompt, options, variables, schema=schema)
+        words = question(prompt, options, variables, schema=schema, image=image)
         said = [*words.notices]
         if words.schema is not None:
             options = options.replace(json=True, format=options.get("format", "json"))
@@ -128,7 +129,10 @@ class Session:
         turn = turn or uuid.uuid4().hex
         if chat is not None and not options.get("new"):
             asked = self._continue_chat(asked, chat, turn, said)
-        request, *_ = client.requests(asked)
+        requests = client.requests(asked)
+        request = requests[0]
+        for sent, at in zip(requests, client.endpoints, strict=True):
+            said += images.check(sent, at)
         if speaks_deepseek and options.get("json") and not _names_json(request):
             said.append(
                 "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
@@ -320,7 +324,7 @@ def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
 
 
 def _names_json(request: Request) -> bool:
-    return any("json" in str(message.content).lower() for message in request.messages)
+    return any("json" in message.text.lower() for message in request.messages)
 
 
 _SESSION: Final = Session()

@@ -15,6 +15,7 @@ def load(shell: Any) -> None:
     from .cells import CellTransformer, line_transformer
     from .chats import ChatMagics
     from .completion import add_matcher
+    from .defaults import take_project_defaults
     from .demo import DemoMagics
     from .fix import FixMagics
     from .logs import LogMagics
@@ -24,6 +25,7 @@ def load(shell: Any) -> None:
 
     unload(shell)
     magics = DeepSeekMagics(shell)
+    take_project_defaults(magics)
     shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     cells = CellTransformer(shell)

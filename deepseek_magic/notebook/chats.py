@@ -9,7 +9,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..metrics.tables import html_table, text_table
-from ..policy.pricing import estimate_tokens
+from ..policy.estimates import prompt_tokens
 from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
 from ..protocol.markdown import safe
@@ -109,7 +109,7 @@ def _list() -> None:
 
     rows = []
     for name, chat in session().chats.items():
-        tokens = sum(estimate_tokens(str(m.content)) for turn in chat.turns for m in turn.messages)
+        tokens = sum(prompt_tokens(turn.messages) for turn in chat.turns)
         began = str(chat.turns[0].user.content).splitlines()[0][:60] if chat.turns else ""
         rows.append(["→" if name == session().chat else "", name, str(len(chat.turns)), f"{tokens:,}", began])
     if not rows:

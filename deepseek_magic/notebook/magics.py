@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
-DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
 """The settings that can have a default for all cells."""
 
 
@@ -79,8 +79,12 @@ def read_order(line: str, body: str | None) -> Order | None:
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
-    if typed.help or not (line.strip() or (body or "").strip()):
+    if typed.help:
         return None
+    if not (line.strip() or (body or "").strip()):
+        raise ConfigurationError(
+            "There is nothing to ask.", hint="Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+        )
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
             f'"{typed.rest[:40]}" on the first line was not understood.',

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ..protocol.chat import Request
+from ..protocol.chat import Message, Request
 from ..protocol.events import Usage
 from .pricing import PRICES, Cost, PriceTable, estimate_tokens
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "prompt_tokens"]
 
 MAX_TOKENS: Final = 65_536
 MAX_TOKENS_BY_THINKING: Final = {"off": 8_192, "max": 131_072}
 """DeepSeek's own limits where none was given (page "create chat completion", November 2026)."""
+
+IMAGE_TOKENS: Final = 1_024
+"""At most so many for one image, after the server has made it smaller (the same page)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +34,18 @@ class Estimate:
     most: Cost | None = None
 
 
+def prompt_tokens(messages: Iterable[Message]) -> int:
+    """About how many tokens messages have, with each image at its most."""
+    tokens = 0
+    for message in messages:
+        for part in ({"text": message.content},) if isinstance(message.content, str) else message.content:
+            tokens += IMAGE_TOKENS if part.get("type") == "image_url" else estimate_tokens(str(part.get("text") or ""))
+    return tokens
+
+
 def estimate(request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES) -> Estimate:
     """The estimate for a request sent at ``at`` (with a time zone)."""
-    prompt = sum(estimate_tokens(str(message.content)) for message in request.messages)
+    prompt = prompt_tokens(request.messages)
     longest = request.options.get("max_tokens")
     if longest is None:
         longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)

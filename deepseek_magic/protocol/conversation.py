@@ -20,6 +20,7 @@ from .options import closest
 __all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]
 
 INTERRUPTED_NOTE: Final = "(interrupted)"
+_PARTS: Final = {"image_url": "image", "file": "file"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,4 +164,6 @@ class Conversations(dict[str, Conversation]):
 def _text(message: Message) -> str:
     if isinstance(message.content, str):
         return message.content
-    return "\n\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in message.content)
+    return "\n\n".join(
+        str(part.get("text", f"[{_PARTS.get(str(part.get('type')), 'part')}]")) for part in message.content
+    )

@@ -159,7 +159,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("-s", "--system"),
         metavar="TEXT",
-        help="the system prompt, or $name for the text in a variable",
+        help="the system prompt; $name takes the text of a variable, @name a saved prompt",
+    ),
+    Option(
+        name="template",
+        kind="text",
+        scope="call",
+        flags=("--prompt", "--template"),
+        metavar="NAME",
+        help="a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it",
     ),
     Option(
         name="raw",
@@ -231,6 +239,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--schema",),
         metavar="CLASS",
         help="the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one",
+    ),
+    Option(
+        name="image",
+        kind="text",
+        scope="call",
+        flags=("-i", "--image"),
+        metavar="NAME",
+        many=600,
+        help="show the model this image: a variable, a file or an address; may be given often",
     ),
     Option(
         name="seed",
