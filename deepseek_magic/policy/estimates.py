@@ -43,15 +43,24 @@ def prompt_tokens(messages: Iterable[Message]) -> int:
     return tokens
 
 
-def estimate(request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES) -> Estimate:
-    """The estimate for a request sent at ``at`` (with a time zone)."""
+def estimate(
+    request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES, continuations: int = 0
+) -> Estimate:
+    """The estimate for a request sent at ``at`` (with a time zone).
+
+    An answer that is gone on with at its length, up to ``continuations`` times, can be so many times longer; each time the
+    prompt and the answer so far are sent, and billed, once more.
+    """
     prompt = prompt_tokens(request.messages)
     longest = request.options.get("max_tokens")
     if longest is None:
         longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)
 
-    def cost(hit: int, out: int) -> Cost | None:
-        usage = Usage(prompt_tokens=prompt, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=prompt - hit)
+    def cost(sent: int, hit: int, out: int) -> Cost | None:
+        usage = Usage(prompt_tokens=sent, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=sent - hit)
         return prices.cost_of(request.model, usage, at, currency)
 
-    return Estimate(prompt_tokens=prompt, max_tokens=longest, least=cost(prompt, 0), most=cost(0, longest))
+    answers = 1 + continuations
+    sent = answers * prompt + longest * continuations * answers // 2
+    most = cost(sent, 0, answers * longest)
+    return Estimate(prompt_tokens=prompt, max_tokens=answers * longest, least=cost(prompt, prompt, 0), most=most)
