@@ -25,6 +25,7 @@ def asking() -> None:
     assert_type(ds.ask("Why?", endpoint="demo", base_url=None, api_key="sk-test-1234", chat="main"), ds.Completion)
     assert_type(ds.ask([{"role": "user", "content": "Why?"}]), ds.Completion)
     assert_type(ds.ask([ds.Message(role="user", content="Why?")]), ds.Completion)
+    assert_type(ds.ask("Why?", schema=dict), ds.Completion)
     assert_type(ds.resume(), ds.Completion)
     assert_type(ds.resume("1f3a"), ds.Completion)
     assert_type(ds.__version__, str)
@@ -121,7 +122,7 @@ def errors() -> None:
         transport: ds.TransportError = error
         partial: ds.Completion | None = transport.completion
         del partial
-    except (ds.MissingKey, ds.ConfigurationError) as error:
+    except (ds.MissingKey, ds.BudgetExceeded, ds.ConfigurationError) as error:
         assert_type(error.hint, str)
     except (ds.ProtocolError, ds.IncompleteStream) as error:
         base: ds.DeepSeekError = error
