@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_panel import PANEL
+
 __all__ = ["CHINESE"]
 
 _LIVE: Final = {
@@ -127,7 +129,6 @@ _CHATS: Final = {
     "{new} goes on from what was said in {name}; a cell joins it with --chat {new}.": "{new} 从 {name} 已有的内容继续；用 --chat {new} 加入。",
     "No conversation yet. The next cell begins {name}.": "还没有对话。下一个单元格将开始 {name}。",
     "No answer waits to be gone on with.": "没有可以继续的回答。",
-    "The {count} oldest turns of {name} were left out: the history is too long.": "{name} 最早的 {count} 轮未发送：历史过长。",
     "Going on with the answer to “{prompt}”, asked {when}.": "继续回答 {when} 提出的“{prompt}”。",
 }
 
@@ -339,6 +340,27 @@ _HELP: Final = {
 }
 
 _ASKING: Final = {
+    "The {count} oldest turns of {name} (“{first}” to “{last}”) were left out: the history is longer than {limit} tokens.": "{name} 最早的 {count} 轮（“{first}”到“{last}”）未发送：历史超过 {limit} token。",
+    "The oldest turn of {name} (“{first}”) was left out: the history is longer than {limit} tokens.": "{name} 最早的一轮（“{first}”）未发送：历史超过 {limit} token。",
+    "An earlier kernel of this notebook left a conversation {name} ({count}); %deepseek_chat reload {name} brings it back.": "这个笔记本之前的内核留下了对话 {name}（{count} 轮）；用 %deepseek_chat reload {name} 取回。",
+    "No earlier kernel left a conversation.": "之前的内核没有留下对话。",
+    "No earlier kernel left a conversation {name}.": "之前的内核没有留下对话 {name}。",
+    "No earlier kernel left a conversation {name} (did you mean {near}?).": "之前的内核没有留下对话 {name}（是否想用 {near}？）。",
+    "%deepseek_chat reload lists what can be brought back.": "%deepseek_chat reload 列出可以取回的对话。",
+    "%deepseek_chat reload NAME brings one back": "%deepseek_chat reload NAME 取回一个对话",
+    "{name} is back as of {when}; turns: {count}.": "对话 {name} 已取回，共 {count} 轮，截至 {when}。",
+    "Turns that are no longer in the journal: {count}.": "其中 {count} 轮已不在日志中。",
+    "It comes from another notebook: {path}.": "它来自另一个笔记本：{path}。",
+    "conversation": "对话",
+    "turns": "轮数",
+    "last changed": "最后修改",
+    "of another notebook": "所属其他笔记本",
+    "about tokens": "约 token 数",
+    "began with": "开头",
+    "Cells go on from {name}": "单元格接着 {name} 进行",
+    "{name} is written to {path}; turns: {count}.": "{name}：{count} 轮已写入 {path}。",
+    "send at most so much of the conversation; the oldest turns are left out, and that is said": "最多发送这么多对话历史；最早的若干轮会省略，并给出说明",
+    "The journal {path} cannot be read: {error}.": "无法读取日志 {path}：{error}。",
     "There is nothing to ask.": "没有要问的内容。",
     "Write the prompt below %%deepseek; %%deepseek --help lists the flags.": "请把提示词写在 %%deepseek 下面；%%deepseek --help 列出所有选项。",
     "{path} was sent as it is: there is no variable {name} (did you mean {near}?).": "{path} 已原样发送：没有变量 {name}（是否想用 {near}？）。",
@@ -384,12 +406,68 @@ _BUDGET: Final = {
     "spent {spent} + up to {most} for this call": "已花费 {spent} + 本次调用最多 {most}",
     "spent {spent} + up to {held} for calls under way + up to {most} for this call": "已花费 {spent} + 进行中的调用最多 {held} + 本次调用最多 {most}",
     "A lower --max-tokens makes the call cheaper, a higher --budget allows it.": "减小 --max-tokens 可降低费用，提高 --budget 则允许发送。",
+    "{count} of unknown cost": "{count} 次费用未知",
+    "no cost": "没有费用",
+    "calls": "调用",
+    "spent": "花费",
+    "this session": "本次会话",
+    "this machine, today": "本机今天",
+    "this machine, this month": "本机本月",
+    "Money: by the price table, no invoice": "费用：按价目表计算，不是账单",
+    "Budget {cap}, {left} left": "预算 {cap}，剩余 {left}",
     "{amount} and {count} of unknown cost": "{amount} 及 {count} 次费用未知的调用",
     "The price of {model} at {place} is unknown, so the budget cannot count this call.": "{place} 上 {model} 的价格未知，因此预算无法计入这次调用。",
 }
 
+_FIGURES: Final = {
+    "1 call": "1 次调用",
+    "{count} calls": "{count} 次调用",
+    "the last {count} of them": "显示最近 {count} 次",
+    "{count} older ones were forgotten": "更早的 {count} 次已不再保留",
+    "{calls} of the last {seconds} s": "最近 {seconds} 秒内 {calls}",
+    "{tokens} tokens in ({cached} cached)": "输入 {tokens} token（缓存 {cached}）",
+    "{tokens} out ({reasoning} reasoning)": "输出 {tokens}（思考 {reasoning}）",
+    "started": "开始时间",
+    "model": "模型",
+    "outcome": "结果",
+    "attempts": "尝试",
+    "first token, s": "首个 token，秒",
+    "total, s": "总用时，秒",
+    "tokens/s": "token/秒",
+    "tokens in": "输入 token",
+    "tokens out": "输出 token",
+    "cost": "费用",
+    "complete": "完整",
+    "truncated": "截断",
+    "filtered": "被过滤",
+    "interrupted": "已中止",
+    "cached": "来自日志",
+    "end to end, s": "端到端，秒",
+    "chunks per second": "每秒数据块",
+    "tokens per second": "每秒 token",
+    "errors": "错误",
+    "recovered": "已恢复",
+    "Service levels": "服务水平",
+    "target": "目标",
+    "measured": "实测",
+    "verdict": "结论",
+    "met": "达到",
+    "missed": "未达到",
+    "too few samples": "样本太少",
+    "chunks per second, median call": "每秒数据块（调用的中位数）",
+    "end to end, P99": "端到端 P99",
+    "{calls} written to {path}.": "{calls}已写入 {path}。",
+    "No call has been made in this session yet.": "本次会话还没有调用。",
+    "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.": "服务水平未达到：{level} {target}，{n} 次调用实测 {measured}。%deepseek_log 可查看全部。",
+    "There is no call to draw.": "没有可以绘制的调用。",
+    "There is no plot {kind}: it is one of {kinds}.": "没有名为 {kind} 的图：可选 {kinds}。",
+    "This call has no phases: it was answered from the journal, or noted by an older version.": "这次调用没有阶段记录：它由日志回答，或由旧版本记录。",
+    "matplotlib is not installed, and plots need it: pip install 'deepseek-magic[plots]'.": "绘图需要 matplotlib，但尚未安装：pip install 'deepseek-magic[plots]'。",
+}
+
 CHINESE: Final = {
     **_ASKING,
+    **PANEL,
     **_HELP,
     **_LIVE,
     **_SETTLED,
@@ -400,4 +478,5 @@ CHINESE: Final = {
     **_RECOVERY,
     **_ERRORS,
     **_BUDGET,
+    **_FIGURES,
 }
