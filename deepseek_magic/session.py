@@ -240,10 +240,11 @@ class Session:
             except BudgetExceeded as error:
                 return Completion(request=prepared.request, error=error)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
+            timeline = prepared.options.get("timeline")
             if prepared.before is None:
-                stream = client.stream(prepared.asked, continue_on_length=beyond)
+                stream = client.stream(prepared.asked, continue_on_length=beyond, timeline=timeline)
             else:
-                stream = client.resume(prepared.before, continue_on_length=beyond)
+                stream = client.resume(prepared.before, continue_on_length=beyond, timeline=timeline)
             with hold:
                 try:
                     await stream.run(call.put)

@@ -409,6 +409,7 @@ _ASKING: Final = {
 _BUDGET: Final = {
     "what all calls of this session together may cost; a call that could go beyond is not sent": "本次会话所有调用的费用上限；可能超出上限的调用不会发送",
     "US dollars": "美元",
+    "keep every event of the stream with its time, in the answer's record.timeline": "在回答的 record.timeline 中保留数据流的每个事件及其时间",
     "Over the budget, so nothing was sent: {sum} > {cap}.": "超出预算，因此没有发送：{sum} > {cap}。",
     "spent {spent} + up to {most} for this call": "已花费 {spent} + 本次调用最多 {most}",
     "spent {spent} + up to {held} for calls under way + up to {most} for this call": "已花费 {spent} + 进行中的调用最多 {held} + 本次调用最多 {most}",
