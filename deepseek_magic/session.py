@@ -75,7 +75,7 @@ class Session:
     """Defaults, clients and the log of this process. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self.log = MetricsLog()
+        self.log = MetricsLog(mask=keys.mask)
         self.journal = Journal(mask=keys.mask)
         self.defaults = Options()
         self.chats = Remembered(self.journal)
@@ -267,7 +267,7 @@ class Session:
         completion = stream.completion
         self.journal.end(stream.call_id, completion, completion.record)
         if completion.record is not None:
-            self.log.add(completion.record)
+            self.log.add(completion.record, completion)
 
     def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
         completion = replace(completion, schema=prepared.schema)

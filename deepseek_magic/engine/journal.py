@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ import msgspec
 from ..metrics.frames import arrow_table, pandas_frame, polars_frame
 from ..metrics.log import COLUMNS, row_of
 from ..metrics.record import StreamRecord
+from ..metrics.spending import Spent
 from ..metrics.tables import cell, html_table, text_table
 from ..policy.resuming import RESUMABLE
 from ..protocol.chat import Message, Request
@@ -226,6 +228,15 @@ class Journal:
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
         return [entry.row() for entry in entries][::-1]
 
+    def spent(self, since: datetime | None = None) -> Spent:
+        """What the calls cost that began at ``since`` or later, or all that ever did, and how many have an unknown cost."""
+        where, values = ("", ()) if since is None else ("AND started_at >= ?", (since.astimezone(UTC).isoformat(),))
+        query = f"SELECT record FROM calls WHERE ended_at IS NOT NULL {where}"
+        with self._reading() as connection:
+            rows = [] if connection is None else connection.execute(query, values).fetchall()
+        paid = [_Paid() if text is None else msgspec.json.decode(text, type=_Paid) for (text,) in rows]
+        return Spent.on((each.cost, each.currency) for each in paid)
+
     def __len__(self) -> int:
         with self._reading() as connection:
             return 0 if connection is None else int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
@@ -330,6 +341,13 @@ _SHOWN: Final = {
     "total, s": "total_s",
     "tokens out": "completion_tokens",
 }
+
+
+class _Paid(msgspec.Struct):
+    """The part of a record that says what it cost."""
+
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class _Known(msgspec.Struct, kw_only=True):

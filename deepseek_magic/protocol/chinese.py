@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_panel import PANEL
+
 __all__ = ["CHINESE"]
 
 _LIVE: Final = {
@@ -404,12 +406,68 @@ _BUDGET: Final = {
     "spent {spent} + up to {most} for this call": "已花费 {spent} + 本次调用最多 {most}",
     "spent {spent} + up to {held} for calls under way + up to {most} for this call": "已花费 {spent} + 进行中的调用最多 {held} + 本次调用最多 {most}",
     "A lower --max-tokens makes the call cheaper, a higher --budget allows it.": "减小 --max-tokens 可降低费用，提高 --budget 则允许发送。",
+    "{count} of unknown cost": "{count} 次费用未知",
+    "no cost": "没有费用",
+    "calls": "调用",
+    "spent": "花费",
+    "this session": "本次会话",
+    "this machine, today": "本机今天",
+    "this machine, this month": "本机本月",
+    "Money: by the price table, no invoice": "费用：按价目表计算，不是账单",
+    "Budget {cap}, {left} left": "预算 {cap}，剩余 {left}",
     "{amount} and {count} of unknown cost": "{amount} 及 {count} 次费用未知的调用",
     "The price of {model} at {place} is unknown, so the budget cannot count this call.": "{place} 上 {model} 的价格未知，因此预算无法计入这次调用。",
 }
 
+_FIGURES: Final = {
+    "1 call": "1 次调用",
+    "{count} calls": "{count} 次调用",
+    "the last {count} of them": "显示最近 {count} 次",
+    "{count} older ones were forgotten": "更早的 {count} 次已不再保留",
+    "{calls} of the last {seconds} s": "最近 {seconds} 秒内 {calls}",
+    "{tokens} tokens in ({cached} cached)": "输入 {tokens} token（缓存 {cached}）",
+    "{tokens} out ({reasoning} reasoning)": "输出 {tokens}（思考 {reasoning}）",
+    "started": "开始时间",
+    "model": "模型",
+    "outcome": "结果",
+    "attempts": "尝试",
+    "first token, s": "首个 token，秒",
+    "total, s": "总用时，秒",
+    "tokens/s": "token/秒",
+    "tokens in": "输入 token",
+    "tokens out": "输出 token",
+    "cost": "费用",
+    "complete": "完整",
+    "truncated": "截断",
+    "filtered": "被过滤",
+    "interrupted": "已中止",
+    "cached": "来自日志",
+    "end to end, s": "端到端，秒",
+    "chunks per second": "每秒数据块",
+    "tokens per second": "每秒 token",
+    "errors": "错误",
+    "recovered": "已恢复",
+    "Service levels": "服务水平",
+    "target": "目标",
+    "measured": "实测",
+    "verdict": "结论",
+    "met": "达到",
+    "missed": "未达到",
+    "too few samples": "样本太少",
+    "chunks per second, median call": "每秒数据块（调用的中位数）",
+    "end to end, P99": "端到端 P99",
+    "{calls} written to {path}.": "{calls}已写入 {path}。",
+    "No call has been made in this session yet.": "本次会话还没有调用。",
+    "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.": "服务水平未达到：{level} {target}，{n} 次调用实测 {measured}。%deepseek_log 可查看全部。",
+    "There is no call to draw.": "没有可以绘制的调用。",
+    "There is no plot {kind}: it is one of {kinds}.": "没有名为 {kind} 的图：可选 {kinds}。",
+    "This call has no phases: it was answered from the journal, or noted by an older version.": "这次调用没有阶段记录：它由日志回答，或由旧版本记录。",
+    "matplotlib is not installed, and plots need it: pip install 'deepseek-magic[plots]'.": "绘图需要 matplotlib，但尚未安装：pip install 'deepseek-magic[plots]'。",
+}
+
 CHINESE: Final = {
     **_ASKING,
+    **PANEL,
     **_HELP,
     **_LIVE,
     **_SETTLED,
@@ -420,4 +478,5 @@ CHINESE: Final = {
     **_RECOVERY,
     **_ERRORS,
     **_BUDGET,
+    **_FIGURES,
 }
