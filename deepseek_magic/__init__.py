@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .protocol.completion import ToolCall as ToolCall
     from .protocol.errors import APIStatusError as APIStatusError
     from .protocol.errors import AuthenticationError as AuthenticationError
+    from .protocol.errors import BudgetExceeded as BudgetExceeded
     from .protocol.errors import ConfigurationError as ConfigurationError
     from .protocol.errors import ConnectTimeout as ConnectTimeout
     from .protocol.errors import DeepSeekError as DeepSeekError
@@ -68,6 +69,7 @@ _HOMES = {
         (
             "APIStatusError",
             "AuthenticationError",
+            "BudgetExceeded",
             "ConfigurationError",
             "ConnectTimeout",
             "DeepSeekError",

@@ -250,9 +250,9 @@ class DemoServer(Service):
         try:
             reusable = await respond(self, request, answer, seen)
         except (ConnectionError, asyncio.CancelledError):
-            seen.ended = seen.ended or "client left"
+            seen.ended, seen.ended_at_s = seen.ended or "client left", time.monotonic()
             raise
-        seen.ended = seen.ended or "done"
+        seen.ended, seen.ended_at_s = seen.ended or "done", time.monotonic()
         return reusable and request.keep_alive and not answer.closed
 
 

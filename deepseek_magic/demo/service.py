@@ -33,7 +33,7 @@ class Seen:
     """One request as the server saw it. The key is not kept.
 
     ``ended``: "" while it runs, then done | fault | client left. ``connection`` counts from 1: equal numbers mean that a
-    connection was used again. ``at_s`` is the monotonic clock. ``events`` counts the events that went out whole.
+    connection was used again. ``at_s`` and ``ended_at_s`` are the monotonic clock. ``events`` counts the events that went out whole.
     """
 
     method: str
@@ -47,6 +47,7 @@ class Seen:
     fault: str = ""
     events: int = 0
     ended: str = ""
+    ended_at_s: float | None = None
 
 
 class Service:

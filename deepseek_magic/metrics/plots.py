@@ -190,7 +190,7 @@ def draw_waterfall(record: StreamRecord) -> Plot:
     Seams are lines across all lanes. Raises ValueError for a record without phases, as older versions wrote them.
     """
     if not record.phases:
-        raise ValueError("This record does not say when its phases were: it comes from an older version.")
+        raise ValueError("This call has no phases: it was answered from the journal, or noted by an older version.")
     spans = [phase for phase in record.phases if phase.kind != "seam"]
     lanes = sorted({p.kind for p in spans}, key=PHASES.index)
     figure, axes = _figure(0.9 + LANE_IN * len(lanes))

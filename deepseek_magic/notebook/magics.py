@@ -24,9 +24,10 @@ from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
 from .formats import offer_code
-from .frontend import Turns, ViewName, locales, view_for
+from .frontend import ViewName, locales, notebook_path, view_for
 from .live import View
 from .past import LastError, variables
+from .turns import Turns
 from .views import view_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
-DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
 """The settings that can have a default for all cells."""
 
 
@@ -79,8 +80,12 @@ def read_order(line: str, body: str | None) -> Order | None:
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
-    if typed.help or not (line.strip() or (body or "").strip()):
+    if typed.help:
         return None
+    if not (line.strip() or (body or "").strip()):
+        raise ConfigurationError(
+            "There is nothing to ask.", hint="Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+        )
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
             f'"{typed.rest[:40]}" on the first line was not understood.',
@@ -129,7 +134,7 @@ class DeepSeekMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._turns = Turns()
+        self.turns = Turns(shell)
         self._muted: list[Completion | BackgroundAnswer] = []
         self.background_answers = Background(shell)
         self.last_error = LastError(shell)
@@ -204,11 +209,12 @@ class DeepSeekMagics(Magics):
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
+        session().chats.notebook = notebook_path(self.shell)
         try:
             prepared = session().prepare(
                 order.prompt,
                 variables=variables(self.shell, self.last_error),
-                turn=self._turns.next(self.shell),
+                turn=self.turns.next(),
                 **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:

@@ -127,14 +127,6 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     return " · ".join(part for part in said if part)
 
 
-def _kept(completion: Completion, kept: Kept) -> str:
-    asked = kept.asked_at.astimezone().strftime("%d %b %Y %H:%M")
-    # About: it was paid at the tariff of that hour.
-    saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
-    said = (say("from the journal, {date}", date=asked), saved, completion.model or completion.request.model)
-    return " · ".join(part for part in said if part)
-
-
 def _ended(completion: Completion) -> str:
     match completion.outcome:
         case "truncated":
@@ -163,6 +155,13 @@ def _spent(completion: Completion) -> list[str]:
     if completion.cost is not None:
         said.append(str(completion.cost))
     return said
+
+
+def _kept(completion: Completion, kept: Kept) -> str:
+    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime("%d %b %Y %H:%M"))
+    # About: it was paid at the tariff of that hour.
+    saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
+    return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)
 
 
 def seam_line(seam: Seam) -> str:

@@ -309,6 +309,7 @@ def gzip_with_all_fields(plain: bytes) -> bytes:
         gzip_with_all_fields(b"hello " * 100),
         gzip.compress(b"hello " * 40) + gzip.compress(b"hello " * 60),
     ],
+    ids=["plain", "all fields", "two members"],
 )
 def test_gzip_is_undone_whatever_its_header_and_borders(packed: bytes, step: int) -> None:
     assert inflated(packed, step=step) == b"hello " * 100

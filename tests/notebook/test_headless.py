@@ -115,11 +115,21 @@ def test_an_unknown_flag_is_one_sentence_with_a_guess(run_headless: Run) -> None
     ]
 
 
-@pytest.mark.parametrize("cell", ["%%deepseek --help", "%%deepseek", "%deepseek --help", "%%deepseek --help\nbody"])
+@pytest.mark.parametrize("cell", ["%%deepseek --help", "%deepseek --help", "%%deepseek --help\nbody"])
 def test_help_lists_every_flag_also_without_a_body(run_headless: Run, cell: str) -> None:
     (outputs,) = run_headless(cell)
     assert "--max-tokens" in outputs[0].text
     assert "default: deepseek-flash" in outputs[0].text
+
+
+@pytest.mark.parametrize("cell", ["%%deepseek", "%%deepseek\n\n", "%deepseek"])
+def test_an_empty_question_is_one_short_sentence(run_headless: Run, demo: DemoServer, cell: str) -> None:
+    (outputs,) = run_headless(cell)
+    assert outputs[0].traceback == [
+        "ConfigurationError: There is nothing to ask. "
+        "Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+    ]
+    assert not demo.requests
 
 
 def test_a_key_in_a_cell_is_refused_and_not_repeated(run_headless: Run, demo: DemoServer) -> None:
@@ -201,3 +211,20 @@ def test_the_language_is_the_locales_or_the_one_that_was_set(
     assert "是否想用 --model" in failed[0].traceback[0]
     assert "提示词是单元格的正文" in helped[0].text
     assert "the prompt is the body of the cell" in english[0].text
+
+
+def test_the_doctor_tells_the_same_lines_as_the_command_and_fails_where_calls_would(run_headless: Run) -> None:
+    well, ill, logged, demo = run_headless(
+        "%deepseek_doctor",
+        "%deepseek_doctor --base-url http://127.0.0.1:9",
+        "%deepseek_log --window soon",
+        "%deepseek_demo begin",
+    )
+    said = "".join(output.text for output in well)
+    assert "ok    balance" in said
+    assert "ok    ipython" in said
+    assert said.endswith("All is well.\n")
+    found = "".join(output.text for output in ill if output.output_type == "stream")
+    assert "FAIL  connection       Nothing listens at 127.0.0.1:9." in found
+    for failed in (ill, logged, demo):
+        assert failed[-1].traceback[0].startswith("ConfigurationError: ")

@@ -13,7 +13,6 @@ from deepseek_magic.protocol import language
 from deepseek_magic.protocol.chinese import CHINESE
 from deepseek_magic.protocol.errors import RateLimited, status_error
 from deepseek_magic.protocol.language import of_locales, say, translated, use
-from deepseek_magic.protocol.options import OPTIONS
 
 PACKAGE = Path(language.__file__).parents[1]
 FIELD = re.compile(r"\{[a-z_]+\}")
@@ -61,10 +60,6 @@ def test_a_translation_has_the_fields_of_its_text(text: str) -> None:
     assert CHINESE[text].strip()
 
 
-def test_every_flag_is_explained_in_chinese() -> None:
-    assert [option.name for option in OPTIONS if option.flags and option.help not in CHINESE] == []
-
-
 def test_a_text_is_filled_in_either_language() -> None:
     assert say("attempt {attempt} of {of}", attempt=2, of=5) == "attempt 2 of 5"
     use("zh")
@@ -79,6 +74,12 @@ def test_a_finished_sentence_is_recognised_with_the_sentence_it_quotes() -> None
     use("zh")
     told = "The connection was reset after 120 characters; going on from there in 2 s, attempt 2 of 6."
     assert translated(told) == "连接被重置（已收到 120 个字符）；2 秒后从此处继续，第 2/6 次尝试。"
+
+
+def test_what_somebody_called_something_is_not_translated() -> None:
+    use("zh")
+    told = "{nmae} was sent as it is: there is no variable nmae (did you mean name?)."
+    assert translated(told) == "{nmae} 已原样发送：没有变量 nmae（是否想用 name？）。"
 
 
 def test_what_no_template_fits_stays_english() -> None:
