@@ -80,8 +80,8 @@ class ServiceMagics(Magics):
 
         for endpoint in _endpoints(line):
             key = find_key(endpoint, ask=_ask)
-            found = "needs no key" if key is None else f"has its key from {key.source}"
-            print(f"{endpoint.title} {found}.")
+            none_needed = f"{endpoint.title} needs no key."
+            print(none_needed if key is None else f"The key for {endpoint.title} is from {key.source}.")
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
