@@ -6,15 +6,61 @@ It counts every record of a log, those included that a full log has forgotten.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
+from typing import Any
 
-from ..policy.budget import CURRENCY, refusal
+from ..policy.budget import CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
+from ..protocol.language import say, translated
 from .record import StreamRecord
+from .tables import cell, html_table, spent_on, text_table
 
-__all__ = ["Hold", "Spending"]
+__all__ = ["Account", "Hold", "Spending", "Spent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What some calls cost together: the known amounts by currency, and how many calls have an unknown cost."""
+
+    calls: int
+    costs: Mapping[str, Decimal]
+    unknown_calls: int
+
+    @classmethod
+    def on(cls, costs: Iterable[tuple[Decimal | None, str | None]]) -> Spent:
+        """The sum over calls, each with its amount and currency. A call that cost nothing may have no currency."""
+        calls = unknown = 0
+        sums: dict[str, Decimal] = {}
+        for amount, currency in costs:
+            calls += 1
+            if amount is None:
+                unknown += 1
+            elif currency is not None:
+                sums[currency] = sums.get(currency, Decimal(0)) + amount
+        return cls(calls=calls, costs=sums, unknown_calls=unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What was spent, by span of time, beside the budget. It shows itself as a table."""
+
+    spans: Mapping[str, Spent]
+    cap: Decimal | None = None
+    left: Decimal | None = None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        heads = ["", translated("calls"), translated("spent")]
+        rows = [
+            [translated(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
+            for span, spent in self.spans.items()
+        ]
+        caption = translated("Money: by the price table, no invoice")
+        if self.cap is not None and self.left is not None:
+            caption = say("Budget {cap}, {left} left", cap=dollars(self.cap), left=dollars(max(self.left, Decimal(0))))
+        return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}
 
 
 class Spending:
@@ -31,6 +77,16 @@ class Spending:
     def spent(self) -> Mapping[str, Decimal]:
         """What is known to be spent, by currency."""
         return dict(self._spent)
+
+    def total(self) -> Spent:
+        """All of it as one value."""
+        with self._lock:
+            return Spent(calls=self.calls, costs=dict(self._spent), unknown_calls=self.unknown_calls)
+
+    def left(self, cap: float) -> Decimal:
+        """What is neither spent nor held of ``cap`` US dollars; below zero when a call cost more than was expected."""
+        with self._lock:
+            return Decimal(str(cap)) - self._spent.get(CURRENCY, Decimal(0)) - sum(self._holds.values(), Decimal(0))
 
     @property
     def held(self) -> Decimal:
