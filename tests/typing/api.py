@@ -6,6 +6,7 @@ breaks a user's annotations breaks this file first.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, assert_type
 
 import deepseek_magic as ds
@@ -127,7 +128,9 @@ def errors() -> None:
         transport: ds.TransportError = error
         partial: ds.Completion | None = transport.completion
         del partial
-    except (ds.MissingKey, ds.BudgetExceeded, ds.ConfigurationError) as error:
+    except ds.BudgetExceeded as over:
+        assert_type(over.cap - over.spent - over.held, Decimal)
+    except (ds.MissingKey, ds.ConfigurationError) as error:
         assert_type(error.hint, str)
     except (ds.ProtocolError, ds.IncompleteStream) as error:
         base: ds.DeepSeekError = error
