@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine.endpoints import Endpoint as Endpoint
     from .engine.journal import Journal
     from .metrics.log import MetricsLog
+    from .notebook.panel_magic import panel as panel
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
     from .policy.limits import LimitPolicy as LimitPolicy
@@ -62,6 +63,7 @@ _HOMES = {
     "ask": "session",
     "journal": "session",
     "log": "session",
+    "panel": "notebook.panel_magic",
     "resume": "session",
     **dict.fromkeys(
         (

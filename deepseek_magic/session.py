@@ -21,16 +21,17 @@ from .engine.earlier import find_earlier
 from .engine.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from .engine.journal import Entry, Journal
 from .engine.loop import Call, apump, engine, pump, pump_turning
+from .engine.remembered import Remembered
 from .engine.stream import Stream, pieces_of
 from .engine.transport import HTTPXTransport
 from .metrics.log import MetricsLog
 from .policy.estimates import estimate
-from .policy.pricing import Cost, estimate_tokens
+from .policy.pricing import Cost
 from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
-from .protocol.conversation import Conversation, Conversations, Turn
+from .protocol.conversation import Conversation, Turn
 from .protocol.errors import BudgetExceeded
 from .protocol.events import Event
 from .protocol.models import resolve_model
@@ -77,7 +78,7 @@ class Session:
         self.log = MetricsLog(mask=keys.mask)
         self.journal = Journal(mask=keys.mask)
         self.defaults = Options()
-        self.chats = Conversations()
+        self.chats = Remembered(self.journal)
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
@@ -129,9 +130,10 @@ class Session:
         said += notices(options) if speaks_deepseek else []
         asked = words.complete(Request.of(words.prompt, system=words.system, **options.of("request")))
         chat = None if options.get("no_history") else typed.get("chat")
-        turn = turn or uuid.uuid4().hex
         if chat is not None and not options.get("new"):
-            asked = self._continue_chat(asked, chat, turn, said)
+            limit = options.get("max_history", self.max_history_tokens)
+            asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
+            said += told_of_chat
         requests = client.requests(asked)
         request = requests[0]
         for sent, at in zip(requests, client.endpoints, strict=True):
@@ -157,7 +159,7 @@ class Session:
             asked=asked,
             notices=tuple(said),
             chat=chat,
-            turn=turn,
+            turn=turn or uuid.uuid4().hex,
             schema=words.schema,
         )
 
@@ -170,13 +172,6 @@ class Session:
         explicit = (api_key, *[None] * (len(places) - 1))
         found = [keys.find_key(place, explicit=given) for place, given in zip(places, explicit, strict=True)]
         return self.client(*places, keys_found=found)
-
-    def _continue_chat(self, request: Request, name: str, turn: str, said: list[str]) -> Request:
-        conversation = self.chats.get(name, Conversation(name=name))
-        history = conversation.history(before=turn, max_tokens=self.max_history_tokens, count=estimate_tokens)
-        if history.dropped_turns:
-            said.append(f"The {history.dropped_turns} oldest turns of {name} were left out: the history is too long.")
-        return conversation.request(request, history)
 
     def client(self, *endpoints: Endpoint, keys_found: Sequence[keys.Key | None] = ()) -> Client:
         """The client for these endpoints and keys: one each, and all share their connections and limits."""
@@ -277,7 +272,10 @@ class Session:
 
     def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
         completion = replace(completion, schema=prepared.schema)
-        left = Turn.of(prepared.turn, completion)
+        call_id = None if completion.record is None else completion.record.call_id
+        if completion.kept is not None:
+            call_id = completion.kept.call_id
+        left = Turn.of(prepared.turn, completion, call_id=call_id)
         if prepared.chat is not None and left is not None:
             empty = Conversation(name=prepared.chat)
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
@@ -367,15 +365,24 @@ def session() -> Session:
 
 
 def ask(prompt: Prompt, **options: Any) -> Completion:
-    """``ds.ask``: see ``Session.ask``."""
+    """Ask, and wait for the answer; works in a cell, in a script, in a function, also where a loop runs.
+
+    ``options`` are the flags of ``%%deepseek`` under their long names, and ``endpoint``, ``base_url``, ``api_key``. The
+    call belongs to a conversation only when ``chat`` names one. An interrupt stops the answer. Raises the DeepSeekError
+    that ended the call; its ``completion`` holds the part that arrived.
+    """
     return _SESSION.ask(prompt, **options)
 
 
 def resume(what: Completion | Entry | str | None = None, **options: Any) -> Completion:
-    """``ds.resume``: see ``Session.resume``."""
+    """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
+
+    ``what`` is its completion, an entry of the journal, or the beginning of a call's id; without it, the last call of
+    this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
+    """
     return _SESSION.resume(what, **options)
 
 
 async def aask(prompt: Prompt, **options: Any) -> Completion:
-    """``ds.aask``: see ``Session.aask``."""
+    """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
     return await _SESSION.aask(prompt, **options)

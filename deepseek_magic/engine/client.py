@@ -21,7 +21,7 @@ from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
 from . import health
 from .endpoints import Endpoint, Endpoints, in_order
-from .gate import gate_of
+from .gate import Gate, gate_of
 from .health import Balance, Health
 from .keys import Key, find_key
 from .relay import Leg, Relay
@@ -135,6 +135,11 @@ class Client:
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from at the first endpoint."""
         return self._terms(self.endpoint, self.recovery).can(request)
+
+    @property
+    def gate(self) -> Gate:
+        """The queue in front of the first endpoint, which all clients of this process with its key share."""
+        return self._terms(self.endpoint, self.recovery).gate
 
     def _begin(self, legs: list[Leg], before: Earlier | None) -> Stream | Relay:
         if len(legs) == 1:

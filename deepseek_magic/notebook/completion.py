@@ -5,6 +5,7 @@ An IPython matcher (its API of version 2), so it works wherever IPython complete
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -61,6 +62,10 @@ def _chat_words(typed: str) -> list[str]:
     *words, begun = re.split(r"\s+", typed)
     if begun.startswith("-"):
         return _starting(begun, ("--export", "--overwrite"))
+    if words == ["reload"]:
+        with contextlib.suppress(ConfigurationError):  # said when it is used; a key stroke is no place for it
+            return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))
+        return []
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
 
 
@@ -73,7 +78,7 @@ def _saved() -> list[str]:
 
     try:
         return sorted(saved_prompts())
-    except ConfigurationError:  # said when it is used; a key stroke is no place for it
+    except ConfigurationError:
         return []
 
 

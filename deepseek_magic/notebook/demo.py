@@ -9,7 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.language import say
+from ..protocol.language import say, translated
 from .flags import arguments
 
 if TYPE_CHECKING:
@@ -42,9 +42,26 @@ class DemoMagics(Magics):
         if typed.action == "stop":
             self._stop()
             return
-        self._start(typed.fault, typed.pace)
+        server = self.start(typed.fault, typed.pace)
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        for sentence in self.legend:
+            print(say("What it does wrong: {sentence}", sentence=translated(sentence)))
 
-    def _start(self, fault: str | None, pace: float) -> None:
+    @property
+    def server(self) -> DemoServer | None:
+        """The server that answers the cells of this kernel, None where none was started."""
+        return self._server
+
+    @property
+    def legend(self) -> list[str]:
+        """What the server does wrong at the moment, one sentence a fault."""
+        from ..demo.faults import legend
+
+        return legend(self._server.fault) if self._server is not None else []
+
+    def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
+        """Start a server, in the place of the one before, and have cells answered by it."""
         from ..demo.pace import PACE_VARIABLE
         from ..demo.server import DemoServer
         from ..session import session
@@ -58,8 +75,7 @@ class DemoMagics(Magics):
             self._server.stop()
         self._server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
-        url = server.base_url
-        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        return server
 
     def _stop(self) -> None:
         from ..session import session

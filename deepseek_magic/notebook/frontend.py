@@ -7,7 +7,16 @@ import os
 import sys
 from typing import Any, Final, Literal
 
-__all__ = ["Turns", "ViewName", "can_await", "cell_id", "locales", "request_id", "view_for"]
+__all__ = [
+    "ViewName",
+    "can_await",
+    "cell_id",
+    "locales",
+    "notebook_path",
+    "request_id",
+    "view_for",
+    "widgets_refused",
+]
 
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
@@ -43,19 +52,20 @@ def cell_id(shell: Any) -> str | None:
     return found
 
 
-class Turns:
-    """Names the turns of cells: the same ones when a cell is run again, another one for each call of a cell."""
+def notebook_path(shell: Any) -> str:
+    """Where the notebook lies, as far as its front end tells; else nothing."""
+    # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
+    found = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    return str(found or "")
 
-    def __init__(self) -> None:
-        self._request: str | None = None
-        self._calls = 0
 
-    def next(self, shell: Any) -> str | None:
-        """The turn of the call that is made now; None where the front end does not tell which cell it is."""
-        cell, request = cell_id(shell), request_id(shell)
-        self._calls = self._calls + 1 if request == self._request else 1
-        self._request = request
-        return None if cell is None else f"{cell}:{self._calls}"
+_widgets_refused = False
+
+
+def widgets_refused() -> None:
+    """Remember that this kernel's front end has no widget manager: it closes what is opened for it."""
+    global _widgets_refused
+    _widgets_refused = True
 
 
 def can_await(shell: Any) -> bool:
@@ -72,14 +82,14 @@ def view_for(shell: Any) -> ViewName:
 
     A terminal has no kernel. A headless run (nbclient, papermill, ``jupyter execute``) names no cell and allows no
     input. A console on a kernel names no cell either, but no notebook server started it. Colab draws no widgets of
-    this version.
+    this version; a front end that draws none at all is known by the first answer that it refused.
     """
     parent = _parent(shell)
     if getattr(shell, "kernel", None) is None:
         from .terminal import has_rich
 
         return "rich" if sys.stdout.isatty() and has_rich() else "text"
-    if "google.colab" in sys.modules:
+    if "google.colab" in sys.modules or _widgets_refused:
         return "handles"
     if cell_id(shell) is None:
         if not parent.get("content", {}).get("allow_stdin", False):

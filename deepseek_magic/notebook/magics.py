@@ -24,9 +24,10 @@ from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
 from .formats import offer_code
-from .frontend import Turns, ViewName, locales, view_for
+from .frontend import ViewName, locales, notebook_path, view_for
 from .live import View
 from .past import LastError, variables
+from .turns import Turns
 from .views import view_of
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class DeepSeekMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._turns = Turns()
+        self.turns = Turns(shell)
         self._muted: list[Completion | BackgroundAnswer] = []
         self.background_answers = Background(shell)
         self.last_error = LastError(shell)
@@ -208,11 +209,12 @@ class DeepSeekMagics(Magics):
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
+        session().chats.notebook = notebook_path(self.shell)
         try:
             prepared = session().prepare(
                 order.prompt,
                 variables=variables(self.shell, self.last_error),
-                turn=self._turns.next(self.shell),
+                turn=self.turns.next(),
                 **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:

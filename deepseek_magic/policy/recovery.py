@@ -30,6 +30,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..protocol.completion import Outcome
+from ..protocol.errors import Disconnected
 from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way, quota_exhausted
 
 __all__ = [
@@ -394,6 +395,8 @@ def _what_happened(ending: Ending, delivered: Delivered) -> str:
         if ending.finish_reason in _ENDS:
             return "The answer was empty"
         return f'The server gave up{where} ("{ending.finish_reason}")'
+    if ending.kind == "damaged" and isinstance(ending.error, Disconnected):
+        return f"The answer was damaged on its way{where}"
     if ending.kind == "stall" and ending.error is not None:
         return ending.error.message.rstrip(".")
     return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)

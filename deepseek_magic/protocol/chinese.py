@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_panel import PANEL
+
 __all__ = ["CHINESE"]
 
 _LIVE: Final = {
@@ -127,7 +129,6 @@ _CHATS: Final = {
     "{new} goes on from what was said in {name}; a cell joins it with --chat {new}.": "{new} 从 {name} 已有的内容继续；用 --chat {new} 加入。",
     "No conversation yet. The next cell begins {name}.": "还没有对话。下一个单元格将开始 {name}。",
     "No answer waits to be gone on with.": "没有可以继续的回答。",
-    "The {count} oldest turns of {name} were left out: the history is too long.": "{name} 最早的 {count} 轮未发送：历史过长。",
     "Going on with the answer to “{prompt}”, asked {when}.": "继续回答 {when} 提出的“{prompt}”。",
 }
 
@@ -135,14 +136,12 @@ _DOCTOR: Final = {
     "key": "密钥",
     "name": "域名",
     "connection": "连接",
-    "encryption": "加密",
-    "first answer": "首次响应",
+    "first byte": "首字节",
     "models": "模型",
     "balance": "余额",
     "ok": "正常",
     "FAIL": "失败",
     "SLOW": "较慢",
-    "not asked": "未检查",
     "found in {source}": "来自{source}",
     "none is set, and none is needed": "未设置，也不需要",
     "none, and none is needed": "没有，也不需要",
@@ -151,9 +150,19 @@ _DOCTOR: Final = {
     "{said}; a slow network or a busy service, calls will work": "{said}；网络较慢或服务繁忙，仍可调用",
     "a slow network or a busy service, calls will work": "网络较慢或服务繁忙，仍可调用",
     "All is well.": "一切正常。",
+    "Calls will be answered, but not by every endpoint until the lines marked FAIL are mended.": "调用会得到回答，但在标为“失败”的各项修复之前，并非每个端点都能回答。",
     "Calls will fail until the lines marked FAIL are mended.": "在标为“失败”的各项修复之前，调用会失败。",
-    "the environment": "环境变量",
-    "the keyring": "系统密钥环",
+    "the api_key argument": "api_key 参数",
+    "the environment variable {variable}": "环境变量 {variable}",
+    "{variable} in {file}": "{file} 中的 {variable}",
+    "the system's keyring": "系统密钥环",
+    "your input": "您的输入",
+    "it runs from its source": "从源代码运行",
+    "the magics need it": "魔法命令需要它",
+    "notebooks need it": "笔记本需要它",
+    "the live view needs it": "实时显示需要它",
+    "the demo needs it": "演示需要它",
+    "every call needs it": "每次调用都需要它",
 }
 
 _NOTICES: Final = {
@@ -190,6 +199,8 @@ _RECOVERY: Final = {
     "No connection could be made": "无法建立连接",
     "The connection was reset": "连接被重置",
     "The connection was reset{where}": "连接被重置{where}",
+    "The answer was damaged on its way": "回答在传输途中损坏",
+    "The answer was damaged on its way{where}": "回答在传输途中损坏{where}",
     "The answer broke off": "回答中断",
     "The answer broke off{where}": "回答中断{where}",
     "The answer stood still": "回答停滞",
@@ -235,6 +246,7 @@ _RECOVERY: Final = {
     "Going on in the reasoning, where the answer had ended.": "从思考过程中断处继续。",
     "{why}; going on at {endpoint}.": "{why}；改由 {endpoint} 继续。",
     "{down} failed a moment ago; asking {other} first.": "{down} 刚刚失败；先询问 {other}。",
+    "The answer that {endpoint} began got further and is kept.": "{endpoint} 的回答写得更多，予以保留。",
     "retry after": "按服务器要求等待",
     "backoff": "退避等待",
     "limiter": "限速等待",
@@ -270,6 +282,7 @@ _ERRORS: Final = {
     "{host} closed the connection before its answer was whole.": "{host} 在回答完整之前关闭了连接。",
     "Try again.": "请重试。",
     "The answer of {host} was damaged on its way: {reason}.": "{host} 的回答在传输途中损坏：{reason}。",
+    "The answer of {host} broke off: {reason}.": "{host} 的回答中断：{reason}。",
     "The proxy on the way to {host} refused: {reason}.": "通往 {host} 的代理拒绝了请求：{reason}。",
     "Check the proxy settings.": "请检查代理设置。",
     "No connection within {limit}.": "{limit} 内未能连接。",
@@ -339,6 +352,27 @@ _HELP: Final = {
 }
 
 _ASKING: Final = {
+    "The {count} oldest turns of {name} (“{first}” to “{last}”) were left out: the history is longer than {limit} tokens.": "{name} 最早的 {count} 轮（“{first}”到“{last}”）未发送：历史超过 {limit} token。",
+    "The oldest turn of {name} (“{first}”) was left out: the history is longer than {limit} tokens.": "{name} 最早的一轮（“{first}”）未发送：历史超过 {limit} token。",
+    "An earlier kernel of this notebook left a conversation {name} ({count}); %deepseek_chat reload {name} brings it back.": "这个笔记本之前的内核留下了对话 {name}（{count} 轮）；用 %deepseek_chat reload {name} 取回。",
+    "No earlier kernel left a conversation.": "之前的内核没有留下对话。",
+    "No earlier kernel left a conversation {name}.": "之前的内核没有留下对话 {name}。",
+    "No earlier kernel left a conversation {name} (did you mean {near}?).": "之前的内核没有留下对话 {name}（是否想用 {near}？）。",
+    "%deepseek_chat reload lists what can be brought back.": "%deepseek_chat reload 列出可以取回的对话。",
+    "%deepseek_chat reload NAME brings one back": "%deepseek_chat reload NAME 取回一个对话",
+    "{name} is back as of {when}; turns: {count}.": "对话 {name} 已取回，共 {count} 轮，截至 {when}。",
+    "Turns that are no longer in the journal: {count}.": "其中 {count} 轮已不在日志中。",
+    "It comes from another notebook: {path}.": "它来自另一个笔记本：{path}。",
+    "conversation": "对话",
+    "turns": "轮数",
+    "last changed": "最后修改",
+    "of another notebook": "所属其他笔记本",
+    "about tokens": "约 token 数",
+    "began with": "开头",
+    "Cells go on from {name}": "单元格接着 {name} 进行",
+    "{name} is written to {path}; turns: {count}.": "{name}：{count} 轮已写入 {path}。",
+    "send at most so much of the conversation; the oldest turns are left out, and that is said": "最多发送这么多对话历史；最早的若干轮会省略，并给出说明",
+    "The journal {path} cannot be read: {error}.": "无法读取日志 {path}：{error}。",
     "There is nothing to ask.": "没有要问的内容。",
     "Write the prompt below %%deepseek; %%deepseek --help lists the flags.": "请把提示词写在 %%deepseek 下面；%%deepseek --help 列出所有选项。",
     "{path} was sent as it is: there is no variable {name} (did you mean {near}?).": "{path} 已原样发送：没有变量 {name}（是否想用 {near}？）。",
@@ -472,6 +506,7 @@ _FIGURES: Final = {
 
 CHINESE: Final = {
     **_ASKING,
+    **PANEL,
     **_HELP,
     **_LIVE,
     **_SETTLED,

@@ -317,6 +317,18 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="send this prompt alone, and keep the answer out of the conversation",
     ),
     Option(
+        name="max_history",
+        kind="integer",
+        scope="call",
+        flags=("--max-history",),
+        metavar="N",
+        unit="tokens",
+        minimum=0,
+        maximum=1_000_000,
+        default="200000",
+        help="send at most so much of the conversation; the oldest turns are left out, and that is said",
+    ),
+    Option(
         name="background",
         kind="switch",
         scope="cell",

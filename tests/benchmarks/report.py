@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["Goal", "Table", "markdown", "median", "number", "ratio"]
+__all__ = ["Goal", "Table", "markdown", "median", "number", "ratio", "read"]
 
 NO_FIGURE: Final = "–"
 
@@ -42,10 +42,18 @@ class Table:
     goals: tuple[Goal, ...] = ()
     relative_to: str | None = None
     """The peer that the ratios in brackets are taken to."""
+    measured: str = ""
+    """When, and how busy the machine was."""
 
     def figure(self, row: str, column: str) -> float | None:
         """One median; None when it was not measured."""
         return self.rows.get(row, {}).get(column)
+
+
+def read(given: Mapping[str, Any]) -> Table:
+    """The table that ``dataclasses.asdict`` took apart."""
+    goals = tuple(Goal(**goal) for goal in given["goals"])
+    return Table(**{**given, "columns": tuple(given["columns"]), "goals": goals})
 
 
 def median(values: Iterable[float]) -> float:
@@ -71,7 +79,7 @@ def markdown(
     tables: Sequence[Table], *, machine: Mapping[str, str], versions: Mapping[str, str], plots: Mapping[str, str]
 ) -> str:
     """The whole page. ``plots`` has a picture's address for the tables that have one."""
-    lines = ["# Benchmarks", "", *_head(machine, versions), *_goals(tables)]
+    lines = ["# Benchmark report", "", *_head(machine, versions), *_goals(tables)]
     for table in tables:
         lines += _section(table, plots.get(table.id))
     return "\n".join(lines).rstrip() + "\n"
@@ -104,7 +112,7 @@ def _goals(tables: Sequence[Table]) -> list[str]:
 
 
 def _section(table: Table, plot: str | None) -> list[str]:
-    lines = [f"## {table.id}: {table.title}", "", table.how, ""]
+    lines = [f"## {table.id}: {table.title}", "", table.how, "", f"Measured {table.measured}.", ""]
     lines += ["| | " + " | ".join(table.columns) + " |", "|---|" + "---:|" * len(table.columns)]
     for row in table.rows:
         lines.append(f"| {row} | " + " | ".join(_cell(table, row, column) for column in table.columns) + " |")

@@ -148,7 +148,7 @@ def first_token(bench: Bench) -> Table:
 
 def ladder(bench: Bench) -> Table:
     """P5."""
-    requests, many = (4, 8) if bench.short else (60, 200)
+    requests, many = (4, 8) if bench.short else (40, 128)
     steps: tuple[tuple[str, str, bool, int], ...] = (
         ("basic: requests, no session", "article", False, 1),
         ("+ compression", "article", True, 1),
@@ -208,7 +208,7 @@ def memory(bench: Bench) -> Table:
     """P6."""
     chunks = 2_000 if bench.short else 60_000
     column, longer = "growth, MB", f"growth, MB, {chunks * 10:,} chunks"
-    rows, missing = _table(bench, CLIENTS, "memory", bench.http, {"grown_mb": column}, chunks=chunks)
+    rows, missing = _table(bench, CLIENTS, "memory", bench.http, {"grown_mb": column}, rounds=1, chunks=chunks)
     ours = title("ours")
     more, _ = bench.in_turns(("ours",), "memory", bench.http, rounds=1, chunks=chunks * 10)
     rows[ours][longer] = more["ours"]["grown_mb"]
@@ -282,6 +282,7 @@ def imports(bench: Bench) -> Table:
         how="Each in a fresh process, compiled files there. The first answer is one of five chunks from the local server: it "
         "pays for httpx, the certificates, the journal's file and the engine's thread.",
         columns=("ms",),
+        relative_to="import httpx",
         rows=rows,
         missing=missing,
         goals=(

@@ -20,7 +20,7 @@ from typing import Final
 import certifi
 import trustme
 
-from .wire import ENDING, MARK_EVERY, Ask, compressed, event, framed, head, in_one_piece, token, whole
+from .wire import ENDING, Ask, compressed, event, framed, head, in_one_piece, is_mark, token, whole
 
 TICK_S: Final = 0.0005
 """What is due within this time is written now: the event loop's own clock is no finer."""
@@ -64,7 +64,7 @@ class Server:
         gap_s = 1 / ask.per_s if ask.per_s else 0.0
         await asyncio.sleep(ask.wait_s + ask.chunks * gap_s)
         # When a stream would have sent its marks: what a reader waits for is measured from there.
-        self.marks_sent_s = {i: began_s + i * gap_s for i in range(0, ask.chunks, MARK_EVERY)} if ask.prose else {}
+        self.marks_sent_s = {i: began_s + i * gap_s for i in range(ask.chunks) if is_mark(ask, i)}
         _write_json(writer, in_one_piece(ask))
 
     async def _answer(self, writer: asyncio.StreamWriter, ask: Ask, *, gzip: bool) -> None:
@@ -89,7 +89,7 @@ class Server:
             now_s = time.monotonic()
             due = min(ask.chunks, int((now_s - began_s + TICK_S) * ask.per_s) + 1)
             for index in range(sent, due):
-                if ask.prose and index % MARK_EVERY == 0:
+                if is_mark(ask, index):
                     self.marks_sent_s[index] = now_s
                 writer.write(framed(event(token(ask, index))))
             sent = max(sent, due)

@@ -16,19 +16,23 @@ from typing import Final
 
 BLOCK: Final = 1000
 """Frames are made and kept so many at a time; longer answers repeat them."""
-MARK_EVERY: Final = 10
-"""Every so many tokens of prose one is a mark, from which a reader of the screen can tell how far it is."""
-PARAGRAPH: Final = 60
 _SYLLABLES: Final = (" to", "ken", " is", " on", "ly ", "wor", "th ", "its", " ti", "me ")
 """Not one token again and again: litellm takes that for a model that hangs."""
-_WORDS: Final = ("the ", "sum ", "of a ", "row ", "and ", "its ", "mean ", "is ", "so ", "that ")
+_PROSE: Final = (
+    "### Step @: the mean\n\nThe **sum** of a row and @ its `mean` is so that $\\bar x = \\frac{1}{n}\\sum x_i$ holds, @ as the "
+    "book says it of any sample, @ and of its parts.\n\n- @ first the rows are counted\n- @ then their values are added, one "
+    "by one\n- @ then one is divided by the other\n\n| name | value @ |\n|---|---|\n| sum | 12.5 @ |\n| count | 5 @ |\n\n"
+    "```python\ndef mean(values):\n    total = sum(values)  # @ \n    return total / len(values)  # @ \n```\n\n"
+)
+"""An answer as models write them, again and again. Each @ becomes a mark, which tells a reader of the screen how far it is."""
+_PIECES: Final = tuple(re.findall(r"@ ?|[^\s@]{1,5}\s*|\s+", _PROSE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """An answer to ask for: ``chunks`` tokens, ``per_s`` of them a second (0: all at once) after ``wait_s``.
 
-    ``prose`` is 1 for text with paragraphs and marks, for the rows that look at a screen; else each token has 3 characters.
+    ``prose`` is 1 for Markdown with marks in it, for the rows that look at a screen; else each token has 3 characters.
     """
 
     chunks: int
@@ -60,24 +64,24 @@ class Ask:
         return sum(len(token(self, i)) for i in range(self.chunks)) if self.prose else 3 * self.chunks
 
 
+def is_mark(ask: Ask, index: int) -> bool:
+    """Whether this chunk's text is a mark."""
+    return bool(ask.prose) and _PIECES[index % len(_PIECES)].startswith("@")
+
+
 def token(ask: Ask, index: int) -> str:
     """The text of one chunk."""
     if not ask.prose:
         return _SYLLABLES[index % len(_SYLLABLES)]
-    if index % MARK_EVERY == 0:
-        return f"k{index:05d} "
-    if index % PARAGRAPH == PARAGRAPH - 1:
-        return "end.\n\n"
-    return _WORDS[index % len(_WORDS)]
+    return f"k{index:05d} " if is_mark(ask, index) else _PIECES[index % len(_PIECES)]
 
 
 def event(content: str, finish: str = "null") -> bytes:
     """One event, as long as DeepSeek's are."""
-    text = content.replace("\n", "\\n")
     return (
         'data: {"id":"930c60df-bf64-41c9-a88e-3ec75f81e00e","object":"chat.completion.chunk","created":1763800000,'
         '"model":"deepseek-flash","system_fingerprint":"fp_8802369eaa_prod0623_fp8_kvcache","choices":[{"index":0,'
-        f'"delta":{{"content":"{text}"}},"logprobs":null,"finish_reason":{finish}}}]}}\n\n'
+        f'"delta":{{"content":{json.dumps(content)}}},"logprobs":null,"finish_reason":{finish}}}]}}\n\n'
     ).encode()
 
 

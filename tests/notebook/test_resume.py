@@ -22,7 +22,7 @@ ASK = "%%deepseek -o a --think off\nlong 3"
 
 def drawing(ran: Ran) -> bool:
     """Whether some of the answer is on the screen."""
-    return sum("text/markdown" in str(c) for c in [*ran.of("comm_msg"), *ran.of("display_data")]) > 3
+    return sum("text/markdown" in str(c) for c in [*ran.of("comm_msg"), *ran.of("display_data")]) > 6
 
 
 def interrupted(kernel: Kernel, demo: DemoServer) -> None:
@@ -71,11 +71,11 @@ def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
 
 
 def _until_written(environment: dict[str, str]) -> None:
-    """Wait until the journal has some of the running answer."""
+    """Wait until the journal has so much of the running answer that it can be gone on from."""
     path = Path(environment["DEEPSEEK_MAGIC_HOME"]) / "journal.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        for _ in range(200):
-            if connection.execute("SELECT count(*) FROM pieces").fetchone()[0] > 1:
+        for _ in range(400):
+            if connection.execute("SELECT total(length(events)) FROM pieces").fetchone()[0] > 1500:
                 return
             time.sleep(0.05)
     raise AssertionError("nothing was written")

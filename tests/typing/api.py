@@ -13,6 +13,7 @@ import deepseek_magic as ds
 from deepseek_magic.engine.health import Balance, Health
 from deepseek_magic.engine.journal import Entry
 from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.notebook.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Outcome
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
@@ -26,6 +27,7 @@ def asking() -> None:
     assert_type(ds.ask("Why?", endpoint="demo", base_url=None, api_key="sk-test-1234", chat="main"), ds.Completion)
     assert_type(ds.ask([{"role": "user", "content": "Why?"}]), ds.Completion)
     assert_type(ds.ask([ds.Message(role="user", content="Why?")]), ds.Completion)
+    assert_type(ds.ask("Why?", schema=dict), ds.Completion)
     assert_type(ds.resume(), ds.Completion)
     assert_type(ds.resume("1f3a"), ds.Completion)
     assert_type(ds.__version__, str)
@@ -110,6 +112,10 @@ def values(request: ds.Request) -> None:
     ds.BufferPolicy(mode="balanced", min_chunks=5, start_chunks=8, max_chunks=15, realtime_chunks=2, max_delay_s=0.25)
     assert_type(request.digest(), str)
     assert_type({request: 1}, dict[ds.Request, int])
+
+
+def the_panel() -> None:
+    assert_type(ds.panel(), Panel)
 
 
 def errors() -> None:
