@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from statistics import median
@@ -55,6 +56,8 @@ HEIGHT_IN: Final = 2.8
 LANE_IN: Final = 0.28
 WIDE_RANGE: Final = 30
 """Latencies further apart than this are drawn on a logarithmic axis."""
+THINNEST: Final = 1 / 500
+"""The share of a call that is one pixel of its waterfall."""
 TREND_CALLS: Final = 5
 """The trend is the running median of so many calls."""
 
@@ -155,14 +158,16 @@ def draw_speed(records: Sequence[StreamRecord]) -> Plot:
 
 
 def draw_waterfall(record: StreamRecord) -> Plot:
-    """Where the time of one call went: one lane a kind of phase, in the order of their first appearance.
+    """Where the time of one call went: one lane a kind of phase, in the order in which a call meets them.
 
-    Seams are lines across all lanes. Raises ValueError for a record without phases, as older versions wrote them.
+    Seams are lines across all lanes; a lane that would be thinner than a line is left out. Raises ValueError for a record
+    without phases, as older versions wrote them.
     """
     if not record.phases:
         raise ValueError("This call has no phases: it was answered from the journal, or noted by an older version.")
     spans = [phase for phase in record.phases if phase.kind != "seam"]
-    lanes = sorted({p.kind for p in spans}, key=PHASES.index)
+    sums_s = {kind: math.fsum(p.length_s for p in spans if p.kind == kind) for kind in PHASES}
+    lanes = [kind for kind in PHASES if sums_s[kind] > THINNEST * record.total_s]
     figure, axes = paper(0.9 + LANE_IN * len(lanes))
     outcome = translated(record.outcome)
     said = [
@@ -176,10 +181,9 @@ def draw_waterfall(record: StreamRecord) -> Plot:
     for row, kind in enumerate(lanes):
         bars = [(p.start_s, p.length_s) for p in spans if p.kind == kind]
         axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=COLOURS[kind])
-        sum_s = sum(length for _, length in bars)
         beside = (1, row)
-        axes.annotate(f"{cell(sum_s)} s", beside, xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
-        lane, seconds = translated(LANES[kind]), cell(sum_s)
+        axes.annotate(f"{cell(sums_s[kind])} s", beside, xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
+        lane, seconds = translated(LANES[kind]), cell(sums_s[kind])
         if len(bars) > 1:
             said.append(say("{phase}: {seconds} s in {count} parts.", phase=lane, seconds=seconds, count=len(bars)))
         else:
