@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.metadata
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from . import __version__
 from .engine.endpoints import DEMO_PORT
-from .protocol.errors import ConfigurationError, DeepSeekError
-
-if TYPE_CHECKING:
-    from .engine.endpoints import Endpoint
-    from .engine.health import Health
+from .protocol.errors import DeepSeekError
 
 __all__ = ["main"]
 
@@ -41,28 +35,6 @@ LAB_SETTINGS: Final = (
     "--LabApp.news_url=None",  # a demo asks nothing of the internet
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )
-
-SLOW_S: Final = 2.0
-"""A step of the doctor's that takes longer is worth a word; from another continent each takes a few tenths."""
-
-PACKAGES: Final = {
-    "deepseek-magic": "it runs from its source",
-    "ipython": "the magics need it",
-    "ipykernel": "notebooks need it",
-    "ipywidgets": "the live view needs it",
-    "jupyterlab": "the demo needs it",
-    "httpcore": "every call needs it",
-}
-"""Distributions whose versions matter, and what their absence means."""
-
-_STEPS: Final = {
-    "name": "name",
-    "connect": "connection",
-    "tls": "TLS",
-    "first_byte": "first byte",
-    "models": "models",
-    "balance": "balance",
-}
 
 STARTUP_FILE: Final = "50-deepseek-magic.py"
 STARTUP_TEXT: Final = """\
@@ -175,64 +147,18 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
+    from .engine.doctor import conclusion, examine, is_well, versions
     from .engine.endpoints import in_order
 
-    endpoints = in_order(typed.endpoint, typed.base_url)
-    well = [_examine(endpoint) for endpoint in endpoints]
-    for package, needed_for in PACKAGES.items():
-        _tell_version(package, needed_for)
-    _tell("Python", True, platform.python_version())
-    if all(well):
-        print("All is well.")
-    elif any(well):
-        print("Calls will be answered, but not by every endpoint until the lines marked FAIL are mended.")
-    else:
-        print("Calls will fail until the lines marked FAIL are mended.")
+    well = []
+    for endpoint in in_order(typed.endpoint, typed.base_url):
+        print(f"{endpoint.title}, {endpoint.base_url}")
+        findings = asyncio.run(examine(endpoint))
+        print(*findings, sep="\n")
+        well.append(is_well(findings))
+    print(*versions(), sep="\n")
+    print(conclusion(well))
     return 0 if all(well) else 1
-
-
-def _examine(endpoint: Endpoint) -> bool:
-    from .engine.client import Client
-
-    print(f"{endpoint.title}, {endpoint.base_url}")
-    good = _examine_key(endpoint)
-
-    async def ask() -> Health:
-        async with Client(endpoint) as client:
-            return await client.check()
-
-    health = asyncio.run(ask())
-    for step in health.steps:
-        if step.name != "key":
-            _tell(_STEPS[step.name], step.ok, step.said, step.seconds)
-    return good and health.ok
-
-
-def _examine_key(endpoint: Endpoint) -> bool:
-    # Before the network is asked, so that it is told even where there is none.
-    from .engine.keys import find_key
-
-    try:
-        key = find_key(endpoint)
-    except ConfigurationError as error:
-        _tell("key", False, str(error))
-        return False
-    _tell("key", True, f"found in {key.source}" if key else "none is set, and none is needed")
-    return True
-
-
-def _tell_version(package: str, needed_for: str) -> None:
-    try:
-        _tell(package, True, importlib.metadata.version(package))
-    except importlib.metadata.PackageNotFoundError:
-        _tell(package, None, f"not installed; {needed_for}")
-
-
-def _tell(subject: str, good: bool | None, said: str, seconds: float | None = None) -> None:
-    verdict = {True: "ok", False: "FAIL", None: "--"}[good]
-    if good and seconds is not None and seconds > SLOW_S:
-        verdict, said = "SLOW", f"{said}; a slow network or a busy service, calls will work".lstrip("; ")
-    print(f"{verdict:5} {subject:16} {said}" + (f" ({1000 * seconds:.0f} ms)" if seconds is not None else ""))
 
 
 # install

@@ -38,6 +38,10 @@ class Ticket:
 
     def wake(self) -> None:
         """Have the waiter ask again; from any thread."""
+        with contextlib.suppress(RuntimeError):  # no loop runs in this thread
+            if asyncio.get_running_loop() is self._loop:
+                self._awake.set()  # through the loop's own socket it is a system call: a sixth of 32 short calls
+                return
         with contextlib.suppress(RuntimeError):  # closed between the question and the call
             self._loop.call_soon_threadsafe(self._awake.set)
 

@@ -59,6 +59,7 @@ class Terms:
     recovery: RecoveryPolicy
     timeouts: Timeouts
     rewind: bool
+    timeline: bool
     price: PriceOf | None
     chance: Callable[[], float]
 

@@ -19,13 +19,19 @@ __all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
 _CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
 _HELP: Final = re.compile(r"%%deepseek\?{1,2}\s*$")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
-_CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r})\n"
+_CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
+_CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
+"""The semicolon: the answer stands there already, and a terminal would write an empty ``Out[n]:`` below it."""
 _OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
 """The magics that draw an answer, and so are awaited on a line."""
 
 
 class CellTransformer:
     """Knows which requests already run, so that a cell run by another cell is not awaited inside it."""
+
+    has_side_effects = True
+    """IPython leaves such a transform out while it asks whether a cell is complete: a terminal goes on asking for lines
+    of a cell magic until one is empty, and must see that it is one."""
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
@@ -53,7 +59,7 @@ class CellTransformer:
         if not body.strip():
             # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.
             return [_CALL.format(name="deepseek", line=line)]
-        return lines
+        return [_CALL_CELL.format(name="deepseek", line=line, body=body)]
 
 
 class DeepSeekLine(EscapedCommand):

@@ -7,7 +7,16 @@ import os
 import sys
 from typing import Any, Final, Literal
 
-__all__ = ["ViewName", "can_await", "cell_id", "locales", "notebook_path", "request_id", "view_for"]
+__all__ = [
+    "ViewName",
+    "can_await",
+    "cell_id",
+    "locales",
+    "notebook_path",
+    "request_id",
+    "view_for",
+    "widgets_refused",
+]
 
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
@@ -50,6 +59,15 @@ def notebook_path(shell: Any) -> str:
     return str(found or "")
 
 
+_widgets_refused = False
+
+
+def widgets_refused() -> None:
+    """Remember that this kernel's front end has no widget manager: it closes what is opened for it."""
+    global _widgets_refused
+    _widgets_refused = True
+
+
 def can_await(shell: Any) -> bool:
     """Whether a cell of this shell may be turned into an ``await``."""
     if getattr(shell, "kernel", None) is None or not getattr(shell, "autoawait", False):
@@ -64,14 +82,14 @@ def view_for(shell: Any) -> ViewName:
 
     A terminal has no kernel. A headless run (nbclient, papermill, ``jupyter execute``) names no cell and allows no
     input. A console on a kernel names no cell either, but no notebook server started it. Colab draws no widgets of
-    this version.
+    this version; a front end that draws none at all is known by the first answer that it refused.
     """
     parent = _parent(shell)
     if getattr(shell, "kernel", None) is None:
         from .terminal import has_rich
 
         return "rich" if sys.stdout.isatty() and has_rich() else "text"
-    if "google.colab" in sys.modules:
+    if "google.colab" in sys.modules or _widgets_refused:
         return "handles"
     if cell_id(shell) is None:
         if not parent.get("content", {}).get("allow_stdin", False):

@@ -40,6 +40,9 @@ class SilentSurface:
     def reset(self) -> None:
         """Nothing."""
 
+    def keep(self, text: str) -> None:
+        """Nothing."""
+
     def close(self, ending: Ending) -> None:
         """Display the answer, or what there is of it."""
         if not self._quiet and not ending.empty:
@@ -50,14 +53,15 @@ class SilentSurface:
 class HandleSurface:
     """Draws by updating display handles: a settled segment is never sent again, the last handle has tail and status.
 
-    ``alone``: the cell shows nothing but this answer, so its outputs may be cleared to leave one.
+    ``alone``: the cell shows nothing but this answer, so its outputs may be cleared to leave one. ``first``: a handle
+    that is there already, to begin with.
     """
 
-    def __init__(self, *, alone: bool, unfolded: bool = False) -> None:
+    def __init__(self, *, alone: bool, unfolded: bool = False, first: DisplayHandle | None = None) -> None:
         self._alone = alone
         self._unfolded = unfolded
-        self._last: DisplayHandle | None = None
-        self._outputs = 0
+        self._last = first
+        self._outputs = 0 if first is None else 1
         self._tail = ""
         self._status = Status()
 
@@ -96,6 +100,9 @@ class HandleSurface:
             self._last = None
         self._tail = ""
         self._redraw()
+
+    def keep(self, text: str) -> None:
+        """Nothing: what was displayed is in the notebook's file."""
 
     def close(self, ending: Ending) -> None:
         """One lasting output in place of all, or the segments as they stand with what was missing below."""

@@ -38,6 +38,11 @@ TAIL_BYTES_PER_S: Final = 30_000
 
 STATUS_INTERVAL_S: Final = 0.5
 
+KEEP_AFTER_S: Final = 5.0
+KEEP_GROWTH: Final = 1.5
+"""What has come is left in the notebook's file when it takes longer than this, and again when there is half as much
+more: all of it together is at most three times the answer."""
+
 State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
 
 
@@ -117,6 +122,9 @@ class Surface(Protocol):
     def reset(self) -> None:
         """Take back all answer text that was drawn."""
 
+    def keep(self, text: str) -> None:
+        """Leave ``text``, raw, for the case that nothing more can be said: the kernel may die. Empty: no more needed."""
+
     def close(self, ending: Ending) -> None:
         """Leave what is to last."""
 
@@ -170,11 +178,14 @@ class LiveView:
         self._deltas = 0
         self._notices = tuple(notices)
         self._detached = detached
+        self._kept_chars = 0
+        self._next: Surface | None = None
         surface.open(self._status)
 
     def show(self, events: Sequence[Event]) -> None:
         """Take events and draw what is due."""
         now_s = self._clock()
+        self._change_surface()
         for event in events:
             self._note(event, now_s)
             for ready in self._buffer.add(event, now_s):
@@ -185,6 +196,17 @@ class LiveView:
                 self._take(ready)
         self._draw(now_s)
 
+    def move(self, surface: Surface) -> None:
+        """Draw on another surface from the next look on, all that has come once more. Safe from any thread."""
+        self._next = surface
+
+    def _change_surface(self) -> None:
+        if self._next is not None:
+            self._surface, self._next = self._next, None
+            self._surface.open(self._status)
+            self._surface.settle(self._settled)
+            self._tail_dirty = True
+
     def stopping(self) -> None:
         """Say that the user's Stop was heard."""
         self._status = replace(self._status, state="stopping")
@@ -192,6 +214,9 @@ class LiveView:
 
     def finish(self, completion: Completion) -> None:
         """Settle the answer as ``completion`` has it. Nothing may be shown after this."""
+        self._change_surface()
+        if self._kept_chars:
+            self._surface.keep("")
         for ready in self._buffer.flush():
             self._take(ready)
         if self._thoughts:
@@ -270,6 +295,13 @@ class LiveView:
         self._surface.reset()
         self._tail_dirty = True
 
+    def _keep(self, now_s: float) -> None:
+        if now_s - self._started_s > KEEP_AFTER_S:
+            text = "".join(self._text)
+            if len(text) > KEEP_GROWTH * self._kept_chars:
+                self._surface.keep(text)
+                self._kept_chars = len(text)
+
     def _draw(self, now_s: float) -> None:
         if self._tail_dirty and now_s >= self._tail_due_s:
             settled, tail = self._segmenter.settled(), self._segmenter.tail()
@@ -291,6 +323,7 @@ class LiveView:
                 deltas_per_s=self._deltas / writing_s if writing_s > 1 else None,
             )
             self._surface.status(self._status)
+            self._keep(now_s)
             self._status_due_s = now_s + STATUS_INTERVAL_S
 
 

@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from ..engine.loop import engine
 from ..protocol.errors import ConfigurationError, MissingKey
+from ..protocol.language import say, translated
 from ..protocol.models import ALIASES
 from .flags import read_line
 
@@ -80,25 +81,32 @@ class ServiceMagics(Magics):
 
         for endpoint in _endpoints(line):
             key = find_key(endpoint, ask=_ask)
-            found = "needs no key" if key is None else f"has its key from {key.source}"
-            print(f"{endpoint.title} {found}.")
+            if key is None:
+                print(say("{endpoint} needs no key.", endpoint=endpoint.title))
+            else:
+                source = translated(key.source)
+                print(say("The key for {endpoint} is from {source}.", endpoint=endpoint.title, source=source))
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
-        """Check key, name, connection, TLS, models and balance, each with a verdict.
+        """Check key, name, connection, TLS, models, balance and the versions here, each with a verdict.
 
         ::
 
           %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
         """
-        checked = _check(line)
-        for health in checked:
-            print(f"{health.endpoint.title}, {health.endpoint.base_url}")
-            for step in health.steps:
-                mark = {True: "ok", False: "FAILED", None: "not asked"}[step.ok]
-                took = f"  {step.seconds * 1000:.0f} ms" if step.seconds is not None else ""
-                print(f"{step.name:>10}  {mark}  {step.said}{took}")
-        _raise_if_all_failed(checked)
+        from ..engine.doctor import conclusion, examine, is_well, versions
+
+        well = []
+        for endpoint in _endpoints(line):
+            print(f"{endpoint.title}, {endpoint.base_url}")
+            findings = engine.run(examine(endpoint))
+            print(*findings, sep="\n")
+            well.append(is_well(findings))
+        print(*versions(), sep="\n")
+        if not any(well):
+            raise ConfigurationError(conclusion(well))
+        print(translated(conclusion(well)))
 
     @line_magic
     def deepseek_models(self, line: str) -> None:

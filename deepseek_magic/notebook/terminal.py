@@ -122,6 +122,9 @@ class RichSurface(Surface):
         """What was printed stays above; say that it begins anew."""
         self._console.print(self._text(say("(the answer begins anew)"), style="dim"))
 
+    def keep(self, text: str) -> None:
+        """Nothing: what was printed stays."""
+
     def close(self, ending: Ending) -> None:
         """Print what was still open, then the footer."""
         self._live.update(self._text(""), refresh=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from IPython.display import DisplayHandle
+
 from ..engine.loop import Call
 from ..policy.buffering import BufferPolicy
 from ..protocol.language import say
 from .formats import VERBATIM
-from .frontend import ViewName
+from .frontend import ViewName, widgets_refused
 from .handles import HandleSurface, SilentSurface
 from .live import LiveView, Surface, View
 
@@ -52,11 +54,16 @@ def view_of(
         call.stop()
         view.stopping()
 
+    def do_without(handle: DisplayHandle) -> None:
+        widgets_refused()
+        view.move(HandleSurface(alone=alone, unfolded=unfolded, first=handle))
+
+    alone = alone and not detached
     unfolded = bool(options.get("show_reasoning"))
     if quiet or front_end == "silent":
         surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
     else:
-        surface = _surface(front_end, stop if button else None, alone=alone and not detached, unfolded=unfolded)
+        surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
     view = LiveView(
         surface,
         model=prepared.request.model,
@@ -68,12 +75,19 @@ def view_of(
     return view
 
 
-def _surface(front_end: ViewName, on_stop: Callable[[], None] | None, *, alone: bool, unfolded: bool) -> Surface:
+def _surface(
+    front_end: ViewName,
+    on_stop: Callable[[], None] | None,
+    on_refused: Callable[[DisplayHandle], None],
+    *,
+    alone: bool,
+    unfolded: bool,
+) -> Surface:
     # Imported at first use: ipywidgets alone is a third of what loading may cost.
     if front_end == "widgets":
         from .widgets import WidgetSurface
 
-        return WidgetSurface(on_stop=on_stop, unfolded=unfolded)
+        return WidgetSurface(on_stop=on_stop, unfolded=unfolded, on_refused=on_refused)
     if front_end == "rich":
         from .terminal import RichSurface
 

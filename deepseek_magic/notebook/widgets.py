@@ -10,6 +10,7 @@ the saved notebook.
 from __future__ import annotations
 
 import html
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -33,14 +34,28 @@ STYLE: Final = f"""<style>
 {{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
 .{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
 .{CLASS} .jp-OutputArea-output {{padding: 0;}}
+.{CLASS} .jupyter-widgets-disconnected::before, .{CLASS} button.jupyter-widgets-disconnected {{display: none;}}
 </style>"""
-"""The fold shall look like the ``<details>`` that takes its place when the answer settles."""
+"""The fold shall look like the ``<details>`` that takes its place when the answer settles. When the kernel has ended the
+text stays without JupyterLab's broken links, and a Stop that nobody hears goes."""
+
+
+KEPT_STYLE: Final = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 
 
 class WidgetSurface:
-    """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it."""
+    """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it.
 
-    def __init__(self, *, on_stop: Callable[[], None] | None, unfolded: bool = False) -> None:
+    ``on_refused`` is called with the view's handle when the front end closes the widgets: it has nothing to draw them.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_stop: Callable[[], None] | None,
+        unfolded: bool = False,
+        on_refused: Callable[[DisplayHandle], None] | None = None,
+    ) -> None:
         self._unfolded = unfolded
         self._tail = ipywidgets.Output()
         self._answer = ipywidgets.VBox((self._tail,))
@@ -57,6 +72,11 @@ class WidgetSurface:
         self._view = ipywidgets.VBox((self._style, self._top, self._answer, self._status))
         self._view.add_class(CLASS)
         self._handle: DisplayHandle | None = None
+        self._kept: DisplayHandle | None = None
+        self._kept_class = f"{CLASS}-kept-{uuid.uuid4().hex[:8]}"
+        if on_refused is not None and self._view.comm is not None:
+            self._on_refused = on_refused
+            self._view.comm.on_close(self._refused)
 
     def open(self, status: Status) -> None:
         """Display the view."""
@@ -103,6 +123,22 @@ class WidgetSurface:
             _close(widget)
         self._answer.children = (self._tail,)
         self.tail("")
+
+    def _refused(self, _message: Any) -> None:
+        if self._handle is not None:
+            self._on_refused(self._handle)
+
+    def keep(self, text: str) -> None:
+        """Put the raw text into an output of its own. The view's style hides it, so it is seen when the view is gone."""
+        if self._handle is None:
+            return
+        shown = f'<pre class="{self._kept_class}" style="{KEPT_STYLE}">{html.escape(text)}</pre>'
+        data = {"text/html": shown, "text/plain": text} if text else {}
+        if self._kept is None:
+            self._style.value = f"{STYLE}<style>.{self._kept_class} {{display: none;}}</style>"
+            self._kept = display(data, display_id=True, raw=True)
+        else:
+            self._kept.update(data, raw=True)
 
     def close(self, ending: Ending) -> None:
         """Turn the view into the lasting output and let go of the widgets."""

@@ -26,7 +26,7 @@ from tests.engine.wire import DONE, END, delta, head, piece
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the server's certificate is made by openssl")
 
-WORDS = ("One ", "answer ", "over ", "one ", "connection.")
+WORDS = ("One whole long ", "answer ", "over ", "one ", "connection.")
 CUT_AFTER = 3
 CONTINUATION = (" over ", "one ", "connection.")
 """What follows the prefix that is sent after the cut: the last word is written anew, with the space in front of it."""

@@ -211,3 +211,20 @@ def test_the_language_is_the_locales_or_the_one_that_was_set(
     assert "是否想用 --model" in failed[0].traceback[0]
     assert "提示词是单元格的正文" in helped[0].text
     assert "the prompt is the body of the cell" in english[0].text
+
+
+def test_the_doctor_tells_the_same_lines_as_the_command_and_fails_where_calls_would(run_headless: Run) -> None:
+    well, ill, logged, demo = run_headless(
+        "%deepseek_doctor",
+        "%deepseek_doctor --base-url http://127.0.0.1:9",
+        "%deepseek_log --window soon",
+        "%deepseek_demo begin",
+    )
+    said = "".join(output.text for output in well)
+    assert "ok    balance" in said
+    assert "ok    ipython" in said
+    assert said.endswith("All is well.\n")
+    found = "".join(output.text for output in ill if output.output_type == "stream")
+    assert "FAIL  connection       Nothing listens at 127.0.0.1:9." in found
+    for failed in (ill, logged, demo):
+        assert failed[-1].traceback[0].startswith("ConfigurationError: ")

@@ -160,6 +160,37 @@ def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
     assert all(len(before) <= len(after) for before, after in pairwise(thoughts))
 
 
+def test_a_long_answer_keeps_what_has_come_and_leaves_one_output_that_shows_something(
+    kernel: Kernel, slow: DemoServer
+) -> None:
+    ran = kernel.run("%%deepseek -o a --think off\nlong 6")
+    view, kept = live_views(ran)
+    assert "paragraph 1 " in kept["data"]["text/plain"]
+    assert "display: none" in "".join(c["data"].get("state", {}).get("value", "") for c in ran.of("comm_msg"))
+    last = {c["transient"]["display_id"]: c["data"] for c in ran.of("update_display_data")}
+    assert "text/markdown" in last[view["transient"]["display_id"]]
+    assert last[kept["transient"]["display_id"]] == {}
+
+
+def test_widgets_that_the_front_end_closes_are_done_without_from_then_on(kernel: Kernel, slow: DemoServer) -> None:
+    def refuse(ran: Ran) -> None:
+        for opened in ran.of("comm_open"):
+            message = kernel.client.session.msg("comm_close", {"comm_id": opened["comm_id"], "data": {}})
+            kernel.client.shell_channel.send(message)
+
+    seen: list[Ran] = []
+
+    def open_now(now: Ran) -> bool:
+        seen.append(now)
+        return bool(live_views(now))
+
+    first = kernel.collect(kernel.send("%%deepseek --think off\nA table"), when=open_now, do=lambda: refuse(seen[-1]))
+    assert "text/markdown" in first.of("update_display_data")[-1]["data"]
+    second = kernel.run("%%deepseek --think off\nA table")
+    assert not second.of("comm_open")
+    assert len(second.of("update_display_data")) > 3
+
+
 def test_display_handles_do_without_widgets(kernel: Kernel, slow: DemoServer) -> None:
     kernel.run("%config DeepSeekMagics.view = 'handles'")
     ran = kernel.run("%%deepseek -o a --think off\nA table")

@@ -35,6 +35,7 @@ class Paper:
         self.thoughts = ""
         self.states: list[Status] = []
         self.resets = 0
+        self.kept: list[str] = []
         self.ending: Ending | None = None
 
     def open(self, status: Status) -> None:
@@ -55,6 +56,9 @@ class Paper:
     def reset(self) -> None:
         self.settled.clear()
         self.resets += 1
+
+    def keep(self, text: str) -> None:
+        self.kept.append(text)
 
     def close(self, ending: Ending) -> None:
         self.ending = ending
@@ -177,3 +181,34 @@ def test_reasoning_cannot_leave_its_fold() -> None:
     assert fold.endswith("</blockquote></details>")
     assert fold.count("</details>") == 1
     assert not any(sign in fold for sign in ("$", "\\", "`", "<img", "<script"))
+
+
+def test_what_has_come_is_kept_now_and_then_and_let_go_at_the_end() -> None:
+    stage = Stage()
+    stage.write(PARAGRAPH * 40)
+    *kept, last = stage.paper.kept
+    assert len(kept) >= 3
+    assert all(stage.truth.text.startswith(text) for text in [*kept, last])
+    assert sum(map(len, stage.paper.kept)) <= 3 * len(stage.truth.text)
+    stage.end()
+    assert stage.paper.kept[-1] == ""
+
+
+def test_a_quick_answer_is_kept_by_its_settling_alone() -> None:
+    stage = Stage()
+    stage.write("a few words")
+    stage.end()
+    assert stage.paper.kept == []
+
+
+def test_a_view_that_moves_draws_all_that_has_come_on_its_new_surface() -> None:
+    stage = Stage()
+    stage.write(PARAGRAPH * 10)
+    new = Paper()
+    stage.view.move(new)
+    stage.write("and more ")
+    stage.play(Finish(reason="stop"))
+    stage.view.finish(stage.truth.completion())
+    assert new.settled[: len(stage.paper.settled)] == stage.paper.settled
+    assert stage.paper.ending is None
+    assert new.ending is not None

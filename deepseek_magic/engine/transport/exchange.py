@@ -17,7 +17,7 @@ import httpcore
 
 from ... import __version__
 from ...protocol.errors import ConfigurationError, DeepSeekError, Disconnected
-from ..inflate import Damaged, Inflater
+from ..inflate import Damaged, EndsEarly, Inflater
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall
 from .connections import Connections
 from .failures import raise_ours
@@ -219,7 +219,7 @@ class _Answer:
             if part := body.feed(data):
                 yield part
             if body.damage is not None:
-                raise httpcore.RemoteProtocolError(body.damage)
+                raise Damaged(body.damage)
         socket.unread(body.rest)  # from a server that answers unasked; found there, it ends the connection
         socket.unread(END_OF_CHUNKS)
         async for _ in self._response.aiter_stream():
@@ -245,8 +245,12 @@ class _Answer:
                     yield piece
             if inflater is not None:
                 inflater.close()
+        except EndsEarly as end:
+            raise Disconnected(f"The answer of {self._call.host} broke off: {end}.", how="early") from None
         except Damaged as damage:
-            raise Disconnected(f"The answer of {self._call.host} was damaged on its way: {damage}.") from None
+            raise Disconnected(
+                f"The answer of {self._call.host} was damaged on its way: {damage}.", how="damaged"
+            ) from None
         except Exception as error:
             raise_ours(error, self._call)
 

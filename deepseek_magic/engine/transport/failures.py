@@ -43,7 +43,8 @@ def _translated(error: Exception, call: HTTPCall) -> DeepSeekError | None:
         case httpcore.LocalProtocolError() | httpcore.UnsupportedProtocol():
             return ConfigurationError(f"The request to {host} cannot be written in HTTP: {error}.")
         case httpcore.RemoteProtocolError():
-            return Disconnected(f"{host} closed the connection before its answer was whole.", hint="Try again.")
+            whole = f"{host} closed the connection before its answer was whole."
+            return Disconnected(whole, how="early", hint="Try again.")
         case ImportError():
             return ConfigurationError(
                 f"A package is missing for this connection: {error}.",
