@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine.endpoints import Endpoint as Endpoint
     from .engine.journal import Journal
     from .metrics.log import MetricsLog
+    from .notebook.panel_magic import panel as panel
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
     from .policy.limits import LimitPolicy as LimitPolicy
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .protocol.completion import ToolCall as ToolCall
     from .protocol.errors import APIStatusError as APIStatusError
     from .protocol.errors import AuthenticationError as AuthenticationError
+    from .protocol.errors import BudgetExceeded as BudgetExceeded
     from .protocol.errors import ConfigurationError as ConfigurationError
     from .protocol.errors import ConnectTimeout as ConnectTimeout
     from .protocol.errors import DeepSeekError as DeepSeekError
@@ -61,11 +63,13 @@ _HOMES = {
     "ask": "session",
     "journal": "session",
     "log": "session",
+    "panel": "notebook.panel_magic",
     "resume": "session",
     **dict.fromkeys(
         (
             "APIStatusError",
             "AuthenticationError",
+            "BudgetExceeded",
             "ConfigurationError",
             "ConnectTimeout",
             "DeepSeekError",

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="check key, network, models, balance and versions")
-    doctor.add_argument("--endpoint", metavar="NAME", help="the endpoint to check (deepseek)")
+    doctor.add_argument("--endpoint", metavar="NAME", help="the endpoint to check, or several with commas (deepseek)")
     doctor.add_argument("--base-url", metavar="URL", help="the address to check")
     doctor.set_defaults(run=_doctor)
 
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
+    from .demo.pace import PACE_VARIABLE
     from .demo.server import DemoServer
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
@@ -107,6 +108,7 @@ def _demo(typed: argparse.Namespace) -> int:
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
         os.environ["DEEPSEEK_MAGIC_HOME"] = str(folder / ".deepseek-magic")
         if labapp is None:
+            os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
             return 0 if tour.execute(folder) else 1
         print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")
         print(f"The tour is {folder / tour.TOUR}; Ctrl-C ends everything.", flush=True)
@@ -144,17 +146,19 @@ def _serve(typed: argparse.Namespace) -> int:
 
 
 def _doctor(typed: argparse.Namespace) -> int:
-    """Tell every finding in a line; 1 if one of them keeps a call from working."""
-    from .engine.doctor import examine, is_well
-    from .engine.endpoints import resolve
+    """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
+    from .engine.doctor import examine, is_well, verdict, versions
+    from .engine.endpoints import in_order
 
-    endpoint = resolve(typed.endpoint, typed.base_url)
-    print(f"{endpoint.title}, {endpoint.base_url}")
-    findings = asyncio.run(examine(endpoint))
-    print(*findings, sep="\n")
-    good = is_well(findings)
-    print("All is well." if good else "Calls will fail until the lines marked FAIL are mended.")
-    return 0 if good else 1
+    well = []
+    for endpoint in in_order(typed.endpoint, typed.base_url):
+        print(f"{endpoint.title}, {endpoint.base_url}")
+        findings = asyncio.run(examine(endpoint))
+        print(*findings, sep="\n")
+        well.append(is_well(findings))
+    print(*versions(), sep="\n")
+    print(verdict(well))
+    return 0 if all(well) else 1
 
 
 # install

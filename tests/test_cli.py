@@ -119,6 +119,15 @@ def test_the_doctor_names_a_server_that_is_not_there(home: Path) -> None:
     assert "sk-test-1234" not in done.stdout + done.stderr
 
 
+def test_the_doctor_examines_each_of_several_endpoints(home: Path, served: str) -> None:
+    missing = f"http://127.0.0.1:{free_port()}"
+    done = command("doctor", "--endpoint", f"{missing},{served}", home=home)
+    assert done.returncode == 1
+    assert missing in done.stdout
+    assert served in done.stdout
+    assert "Calls will be answered, but not by every endpoint" in done.stdout
+
+
 # install
 
 
@@ -135,7 +144,7 @@ def ipython(code: str, home: Path, **more: str) -> str:
     return done.stdout + done.stderr
 
 
-HEAVY = "import sys; print(sorted({'httpx', 'ipywidgets', 'deepseek_magic.session'} & set(sys.modules)))"
+HEAVY = "import sys; print(sorted({'httpcore', 'ipywidgets', 'deepseek_magic.session'} & set(sys.modules)))"
 
 
 def test_install_makes_the_magics_ready_in_every_session_and_imports_nothing_until_then(home: Path) -> None:

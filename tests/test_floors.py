@@ -12,7 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "deepseek_magic"
 FLOORS = ("cli", "notebook", "session", "engine", "metrics", "policy", "protocol")
 EVERYWHERE_ELSE_FORBIDDEN = {
-    "httpx": {"engine/transport.py"},
+    "httpx": set(),
+    "httpcore": {"engine/transport/"},
     "IPython": {"notebook/"},
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},
@@ -104,7 +105,7 @@ def test_the_pure_floors_have_no_clock_no_chance_and_no_io(name: str) -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = "{'httpx', 'IPython', 'ipywidgets', 'pandas', 'nest_asyncio2', 'sqlite3'}"
+    heavy = "{'httpcore', 'httpx', 'IPython', 'ipywidgets', 'pandas', 'nest_asyncio2', 'sqlite3'}"
     code = f"import sys, deepseek_magic; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

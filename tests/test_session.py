@@ -195,7 +195,7 @@ def half_of(session: Session, prompt: str, **options: object) -> Completion:
 
 def test_a_stopped_answer_is_gone_on_with_and_takes_its_turn(demo: DemoServer, session: Session) -> None:
     whole = session.ask("long 2", think="off")
-    demo.pace = 0.002
+    demo.pace = 0.05
     half = half_of(session, "long 2", think="off", chat="main", turn="cell-1")
     assert half.outcome == "interrupted"
     demo.pace = 0
@@ -208,7 +208,7 @@ def test_without_a_name_the_last_answer_is_gone_on_with_and_after_a_restart_the_
     demo: DemoServer, session: Session
 ) -> None:
     whole = session.ask("long 2", think="off")
-    demo.pace = 0.002
+    demo.pace = 0.05
     half = half_of(session, "long 2", think="off")
     other = half_of(session, "long 3", think="off")
     demo.pace = 0

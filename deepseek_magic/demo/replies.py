@@ -23,9 +23,10 @@ from dataclasses import dataclass, replace
 from itertools import count, product
 from typing import Any, Final
 
-from ..protocol.models import resolve_model
+from ..protocol.models import MODELS, resolve_model
 from .calls import Call, calls_for, value_for
 from .checks import text_of, thinks
+from .images import described
 from .sections import SECTIONS, unsafe
 from .tokens import tokenize
 
@@ -174,9 +175,26 @@ def _short(text: str) -> str:
 
 
 def _text(asked: Asked) -> str:
-    prompt = asked.prompt
     if asked.messages[-1]["role"] == "tool":
         return _after_tools(asked)
+    images = described(asked.messages[-1].get("content"))
+    return "\n\n".join([*_seen(images, asked), _answer(asked)])
+
+
+def _seen(images: Sequence[str], asked: Asked) -> list[str]:
+    """What reached the demo as images, first of all; a model that does not see is told of none."""
+    if not images or asked.model not in {model.id for model in MODELS if model.vision}:
+        return []
+    head = (
+        f"我收到了 {len(images)} 张图片："
+        if asked.chinese
+        else f"I got {len(images)} image{'' if len(images) == 1 else 's'}:"
+    )
+    return [head + "\n\n" + "\n".join(f"- {image}" for image in images)]
+
+
+def _answer(asked: Asked) -> str:
+    prompt = asked.prompt
     if re.search(r"\becho\b", prompt, re.IGNORECASE):
         return _echo(prompt)
     if long := _LONG.search(prompt):

@@ -1,4 +1,4 @@
-"""What was typed → what is sent: the words filled, the system prompt found, the schema added.
+"""What was typed → what is sent: saved prompts found, words filled, images and a schema added.
 
 Apart from the session, because none of it depends on what went before: the same words, settings and variables always
 make the same messages.
@@ -6,17 +6,21 @@ make the same messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..protocol import template
-from ..protocol.chat import Prompt, Request
+from ..protocol.chat import Message, Prompt, Request
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options
 from ..protocol.schema import Schema
+from . import images, prompts
 
 __all__ = ["Question", "question"]
+
+_SAVED: Final = re.compile(r"@([\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +38,14 @@ class Question:
 
 
 def question(
-    prompt: Prompt, options: Options, variables: Mapping[str, Any] | None = None, *, schema: type | str | None = None
+    prompt: Prompt,
+    options: Options,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    schema: type | str | None = None,
+    image: Any = None,
 ) -> Question:
-    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the name of a schema.
+    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the names of a schema and of images.
 
     Raises ConfigurationError where a name leads nowhere.
     """
@@ -50,15 +59,35 @@ def question(
         return done.text
 
     system = options.get("system")
-    if system is not None:
-        system = _variable(system[1:], variables) if system.startswith("$") else filled(system)
+    if system is not None and system.startswith("$"):
+        system = _variable(system[1:], variables)
+    elif system is not None:
+        saved = _SAVED.fullmatch(system)
+        system = filled(prompts.saved_prompt(saved[1]) if saved else system)
+    if "template" in options:
+        if not isinstance(prompt, str):
+            raise ConfigurationError("A saved prompt goes with a prompt that is text.", hint="Leave one of them out.")
+        prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt)
     schema = schema if schema is not None else options.get("schema")
+    if isinstance(prompt, str):
+        prompt = filled(prompt)
+    if image:
+        prompt = _with_images(prompt, image if isinstance(image, list | tuple) else (image,), variables)
     return Question(
-        prompt=filled(prompt) if isinstance(prompt, str) else prompt,
+        prompt=prompt,
         system=system,
         schema=Schema.named(schema, variables) if isinstance(schema, str) else Schema.of(schema) if schema else None,
         notices=tuple(notices),
     )
+
+
+def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, Any] | None) -> Prompt:
+    if not isinstance(prompt, str):
+        raise ConfigurationError("Images go with a prompt that is text.", hint="Put them into your messages as parts.")
+    if not prompt.strip():
+        return prompt  # which is refused as such
+    shown = images.parts(given, variables)
+    return (Message(role="user", content=(*shown, {"type": "text", "text": prompt})),)
 
 
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,8 +16,8 @@ from ..policy.ratelimit_headers import headers_in_body, retry_after_s, should_re
 from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
-from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
-from ..protocol.sse import Comment, SSEDecoder
+from ..protocol.events import Event, Heartbeat, ResponseStarted, Strategy
+from ..protocol.sse import Comment, ServerSentEvent, SSEDecoder
 from .keys import mask
 from .transport import HTTPAnswer, HTTPCall, Transport
 
@@ -28,6 +28,8 @@ LARGEST_BODY_BYTES: Final = 64 * 2**20
 LARGEST_ERROR_BYTES: Final = 64 * 2**10
 _TRACE_HEADERS: Final = ("x-ds-trace-id", "x-request-id", "x-siliconcloud-trace-id", "x-generation-id")
 
+
+_LAST: Final = f"\n{DONE}".encode()
 
 SEEN_IDS_MAX: Final = 4096
 
@@ -87,7 +89,6 @@ class Attempt:
         self.answer: HTTPAnswer | None = None
         self.ending: Ending | None = None
         self.anomalies: list[str] = []
-        self.finish_reason: str | None = None
         self.position = position if position is not None else StreamPosition()
         self._repeated = frozenset(self.position.seen) if strategy == "resume" else frozenset()
         self._transport = transport
@@ -98,6 +99,11 @@ class Attempt:
         self._sse = SSEDecoder()
         self._done = False
         self._diverged = False
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The provider's reason for the end, once it was read."""
+        return self._chat.finish_reason
 
     @property
     def retry_s(self) -> float | None:
@@ -147,8 +153,25 @@ class Attempt:
 
     def _read(self, data: bytes, batch: list[Event]) -> None:
         """One network read → events. The hot path: everything that a token costs happens here."""
-        decode = self._chat.decode
-        for item in self._sse.feed(data):
+        payloads = self._sse.payloads(data)
+        if payloads is None:
+            self._read_each(self._sse.feed(data), batch)
+            return
+        if not self._chat.started:  # the first chunk says which response this is
+            first, _, payloads = payloads.partition(b"\n")
+            self._read_each([_event(first)], batch)
+        if self._done or self._diverged or not payloads:
+            return
+        done = payloads.endswith(_LAST)
+        if self._chat.started and self._chat.decode_lines(payloads[: -len(_LAST)] if done else payloads, batch):
+            self.position.read("", "")
+            self._done = done
+        else:
+            self._read_each([_event(line) for line in payloads.split(b"\n")], batch)
+
+    def _read_each(self, items: Sequence[ServerSentEvent | Comment], batch: list[Event]) -> None:
+        """The events of a stream one by one: what has ids, comments, errors, or its first chunk."""
+        for item in items:
             if isinstance(item, Comment):
                 batch.append(Heartbeat(comment=item.text))
                 continue
@@ -166,14 +189,10 @@ class Attempt:
                 if "events_repeated" not in self.anomalies:
                     self.anomalies.append("events_repeated")
                 continue
-            events = decode(payload)
+            events = self._chat.decode(payload)
             self.position.read(item.id, payload)
-            if not events:
-                continue
-            if type(events[0]) is ResponseStarted and self._is_another(events[0]):
+            if events and type(events[0]) is ResponseStarted and self._is_another(events[0]):
                 return
-            if type(events[-1]) is Finish:
-                self.finish_reason = events[-1].reason
             batch += events
 
     def _is_another(self, started: ResponseStarted) -> bool:
@@ -188,18 +207,17 @@ class Attempt:
         body = (await read_all(answer, LARGEST_BODY_BYTES)).strip()
         self.anomalies.append("not_a_stream")
         batch = self._chat.decode(body)
-        self.finish_reason = next((e.reason for e in batch if isinstance(e, Finish)), None)
         self._done = True
         return batch
 
     def _verdict(self, failure: DeepSeekError | None) -> Ending:
+        if self._diverged:
+            return Ending(kind="diverged", strategy=self._strategy)
         if self.finish_reason is not None:
             # The answer was whole before anything else happened.
             if not self._done:
                 self.anomalies.append("missing_done")
             return Ending(kind="finished", strategy=self._strategy, finish_reason=self.finish_reason)
-        if self._diverged:
-            return Ending(kind="diverged", strategy=self._strategy)
         if failure is None:
             said = "said that it was done" if self._done else "ended"
             cut = IncompleteStream(f"The stream {said} without a reason to finish the answer.", hint="Ask again.")
@@ -208,6 +226,10 @@ class Attempt:
             return Ending(kind="unreachable", strategy=self._strategy, error=failure)
         told = should_retry(self.answer.headers) if self.answer is not None else None
         return Ending.of(failure, strategy=self._strategy, should_retry=told)
+
+
+def _event(data: bytes) -> ServerSentEvent:
+    return ServerSentEvent(data=data.decode("utf-8", "replace"))
 
 
 async def read_all(answer: HTTPAnswer, limit_bytes: int) -> bytes:

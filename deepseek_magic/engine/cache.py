@@ -17,11 +17,10 @@ from ..metrics.record import StreamRecord
 from ..policy.pricing import Cost
 from ..protocol.chat import Request
 from ..protocol.completion import Completion, Kept
-from ..protocol.events import Event, ReasoningDelta, TextDelta
 from .endpoints import Endpoint
 from .journal import Entry, Journal
 
-__all__ = ["events_of", "recall"]
+__all__ = ["recall"]
 
 
 async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Completion | None:
@@ -68,9 +67,3 @@ def _again(entry: Entry, request: Request, took_s: float) -> Completion:
         kept=Kept(call_id=entry.call_id, asked_at=entry.started_at, cost=paid),
         record=record,
     )
-
-
-def events_of(completion: Completion) -> list[Event]:
-    """The whole answer at once, for a view that draws what comes."""
-    events: list[Event] = [ReasoningDelta(text=completion.reasoning)] if completion.reasoning else []
-    return [*events, TextDelta(text=completion.text)] if completion.text else events

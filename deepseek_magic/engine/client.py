@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.deadlines import Timeouts
+from ..policy.failover import is_down
 from ..policy.limits import LimitPolicy
 from ..policy.pricing import cost_of
+from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
-from ..protocol.errors import ConfigurationError
+from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
 from . import health
-from .endpoints import Endpoint, resolve
-from .gate import gate_of
+from .endpoints import Endpoint, Endpoints, in_order
+from .gate import Gate, gate_of
 from .health import Balance, Health
 from .keys import Key, find_key
+from .relay import Leg, Relay
 from .segment import Terms
-from .stream import Stream
+from .stream import Earlier, Keeper, Stream
 from .transport import HTTPXTransport, Transport
 
 __all__ = ["Client"]
@@ -31,33 +35,42 @@ __all__ = ["Client"]
 class Client:
     """Calls to one endpoint with one key. Belongs to the loop on which it is used; close it with ``async with``.
 
-    ``endpoint`` is a name, a base URL or an Endpoint. The key is looked for at the first call (see ``keys.find_key``)
-    unless ``api_key`` gives it. ``rewind`` is false for a consumer that can never take text back: then an answer goes
-    on behind its last character or not at all. ``chance`` spreads waits. Raises ConfigurationError for an unknown
-    endpoint.
+    ``endpoint`` is a name, a base URL or an Endpoint; or several of them (a list, or names with commas between), which
+    are tried in order: when one is down the next takes over, in mid-answer too. Keys are looked for at the first call
+    (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
+    it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes
+    on behind its last character or not at all. ``keeper`` writes down what streams bring. ``chance`` spreads waits.
+    Raises ConfigurationError for an unknown endpoint.
     """
 
     def __init__(
         self,
-        endpoint: str | Endpoint | None = "deepseek",
+        endpoint: Endpoints = "deepseek",
         *,
-        api_key: str | Key | None = None,
+        api_key: str | Key | Sequence[str | Key | None] | None = None,
         recovery: RecoveryPolicy | None = None,
         limits: LimitPolicy | None = None,
         timeouts: Timeouts | None = None,
         transport: Transport | None = None,
         rewind: bool = True,
+        keeper: Keeper | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self.endpoint = resolve(endpoint)
+        self.endpoints = in_order(endpoint)
         self.recovery = recovery or RecoveryPolicy()
         self.limits = limits or LimitPolicy()
         self.timeouts = timeouts or Timeouts()
         self.transport: Transport = transport or HTTPXTransport()
         self.rewind = rewind
+        self._keeper = keeper
         self._chance = chance
-        self._api_key = api_key
-        self._key: Key | None = api_key if isinstance(api_key, Key) else None
+        given = [api_key] if isinstance(api_key, str | Key | None) else api_key
+        self._keys = dict(zip(self.endpoints, given, strict=False))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that is asked first."""
+        return self.endpoints[0]
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,11 +85,14 @@ class Client:
 
     @property
     def key(self) -> Key | None:
-        """The key in use. Raises MissingKey when the endpoint needs one and there is none."""
-        if self._key is None:
-            explicit = self._api_key.reveal() if isinstance(self._api_key, Key) else self._api_key
-            self._key = find_key(self.endpoint, explicit=explicit)
-        return self._key
+        """The first endpoint's key. Raises MissingKey when it needs one and there is none."""
+        return self._key_of(self.endpoint)
+
+    def _key_of(self, endpoint: Endpoint) -> Key | None:
+        key = self._keys.get(endpoint)
+        if not isinstance(key, Key):
+            key = self._keys[endpoint] = find_key(endpoint, explicit=key)
+        return key
 
     def stream(
         self,
@@ -85,13 +101,14 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         **options: Any,
-    ) -> Stream:
+    ) -> Stream | Relay:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
         ``recovery`` replaces the client's policy for this call, ``continue_on_length`` that part of it. Raises ConfigurationError
         for options that do not exist or are out of bounds, and MissingKey.
         """
-        return Stream(self.request(prompt, **options), self._terms(continue_on_length, recovery))
+        legs = self._legs(prompt, self._recovery(continue_on_length, recovery), options)
+        return self._begin(legs, None)
 
     def resume(
         self,
@@ -100,31 +117,52 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         **options: Any,
-    ) -> Stream:
+    ) -> Stream | Relay:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
 
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be gone on from.
         """
-        return Stream(self.request(before.request, **options), self._terms(continue_on_length, recovery), before)
+        legs = self._legs(before.request, self._recovery(continue_on_length, recovery), options)
+        request, terms = legs[0]
+        step = going_on(before, can=terms.can(request))
+        return self._begin(legs, Earlier(completion=before, step=step) if step is not None else None)
 
     def can(self, request: Request) -> Abilities:
-        """How an answer to ``request`` may be gone on from at this endpoint."""
-        return self._terms().can(request)
+        """How an answer to ``request`` may be gone on from at the first endpoint."""
+        return self._terms(self.endpoint, self.recovery).can(request)
 
-    def _terms(self, continue_on_length: bool | None = None, recovery: RecoveryPolicy | None = None) -> Terms:
-        key, recovery = self.key, recovery or self.recovery
+    @property
+    def gate(self) -> Gate:
+        """The queue in front of the first endpoint, which all clients of this process with its key share."""
+        return self._terms(self.endpoint, self.recovery).gate
+
+    def _begin(self, legs: list[Leg], before: Earlier | None) -> Stream | Relay:
+        if len(legs) == 1:
+            return Stream(*legs[0], before, keeper=self._keeper)
+        return Relay(legs, before, keeper=self._keeper)
+
+    def _legs(self, prompt: Prompt, recovery: RecoveryPolicy, options: dict[str, Any]) -> list[Leg]:
+        requests = self.requests(prompt, **options)
+        return [(r, self._terms(e, recovery)) for r, e in zip(requests, self.endpoints, strict=True)]
+
+    def _recovery(self, continue_on_length: bool | None, recovery: RecoveryPolicy | None) -> RecoveryPolicy:
+        recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
+        return recovery
+
+    def _terms(self, endpoint: Endpoint, recovery: RecoveryPolicy) -> Terms:
+        key = self._key_of(endpoint)
         return Terms(
-            endpoint=self.endpoint,
+            endpoint=endpoint,
             key=key,
             transport=self.transport,
-            gate=gate_of(self.endpoint.base_url, key, self.limits),
+            gate=gate_of(endpoint.base_url, key, self.limits),
             recovery=recovery,
             timeouts=self.timeouts,
             rewind=self.rewind,
-            price=cost_of if self.endpoint.is_priced else None,
+            price=cost_of if endpoint.is_priced else None,
             chance=self._chance,
         )
 
@@ -137,33 +175,60 @@ class Client:
         return stream.completion
 
     def request(self, prompt: Prompt, **options: Any) -> Request:
-        """The request as this endpoint is sent it: with a model, and DeepSeek's old model names translated."""
-        request = Request.of(prompt, **options)
-        given = request.options.get("model") or self.endpoint.default_model
-        if given is None:
-            raise ConfigurationError(
-                f"{self.endpoint.title} needs to know which model.", hint="Name one with -m (model=)."
-            )
-        if self.endpoint.continuing != "deepseek_prefix":
-            return dataclasses.replace(request, options=request.options.replace(model=given))
-        model = resolve_model(given)
-        think = request.options.get("think") or model.think
-        return dataclasses.replace(request, options=request.options.replace(model=model.id, think=think))
+        """The request as the first endpoint is sent it: with a model, and DeepSeek's old model names translated."""
+        return _addressed(Request.of(prompt, **options), self.endpoint)
+
+    def requests(self, prompt: Prompt, **options: Any) -> tuple[Request, ...]:
+        """The request as each endpoint would be sent it. A model that an endpoint behind the first one does not know is
+        left to its own default."""
+        asked = Request.of(prompt, **options)
+        first, *others = self.endpoints
+        return _addressed(asked, first), *(_addressed(_known_at(other, asked), other) for other in others)
 
     async def models(self) -> list[Model]:
-        """The models that the server lists."""
-        return await health.models(self.transport, self.endpoint, self.key)
+        """The models that the first endpoint lists that is not down."""
+        for endpoint in self.endpoints[:-1]:
+            try:
+                return await health.models(self.transport, endpoint, self._key_of(endpoint))
+            except DeepSeekError as error:
+                if not is_down(error):
+                    raise
+        last = self.endpoints[-1]
+        return await health.models(self.transport, last, self._key_of(last))
 
     async def balance(self) -> Balance:
-        """The account's balance. Raises ConfigurationError where the endpoint has none."""
+        """The account's balance at the first endpoint. Raises ConfigurationError where that has none."""
         return await health.balance(self.transport, self.endpoint, self.key)
 
     async def check(self) -> Health:
         """Name, connection, TLS, first byte, models and balance, each timed, on a connection of its own."""
         return await health.check(self.endpoint, lambda: self.key)
 
+    async def check_all(self) -> list[Health]:
+        """The same for each endpoint, in order."""
+        return [await health.check(each, functools.partial(self._key_of, each)) for each in self.endpoints]
+
     async def warm_up(self) -> float | None:
         """Connect before anything is asked, so that the first call finds a connection. Its seconds, if one was made."""
         if isinstance(self.transport, HTTPXTransport):
             return await self.transport.warm_up(self.endpoint.base_url)
         return None
+
+
+def _addressed(request: Request, endpoint: Endpoint) -> Request:
+    """The request with the model that this endpoint is asked for. Raises ConfigurationError when none is known."""
+    given = request.options.get("model") or endpoint.default_model
+    if given is None:
+        raise ConfigurationError(f"{endpoint.title} needs to know which model.", hint="Name one with -m (model=).")
+    if endpoint.continuing != "deepseek_prefix":
+        return dataclasses.replace(request, options=request.options.replace(model=given))
+    model = resolve_model(given)
+    think = request.options.get("think") or model.think
+    return dataclasses.replace(request, options=request.options.replace(model=model.id, think=think))
+
+
+def _known_at(endpoint: Endpoint, request: Request) -> Request:
+    """The request without a model that only other endpoints know."""
+    given = request.options.get("model")
+    known = given is not None and (endpoint.default_model is None or resolve_model(given).id in endpoint.models)
+    return request if known else dataclasses.replace(request, options=request.options.replace(model=None))

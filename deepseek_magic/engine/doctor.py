@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from .endpoints import Endpoint
 from .health import StepName
 from .keys import find_key
 
-__all__ = ["Finding", "examine", "is_well"]
+__all__ = ["Finding", "examine", "is_well", "verdict", "versions"]
 
 SLOW_S: Final = 2.0
 """A step that takes longer is worth a word; from another continent each takes a few tenths."""
@@ -29,7 +29,7 @@ PACKAGES: Final = {
     "ipykernel": "notebooks need it",
     "ipywidgets": "the live view needs it",
     "jupyterlab": "the demo needs it",
-    "httpx": "every call needs it",
+    "httpcore": "every call needs it",
 }
 """Distributions whose versions matter, and what their absence means."""
 
@@ -80,12 +80,31 @@ async def examine(endpoint: Endpoint) -> list[Finding]:
         for step in health.steps
         if step.name != "key"
     ]
-    return [*found, *_versions()]
+    return found
 
 
-def is_well(findings: list[Finding]) -> bool:
+def is_well(findings: Sequence[Finding]) -> bool:
     """Whether nothing keeps a call from working."""
     return all(finding.ok is not False for finding in findings)
+
+
+def verdict(well: Sequence[bool]) -> str:
+    """One sentence for all endpoints that were examined."""
+    if all(well):
+        return "All is well."
+    if any(well):
+        return "Calls will be answered, but not by every endpoint until the lines marked FAIL are mended."
+    return "Calls will fail until the lines marked FAIL are mended."
+
+
+def versions() -> Iterator[Finding]:
+    """What is installed here, of what matters."""
+    for package, needed_for in PACKAGES.items():
+        try:
+            yield Finding(subject=package, ok=True, said=importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(subject=package, ok=None, said=f"not installed; {needed_for}")
+    yield Finding(subject="Python", ok=True, said=platform.python_version())
 
 
 def _key(endpoint: Endpoint) -> Finding:
@@ -95,12 +114,3 @@ def _key(endpoint: Endpoint) -> Finding:
     except ConfigurationError as error:
         return Finding(subject="key", ok=False, said=str(error))
     return Finding(subject="key", ok=True, said=f"found in {key.source}" if key else "none is set, and none is needed")
-
-
-def _versions() -> Iterator[Finding]:
-    for package, needed_for in PACKAGES.items():
-        try:
-            yield Finding(subject=package, ok=True, said=importlib.metadata.version(package))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(subject=package, ok=None, said=f"not installed; {needed_for}")
-    yield Finding(subject="Python", ok=True, said=platform.python_version())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
@@ -19,7 +19,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.models import DEFAULT_MODEL, MODELS
 from ..protocol.options import closest
 
-__all__ = ["BASE_URL_VARIABLE", "DEMO_PORT", "ENDPOINTS", "Endpoint", "is_loopback", "resolve"]
+__all__ = ["BASE_URL_VARIABLE", "DEMO_PORT", "ENDPOINTS", "Endpoint", "Endpoints", "in_order", "is_loopback", "resolve"]
 
 BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
 DEMO_PORT: Final = 8642
@@ -252,6 +252,22 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     if endpoint in (None, "deepseek") and from_environment:
         return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), local_key_variables=_DEEPSEEK.key_variables)
     return _named(endpoint or "deepseek")
+
+
+Endpoints = str | Endpoint | Sequence[str | Endpoint] | None
+"""What a user may say: a name or base URL, several with commas between, an Endpoint, a list of them, or nothing."""
+
+
+def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[Endpoint, ...]:
+    """The endpoints to ask, in that order, at least one; each as ``resolve`` has it. Raises ConfigurationError."""
+    typed: list[str | Endpoint]
+    if isinstance(endpoint, str):
+        typed = [name.strip() for name in endpoint.split(",") if name.strip()]
+    else:
+        typed = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint or ())
+    if base_url is not None and len(typed) > 1:
+        raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
+    return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
 
 
 def _named(name: str) -> Endpoint:

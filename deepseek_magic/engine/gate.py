@@ -63,6 +63,12 @@ class Gate:
         with self._lock:
             return self._limiter.standing(time.monotonic())
 
+    @property
+    def waiting(self) -> int:
+        """How many requests stand in line."""
+        with self._lock:
+            return len(self._queue)
+
     def line_up(self, ticket: Ticket, *, ahead: bool = False) -> None:
         """Join the queue; ``ahead`` for an answer that broke and goes on: it had its turn."""
         with self._lock:

@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,15 +24,18 @@ import msgspec
 from ..metrics.frames import arrow_table, pandas_frame, polars_frame
 from ..metrics.log import COLUMNS, row_of
 from ..metrics.record import StreamRecord
+from ..metrics.spending import Spent
 from ..metrics.tables import cell, html_table, text_table
 from ..policy.resuming import RESUMABLE
 from ..protocol.chat import Message, Request
 from ..protocol.completion import Accumulator, Completion, ToolCall
+from ..protocol.conversation import Turn
 from ..protocol.errors import DeepSeekError
 from ..protocol.events import Event, Seam, Usage, load_events
 from ..protocol.options import Options
 from .journal_file import default_path, open_for_reading, open_for_writing
 from .journal_writer import LEASE_S, JournalWriter
+from .saved_chats import SavedChat, newest, statement_of
 
 if TYPE_CHECKING:
     import pandas
@@ -151,6 +155,11 @@ class Journal:
         """The call is over."""
         self._writer.end(call_id, completion, record)
 
+    def keep_chat(self, run_id: str, notebook: str, name: str, turns: Sequence[Turn]) -> None:
+        """A conversation of the kernel ``run_id`` has these turns now."""
+        if self.enabled and not self._writer.failed:
+            self._writer.put(statement_of(run_id, notebook, name, turns))
+
     def flush(self, timeout_s: float = READ_FLUSH_S) -> bool:
         """Wait until everything so far is on disk; False if it is not."""
         return self._writer.flush(timeout_s)
@@ -205,10 +214,28 @@ class Journal:
         where = "WHERE substr(call_id, 1, ?) = ? ORDER BY started_at DESC LIMIT ?"
         return list(self._entries(where, (len(prefix), prefix, SEARCH_LIMIT)))
 
+    def saved_chats(self, *, but_run: str) -> list[SavedChat]:
+        """Every conversation as its last kernel left it, newest first, but for those of the kernel ``but_run``."""
+        try:
+            return newest(self.rows_of("chats", "WHERE run_id != ? ORDER BY changed_at DESC", (but_run,)))
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # an older file, which the first call will bring to the newest shape
+                return []
+            raise
+
     def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
         """All calls, or the newest ``limit``, oldest first, as flat mappings with the columns of ``JOURNAL_COLUMNS``."""
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
         return [entry.row() for entry in entries][::-1]
+
+    def spent(self, since: datetime | None = None) -> Spent:
+        """What the calls cost that began at ``since`` or later, or all that ever did, and how many have an unknown cost."""
+        where, values = ("", ()) if since is None else ("AND started_at >= ?", (since.astimezone(UTC).isoformat(),))
+        query = f"SELECT record FROM calls WHERE ended_at IS NOT NULL {where}"
+        with self._reading() as connection:
+            rows = [] if connection is None else connection.execute(query, values).fetchall()
+        paid = [_Paid() if text is None else msgspec.json.decode(text, type=_Paid) for (text,) in rows]
+        return Spent.on((each.cost, each.currency) for each in paid)
 
     def __len__(self) -> int:
         with self._reading() as connection:
@@ -242,13 +269,14 @@ class Journal:
         if not self.path.exists():
             return 0
         before = (datetime.now(UTC) - timedelta(days=keep_days)).isoformat()
-        busy = [row["call_id"] for row in self._raw("WHERE ended_at IS NULL", ()) if self._is_alive(row)]
+        busy = [row["call_id"] for row in self.rows_of("calls", "WHERE ended_at IS NULL", ()) if self._is_alive(row)]
         with contextlib.closing(open_for_writing(self.path)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             marks = ",".join("?" * len(busy))
             old = f"SELECT call_id FROM calls WHERE started_at < ? AND call_id NOT IN ({marks})"
             connection.execute(f"DELETE FROM pieces WHERE call_id IN ({old})", (before, *busy))
             count = connection.execute(f"DELETE FROM calls WHERE call_id IN ({old})", (before, *busy)).rowcount
+            connection.execute("DELETE FROM chats WHERE changed_at < ?", (before,))
             connection.execute("COMMIT")
             with contextlib.suppress(sqlite3.OperationalError):  # another kernel reads: the space comes back later
                 connection.execute("VACUUM")
@@ -265,9 +293,10 @@ class Journal:
             if connection is not None:
                 connection.close()
 
-    def _raw(self, where: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+    def rows_of(self, table: str, where: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+        """The rows of one table as they are stored."""
         with self._reading() as connection:
-            return [] if connection is None else connection.execute(f"SELECT * FROM calls {where}", values).fetchall()
+            return [] if connection is None else connection.execute(f"SELECT * FROM {table} {where}", values).fetchall()
 
     def _entries(self, where: str, values: tuple[Any, ...], *, dead_only: bool = False) -> Iterator[Entry]:
         with self._reading() as connection:
@@ -312,6 +341,13 @@ _SHOWN: Final = {
     "total, s": "total_s",
     "tokens out": "completion_tokens",
 }
+
+
+class _Paid(msgspec.Struct):
+    """The part of a record that says what it cost."""
+
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class _Known(msgspec.Struct, kw_only=True):

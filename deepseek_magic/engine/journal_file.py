@@ -50,6 +50,17 @@ SCHEMA: Final = (
     ALTER TABLE calls ADD COLUMN base_url TEXT;
     CREATE INDEX calls_by_request ON calls (json_extract(record, '$.prompt_sha256'));
     """,
+    """
+    CREATE TABLE chats (
+        run_id     TEXT NOT NULL,     -- the kernel whose conversation it is
+        name       TEXT NOT NULL,
+        notebook   TEXT NOT NULL,
+        changed_at TEXT NOT NULL,     -- ISO 8601, UTC
+        turns      TEXT NOT NULL,     -- JSON: pairs of turn and call, in order
+        PRIMARY KEY (run_id, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX chats_by_change ON chats (changed_at);
+    """,
 )
 
 

@@ -139,6 +139,13 @@ class JournalWriter:
             self._calls.append(lambda: self._end(call_id, completion, record, ended))
         self._work()
 
+    def put(self, statement: Statement) -> None:
+        """Write something beside the calls."""
+        sql, values = statement
+        with self._lock:
+            self._calls.append(lambda: [(sql, tuple(self._text(v) if isinstance(v, str) else v for v in values))])
+        self._work()
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
         done = threading.Event()

@@ -97,8 +97,16 @@ class Engine:
         loop.call_soon_threadsafe(call._begin, source)
         return call
 
-    def stop(self) -> None:
-        """End the loop: cancel what runs, close asynchronous generators, join the thread. For tests and exit."""
+    @property
+    def running(self) -> bool:
+        """Whether the thread is there; it is not in a forked child."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """End the loop: cancel what runs, close asynchronous generators, join the thread. For tests and exit.
+
+        ``last`` runs on the loop when no call does any more: it closes what they shared.
+        """
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None or not thread.is_alive():
@@ -111,6 +119,8 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await loop.shutdown_asyncgens()
+            if last is not None:
+                await last()
 
         with contextlib.suppress(concurrent.futures.TimeoutError):
             asyncio.run_coroutine_threadsafe(wind_down(), loop).result(CLOSE_S)

@@ -16,7 +16,7 @@ import msgspec
 from ..metrics.record import PriceOf, StreamMeter
 from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
-from ..policy.deadlines import Timeouts
+from ..policy.deadlines import Timeouts, happening_of
 from ..policy.limits import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
 from ..protocol.chat import Request
@@ -27,6 +27,7 @@ from .attempt import Attempt, StreamPosition
 from .endpoints import Endpoint
 from .gate import Gate, Ticket
 from .keys import Key
+from .silence import with_silences
 from .splice import Splice
 from .transport import HTTPAnswer, HTTPCall, Transport
 from .watch import Watch
@@ -144,20 +145,36 @@ class Segment:
                 yield [Seam(kind="resumed", detail=self._step.why)]
             watch.told("sent")
             attempt = self._prepare(slot, watch)
-            splice = self._splice
             async with contextlib.aclosing(attempt.batches()) as batches:
-                async for batch in batches:
-                    joined = batch if splice is None else splice.feed(batch, watch.now_s)
-                    if joined:
-                        yield joined
-                    if splice is not None and splice.over:
-                        self.ending = self._ended_by(splice)
-                        return
-            self.ending = attempt.ending
+                if self._splice is None:
+                    async for batch in batches:
+                        yield batch
+                else:
+                    async with contextlib.aclosing(self._joined(batches, self._splice, watch)) as joined:
+                        async for batch in joined:
+                            yield batch
+            self.ending = self.ending or attempt.ending
         finally:
             gate.leave(ticket)
             if slot is not None:
                 self._leave(slot)
+
+    async def _joined(
+        self, batches: AsyncGenerator[list[Event]], splice: Splice, watch: Watch
+    ) -> AsyncGenerator[list[Event], None]:
+        """The batches as they join what was there; what is held back for an echo comes out when none comes."""
+        async with contextlib.aclosing(with_silences(batches, lambda: splice.patience_s(watch.now_s))) as arriving:
+            async for batch in arriving:
+                joined = splice.release() if batch is None else splice.feed(batch, watch.now_s)
+                if joined:
+                    yield joined
+                elif batch:
+                    # Held back or dropped, it is a sign of life all the same; what is delivered is told by its taker.
+                    for event in batch:
+                        watch.told(happening_of(event))
+                if splice.over:
+                    self.ending = self._ended_by(splice)
+                    return
 
     def _prepare(self, slot: Slot, watch: Watch) -> Attempt:
         step, sent = self._step, self._request()
@@ -248,18 +265,29 @@ class Segment:
     def delivered(self, tokens_left: int | None) -> Delivered:
         """What the consumer has now."""
         answer = self._answer
-        chars = answer.text_chars + answer.reasoning_chars
-        anew = isinstance(self._step, Restart) and not self._step.compare and self.brought
-        new_chars = chars if anew else max(0, chars - self._began_chars)
         return Delivered.of(
             text=answer.text,
             reasoning=answer.reasoning,
-            new_chars=new_chars or int(self.brought and answer.tool_open),  # a call alone has no text
+            new_chars=self._new_chars(),
             tool_open=answer.tool_open,
             ids_seen=self._position.last_id is not None,
             tokens_left=tokens_left,
             rewinding=self._terms.rewind,
         )
+
+    def _new_chars(self) -> int:
+        """What this request brought, shown or held back; measured from where it took the answer up."""
+        held = self._splice.held_chars if self._splice is not None else 0
+        if not self.brought:
+            return held
+        step, chars = self._step, self._answer.text_chars + self._answer.reasoning_chars
+        if isinstance(step, Continue):
+            began = step.text_chars + step.reasoning_chars
+        elif isinstance(step, Restart) and not step.compare:
+            began = 0
+        else:
+            began = self._began_chars
+        return max(0, chars - began) + held or int(self._answer.tool_open)  # a call alone has no text
 
     def _leave(self, slot: Slot) -> None:
         attempt, ending = self._attempt, self.ending or (self._attempt.ending if self._attempt else None)

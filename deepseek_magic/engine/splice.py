@@ -75,25 +75,49 @@ class Splice:
             detail=step.why,
         )
 
+    @property
+    def held_chars(self) -> int:
+        """How much has come that is neither delivered nor dropped yet."""
+        return sum(len(echo.held) for echo in (self._echo, self._thought_echo) if echo is not None)
+
+    def patience_s(self, now_s: float) -> float | None:
+        """After how many more seconds of silence ``release`` is due; None while nothing is held back."""
+        if not self.held_chars or self._held_since_s is None:
+            return None
+        return max(0.0, self._held_since_s + HOLD_S - now_s)
+
+    def release(self) -> list[Event]:
+        """What was held back as a possible echo, which would be complete by now."""
+        out: list[Event] = []
+        if self._thought_echo is not None and self._thought_echo.held:
+            self._deliver(ReasoningDelta(text=self._thought_echo.release()), out)
+        if self._echo is not None and self._echo.held:
+            self._past_stop(self._echo.release(), out)
+        return out
+
     def feed(self, batch: Sequence[Event], now_s: float) -> list[Event]:
         """The events to deliver for those that came at ``now_s``."""
-        out: list[Event] = []
+        out: list[Event] = self.release() if self.patience_s(now_s) == 0.0 else []
         for event in batch:
             if self.over:
                 break
             match event:
                 case TextDelta(text=text):
-                    self._text(text, out, now_s)
+                    self._text(text, out)
                 case ReasoningDelta(text=text):
                     self._reasoning(text, out)
                 case ToolCallDelta():
                     self._deliver(event, out)
                 case Finish():
-                    self._release(out)
+                    self._end(out)
                     if not self.over:
                         out.append(event)
                 case _:
                     out.append(event)
+        if not self.held_chars:
+            self._held_since_s = None
+        elif self._held_since_s is None:
+            self._held_since_s = now_s
         return out
 
     def _deliver(self, event: Event, out: list[Event]) -> None:
@@ -111,19 +135,11 @@ class Splice:
         if text:
             self._deliver(ReasoningDelta(text=text), out)
 
-    def _text(self, text: str, out: list[Event], now_s: float) -> None:
+    def _text(self, text: str, out: list[Event]) -> None:
         if self._compare is not None:
             text = self._compare.feed(text)
             self.diverged = self._compare.diverged_at is not None
-        if self._echo is not None:
-            text = self._through_echo(self._echo, text)
-            if not self._echo.held:
-                self._held_since_s = None
-            elif self._held_since_s is None:
-                self._held_since_s = now_s
-            elif now_s - self._held_since_s > HOLD_S:
-                text += self._echo.release()
-        self._past_stop(text, out)
+        self._past_stop(self._through_echo(self._echo, text), out)
 
     def _through_echo(self, echo: EchoFilter | None, text: str) -> str:
         if echo is None:
@@ -150,12 +166,9 @@ class Splice:
             out.append(self._seam)
         out.append(Finish(reason="stop"))
 
-    def _release(self, out: list[Event]) -> None:
+    def _end(self, out: list[Event]) -> None:
         """The answer ends: what was held back for a reason that did not come true is part of it."""
-        if self._echo is not None:
-            self._past_stop(self._echo.release(), out)
-        if self._thought_echo is not None and self._thought_echo.held:
-            self._deliver(ReasoningDelta(text=self._thought_echo.release()), out)
+        out += self.release()
         if self._stop is not None and not self.over:
             text = self._stop.release()
             if text:

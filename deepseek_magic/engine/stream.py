@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Self
+from typing import Final, Protocol
 
 from ..metrics.record import StreamMeter, StreamRecord
-from ..policy.attempts import Ending, RefusedWays, Spent, Way
+from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
 from ..policy.deadlines import Happening
-from ..policy.recovery import Accept, Continue, GiveUp, Resume, Step, decide
-from ..policy.resuming import going_on
+from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion, verdict
@@ -37,10 +36,12 @@ from ..protocol.events import (
 )
 from . import keys
 from .attempt import StreamPosition
+from .batched import Batched
+from .endpoints import Endpoint
 from .segment import Another, Segment, Terms
 from .watch import Watch
 
-__all__ = ["Stream"]
+__all__ = ["Earlier", "Keeper", "Stream", "pieces_of"]
 
 LONGEST_TOLD_PAUSE_S: Final = 10.0
 """A stream's own ``retry:`` is honoured up to here."""
@@ -48,22 +49,47 @@ _REFUSED: Final = RefusedWays()
 """Which ways on servers have refused; one memory for all calls of the process."""
 
 
-class Stream:
-    """One call: an asynchronous iterator of events, or by ``batches`` of lists of events, a network read at a time.
+class Keeper(Protocol):
+    """Who writes down what streams bring: told in order, on the loop of the stream, and expected not to wait."""
 
-    Iteration raises the DeepSeekError that ended the call; its ``completion`` is the partial one. ``aclose`` is the
-    user's Stop. Cancelling the consumer's task closes the connection as well. A ``Seam`` among the events says which
-    text is void from then on; without one, nothing that was given out is ever taken back.
+    def began(self, stream: Stream) -> None:
+        """Its first request is about to be sent."""
 
-    With ``before``, an answer of an earlier call to the same request, it goes on from that: what had come is given out
-    once more, first and in one batch, so that the whole answer passes here. Raises ConfigurationError when it cannot.
+    def brought(self, stream: Stream, events: list[Event]) -> None:
+        """A batch, before the consumer has it."""
+
+    def ended(self, stream: Stream) -> None:
+        """Its completion is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """An answer that had begun before this call, and the step that takes it up.
+
+    ``given_out``: the consumer has it already; otherwise it is given out once more, first and in one batch, so that the
+    whole answer passes there.
     """
 
-    def __init__(self, request: Request, terms: Terms, before: Completion | None = None) -> None:
+    completion: Completion
+    step: Continue | Restart
+    given_out: bool = False
+
+
+class Stream(Batched):
+    """One endpoint's answer to one request, whatever breaks in between. ``before`` is what it begins with, if anything.
+
+    ``keeper`` is told everything that the consumer is given.
+    """
+
+    def __init__(
+        self, request: Request, terms: Terms, before: Earlier | None = None, *, keeper: Keeper | None = None
+    ) -> None:
+        super().__init__()
         self.request = request
         self.call_id = uuid.uuid4().hex
         """Names the call in its record and in the journal."""
         self._terms = terms
+        self._keeper = keeper
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
         self._watch: Watch | None = None
@@ -74,33 +100,19 @@ class Stream:
         self._paid_chars = 0
         """Of the answer, how much an earlier token budget paid for."""
         self._over = asyncio.Event()
-        self._step: Another | None = None
-        """How the first segment begins, when not from nothing."""
-        self._before: list[Event] = []
-        self._at_length = False
+        self._before = before
         if before is not None:
-            self._go_on_from(before)
-        self._source = self._run()
-        self._ready: Iterator[Event] = iter(())
+            self._take_up(before)
 
-    def __aiter__(self) -> Self:
-        return self
+    @property
+    def endpoint(self) -> Endpoint:
+        """Who is asked."""
+        return self._terms.endpoint
 
-    async def __anext__(self) -> Event:
-        while (event := next(self._ready, None)) is None:
-            self._ready = iter(await anext(self._source))
-        return event
-
-    def batches(self) -> AsyncIterator[list[Event]]:
-        """The events in lists, as they arrive: the fast way."""
-        return self._source
-
-    async def run(self, put: Callable[[list[Event]], None]) -> Completion:
-        """Hand every batch to ``put`` and return the completion, which has the error instead of raising it."""
-        with contextlib.suppress(DeepSeekError):
-            async for batch in self._source:
-                put(batch)
-        return self.completion
+    @property
+    def working(self) -> bool:
+        """Whether a task waits inside the call right now."""
+        return self._watch is not None and self._watch.working
 
     @property
     def completion(self) -> Completion:
@@ -108,6 +120,18 @@ class Stream:
         if self._completion is None:
             raise RuntimeError("the stream has not ended yet")
         return self._completion
+
+    def delivered(self) -> Delivered:
+        """What the consumer has of this answer."""
+        answer = self._answer
+        return Delivered.of(
+            text=answer.text,
+            reasoning=answer.reasoning,
+            new_chars=0,
+            tool_open=answer.tool_open,
+            tokens_left=self._tokens_left(),
+            rewinding=self._terms.rewind,
+        )
 
     async def aclose(self) -> None:
         """Stop: close the connection, keep what has arrived; the outcome is "interrupted" if it was still running.
@@ -123,17 +147,13 @@ class Stream:
         if self._completion is None:
             self._end(interrupted=True)
 
-    def _go_on_from(self, before: Completion) -> None:
-        step = going_on(before, can=self._terms.can(self.request))
-        if step is None:
-            return
-        self._step = step
-        self._paid_chars = step.text_chars + step.reasoning_chars
-        self._at_length = before.outcome == "truncated"
-        self._answer.seams = before.seams
-        self._before = [ReasoningDelta(text=before.reasoning)] if before.reasoning else []
-        self._before += [TextDelta(text=before.text)] if before.text else []
-        for event in self._before:
+    def _take_up(self, before: Earlier) -> None:
+        completion, step = before.completion, before.step
+        if isinstance(step, Continue):
+            self._paid_chars = step.text_chars + step.reasoning_chars
+            self._max_tokens = step.max_tokens or self._max_tokens
+        self._answer.seams = completion.seams
+        for event in pieces_of(completion):
             self._answer.add(event)
 
     async def _run(self) -> AsyncGenerator[list[Event], None]:
@@ -143,10 +163,18 @@ class Stream:
             call_id=self.call_id, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
         )
         terms.gate.first_request()
-        segment = Segment(terms, self._answer, meter, step=self._step)
-        spent = Spent(refused=self._refused_before(), at_length=self._at_length)
-        if self._before:
-            yield self._before
+        before = self._before
+        segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None)
+        at_length = before is not None and before.completion.outcome == "truncated"
+        spent = Spent(refused=self._refused_before(), at_length=at_length)
+        if self._keeper is not None:
+            self._keeper.began(self)
+        if before is not None:
+            had = pieces_of(before.completion)
+            if self._keeper is not None:
+                self._keeper.brought(self, had)
+            if not before.given_out and had:
+                yield had
         watch.enter()
         try:
             while True:
@@ -187,6 +215,8 @@ class Stream:
 
     def _take(self, batch: list[Event], segment: Segment) -> None:
         """Fold a batch into the answer and the record, and move the deadlines by what it brought."""
+        if self._keeper is not None:
+            self._keeper.brought(self, batch)
         if self._max_tokens is not None:
             self._count(batch)
         add = self._answer.add
@@ -313,6 +343,14 @@ class Stream:
         self._completion = completion
         if error is not None:
             error.completion = completion
+        if self._keeper is not None and self._meter is not None:
+            self._keeper.ended(self)
+
+
+def pieces_of(completion: Completion) -> list[Event]:
+    """The words of an answer, as events."""
+    pieces: list[Event] = [ReasoningDelta(text=completion.reasoning)] if completion.reasoning else []
+    return [*pieces, TextDelta(text=completion.text)] if completion.text else pieces
 
 
 _HAPPENINGS: Final[dict[type[Event], Happening]] = {

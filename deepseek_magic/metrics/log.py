@@ -8,10 +8,11 @@ until it is asked for.
 from __future__ import annotations
 
 import csv
+import logging
 import threading
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
@@ -20,23 +21,32 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
 
+from ..protocol.language import say, translated
 from .frames import arrow_table, library, pandas_frame, polars_frame
 from .record import StreamRecord
-from .tables import cell, html_table, text_table
+from .spending import Spending
+from .tables import cell, counted, html_table, money, text_table
 
 if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
 
+    from ..protocol.completion import Completion
+    from .plots import Plot, PlotKind
     from .summary import ServiceLevels, Summary
+    from .telemetry import Export
 
 __all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
 
 Row = dict[str, Any]
 
+_logger: Final = logging.getLogger(__name__)
+
 MAX_ROWS: Final = 100_000
-"""A row takes about 1.5 kB, so a full log stays below 150 MB."""
+"""A call takes about 2 kB with its phases, so a full log stays below 250 MB."""
 
 FORGOTTEN_SHARE: Final = 10
 """A full log forgets its oldest tenth at once, so that adding stays cheap."""
@@ -47,12 +57,15 @@ BLOCK_ROWS: Final = 500
 SHOWN_ROWS: Final = 20
 
 
+_NO_COLUMNS: Final = ("phases", "timeline")
+
+
 def _column_types() -> Mapping[str, type]:
     kinds: dict[str, type] = {}
     for field in msgspec.structs.fields(StreamRecord):
         union = isinstance(field.type, types.UnionType)
         kind = next(t for t in typing.get_args(field.type) if t is not type(None)) if union else field.type
-        if field.name != "timeline":
+        if field.name not in _NO_COLUMNS:
             kinds[field.name] = float if kind is Decimal else kind
     return types.MappingProxyType(kinds)
 
@@ -61,7 +74,6 @@ COLUMNS: Final = _column_types()
 """Column → its Python type (str, int, float, bool, datetime in UTC, date); each may be None. Money is a float here."""
 
 _NAMES: Final = tuple(COLUMNS)
-_values_of: Final = attrgetter(*_NAMES)
 
 _SHOWN: Final = {
     "started": "started_at",
@@ -74,13 +86,18 @@ _SHOWN: Final = {
     "tokens in": "prompt_tokens",
     "tokens out": "completion_tokens",
     "cost": "cost",
-    "currency": "currency",
 }
+
+
+def _priced(cost: str, currency: str | None) -> str:
+    return f"{cost} {currency}" if currency else cost
 
 
 def row_of(record: StreamRecord) -> Row:
     """The record as a flat mapping with the columns of ``COLUMNS``."""
-    row = dict(zip(_NAMES, _values_of(record), strict=True))
+    row = msgspec.structs.asdict(record)
+    for name in _NO_COLUMNS:
+        del row[name]
     if record.cost is not None:
         row["cost"] = float(record.cost)
     return row
@@ -90,26 +107,41 @@ class MetricsLog(Sequence[Row]):
     """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
     ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``forgotten`` counts the rows
-    that are gone. ``records`` are the values behind the rows, with exact money.
+    that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
     """
 
-    def __init__(self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_rows: int = MAX_ROWS,
+        levels: ServiceLevels | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
         if max_rows < 1:
             raise ValueError(f"a log keeps at least one row, not {max_rows}")
         self.max_rows = max_rows
         self.levels = levels
         self.forgotten = 0
+        self.spending = Spending()
+        self._mask = mask
+        self._exports: tuple[Export, ...] = ()
         self._records: list[StreamRecord] = []
         self._lock = threading.Lock()
 
-    def add(self, record: StreamRecord) -> None:
-        """Append a record; from any thread."""
+    def add(self, record: StreamRecord, completion: Completion | None = None) -> None:
+        """Append a record; from any thread. ``completion`` is for exports, and is not kept."""
+        self.spending.add(record)
         with self._lock:
             if len(self._records) >= self.max_rows:
                 gone = max(1, self.max_rows // FORGOTTEN_SHARE)
                 del self._records[:gone]
                 self.forgotten += gone
             self._records.append(record)
+        for export in self._exports:
+            try:
+                export(record, completion)
+            except Exception:  # whatever an exporter does, the call has been answered
+                _logger.exception("A call could not be exported.")
 
     @property
     def records(self) -> tuple[StreamRecord, ...]:
@@ -131,6 +163,28 @@ class MetricsLog(Sequence[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         return map(row_of, self.records)
+
+    def export_to(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        *,
+        content: bool = False,
+    ) -> Callable[[], None]:
+        """Send every call from now on to OpenTelemetry (extra ``otel``), to the global providers if none are named.
+
+        ``content`` sends prompts and answers too, which otherwise stay here. Returns a function that ends the export.
+        The providers' processors run on the engine's thread: take batching ones.
+        """
+        from .telemetry import Export
+
+        export = Export(tracer_provider, meter_provider, content=content, mask=self._mask)
+        self._exports = (*self._exports, export)
+
+        def stop() -> None:
+            self._exports = tuple(each for each in self._exports if each is not export)
+
+        return stop
 
     # What was measured, in columns
 
@@ -188,29 +242,70 @@ class MetricsLog(Sequence[Row]):
     # Views
 
     def summary(
-        self, window_s: float | None = None, *, levels: ServiceLevels | None = None, now: datetime | None = None
+        self,
+        window_s: float | None = None,
+        *,
+        last: int | None = None,
+        levels: ServiceLevels | None = None,
+        now: datetime | None = None,
     ) -> Summary:
-        """How the calls did that began in the last ``window_s`` seconds, or all of them."""
+        """How the calls did that began in the last ``window_s`` seconds, or all of them; of those the ``last`` so many."""
         from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
 
-        records: Sequence[StreamRecord] = self.records
-        if window_s is not None:
-            since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
-            records = [r for r in records if r.started_at >= since]
-        return summarize(records, levels or self.levels, window_s)
+        records = self._since(window_s, now)
+        return summarize(records[-last:] if last else records, levels or self.levels, window_s)
+
+    def _since(self, window_s: float | None, now: datetime | None = None) -> Sequence[StreamRecord]:
+        if window_s is None:
+            return self.records
+        since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
+        return [r for r in self.records if r.started_at >= since]
+
+    def plot(self, kind: PlotKind = "latency", *, call: int | str = -1, window_s: float | None = None) -> Plot:
+        """A picture that shows itself (needs the extra ``plots``).
+
+        ``latency``: within how many seconds calls had their first token and their end. ``speed``: tokens a second, over
+        time. Both of the calls that began in the last ``window_s`` seconds, or all. ``waterfall``: where the time of one
+        call went; ``call`` is its place in the log or the beginning of its id, the last one if not given.
+        Raises ValueError when there is nothing to draw, ImportError without matplotlib.
+        """
+        from . import plots
+
+        if kind not in plots.KINDS:
+            raise ValueError(f"There is no plot {kind!r}: it is one of {', '.join(plots.KINDS)}.")
+        records = self._since(window_s)
+        if not records:
+            raise ValueError("There is no call to draw.")
+        if kind == "waterfall":
+            return plots.draw_waterfall(self._record(call))
+        return plots.draw_speed(records) if kind == "speed" else plots.draw_latency(records, self.levels)
+
+    def _record(self, call: int | str) -> StreamRecord:
+        records = self.records
+        if isinstance(call, int):
+            if not -len(records) <= call < len(records):
+                raise ValueError(f"The log holds {len(records):,} calls; there is none at {call}.")
+            return records[call]
+        found = [r for r in records if r.call_id.startswith(call)]
+        if len(found) != 1:
+            raise ValueError(f"The log holds {len(found):,} calls whose id begins with {call!r}.")
+        return found[0]
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = self[-SHOWN_ROWS:]
-        shown = [[cell(row[name]) for name in _SHOWN.values()] for row in rows]
-        before = len(self) - len(rows)
-        caption = f"{len(self):,} calls" + (f", the last {len(rows)} of them" if before else "")
+        columns = {head: [cell(row[name]) for row in rows] for head, name in _SHOWN.items()}
+        costs = money([row["cost"] for row in rows])
+        columns["cost"] = [_priced(cost, row["currency"]) for cost, row in zip(costs, rows, strict=True)]
+        columns["outcome"] = [translated(outcome) for outcome in columns["outcome"]]
+        caption = [counted(len(self))]
+        if len(rows) < len(self):
+            caption.append(say("the last {count} of them", count=len(rows)))
         if self.forgotten:
-            caption += f" ({self.forgotten:,} older ones were forgotten)"
-        heads = tuple(_SHOWN)
-        return {
-            "text/plain": text_table(heads, shown, caption),
-            "text/html": html_table(heads, shown, caption),
-        }
+            caption.append(say("{count} older ones were forgotten", count=f"{self.forgotten:,}"))
+        heads = [translated(head) for head in _SHOWN]
+        shown = list(zip(*columns.values(), strict=True))
+        said = say("; ").join(caption)
+        return {"text/plain": text_table(heads, shown, said), "text/html": html_table(heads, shown, said)}
 
     def __repr__(self) -> str:
         return f"<MetricsLog: {len(self):,} calls>"

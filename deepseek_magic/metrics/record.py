@@ -18,7 +18,7 @@ waits have columns of their own, so whoever wants them out can take them out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -41,6 +41,7 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
+from .phases import Course, Phase, PhaseKind
 from .quantiles import DurationSketch
 from .segments import Segment, billed, estimated_prompt_tokens, summed
 
@@ -86,6 +87,8 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
                    Quantiles are exact up to 4,096 gaps and within 1 % beyond
     cost           in ``currency``; 0 when nothing answered, None when the price or the tokens are unknown
     peak           whether DeepSeek's peak tariff applied; None when unknown or mixed
+    phases         the course of the call, see ``phases.Phase``; no column, and empty in records of older versions
+    timeline       every event with its time, where ``Client(timeline=True)`` asked for it; no column
     ============== ==========================================================================================
     """
 
@@ -145,12 +148,18 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     cost_estimated: bool | None = None
     peak: bool | None = None
     price_date: date | None = None
+    phases: tuple[Phase, ...] = ()
     timeline: tuple[TimelineEntry, ...] | None = None
 
     @property
     def recovered(self) -> bool:
         """Whether the call needed more than one attempt and came to a proper end."""
-        return self.attempts > 1 and self.outcome in _PROPER_ENDS
+        return self.attempts > 1 and self.has_proper_end
+
+    @property
+    def has_proper_end(self) -> bool:
+        """Whether the model came to an end, be it its token limit; neither an error nor the user cut it off."""
+        return self.outcome in _PROPER_ENDS
 
     @property
     def paid(self) -> Cost | None:
@@ -167,6 +176,13 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _PROPER_ENDS: Final = frozenset(("complete", "truncated", "filtered"))
+
+_WAITS: Final[Mapping[str, PhaseKind]] = {
+    "concurrency": "wait_concurrency",
+    "rate": "wait_rate",
+    "retry_after": "wait_retry_after",
+    "backoff": "wait_backoff",
+}
 
 
 class StreamMeter:
@@ -218,6 +234,7 @@ class StreamMeter:
         self._queued_since_s: float | None = None
         self._queue_seen = False
         self._response = ResponseStarted()
+        self._course = Course(now_s)
         self._timeline: list[TimelineEntry] | None = [] if timeline else None
 
     def opened(self, now_s: float, *, connect_s: float | None = None) -> None:
@@ -227,6 +244,7 @@ class StreamMeter:
             self.ttfb_s = now_s - self.started_s
         if connect_s is not None:
             self.connect_s = (self.connect_s or 0.0) + connect_s
+        self._course.enter("first_token", now_s)
         self._queued_since_s = now_s
         self._queue_seen = False
         if self.queue_s is None:
@@ -283,10 +301,12 @@ class StreamMeter:
         if count > 1:
             self.gaps.add_zeros(count - 1)
         if reasoning:
+            self._course.piece("thinking", now_s)
             if self._thinking_since_s is None:
                 self._thinking_since_s = now_s
             self._last_thought_s = now_s
         if answer:
+            self._course.piece("answer", now_s)
             if self.answer_s is None:
                 self.answer_s = now_s - self.started_s
             if self._thinking_since_s is not None:
@@ -304,11 +324,13 @@ class StreamMeter:
             case Heartbeat():
                 self.heartbeats += 1
                 self._queue_seen = True
+                self._course.heartbeat()
                 return
             case Waiting(reason="queue"):
                 return  # the host's queue: measured from its comments
             case Waiting(reason=reason):
                 self._end_queue(now_s)
+                self._course.enter(_WAITS[reason], now_s)
                 if self._waiting is None or self._waiting[0] != reason:
                     self._end_wait(now_s)
                     self._waiting = (reason, now_s)
@@ -319,16 +341,19 @@ class StreamMeter:
                 self._response = event
                 self._segment(now_s)
                 self._end_queue(now_s)
+                self._course.responding(now_s)
             case UsageReport(usage=usage):
                 self._segment(now_s).usage = usage
             case Seam():
                 self._seams += 1
+                self._course.seam(now_s)
             case _:
                 pass
         self._end_wait(now_s)
 
     def _begin_attempt(self, event: AttemptStarted, now_s: float) -> None:
         self._end_queue(now_s)
+        self._course.enter("request", now_s)
         if self._thinking_since_s is not None:
             self._end_thinking(self._last_thought_s)
         self.attempts = event.attempt
@@ -475,5 +500,6 @@ class StreamMeter:
             cost_estimated=None if cost is None else cost.estimated,
             peak=None if cost is None else cost.peak,
             price_date=None if cost is None else cost.price_date,
+            phases=self._course.end(now_s),
             timeline=None if self._timeline is None else tuple(self._timeline),
         )

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..policy.pricing import TOKENS_PER_CHAR, estimate_tokens
+from ..policy.estimates import prompt_tokens
+from ..policy.pricing import TOKENS_PER_CHAR
 from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
@@ -133,11 +134,5 @@ def summed(usages: Sequence[Usage]) -> Usage:
 
 
 def estimated_prompt_tokens(request: Request) -> int:
-    """About how many tokens the messages of a request have; images are not counted."""
-    texts = []
-    for message in request.messages:
-        if isinstance(message.content, str):
-            texts.append(message.content)
-        else:
-            texts += [str(part.get("text") or "") for part in message.content]
-    return sum(map(estimate_tokens, texts))
+    """About how many tokens the messages of a request have."""
+    return prompt_tokens(request.messages)

@@ -11,9 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from ..protocol.language import say, translated
 from .quantiles import quantile
 from .record import StreamRecord
-from .tables import UNKNOWN, cell, html_table, text_table
+from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table
 
 __all__ = ["Level", "Quantiles", "Rate", "ServiceLevels", "Summary", "summarize"]
 
@@ -81,6 +82,12 @@ class Level:
     n: int
     verdict: Verdict
 
+    @property
+    def shown(self) -> str:
+        """What was measured, as a person reads it."""
+        share = self.name == "errors" and self.measured is not None
+        return f"{self.measured:.2%}" if share else cell(self.measured)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
@@ -121,7 +128,11 @@ class Summary:
         return tuple(level for level in self.levels if level.verdict == "missed")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        tables = [(_FIGURE_HEADS, _figures(self), _caption(self)), (_LEVEL_HEADS, _level_rows(self), "Service levels")]
+        heads = [translated(head) for head in _LEVEL_HEADS]
+        tables = [
+            (_FIGURE_HEADS, _figures(self), _caption(self)),
+            (heads, _level_rows(self), translated("Service levels")),
+        ]
         return {
             "text/plain": "\n\n".join(text_table(*table) for table in tables),
             "text/html": "\n".join(html_table(*table) for table in tables),
@@ -137,7 +148,7 @@ def summarize(
     """The summary of these records; ``window_s`` only says how they were chosen."""
     # An answer from the journal was no call: its hundredths of a second would flatter the service.
     records = [r for r in records if r.outcome != "cached"]
-    proper = [r for r in records if r.outcome not in ("interrupted", "incomplete")]
+    proper = [r for r in records if r.has_proper_end]
     stopped = sum(r.outcome == "interrupted" for r in records)
     counted = [r for r in records if r.completion_tokens is not None]
     costs: dict[str, Decimal] = {}
@@ -226,22 +237,15 @@ _LEVEL_HEADS: Final = ("", "target", "measured", "n", "verdict")
 
 
 def _caption(summary: Summary) -> str:
-    window = "" if summary.window_s is None else f" of the last {summary.window_s:g} s"
+    calls = counted(summary.calls)
+    window = summary.window_s
+    parts = [calls if window is None else say("{calls} of the last {seconds} s", calls=calls, seconds=f"{window:g}")]
     about = "≈ " if summary.tokens_estimated else ""
-    tokens = (
-        f"{about}{summary.prompt_tokens:,} tokens in ({summary.cache_hit_tokens:,} cached), "
-        f"{summary.completion_tokens:,} out ({summary.reasoning_tokens:,} reasoning)"
-    )
-    return f"{summary.calls:,} calls{window} · {tokens} · {_money(summary)}"
-
-
-def _money(summary: Summary) -> str:
-    known = " + ".join(f"{cell(amount, 4)} {currency}" for currency, amount in sorted(summary.costs.items()))
-    about = "≈ " if summary.costs_estimated and known else ""
-    if summary.unknown_costs:
-        unknown = f"{summary.unknown_costs:,} of unknown cost"
-        return f"{about}{known} and {unknown}" if known else unknown
-    return about + (known or "no cost")
+    tokens_in, cached = f"{about}{summary.prompt_tokens:,}", f"{summary.cache_hit_tokens:,}"
+    parts.append(say("{tokens} tokens in ({cached} cached)", tokens=tokens_in, cached=cached))
+    out, reasoning = f"{summary.completion_tokens:,}", f"{summary.reasoning_tokens:,}"
+    parts.append(say("{tokens} out ({reasoning} reasoning)", tokens=out, reasoning=reasoning))
+    return " · ".join([*parts, spent_on(summary.costs, summary.unknown_costs, about=summary.costs_estimated)])
 
 
 def _figures(summary: Summary) -> list[list[str]]:
@@ -253,15 +257,13 @@ def _figures(summary: Summary) -> list[list[str]]:
     ]
     rates = [("errors", summary.errors), ("recovered", summary.recovered), ("stopped", summary.interrupted)]
     return [
-        *([name, cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for name, q in quantiles),
-        *([name, cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for name, r in rates),
+        *([translated(n), cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
+        *([translated(n), cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
     ]
 
 
 def _level_rows(summary: Summary) -> list[list[str]]:
-    rows = []
-    for level in summary.levels:
-        share = level.name == "errors" and level.measured is not None
-        measured = f"{level.measured:.2%}" if share else cell(level.measured)
-        rows.append([level.name, level.target, measured, cell(level.n), level.verdict])
-    return rows
+    return [
+        [translated(level.name), level.target, level.shown, cell(level.n), translated(level.verdict)]
+        for level in summary.levels
+    ]

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-__all__ = ["UNKNOWN", "cell", "html_table", "text_table"]
+from ..protocol.language import say
+
+__all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "text_table"]
 
 UNKNOWN: Final = "–"
 LONGEST_CELL_CHARS: Final = 60
+MOST_DECIMALS: Final = 8
+"""The price of one cached token has nine; amounts below this show as zeros."""
 _WIDE: Final = frozenset("WF")
 
 
@@ -42,6 +46,33 @@ def _number(value: float, digits: int) -> str:
         return f"{value:,.0f}"
     text = f"{value:.{digits}g}"
     return f"{value:.{digits + 4}f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def money(amounts: Sequence[Decimal | float | None]) -> list[str]:
+    """A column of amounts, all with the same number of decimals, so that their points stand below each other.
+
+    As many as the smallest needs for three digits, at least two and at most ``MOST_DECIMALS``.
+    """
+    known = [Decimal(str(amount)) for amount in amounts if amount]
+    decimals = max((2 - amount.adjusted() for amount in known), default=2)
+    decimals = min(max(decimals, 2), MOST_DECIMALS)
+    return [UNKNOWN if amount is None else f"{Decimal(str(amount)):,.{decimals}f}" for amount in amounts]
+
+
+def counted(calls: int) -> str:
+    """So many calls, in the reader's language."""
+    return say("1 call") if calls == 1 else say("{count} calls", count=f"{calls:,}")
+
+
+def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False) -> str:
+    """Amounts by currency, and how many calls have an unknown cost, in the reader's language."""
+    known = " + ".join(f"{cell(amount, 4)} {currency}" for currency, amount in sorted(costs.items()))
+    known = f"≈ {known}" if about and known else known
+    if not unknown:
+        return known or say("no cost")
+    if not known:
+        return say("{count} of unknown cost", count=f"{unknown:,}")
+    return say("{amount} and {count} of unknown cost", amount=known, count=f"{unknown:,}")
 
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:

@@ -15,21 +15,26 @@ def load(shell: Any) -> None:
     from .cells import CellTransformer, line_transformer
     from .chats import ChatMagics
     from .completion import add_matcher
+    from .defaults import take_project_defaults
     from .demo import DemoMagics
     from .fix import FixMagics
-    from .logs import LogMagics
+    from .logs import Breaches, LogMagics
     from .magics import DeepSeekMagics
+    from .panel_magic import PanelMagics
     from .resume import ResumeMagics
     from .service import ServiceMagics
 
     unload(shell)
-    magics = DeepSeekMagics(shell)
-    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), DemoMagics(shell))
+    magics, demo = DeepSeekMagics(shell), DemoMagics(shell)
+    take_project_defaults(magics)
+    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     cells = CellTransformer(shell)
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
     shell.events.register("post_run_cell", magics.last_error.post_run_cell)
+    shell.events.register("post_run_cell", Breaches().post_run_cell)
+    shell.events.register("post_run_cell", magics.turns.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -41,13 +46,16 @@ def unload(shell: Any) -> None:
     from .background import Background
     from .cells import CellTransformer, DeepSeekLine
     from .completion import remove_matcher
+    from .logs import Breaches
     from .past import LastError
+    from .turns import Turns
 
     manager = shell.input_transformer_manager
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
         manager.cleanup_transforms.remove(transform)
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
-    for event, kind in (("pre_run_cell", Background), ("post_run_cell", LastError)):
+    after = [("post_run_cell", kind) for kind in (LastError, Breaches, Turns)]
+    for event, kind in [("pre_run_cell", Background), *after]:
         for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
             shell.events.unregister(event, callback)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:

@@ -57,6 +57,15 @@ class BackgroundAnswer:
         self._drawn.set_running_or_notify_cancel()  # who waits may be cancelled; the answer is not
         threading.Thread(target=self._follow, name="deepseek-magic view", daemon=True).start()
 
+    @classmethod
+    def ended(cls, call: Call) -> BackgroundAnswer:
+        """The handle of an answer that its cell has waited for and drawn."""
+        answer = cls.__new__(cls)
+        answer._call = call
+        answer._drawn = concurrent.futures.Future()
+        answer._drawn.set_result(call.completion)
+        return answer
+
     def _follow(self) -> None:
         try:
             with _in_the_name_of(self._header, self._publisher):

@@ -17,6 +17,7 @@ from .frontend import can_await, request_id
 __all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
 
 _CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
+_HELP: Final = re.compile(r"%%deepseek\?{1,2}\s*$")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
 _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
@@ -47,6 +48,8 @@ class CellTransformer:
 
     def __call__(self, lines: list[str]) -> list[str]:
         """The cleanup transform itself."""
+        if lines and _HELP.match(lines[0]):
+            return lines[:1]  # IPython would run what stands below the question as Python
         head = _CELL.match(lines[0]) if lines else None
         if head is None:
             return lines

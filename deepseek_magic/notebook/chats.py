@@ -9,17 +9,18 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ..metrics.tables import html_table, text_table
-from ..policy.pricing import estimate_tokens
+from ..policy.estimates import prompt_tokens
 from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import say
 from ..protocol.markdown import safe
 from .files import free_path
 from .flags import arguments
+from .frontend import notebook_path
 
 __all__ = ["ACTIONS", "ChatMagics"]
 
-ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete")
-_HEADS: Final = ("", "conversation", "turns", "about tokens", "began with")
+ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete", "reload")
 _NAMES_TAKEN: Final = {
     "list": (0, 0),
     "show": (0, 1),
@@ -27,6 +28,7 @@ _NAMES_TAKEN: Final = {
     "rename": (1, 2),
     "branch": (1, 2),
     "delete": (1, 1),
+    "reload": (0, 1),
 }
 """How many names an action takes, at least and at most."""
 
@@ -43,20 +45,23 @@ class ChatMagics(Magics):
         nargs="*",
         metavar="ACTION NAME",
         help="list (or nothing); show [NAME] (or the name alone); switch NAME: cells go on from it from now on; "
-        "rename [NAME] NEW; branch [NAME] NEW: a copy that goes its own way; delete NAME. "
+        "rename [NAME] NEW; branch [NAME] NEW: a copy that goes its own way; delete NAME; "
+        "reload NAME: what an earlier kernel left (without NAME: lists what there is). "
         "Without NAME: the one cells go on from.",
     )
     @argument("--export", metavar="FILE", help="write the conversation to FILE.md or FILE.jsonl instead of showing it")
     @argument("--overwrite", action="store_true", help="let --export replace a file")
     @line_magic
     def deepseek_chat(self, line: str) -> None:
-        """List, show, switch, rename, branch, delete and export conversations.
+        """List, show, switch, rename, branch, delete, export and reload conversations.
 
         A cell goes on from the cells of its conversation ("main" unless --chat or switch name another); run again, it
-        replaces its own turn. --new begins a conversation anew, --no-history asks outside of any.
+        replaces its own turn. --new begins a conversation anew, --no-history asks outside of any. After a restart reload brings
+        a conversation back from the journal; the cells still know their turns.
         """
         from ..session import session
 
+        session().chats.notebook = notebook_path(self.shell)
         typed = arguments(self.deepseek_chat, line)
         action, names = _action(typed.words)
         if typed.export is not None and action in ("list", "show"):
@@ -69,10 +74,19 @@ class ChatMagics(Magics):
                 _show(session().chats.find(names[0] if names else session().chat))
             case "switch", (name,):
                 session().defaults = session().defaults.replace(chat=name)
-                print(f"Cells go on from {name} now{'' if name in session().chats else ', a new conversation'}.")
+                known = name in session().chats
+                print(
+                    say("Cells go on from {name} now.", name=name)
+                    if known
+                    else say("Cells go on from {name} now, a new conversation.", name=name)
+                )
+            case "reload", ():
+                _list_saved()
+            case "reload", (name,):
+                _reload(name)
             case "delete", (name,):
                 session().chats.remove(name)
-                print(f"{name} is deleted.")
+                print(say("{name} is deleted.", name=name))
             case _:
                 _copy(action, *(names if len(names) == 2 else (session().chat, names[0])))
 
@@ -98,10 +112,16 @@ def _copy(action: str, name: str, new: str) -> None:
         session().chats.rename(name, new)
         if session().chat == name:
             session().defaults = session().defaults.replace(chat=new)
-        print(f"{name} is called {new} now.")
+        print(say("{name} is called {new} now.", name=name, new=new))
     else:
         session().chats.branch(name, new)
-        print(f"{new} goes on from what was said in {name}; a cell joins it with --chat {new}.")
+        print(
+            say(
+                "{new} goes on from what was said in {name}; a cell joins it with --chat {new}.",
+                name=name,
+                new=new,
+            )
+        )
 
 
 def _list() -> None:
@@ -109,14 +129,57 @@ def _list() -> None:
 
     rows = []
     for name, chat in session().chats.items():
-        tokens = sum(estimate_tokens(str(m.content)) for turn in chat.turns for m in turn.messages)
-        began = str(chat.turns[0].user.content).splitlines()[0][:60] if chat.turns else ""
+        tokens = sum(prompt_tokens(turn.messages) for turn in chat.turns)
+        began = chat.turns[0].title if chat.turns else ""
         rows.append(["→" if name == session().chat else "", name, str(len(chat.turns)), f"{tokens:,}", began])
     if not rows:
-        print(f"No conversation yet. The next cell begins {session().chat}.")
+        print(say("No conversation yet. The next cell begins {name}.", name=session().chat))
         return
-    caption = f"Cells go on from {session().chat}"
-    display({"text/plain": text_table(_HEADS, rows, caption), "text/html": html_table(_HEADS, rows, caption)}, raw=True)
+    caption = say("Cells go on from {name}", name=session().chat)
+    heads = ("", say("conversation"), say("turns"), say("about tokens"), say("began with"))
+    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
+
+
+def _list_saved() -> None:
+    from ..session import session
+
+    chats = session().chats
+    rows = [
+        [
+            saved.name,
+            f"{len(saved.turns)}",
+            saved.changed_at.astimezone().strftime("%d %b %Y %H:%M"),
+            "" if chats.is_here(saved) else saved.notebook,
+        ]
+        for saved in chats.saved()
+    ]
+    if not rows:
+        print(say("No earlier kernel left a conversation."))
+        return
+    heads = (say("conversation"), say("turns"), say("last changed"), say("of another notebook"))
+    caption = say("%deepseek_chat reload NAME brings one back")
+    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
+
+
+def _reload(name: str) -> None:
+    from ..session import session
+
+    chats = session().chats
+    saved = chats.reload(name)
+    here = {turn.id for turn in chats[name].turns}
+    gone = sum(turn not in here for turn, _ in saved.turns)
+    print(
+        say(
+            "{name} is back as of {when}; turns: {count}.",
+            name=name,
+            count=len(saved.turns) - gone,
+            when=saved.changed_at.astimezone().strftime("%d %b %Y %H:%M"),
+        )
+    )
+    if gone:
+        print(say("Turns that are no longer in the journal: {count}.", count=gone))
+    if not chats.is_here(saved):
+        print(say("It comes from another notebook: {path}.", path=saved.notebook))
 
 
 def _show(chat: Conversation) -> None:
@@ -127,4 +190,4 @@ def _show(chat: Conversation) -> None:
 def _export(chat: Conversation, name: str, overwrite: bool) -> None:
     path = free_path(name, (".md", ".jsonl"), overwrite=overwrite)
     path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
-    print(f"{chat.name}: {len(chat.turns)} turn{'' if len(chat.turns) == 1 else 's'} written to {path}.")
+    print(say("{name} is written to {path}; turns: {count}.", name=chat.name, count=len(chat.turns), path=path))

@@ -5,12 +5,14 @@ An IPython matcher (its API of version 2), so it works wherever IPython complete
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from ..protocol.errors import ConfigurationError
 from ..protocol.models import ALIASES, MODELS
 from ..protocol.options import Option
 from .flags import FLAGS
@@ -37,6 +39,8 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
     *words, begun = re.split(r"[\s=]+", typed)
     option = FLAGS.get(words[-1]) if words else None
     if option is not None and option.kind != "switch":
+        if option.name == "system" and begun.startswith("@"):
+            return [f"@{name}" for name in _starting(begun[1:], _saved())]
         if begun.startswith("$"):
             return [f"${name}" for name in _starting(begun[1:], _texts(variables))]
         return _starting(begun, _values(option, variables))
@@ -58,11 +62,24 @@ def _chat_words(typed: str) -> list[str]:
     *words, begun = re.split(r"\s+", typed)
     if begun.startswith("-"):
         return _starting(begun, ("--export", "--overwrite"))
+    if words == ["reload"]:
+        with contextlib.suppress(ConfigurationError):  # said when it is used; a key stroke is no place for it
+            return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))
+        return []
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
 
 
 def _texts(variables: Mapping[str, Any]) -> list[str]:
     return [name for name, value in _own(variables).items() if isinstance(value, str)]
+
+
+def _saved() -> list[str]:
+    from ..engine.prompts import saved_prompts
+
+    try:
+        return sorted(saved_prompts())
+    except ConfigurationError:
+        return []
 
 
 def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,8 +97,12 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
     match option.name:
         case "model":
             return [*ALIASES, *(model.id for model in MODELS)]
+        case "image":
+            return list(_own(variables))
         case "output":
             return [name for name in _own(variables) if name not in ("In", "Out")]
+        case "template":
+            return _saved()
         case "schema":
             return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
         case "endpoint":
@@ -103,8 +124,8 @@ def add_matcher(shell: Any) -> None:
         found = candidates(context.text_until_cursor, shell.user_ns)
         if found is None:
             return SimpleMatcherResult(completions=[], suppress=False)
-        # IPython replaces the word it found, which begins after a "$".
-        texts = [text.removeprefix("$") for text in found]
+        # IPython replaces the word it found, which begins after a "$" or "@".
+        texts = [text.removeprefix("$").removeprefix("@") for text in found]
         return SimpleMatcherResult(
             completions=[SimpleCompletion(text=text, type="param") for text in texts], suppress=True, ordered=True
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.language import say
+from ..protocol.language import say, translated
 from .flags import arguments
 
 if TYPE_CHECKING:
@@ -41,23 +42,40 @@ class DemoMagics(Magics):
         if typed.action == "stop":
             self._stop()
             return
-        self._start(typed.fault, typed.pace)
+        server = self.start(typed.fault, typed.pace)
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        for sentence in self.legend:
+            print(say("What it does wrong: {sentence}", sentence=translated(sentence)))
 
-    def _start(self, fault: str | None, pace: float) -> None:
+    @property
+    def server(self) -> DemoServer | None:
+        """The server that answers the cells of this kernel, None where none was started."""
+        return self._server
+
+    @property
+    def legend(self) -> list[str]:
+        """What the server does wrong at the moment, one sentence a fault."""
+        from ..demo.faults import legend
+
+        return legend(self._server.fault) if self._server is not None else []
+
+    def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
+        """Start a server, in the place of the one before, and have cells answered by it."""
+        from ..demo.pace import PACE_VARIABLE
         from ..demo.server import DemoServer
         from ..session import session
 
         if pace < 0:
             raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
-        server = DemoServer(fault=fault, pace=pace).start()
+        server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self._server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
         else:
             self._server.stop()
         self._server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
-        url = server.base_url
-        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        return server
 
     def _stop(self) -> None:
         from ..session import session

@@ -136,13 +136,18 @@ def help_text() -> str:
         "",
         *_wrapped(
             say(
-                "{name} in a prompt takes the variable of that name; all other braces stay as they are. The answer is in "
-                "_, and in the variable named by -o. A ; at the end of the line shows nothing. Stop with the button or the "
-                "kernel's interrupt."
+                "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces stay as "
+                "they are. The answer is in _, and in the variable named by -o. A ; at the end of the line shows nothing. "
+                "Stop with the button or the kernel's interrupt."
             )
         ),
         "",
-        *_wrapped(say("Flags (%config DeepSeekMagics sets the defaults of this session):")),
+        *_wrapped(
+            say(
+                "Flags (%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml "
+                "those of a project):"
+            )
+        ),
         "",
     ]
     for option in OPTIONS:

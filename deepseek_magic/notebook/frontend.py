@@ -7,7 +7,16 @@ import os
 import sys
 from typing import Any, Final, Literal
 
-__all__ = ["Turns", "ViewName", "can_await", "cell_id", "locales", "request_id", "view_for", "widgets_refused"]
+__all__ = [
+    "ViewName",
+    "can_await",
+    "cell_id",
+    "locales",
+    "notebook_path",
+    "request_id",
+    "view_for",
+    "widgets_refused",
+]
 
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
@@ -52,19 +61,11 @@ def widgets_refused() -> None:
     _widgets_refused = True
 
 
-class Turns:
-    """Names the turns of cells: the same ones when a cell is run again, another one for each call of a cell."""
-
-    def __init__(self) -> None:
-        self._request: str | None = None
-        self._calls = 0
-
-    def next(self, shell: Any) -> str | None:
-        """The turn of the call that is made now; None where the front end does not tell which cell it is."""
-        cell, request = cell_id(shell), request_id(shell)
-        self._calls = self._calls + 1 if request == self._request else 1
-        self._request = request
-        return None if cell is None else f"{cell}:{self._calls}"
+def notebook_path(shell: Any) -> str:
+    """Where the notebook lies, as far as its front end tells; else nothing."""
+    # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
+    found = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    return str(found or "")
 
 
 def can_await(shell: Any) -> bool:

@@ -22,6 +22,7 @@ NAMES: Final = (
     "deepseek_key",
     "deepseek_log",
     "deepseek_models",
+    "deepseek_panel",
     "deepseek_resume",
 )
 """Every magic of the extension; a test compares them with what it registers."""

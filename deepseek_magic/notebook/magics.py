@@ -24,9 +24,10 @@ from ..protocol.options import OPTIONS, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
 from .formats import offer_code
-from .frontend import Turns, ViewName, locales, view_for
+from .frontend import ViewName, locales, notebook_path, view_for
 from .live import View
 from .past import LastError, variables
+from .turns import Turns
 from .views import view_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
 
-DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "new"))
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
 """The settings that can have a default for all cells."""
 
 
@@ -79,8 +80,12 @@ def read_order(line: str, body: str | None) -> Order | None:
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
-    if typed.help or not (line.strip() or (body or "").strip()):
+    if typed.help:
         return None
+    if not (line.strip() or (body or "").strip()):
+        raise ConfigurationError(
+            "There is nothing to ask.", hint="Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+        )
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
             f'"{typed.rest[:40]}" on the first line was not understood.',
@@ -104,6 +109,8 @@ class Run:
     view: View
     format: str = "markdown"
     background: bool = False
+    handle: bool = False
+    """Whether the user's name is bound to a handle, as a background answer's is, also where the cell waits for it."""
     interrupted: bool = False
 
 
@@ -127,7 +134,7 @@ class DeepSeekMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._turns = Turns()
+        self.turns = Turns(shell)
         self._muted: list[Completion | BackgroundAnswer] = []
         self.background_answers = Background(shell)
         self.last_error = LastError(shell)
@@ -202,11 +209,12 @@ class DeepSeekMagics(Magics):
         """Send what was typed; None when there is nothing to wait for."""
         from ..session import session
 
+        session().chats.notebook = notebook_path(self.shell)
         try:
             prepared = session().prepare(
                 order.prompt,
                 variables=variables(self.shell, self.last_error),
-                turn=self._turns.next(self.shell),
+                turn=self.turns.next(),
                 **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:
@@ -224,7 +232,8 @@ class DeepSeekMagics(Magics):
         from ..session import session
 
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
-        detached = bool(prepared.options.get("background")) and self.watched
+        background = bool(prepared.options.get("background"))
+        detached = background and self.watched
         call = session().start(prepared)
         view = view_of(
             self._view_name,
@@ -237,7 +246,7 @@ class DeepSeekMagics(Magics):
             name=order.output or "_",
         )
         format = prepared.options.get("format", "markdown")
-        return Run(order=order, call=call, view=view, format=format, background=detached)
+        return Run(order=order, call=call, view=view, format=format, background=detached, handle=background)
 
     def _leave(self, run: Run) -> BackgroundAnswer:
         """Let the answer go on after its cell."""
@@ -250,7 +259,8 @@ class DeepSeekMagics(Magics):
     def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
         completion = run.call.completion
-        self._bind(run.order, completion)  # first: whatever happens to the drawing, the answer is not lost
+        # First: whatever happens to the drawing, the answer is not lost.
+        self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
         if run.interrupted or completion.outcome == "interrupted":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..policy.estimates import Estimate, estimate
 from ..protocol.extract import fenced
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["preview"]
 
+SHOWN_IMAGE_CHARS: Final = 24
+_IMAGE: Final = re.compile(r"(data:image/\w+;base64,)([\w+/=]+)")
+
 
 def preview(prepared: Prepared, now: datetime | None = None) -> dict[str, str]:
     """The preview as Markdown with a plain twin. The key is not in it."""
     address = f"POST {prepared.endpoint.base_url}/chat/completions"
-    body = json.dumps(prepared.request.body(), indent=2, ensure_ascii=False)
+    body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
     guess = estimate(prepared.request, now or datetime.now(UTC))
     if not prepared.endpoint.is_priced:
         guess = Estimate(prompt_tokens=guess.prompt_tokens, max_tokens=guess.max_tokens)
@@ -28,6 +32,10 @@ def preview(prepared: Prepared, now: datetime | None = None) -> dict[str, str]:
     plain = "\n".join([address, body, "", *lines])
     small = "\n".join(f"- {line}" for line in lines)
     return {"text/plain": plain, "text/markdown": safe(f"{fenced(address)}\n{fenced(body, 'json')}\n{small}\n")}
+
+
+def _shortened(image: re.Match[str]) -> str:
+    return f"{image[1]}{image[2][:SHOWN_IMAGE_CHARS]}… ({len(image[2]):,} characters)"
 
 
 def _figures(guess: Estimate) -> list[str]:

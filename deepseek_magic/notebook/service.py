@@ -21,29 +21,35 @@ if TYPE_CHECKING:
 __all__ = ["ServiceMagics"]
 
 
-def _endpoint(line: str) -> Endpoint:
-    """The endpoint named on the line, or the one in force. Raises ConfigurationError."""
-    from ..engine.endpoints import resolve
+def _endpoints(line: str) -> tuple[Endpoint, ...]:
+    """The endpoints named on the line, or those in force. Raises ConfigurationError."""
+    from ..engine.endpoints import in_order
     from ..session import session
 
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
         raise ConfigurationError("This magic takes --endpoint and --base-url only.")
     options = session().defaults.replace(**typed.options)
-    return resolve(options.get("endpoint"), options.get("base_url"))
+    return in_order(options.get("endpoint"), options.get("base_url"))
 
 
-def _check(line: str) -> Health:
-    """Ask the endpoint. Raises ConfigurationError."""
+def _check(line: str) -> list[Health]:
+    """Ask each endpoint. Raises ConfigurationError."""
     from ..engine.client import Client
 
-    endpoint = _endpoint(line)
+    endpoints = _endpoints(line)
 
-    async def check() -> Health:
-        async with Client(endpoint) as client:
-            return await client.check()
+    async def check() -> list[Health]:
+        async with Client(endpoints) as client:
+            return await client.check_all()
 
     return engine.run(check())
+
+
+def _raise_if_all_failed(checked: list[Health]) -> None:
+    errors = [health.error for health in checked if health.error is not None]
+    if len(errors) == len(checked):
+        raise errors[0]
 
 
 def _ask(question: str) -> str:
@@ -66,20 +72,20 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_key [--endpoint NAME] [--base-url URL]
+          %deepseek_key [--endpoint NAME,...] [--base-url URL]
 
         A magic of its own, so that no cell stops a Run All with a question. Where a key is found already (environment,
         ``.env``, keyring), it says where.
         """
         from ..engine.keys import find_key
 
-        endpoint = _endpoint(line)
-        key = find_key(endpoint, ask=_ask)
-        if key is None:
-            print(say("{endpoint} needs no key.", endpoint=endpoint.title))
-        else:
-            source = translated(key.source)
-            print(say("The key for {endpoint} is from {source}.", endpoint=endpoint.title, source=source))
+        for endpoint in _endpoints(line):
+            key = find_key(endpoint, ask=_ask)
+            if key is None:
+                print(say("{endpoint} needs no key.", endpoint=endpoint.title))
+            else:
+                source = translated(key.source)
+                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=source))
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
@@ -87,17 +93,20 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_doctor [--endpoint NAME] [--base-url URL]
+          %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
         """
-        from ..engine.doctor import examine, is_well
+        from ..engine.doctor import examine, is_well, verdict, versions
 
-        endpoint = _endpoint(line)
-        print(f"{endpoint.title}, {endpoint.base_url}")
-        findings = engine.run(examine(endpoint))
-        print(*findings, sep="\n")
-        if not is_well(findings):
-            raise ConfigurationError("Calls will fail until the lines marked FAIL are mended.")
-        print(say("All is well."))
+        well = []
+        for endpoint in _endpoints(line):
+            print(f"{endpoint.title}, {endpoint.base_url}")
+            findings = engine.run(examine(endpoint))
+            print(*findings, sep="\n")
+            well.append(is_well(findings))
+        print(*versions(), sep="\n")
+        if not any(well):
+            raise ConfigurationError(verdict(well))
+        print(translated(verdict(well)))
 
     @line_magic
     def deepseek_models(self, line: str) -> None:
@@ -105,11 +114,13 @@ class ServiceMagics(Magics):
 
         ::
 
-          %deepseek_models [--endpoint NAME] [--base-url URL]
+          %deepseek_models [--endpoint NAME,...] [--base-url URL]
         """
-        health = _check(line)
-        if health.error is not None:
-            raise health.error
+        checked = _check(line)
+        _raise_if_all_failed(checked)
         short = {model: name for name, model in ALIASES.items()}
-        for model in health.models:
-            print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)
+        for health in checked:
+            if len(checked) > 1:
+                print(f"{health.endpoint.title}: {health.error}" if health.error else f"{health.endpoint.title}:")
+            for model in health.models:
+                print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

@@ -19,7 +19,7 @@ from IPython.display import DisplayHandle, display
 
 from ..protocol.language import say
 from .live import Ending, Status
-from .settled import EMPTY, lasting
+from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
 __all__ = ["WidgetSurface"]
@@ -81,7 +81,7 @@ class WidgetSurface:
     def open(self, status: Status) -> None:
         """Display the view."""
         self.status(status)
-        self._handle = display(self._view, display_id=True)
+        self._place(self._view)
 
     def settle(self, blocks: Sequence[str]) -> None:
         """Leave each segment in the widget of the tail, and give the tail a new one."""
@@ -142,14 +142,22 @@ class WidgetSurface:
 
     def close(self, ending: Ending) -> None:
         """Turn the view into the lasting output and let go of the widgets."""
-        assert self._handle is not None
-        (data, metadata), *others = [(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded)
-        self._handle.update(data, metadata=metadata, raw=True)
-        for data, metadata in others:
-            display(data, metadata=metadata, raw=True)
+        self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
         boxes = (self._top, self._thoughts, self._answer, self._view)
         for widget in {*boxes, self._fold, self._caption, *(child for box in boxes for child in box.children)}:
             _close(widget)
+
+    def _place(self, view: Any) -> None:
+        """Where the view is seen: the output of the cell."""
+        self._handle = display(view, display_id=True)
+
+    def _leave(self, parts: Sequence[Part]) -> None:
+        """Put what lasts in the view's place."""
+        assert self._handle is not None
+        (data, metadata), *others = parts
+        self._handle.update(data, metadata=metadata, raw=True)
+        for data, metadata in others:
+            display(data, metadata=metadata, raw=True)
 
 
 def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button, ...]:

@@ -132,7 +132,7 @@ class Ending:
 class Delivered:
     """What the consumer has, and how much of it a continuation would send.
 
-    ``new_chars`` is what the attempt that just ended added to the answer (of a restart: all it brought). ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths
+    ``new_chars`` is what the attempt that just ended brought, also what was held back for an echo (of a restart: all). ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths
     of the prefixes to send (see ``seams.rewind``); ``looping`` says that the reasoning repeats itself;
     ``tokens_left`` is what is left of ``max_tokens``, None without a limit.
     """

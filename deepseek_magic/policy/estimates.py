@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ..protocol.chat import Request
+from ..protocol.chat import Message, Request
 from ..protocol.events import Usage
 from .pricing import PRICES, Cost, PriceTable, estimate_tokens
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "prompt_tokens"]
 
 MAX_TOKENS: Final = 65_536
 MAX_TOKENS_BY_THINKING: Final = {"off": 8_192, "max": 131_072}
 """DeepSeek's own limits where none was given (page "create chat completion", November 2026)."""
+
+IMAGE_TOKENS: Final = 1_024
+"""At most so many for one image, after the server has made it smaller (the same page)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +34,33 @@ class Estimate:
     most: Cost | None = None
 
 
-def estimate(request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES) -> Estimate:
-    """The estimate for a request sent at ``at`` (with a time zone)."""
-    prompt = sum(estimate_tokens(str(message.content)) for message in request.messages)
+def prompt_tokens(messages: Iterable[Message]) -> int:
+    """About how many tokens messages have, with each image at its most."""
+    tokens = 0
+    for message in messages:
+        for part in ({"text": message.content},) if isinstance(message.content, str) else message.content:
+            tokens += IMAGE_TOKENS if part.get("type") == "image_url" else estimate_tokens(str(part.get("text") or ""))
+    return tokens
+
+
+def estimate(
+    request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES, continuations: int = 0
+) -> Estimate:
+    """The estimate for a request sent at ``at`` (with a time zone).
+
+    An answer that is gone on with at its length, up to ``continuations`` times, can be so many times longer; each time the
+    prompt and the answer so far are sent, and billed, once more.
+    """
+    prompt = prompt_tokens(request.messages)
     longest = request.options.get("max_tokens")
     if longest is None:
         longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)
 
-    def cost(hit: int, out: int) -> Cost | None:
-        usage = Usage(prompt_tokens=prompt, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=prompt - hit)
+    def cost(sent: int, hit: int, out: int) -> Cost | None:
+        usage = Usage(prompt_tokens=sent, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=sent - hit)
         return prices.cost_of(request.model, usage, at, currency)
 
-    return Estimate(prompt_tokens=prompt, max_tokens=longest, least=cost(prompt, 0), most=cost(0, longest))
+    answers = 1 + continuations
+    sent = answers * prompt + longest * continuations * answers // 2
+    most = cost(sent, 0, answers * longest)
+    return Estimate(prompt_tokens=prompt, max_tokens=answers * longest, least=cost(prompt, prompt, 0), most=most)

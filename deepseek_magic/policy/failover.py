@@ -1,4 +1,5 @@
-"""Several endpoints in order: when the next one is tried, and for how long one that failed goes to the end of the line."""
+"""Several endpoints in order: when the next one is tried, what it does with half an answer, and for how long one that
+failed goes to the end of the line."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
-from .attempts import RecoveryPolicy, quota_exhausted
+from .attempts import Abilities, Delivered, RecoveryPolicy, quota_exhausted
+from .recovery import Continue, Restart, Retry, cannot_continue, reasoning_to_send
 
-__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "is_down", "patience"]
+__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "is_down", "patience", "taking_over"]
 
 DOWN_FOR_S: Final = 60.0
 """An endpoint that failed is asked last for so long; asked it still is, when all others fail too."""
@@ -36,6 +38,22 @@ def patience(policy: RecoveryPolicy, *, last: bool) -> RecoveryPolicy:
     return replace(policy, attempts=min(policy.attempts, tries), resumes=min(policy.resumes, tries - 1))
 
 
+def taking_over(delivered: Delivered, *, can: Abilities, why: str) -> Retry | Continue | Restart | None:
+    """What the next endpoint does with an answer that another one left: ask, as nothing had come; go on from it; begin
+    it anew. None when it can do neither, because given out text cannot be taken back."""
+    if not delivered.anything:
+        return Retry(why=why)
+    used_up = delivered.tokens_left is not None and delivered.tokens_left <= 0
+    if not used_up and cannot_continue(delivered, can) is None:
+        return Continue(
+            text_chars=delivered.text_kept_chars,
+            reasoning_chars=reasoning_to_send(delivered),
+            max_tokens=delivered.tokens_left,
+            why=why,
+        )
+    return Restart(why=why) if can.rewind else None
+
+
 class DownEndpoints:
     """Which endpoints failed lately, by base URL. ``now_s`` is of one monotonic clock."""
 
@@ -53,4 +71,5 @@ class DownEndpoints:
 
     def order(self, base_urls: Sequence[str], now_s: float) -> list[int]:
         """The places in ``base_urls`` in the order to try: the given one, but those that failed lately last."""
-        return sorted(range(len(base_urls)), key=lambda i: self._until_s.get(base_urls[i], 0.0) > now_s)
+        self._until_s = {url: until_s for url, until_s in self._until_s.items() if until_s > now_s}
+        return sorted(range(len(base_urls)), key=lambda i: base_urls[i] in self._until_s)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 __all__ = [
+    "ECHO_MIN_CHARS",
     "DeltaCount",
     "EchoFilter",
     "RestartFilter",
@@ -27,7 +28,7 @@ REWIND_MAX_CHARS: Final = 32
 """A longer "word" is a URL or a string of signs; writing 32 characters anew is enough to begin on a visible token."""
 
 ECHO_MIN_CHARS: Final = 16
-"""A shorter prefix may honestly come again; only a longer one is recognised as an echo."""
+"""A shorter prefix may honestly come again, so only a longer one is recognised as an echo, and none shorter is sent."""
 
 CHARS_PER_TOKEN: Final = 3
 """Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character)."""

@@ -67,6 +67,13 @@ class Message:
             prefix=bool(raw.get("prefix", False)),
         )
 
+    @property
+    def text(self) -> str:
+        """What it says in words; parts that are text are joined by a blank line, as the API joins them."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n\n".join(str(part["text"]) for part in self.content if part.get("type") == "text")
+
     def to_json(self, *, with_reasoning: bool) -> dict[str, Any]:
         """The message as it is sent. ``content`` is never null: the API answers 400 to that."""
         content = self.content if isinstance(self.content, str) else [dict(part) for part in self.content]
@@ -159,12 +166,7 @@ class Request:
     @property
     def prompt(self) -> str:
         """The text of the last user message."""
-        for message in reversed(self.messages):
-            if message.role == "user":
-                if isinstance(message.content, str):
-                    return message.content
-                return "\n\n".join(str(part["text"]) for part in message.content if part.get("type") == "text")
-        return ""
+        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
 
     def body(self, *, stream: bool = True) -> dict[str, Any]:
         """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are in play."""

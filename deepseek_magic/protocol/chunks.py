@@ -63,14 +63,16 @@ class ChatDecoder:
     Remembers what a payload alone does not say: whether the response was announced, which tool call a fragment without
     an index belongs to, and a character that was torn between two deltas. Such a character (U+FFFD, or half a
     surrogate pair, at the end of a delta) waits for the next one, so that a stream that breaks there never shows it.
-    ``done`` turns true with the payload ``[DONE]``.
+    ``done`` turns true with the payload ``[DONE]``, ``started`` when the response was announced; ``finish_reason`` is
+    the latest one.
     """
 
-    __slots__ = ("_last_tool", "_started", "_surrogates", "_tool_ids", "_tools", "_torn", "done")
+    __slots__ = ("_last_tool", "_surrogates", "_tool_ids", "_tools", "_torn", "done", "finish_reason", "started")
 
     def __init__(self) -> None:
         self.done = False
-        self._started = False
+        self.finish_reason: str | None = None
+        self.started = False
         self._surrogates = False
         self._torn: TextDelta | ReasoningDelta | None = None
         self._tool_ids: dict[str, int] = {}
@@ -92,8 +94,42 @@ class ChatDecoder:
         if chunk.choices is None or chunk.error:
             self._refuse_what_is_no_chunk(chunk, data)
         events: list[Event] = []
-        if not self._started and (chunk.id or chunk.model):
-            self._started = True
+        self._read_chunk(chunk, events)
+        return events
+
+    def decode_lines(self, lines: bytes, events: list[Event]) -> bool:
+        """Append the events of many payloads, a line each, to ``events``. False, with nothing taken, when one of them
+        needs the care of ``decode``. Half the cost of a call for each."""
+        try:
+            chunks = _CHUNK.decode_lines(lines)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        # msgspec would also take two objects on one line, and skip a blank one.
+        if len(chunks) != lines.count(b"\n") + 1:
+            return False
+        for chunk in chunks:
+            if chunk.choices is None or chunk.error:
+                return False
+        for chunk in chunks:
+            self._read_chunk(chunk, events)
+        return True
+
+    def _read_chunk(self, chunk: _Chunk, events: list[Event]) -> None:
+        begin = len(events)
+        try:
+            self._read_fields(chunk, events)
+        except ProtocolError:
+            del events[begin:]  # of what cannot be read, nothing is given out
+            raise
+        if isinstance(chunk.usage, dict):
+            # Before the finish, so that a consumer that stops at the finish has it.
+            usage = UsageReport(usage=read_usage(chunk.usage))
+            at_finish = len(events) > begin and isinstance(events[-1], Finish)
+            events.insert(len(events) - at_finish, usage)
+
+    def _read_fields(self, chunk: _Chunk, events: list[Event]) -> None:
+        if not self.started and (chunk.id or chunk.model):
+            self.started = True
             events.append(
                 ResponseStarted(
                     id=_text(chunk.id), model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
@@ -102,12 +138,6 @@ class ChatDecoder:
         for choice in chunk.choices or ():
             if choice.index == 0 or choice.index is None:  # one answer is asked for; others are not ours
                 self._read_choice(choice, events)
-        if isinstance(chunk.usage, dict):
-            # Before the finish, so that a consumer that stops at the finish has it.
-            usage = UsageReport(usage=read_usage(chunk.usage))
-            at_finish = bool(events) and isinstance(events[-1], Finish)
-            events.insert(len(events) - at_finish, usage)
-        return events
 
     def _decode_leniently(self, data: str | bytes, error: Exception) -> _Chunk:
         # json reads what Python and JavaScript servers write and the standard forbids: half a surrogate pair, NaN.
@@ -141,7 +171,8 @@ class ChatDecoder:
         if choice.finish_reason:
             self._release(events)
             reason = str(choice.finish_reason)
-            events.append(Finish(reason=_FINISH_WORDS.get(reason, reason)))
+            self.finish_reason = _FINISH_WORDS.get(reason, reason)
+            events.append(Finish(reason=self.finish_reason))
 
     def _append(self, delta: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if self._torn is None and (delta.text.isascii() or (delta.text[-1] != _REPLACEMENT and not self._surrogates)):

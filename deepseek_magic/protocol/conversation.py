@@ -20,19 +20,23 @@ from .options import closest
 __all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]
 
 INTERRUPTED_NOTE: Final = "(interrupted)"
+TITLE_CHARS: Final = 40
+_PARTS: Final = {"image_url": "image", "file": "file"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What was asked and what came back. ``whole`` is false for an answer that was stopped or broke off."""
+    """What was asked and what came back. ``whole`` is false for an answer that was stopped or broke off; ``call_id`` is
+    the call that the answer came by, None where that is not known."""
 
     id: str
     user: Message
     assistant: Message
     whole: bool = True
+    call_id: str | None = None
 
     @classmethod
-    def of(cls, id: str, completion: Completion) -> Turn | None:
+    def of(cls, id: str, completion: Completion, *, call_id: str | None = None) -> Turn | None:
         """The turn that a call leaves behind; None when nothing came back."""
         if not (completion.text or completion.reasoning):
             return None
@@ -40,7 +44,14 @@ class Turn:
         if user is None:
             return None
         assistant = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning or None)
-        return cls(id=id, user=user, assistant=assistant, whole=completion.outcome in ("complete", "truncated"))
+        whole = completion.outcome in ("complete", "truncated")
+        return cls(id=id, user=user, assistant=assistant, whole=whole, call_id=call_id)
+
+    @property
+    def title(self) -> str:
+        """The beginning of what was asked, on one line."""
+        asked = " ".join(_text(self.user).split())
+        return asked if len(asked) <= TITLE_CHARS else f"{asked[: TITLE_CHARS - 1]}…"
 
     @property
     def messages(self) -> tuple[Message, Message]:
@@ -53,10 +64,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What goes before a new prompt: messages, and how many of the oldest turns were left out for length."""
+    """What goes before a new prompt: messages, and the oldest turns, which were left out for length."""
 
     messages: tuple[Message, ...] = ()
-    dropped_turns: int = 0
+    dropped: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,11 @@ class Conversation:
     def without(self, id: str) -> Conversation:
         """Without the turn of that id."""
         return replace(self, turns=tuple(t for t in self.turns if t.id != id))
+
+    def after(self, earlier: Conversation) -> Conversation:
+        """The turns of ``earlier``, then these; a turn that both have is this one, in its earlier place."""
+        turns = {turn.id: turn for turn in (*earlier.turns, *self.turns)}
+        return replace(self, turns=tuple(turns.values()))
 
     def renamed(self, name: str) -> Conversation:
         """The same turns under another name; two names for one value is how a conversation branches."""
@@ -102,7 +118,7 @@ class Conversation:
             kept -= 1
         dropped = kept if max_tokens is not None else 0
         messages = tuple(m for turn in earlier[dropped:] for m in turn.messages)
-        return History(messages=messages, dropped_turns=dropped)
+        return History(messages=messages, dropped=tuple(earlier[:dropped]))
 
     def request(self, request: Request, history: History) -> Request:
         """``request`` with the history before its own messages, after a leading system prompt."""
@@ -130,6 +146,13 @@ class Conversation:
 
 class Conversations(dict[str, Conversation]):
     """The conversations of a session by name. Every refusal is a ConfigurationError."""
+
+    def keep_of_cell(self, cell: str, calls: int) -> None:
+        """Let a cell's turns go that come after its first ``calls`` ones. Turns of a cell are called ``cell:1``, ``cell:2``…"""
+        for name, conversation in list(self.items()):
+            kept = tuple(t for t in conversation.turns if not _is_of_cell(t.id, cell, beyond=calls))
+            if len(kept) < len(conversation.turns):
+                self[name] = replace(conversation, turns=kept)
 
     def find(self, name: str) -> Conversation:
         """The conversation of that name."""
@@ -160,7 +183,14 @@ class Conversations(dict[str, Conversation]):
         del self[name]
 
 
+def _is_of_cell(turn_id: str, cell: str, *, beyond: int) -> bool:
+    of, _, number = turn_id.rpartition(":")
+    return of == cell and number.isdecimal() and int(number) > beyond
+
+
 def _text(message: Message) -> str:
     if isinstance(message.content, str):
         return message.content
-    return "\n\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in message.content)
+    return "\n\n".join(
+        str(part.get("text", f"[{_PARTS.get(str(part.get('type')), 'part')}]")) for part in message.content
+    )

@@ -2,7 +2,8 @@
 
     DeepSeekError
     ├── ConfigurationError          nothing was sent: a key, a flag, a name or a setting is missing or wrong
-    │   └── MissingKey
+    │   ├── MissingKey
+    │   └── BudgetExceeded          the call could cost more than the budget leaves
     ├── TransportError              the network, not the API
     │   ├── ConnectTimeout
     │   ├── ReadTimeout             a deadline passed without progress (``deadline`` names it)
@@ -21,13 +22,15 @@ A message is one sentence that says what happened and why; ``hint`` says what to
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from .language import language, translated
 
 __all__ = [
     "APIStatusError",
     "AuthenticationError",
+    "BudgetExceeded",
     "ConfigurationError",
     "ConnectTimeout",
     "DeepSeekError",
@@ -43,6 +46,9 @@ __all__ = [
     "TransportError",
     "status_error",
 ]
+
+
+_NOTHING: Final = Decimal(0)
 
 
 class DeepSeekError(Exception):
@@ -74,6 +80,31 @@ class ConfigurationError(DeepSeekError):
 
 class MissingKey(ConfigurationError):
     """The endpoint needs a key and none was found in any of its places."""
+
+
+class BudgetExceeded(ConfigurationError):
+    """The call could cost more than the budget leaves; US dollars.
+
+    ``cap`` is the budget, ``spent`` what was spent of it, ``held`` what other calls under way may still cost, ``most`` what
+    this one may.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cap: Decimal = _NOTHING,
+        spent: Decimal = _NOTHING,
+        held: Decimal = _NOTHING,
+        most: Decimal = _NOTHING,
+        hint: str = "",
+        completion: Any = None,
+    ) -> None:
+        super().__init__(message, hint=hint, completion=completion)
+        self.cap = cap
+        self.spent = spent
+        self.held = held
+        self.most = most
 
 
 class TransportError(DeepSeekError):

@@ -200,8 +200,6 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
     if row.spec in ("empty", "reasoning-only"):
         options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     fault = _spec(row, place, chance)
-    if "echo" in fault:
-        options.pop("stop", None)  # it could leave an answer too short for an echo to be known as one
     ends_whole = row.effect != "break" or place == "before-done"
     return Case(
         fault=fault,
@@ -231,13 +229,10 @@ def _spec(row: Row, place: str, chance: random.Random) -> str:
         words.append(f"times={1 if row.clocked or chance.random() < 0.75 else 2}")
     if row.effect == "break" and chance.random() < 0.25:
         second = chance.choice(_SECOND if place == "content" else _SECOND[:-1]).format(chance.randint(0, 30))
-        # A prefix of fewer than 16 characters cannot be told from an honest repetition: an echo strikes later.
-        words = [f"after={ECHO_AFTER}" if "echo" in second and word.startswith("after") else word for word in words]
         words.append(f"; {second}")
     return " ".join(words)
 
 
-ECHO_AFTER: Final = 60
 _SECOND: Final = (
     "reset at=content after={} times=1",
     "eof-chunked at=content after={} times=1",

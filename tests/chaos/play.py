@@ -30,6 +30,7 @@ from deepseek_magic.engine.stream import Stream
 from deepseek_magic.engine.transport import HTTPAnswer, HTTPCall, HTTPXTransport
 from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Timeouts
 from deepseek_magic.policy.recovery import RecoveryPolicy
+from deepseek_magic.policy.seams import ECHO_MIN_CHARS
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import APIStatusError, DeepSeekError
 from deepseek_magic.protocol.events import (
@@ -52,7 +53,8 @@ HANG_S: Final = 30.0
 SETTLE_S: Final = 2.0
 TORN_TOKENS: Final = 3
 """Measured on DeepSeek: so far the number of deltas is from the number of tokens (sheet, 3.2)."""
-FRUITLESS: Final = "brought nothing new"
+SHORT_CHARS: Final = ECHO_MIN_CHARS
+"""Less than this cannot be gone on from: an echo of it could not be told from an honest repetition."""
 PATIENCE: Final = 4
 LATE_S: Final = 0.05
 CALM_S: Final = 5.0
@@ -378,7 +380,7 @@ def _remember(played: Played, completion: Completion, transport: _Watched, reade
     played.waits = reader.waits
 
 
-def _may_be_whole(case: Case) -> bool:
+def _may_be_whole(case: Case, text: str) -> bool:
     """Whether the call has a way on from any break: else the partial answer and an error are right."""
     body = case.request().body()
     json_mode, tools = "response_format" in body, bool(body.get("tools"))
@@ -388,7 +390,7 @@ def _may_be_whole(case: Case) -> bool:
         case.rewind
         or tools  # no text is given out before the call
         or (not gave_up and case.ids in ("resume", "inclusive", "replay"))
-        or (case.continues and not json_mode)
+        or (case.continues and not json_mode and len(text) >= SHORT_CHARS)
         or comparable
     )
 
@@ -423,12 +425,10 @@ def _judge_end(
         if completion.outcome != "filtered" and not (completion.outcome == "complete" and reader.whole):
             say(f"G3: the filter's end became {completion.outcome}")
         return
-    if completion.outcome == "incomplete" and not _may_be_whole(case):
+    if completion.outcome == "incomplete" and not _may_be_whole(case, completion.text):
         if not completion.text:
             say("I2: given up with nothing delivered, where a retry was possible")
         return
-    if completion.outcome == "incomplete" and case.fault.count("times=2 ;") and FRUITLESS in str(error):
-        return  # three breaks, two of them without a new character: the progress rule, and it is said
     if "max_tokens" in case.options:
         _judge_budget(oracle, completion, reader, say)
         return

@@ -34,7 +34,7 @@ def _place(phase: str) -> str:
     if phase == "tool":
         return "at=tool after=4"
     tokens = len(tokenize(oracle_of(Case(fault="none", effect="harmless", prompt=PROMPT)).text))
-    # A prefix of fewer than 16 characters cannot be told from an honest repetition, so "start" is the 14th token.
+    # A prefix of fewer than 16 characters is not sent, so "start" is the 14th token.
     return f"at=content after={ {'start': 14, 'middle': tokens // 2, 'end': tokens - 1}[phase.split()[1]] }"
 
 

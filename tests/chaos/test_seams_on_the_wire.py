@@ -24,9 +24,9 @@ def client_of(server: ScriptedServer, **settings: object) -> Client:
 @pytest.mark.parametrize(
     ("words", "left"),
     [
-        (("one", " two", " three", " four"), 7),  # the last word is written anew
-        (("one", " two", " th", "ree", " fo", "ur"), 6),
-        (("one ", "two ", "three "), 8),  # a token of which a part stays has been spent
+        (("In the beginning", " two", " three", " four"), 7),  # the last word is written anew
+        (("In the beginning", " two", " th", "ree", " fo", "ur"), 6),
+        (("In the beginning ", "two ", "three "), 8),  # a token of which a part stays has been spent
     ],
 )
 async def test_what_is_written_anew_behind_a_seam_is_not_counted_twice(words: tuple[str, ...], left: int) -> None:

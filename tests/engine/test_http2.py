@@ -18,9 +18,9 @@ import h2.errors
 import h2.events
 import pytest
 
-from deepseek_magic.engine import transport as transport_module
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
+from deepseek_magic.engine.transport import HTTPCall, HTTPTransport
+from deepseek_magic.engine.transport.connections import ssl_context
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from tests.engine.wire import DONE, END, delta, head, piece
 
@@ -41,9 +41,9 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     subprocess.run(["openssl", "req", "-x509", *made, *subject], check=True, capture_output=True, timeout=60)
     path.write_bytes(path.read_bytes() + (tmp_path / "cert.pem").read_bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    transport_module._ssl_context.cache_clear()
+    ssl_context.cache_clear()
     yield path
-    transport_module._ssl_context.cache_clear()
+    ssl_context.cache_clear()
 
 
 @dataclass
@@ -129,7 +129,7 @@ def client_of(server: TLSServer) -> Client:
     return Client(
         f"https://127.0.0.1:{server.port}",
         api_key="sk-test-1234",
-        transport=HTTPXTransport(http2=True),
+        transport=HTTPTransport(http2=True),
         recovery=RecoveryPolicy(base_s=0.01),
     )
 

@@ -570,6 +570,7 @@ def test_a_journal_of_the_first_shape_is_brought_to_the_newest_with_its_rows(tmp
         old.execute(f"INSERT INTO calls ({columns}) VALUES ({', '.join('?' * len(values))})", values)
     old.close()
     journal = Journal(path)
+    assert journal.saved_chats(but_run="me") == []
     request = Request.of("new")
     journal.begin("c1", request, "deepseek", base_url="https://a")
     journal.end("c1", completed(request), recorded("c1", prompt_sha256=request.digest()))

@@ -11,6 +11,7 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import keys
+from deepseek_magic.engine import splice as splice_module
 from deepseek_magic.engine import stream as stream_module
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.endpoints import Endpoint
@@ -29,13 +30,14 @@ from deepseek_magic.protocol.errors import (
     ReadTimeout,
     ServerError,
 )
-from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, Seam, Waiting
+from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, ReasoningDelta, Seam, TextDelta, Waiting
 from tests.engine.wire import (
     CLOSE,
     DONE,
     END,
     HANG,
     RESET,
+    Received,
     Script,
     ScriptedServer,
     Step,
@@ -303,14 +305,14 @@ async def test_an_endpoint_that_refuses_to_continue_is_remembered() -> None:
         paths.append(request.line)  # type: ignore[attr-defined]
         if "/beta/" in paths[-1]:
             return fixed("404 Not Found", b"{}")
-        return cut if len(paths) in (1, 4) else answer("one two three ", "four")
+        return cut if len(paths) in (1, 4) else answer("In the beginning one two three ", "four")
 
     paths: list[str] = []
-    cut: list[Step] = [head(), piece(delta("one two three ")), CLOSE]
+    cut: list[Step] = [head(), piece(delta("In the beginning one two three ")), CLOSE]
     async with ScriptedServer(script) as server, client_of(server) as client:
         for seams in (["restarted"], ["restarted"]):
             completion, events = await watched(client)
-            assert completion.text == "one two three four"
+            assert completion.text == "In the beginning one two three four"
             assert [e.kind for e in events if isinstance(e, Seam)] == seams
     assert ["/beta/" in p for p in paths] == [False, True, False, False, False]
 
@@ -334,31 +336,41 @@ def cut_after(*words: str) -> list[Step]:
 
 
 async def test_a_continuation_sends_the_prefix_and_what_is_left_of_max_tokens() -> None:
-    scripts = [cut_after("one ", "two ", "three"), answer(" three", " four")]
+    scripts = [cut_after("In the beginning one ", "two ", "three"), answer(" three", " four")]
     async with ScriptedServer(scripts) as server, client_of(server) as client:
         completion, _ = await watched(client, max_tokens=100, think="off", temperature=0.5)
-    assert completion.text == "one two three four"
+    assert completion.text == "In the beginning one two three four"
     first, second = (r.json for r in server.requests)
     assert server.requests[1].line == "POST /beta/chat/completions HTTP/1.1"
-    assert second["messages"] == [*first["messages"], {"role": "assistant", "content": "one two", "prefix": True}]
+    assert second["messages"] == [
+        *first["messages"],
+        {"role": "assistant", "content": "In the beginning one two", "prefix": True},
+    ]
     assert second["max_tokens"] == 98  # the third word is written anew
     assert {**second, "messages": 0, "max_tokens": 0} == {**first, "messages": 0, "max_tokens": 0}
 
 
 async def test_an_answer_that_broke_at_its_length_is_truncated_not_continued() -> None:
-    async with ScriptedServer([cut_after("one ", "two ", "three")]) as server, client_of(server) as client:
+    async with (
+        ScriptedServer([cut_after("In the beginning one ", "two ", "three")]) as server,
+        client_of(server) as client,
+    ):
         completion, events = await watched(client, max_tokens=3, think="off")
         assert len(server.requests) == 1
-    assert (completion.outcome, completion.finish_reason, completion.text) == ("truncated", "length", "one two three")
+    assert (completion.outcome, completion.finish_reason, completion.text) == (
+        "truncated",
+        "length",
+        "In the beginning one two three",
+    )
     assert events[-1] == Finish(reason="length")
 
 
 async def test_a_stop_text_across_the_seam_is_found_and_taken_out() -> None:
-    scripts = [cut_after("one two STOP ", "h"), answer(" here", " and more")]
+    scripts = [cut_after("In the beginning one two STOP ", "h"), answer(" here", " and more")]
     async with ScriptedServer(scripts) as server, client_of(server) as client:
         completion, _ = await watched(client, stop=["STOP here"], think="off")
         await until(lambda: not server.busy)
-    assert (completion.text, completion.outcome) == ("one two ", "complete")
+    assert (completion.text, completion.outcome) == ("In the beginning one two ", "complete")
 
 
 async def test_other_servers_are_continued_in_their_own_way() -> None:
@@ -366,7 +378,7 @@ async def test_other_servers_are_continued_in_their_own_way() -> None:
         ("trailing_assistant", {}),
         ("continue_final_message", {"continue_final_message": True, "add_generation_prompt": False}),
     ):
-        scripts = [cut_after("one two ", "three"), answer(" three four")]
+        scripts = [cut_after("In the beginning one two ", "three"), answer(" three four")]
         async with ScriptedServer(scripts) as server:
             own = Endpoint(
                 name="own",
@@ -378,10 +390,10 @@ async def test_other_servers_are_continued_in_their_own_way() -> None:
             )
             async with Client(own, recovery=FAST, limits=FREE) as client:
                 completion, _ = await watched(client)
-        assert completion.text == "one two three four"
+        assert completion.text == "In the beginning one two three four"
         body = server.requests[1].json
         assert server.requests[1].line.startswith("POST /chat/completions ")
-        assert body["messages"][-1] == {"role": "assistant", "content": "one two"}
+        assert body["messages"][-1] == {"role": "assistant", "content": "In the beginning one two"}
         assert {k: body[k] for k in fields} == fields
 
 
@@ -389,7 +401,7 @@ async def test_a_thought_that_begins_again_behind_the_answer_is_not_shown() -> N
     first = [
         head(),
         piece(delta(None, reasoning_content="why")),
-        piece(delta("one two ")),
+        piece(delta("In the beginning one two ")),
         piece(delta("three")),
         CLOSE,
     ]
@@ -397,29 +409,95 @@ async def test_a_thought_that_begins_again_behind_the_answer_is_not_shown() -> N
     scripts: Sequence[Script] = [first, [head(), *(piece(each) for each in again), END]]
     async with ScriptedServer(scripts) as server, client_of(server) as client:
         completion, _ = await watched(client)
-    assert (completion.reasoning, completion.text) == ("why", "one two three")
+    assert (completion.reasoning, completion.text) == ("why", "In the beginning one two three")
     assert "rethought" in completion.anomalies
 
 
 async def test_an_answer_cut_by_its_length_is_continued_when_asked_for() -> None:
-    first = [head(), *(piece(each) for each in (delta("one two "), delta("three", finish="length"), DONE)), END]
+    first = [
+        head(),
+        *(piece(each) for each in (delta("In the beginning one two "), delta("three", finish="length"), DONE)),
+        END,
+    ]
     scripts: Sequence[Script] = [first, answer(" three four")]
-    for wanted, text in ((False, "one two three"), (True, "one two three four")):
+    for wanted, text in ((False, "In the beginning one two three"), (True, "In the beginning one two three four")):
         recovery = RecoveryPolicy(continue_on_length=wanted)
         async with ScriptedServer(scripts) as server, client_of(server, recovery=recovery) as client:
             completion, _ = await watched(client)
         assert completion.text == text
 
 
+# a gateway that sends the prefix back
+
+LONG = "In the beginning was the word"
+KEPT = "In the beginning was the"
+
+
+@pytest.mark.parametrize("think", ["off", "high"])
+async def test_so_short_a_prefix_that_its_echo_would_not_be_known_is_never_sent(think: str) -> None:
+    def script(request: Received) -> Script:
+        last = request.json["messages"][-1]
+        if last["role"] == "assistant":  # it would be doubled
+            return answer(last["content"], " and more")
+        first = len(server.requests) == 1
+        return cut_after("Short, ", "it broke") if first else answer("Short, ", "it broke", " and more")
+
+    async with ScriptedServer(script) as server, client_of(server) as client:
+        completion, events = await watched(client, think=think)
+    assert completion.text == "Short, it broke and more"
+    assert [event.kind for event in events if isinstance(event, Seam)] == ["restarted"]
+
+
+async def test_half_an_echo_is_given_out_by_its_own_timer_while_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splice_module, "HOLD_S", 0.05)
+    second = [head(), piece(delta("In the ")), 1.0, piece(delta("end.")), piece(delta("", finish="stop") + DONE), END]
+    async with ScriptedServer([cut_after(LONG), second]) as server, client_of(server, timeouts=Timeouts()) as client:
+        stream = client.stream(PROMPT, think="off")
+        batches = [[e for e in batch if isinstance(e, Seam | TextDelta)] async for batch in stream.batches()]
+    shown = [[type(event) for event in batch] for batch in batches if batch]
+    assert shown == [[TextDelta], [Seam, TextDelta], [TextDelta]]
+    assert stream.completion.text == KEPT + "In the end."
+
+
+async def test_what_is_held_back_for_an_echo_is_progress() -> None:
+    half = [head(), piece(delta("In the begin")), CLOSE]
+    scripts: Sequence[Script] = [cut_after(LONG), half, half, half, answer(KEPT, " word.")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+        assert len(server.requests) == 5
+    assert (completion.text, completion.outcome) == (LONG + ".", "complete")
+    assert completion.anomalies == ("echo_stripped",)
+
+
+async def test_an_echo_that_comes_slowly_is_no_standstill() -> None:
+    slow: list[Step] = [head()]
+    for at in range(0, len(KEPT), 4):
+        slow += [piece(delta(KEPT[at : at + 4])), 0.3]
+    scripts = [cut_after(LONG), [*slow, piece(delta(" word.", finish="stop") + DONE), END]]
+    soon = replace(SOON, idle_s=1.5, first_delta_s=1.5)
+    async with ScriptedServer(scripts) as server, client_of(server, timeouts=soon) as client:
+        completion, _ = await watched(client, think="off")
+        assert len(server.requests) == 2
+    assert completion.text == LONG + "."
+
+
+async def test_writing_again_what_was_taken_back_is_progress() -> None:
+    again = [head(), piece(delta(" wo")), CLOSE]
+    scripts: Sequence[Script] = [cut_after(LONG), again, again, again, answer(" word.")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+    assert (completion.text, completion.attempts) == (LONG + ".", 5)
+
+
 # the account
 
 
 async def test_the_tokens_of_all_segments_add_up_and_what_nobody_reported_is_estimated() -> None:
-    scripts = [cut_after("one ", "two ", "three"), answer(" three", " four")]
+    scripts = [cut_after("In the beginning one ", "two ", "three"), answer(" three", " four")]
     async with ScriptedServer(scripts) as server, client_of(server) as client:
         completion, _ = await watched(client, think="off")
     assert completion.usage.estimated
-    assert completion.usage.completion_tokens == 3 + 4
+    assert completion.usage.completion_tokens == 9 + 4
     assert completion.usage.prompt_tokens is not None
     assert completion.usage.prompt_tokens > 10
     assert (completion.record.attempts, completion.record.continuations) == (2, 1)
@@ -545,15 +623,17 @@ async def test_an_answer_goes_beyond_its_length_only_so_often(unbroken: dict[str
     assert 60 <= completion.usage.completion_tokens <= 80
 
 
-async def stopped_at(client: Client, chars: int, **options: object) -> Completion:
-    """An answer that its reader stopped after so many characters, reasoning included."""
+async def stopped_at(server: DemoServer, client: Client, pieces: int, **options: object) -> Completion:
+    """An answer that its reader stopped after so many pieces, reasoning included; the server has sent no more."""
+    server.fault = f"stall after={pieces} times=1"
     stream = client.stream(PROMPT, **options)
     seen = 0
     async for each in stream:
-        seen += len(getattr(each, "text", ""))
-        if seen >= chars:
+        seen += isinstance(each, TextDelta | ReasoningDelta)
+        if seen == pieces:
             break
     await stream.aclose()
+    server.fault = None
     return stream.completion
 
 
@@ -562,10 +642,9 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
     think: str, unbroken: dict[str, Completion]
 ) -> None:
     whole = unbroken[think]
-    length = len(whole.text) + len(whole.reasoning)
     async with DemoServer(pace=0) as server, client_of(server) as client:
-        for chars in range(1, length, length // 12):
-            half = await stopped_at(client, chars, think=think)
+        for pieces in range(1, whole.record.chunks, whole.record.chunks // 12):
+            half = await stopped_at(server, client, pieces, think=think)
             assert half.outcome == "interrupted"
             stream = client.resume(half)
             screen = Accumulator(stream.request)
@@ -583,7 +662,7 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
             assert (completion.outcome, completion.attempts) == ("complete", 1)
             kept = bool(completion.seams)
             assert kept == bool(server.requests[-1].body["messages"][-1].get("prefix"))
-            assert kept or chars < 20
+            assert kept or pieces < 5
             # Only what this call brought is measured and billed.
             assert completion.record.chunks < whole.record.chunks or not kept
             assert completion.usage.completion_tokens <= whole.usage.completion_tokens
@@ -592,7 +671,7 @@ async def test_a_stopped_answer_is_gone_on_with_from_wherever_it_stood(
 async def test_an_answer_gone_on_with_breaks_and_recovers_like_any_other(unbroken: dict[str, Completion]) -> None:
     whole = unbroken["off"]
     async with DemoServer(pace=0) as server, client_of(server) as client:
-        half = await stopped_at(client, len(whole.text) // 3, think="off")
+        half = await stopped_at(server, client, whole.record.chunks // 3, think="off")
         server.fault = "cut at=content after=20 times=2"
         stream = client.resume(half)
         completion = await stream.run(lambda _: None)

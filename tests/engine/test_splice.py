@@ -82,7 +82,14 @@ def test_a_half_echo_is_released_at_the_end_and_after_a_while() -> None:
     assert ended.feed([Finish(reason="stop")], 0) == [SEAM, *text("A sent"), Finish(reason="stop")]
     late = going_on()
     assert late.feed(text("A sent"), 0) == []
-    assert late.feed(text("ence"), HOLD_S + 0.1) == [SEAM, *text("A sentence")]
+    assert late.patience_s(0.5) == HOLD_S - 0.5
+    assert late.feed(text("ence"), HOLD_S + 0.1) == [SEAM, *text("A sent", "ence")]
+    assert late.patience_s(HOLD_S + 0.1) is None
+    silent = going_on(0, reasoning=TEXT, reasoning_kept=KEPT)
+    assert silent.feed([ReasoningDelta(text="A sent")], 0) == []
+    assert silent.held_chars == len("A sent")
+    assert silent.release()[1:] == [ReasoningDelta(text="A sent")]
+    assert silent.patience_s(0) is None
 
 
 def test_inside_a_thought_the_thought_goes_on_and_its_echo_is_dropped() -> None:

@@ -50,7 +50,13 @@ class ScriptedServer:
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        # In two steps: cancelled inside the one that does both, asyncio leaves the listening socket open.
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, start_serving=False)
+        try:
+            await self._server.start_serving()
+        except asyncio.CancelledError:
+            self._server.close()
+            raise
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

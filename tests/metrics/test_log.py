@@ -7,6 +7,9 @@ import json
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +21,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from deepseek_magic.metrics.log import COLUMNS, MetricsLog
+from deepseek_magic.metrics.log import COLUMNS, MAX_ROWS, MetricsLog
+from deepseek_magic.metrics.phases import Phase
 from deepseek_magic.metrics.record import StreamRecord, TimelineEntry
 from deepseek_magic.metrics.summary import ServiceLevels
+from deepseek_magic.protocol.language import use
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J|&'\"\u202e"
@@ -81,9 +86,9 @@ def test_rows_are_flat_mappings_with_the_same_columns_in_the_same_order() -> Non
     assert all(isinstance(value, scalars) for row in log for value in row.values())
 
 
-def test_every_field_of_a_record_is_a_column_except_its_timeline() -> None:
+def test_every_field_of_a_record_is_a_column_except_its_phases_and_its_timeline() -> None:
     fields = {field.name for field in msgspec.structs.fields(StreamRecord)}
-    assert set(COLUMNS) == fields - {"timeline"}
+    assert set(COLUMNS) == fields - {"phases", "timeline"}
     assert "timeline" not in log_of(record(timeline=(TimelineEntry(at_s=0, gap_s=0, kind="text"),)))[0]
 
 
@@ -199,7 +204,7 @@ def test_the_view_shows_the_newest_rows_and_the_same_figures_in_both_forms() -> 
     log = log_of(*(record(i, total_s=1000.5 + i) for i in range(30)))
     bundle = log._repr_mimebundle_()
     for form in bundle.values():
-        assert "30 calls, the last 20 of them" in form
+        assert "30 calls; the last 20 of them" in form
         assert "1,030" in form
         assert "1,005" not in form
     assert bundle["text/html"].count("<tr>") == 1 + 20
@@ -272,3 +277,71 @@ def test_a_summary_shows_figures_and_levels_in_html_and_in_text() -> None:
     for form in bundle.values():
         for word in ("first token, s", "end to end, P99", "too few samples", "met", "14.3%", "0.0105 USD"):
             assert word in form, word
+
+
+def test_the_points_of_all_costs_stand_below_each_other() -> None:
+    costs = ["0.0015", "0.00000345", "12.5", None, "0"]
+    amounts = [None if cost is None else Decimal(cost) for cost in costs]
+    log = log_of(*(record(i, cost=amount, currency="USD") for i, amount in enumerate(amounts)))
+    lines = log._repr_mimebundle_()["text/plain"].splitlines()[2:]
+    assert [line.split()[-2] for line in lines] == ["0.00150000", "0.00000345", "12.50000000", "–", "0.00000000"]
+    assert len({line.rindex("USD") for line in lines}) == 1
+    assert len({line.rindex(".") for line in lines if "–" not in line[-20:]}) == 1
+    assert log_of(record(0, cost=Decimal("1.5"))).to_pandas()["cost"][0] == 1.5
+
+
+def test_the_views_speak_chinese_too() -> None:
+    log = log_of(*(record(i) for i in range(3)))
+    use("zh")
+    try:
+        shown = log._repr_mimebundle_()["text/plain"] + str(log.summary(60, now=NOON))
+    finally:
+        use("en")
+    for word in ("3 次调用", "完整", "费用", "最近 60 秒内", "服务水平", "样本太少"):
+        assert word in shown
+    assert "calls" not in shown
+
+
+def full_record(i: int) -> StreamRecord:
+    """A record with nothing left out, no two values shared."""
+    words = {name: f"{name}-{i:>26}" for name, kind in COLUMNS.items() if kind is str}
+    counts = {name: 1_000_000 + i for name, kind in COLUMNS.items() if kind is int}
+    times = {name: 0.001 * i for name, kind in COLUMNS.items() if kind is float and name != "cost"}
+    phases = tuple(Phase("answer", 0.1 * i + part, 0.2 * i + part) for part in range(6))
+    return record(i, **words, **counts, **times, cost=Decimal(i) / 1000, phases=phases)
+
+
+def test_a_full_log_stays_in_the_memory_that_is_stated() -> None:
+    rows = 2_000
+    tracemalloc.start()
+    try:
+        log = log_of(*(full_record(i) for i in range(rows)))
+        per_row = tracemalloc.get_traced_memory()[0] / rows
+    finally:
+        tracemalloc.stop()
+    assert len(log) == rows
+    assert per_row * MAX_ROWS < 400e6  # what no two calls share is more than real calls have; theirs take about 2 kB
+
+
+def test_a_data_frame_costs_little_more_than_one_of_plain_rows() -> None:
+    log = log_of(*(full_record(i) for i in range(3_000)))
+    rows = list(log)
+
+    def cpu_s(make: Callable[[], object]) -> float:
+        began_s = time.process_time()
+        make()
+        return time.process_time() - began_s
+
+    # 1.4 times is usual; the least of several rounds is what the machine's other work disturbed least.
+    ratios = [cpu_s(lambda: pd.DataFrame(log)) / cpu_s(lambda: pd.DataFrame(rows)) for _ in range(7)]
+    assert min(ratios) < 2.5
+    ratios = [cpu_s(log.to_pandas) / cpu_s(lambda: pd.DataFrame(rows)) for _ in range(7)]
+    assert min(ratios) < 2.5
+
+
+def test_narwhals_reads_the_log_as_it_is() -> None:
+    nw = pytest.importorskip("narwhals")
+    frame = nw.from_arrow(log_of(*MIXED), backend="pyarrow")
+    assert frame.columns == list(COLUMNS)
+    assert frame["call_id"].to_list() == ["call-0", "call-1", "call-2"]
+    assert nw.from_native(log_of(*MIXED).to_polars())["ttft_s"].to_list() == [0.25, None, 2.25]

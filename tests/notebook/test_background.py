@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -27,9 +27,11 @@ def slow(demo: DemoServer) -> DemoServer:
     return demo
 
 
-def watch(kernel: Kernel, until: Callable[[list[Message]], bool], *, seconds: float = 30) -> list[Message]:
-    """All messages, of whatever cell, until the condition holds."""
-    seen: list[Message] = []
+def watch(
+    kernel: Kernel, until: Callable[[list[Message]], bool], *, after: Sequence[Message] = (), seconds: float = 30
+) -> list[Message]:
+    """All messages, of whatever cell, until the condition holds; ``after`` those that were seen before."""
+    seen = list(after)
     deadline = time.monotonic() + seconds
     while not until(seen):
         assert time.monotonic() < deadline, [m["msg_type"] for m in seen][-20:]
@@ -97,8 +99,7 @@ def test_two_answers_stream_below_their_own_cells_beside_a_busy_one(
     seen = watch(kernel, lambda seen: idle(seen, busy), seconds=70)
     shown = [m for m in seen if drawn(m)]
     assert len(shown) >= 3  # they went on while the cell computed
-    if (left := 2 - len(lasting(seen))) > 0:
-        seen += watch(kernel, lambda late: len(lasting(late)) == left)
+    seen = watch(kernel, lambda seen: len(lasting(seen)) == 2, after=seen)
     cells = {m["parent_header"]["msg_id"] for m in seen if m["msg_type"].endswith("display_data")}
     assert cells <= {one.messages[0]["parent_header"]["msg_id"], two.messages[0]["parent_header"]["msg_id"]}
     assert kernel.run("print(a.wait().outcome, b.wait().outcome)", cell="4").printed == "complete complete\n"
@@ -153,6 +154,14 @@ def test_a_headless_run_waits_since_nothing_after_the_cell_would_be_kept(
     shown, used = run_headless("%%deepseek -b -o a\necho one", "print(a.outcome)")
     assert shown[0].data["text/markdown"]
     assert used[0].text == "complete\n"
+
+
+def test_what_is_written_for_a_background_answer_runs_headless_too(
+    run_headless: Callable[..., list[list[Any]]],
+) -> None:
+    use = "a.stop()\nprint((await a).text == a.wait().text == str(a), a.done, a.outcome)"
+    _, used = run_headless("%%deepseek -b -o a\necho one", use)
+    assert used[0].text == "True True complete\n"
 
 
 def test_a_background_answer_is_a_turn_of_its_conversation(kernel: Kernel, demo: DemoServer) -> None:

@@ -115,11 +115,21 @@ def test_an_unknown_flag_is_one_sentence_with_a_guess(run_headless: Run) -> None
     ]
 
 
-@pytest.mark.parametrize("cell", ["%%deepseek --help", "%%deepseek", "%deepseek --help", "%%deepseek --help\nbody"])
+@pytest.mark.parametrize("cell", ["%%deepseek --help", "%deepseek --help", "%%deepseek --help\nbody"])
 def test_help_lists_every_flag_also_without_a_body(run_headless: Run, cell: str) -> None:
     (outputs,) = run_headless(cell)
     assert "--max-tokens" in outputs[0].text
     assert "default: deepseek-flash" in outputs[0].text
+
+
+@pytest.mark.parametrize("cell", ["%%deepseek", "%%deepseek\n\n", "%deepseek"])
+def test_an_empty_question_is_one_short_sentence(run_headless: Run, demo: DemoServer, cell: str) -> None:
+    (outputs,) = run_headless(cell)
+    assert outputs[0].traceback == [
+        "ConfigurationError: There is nothing to ask. "
+        "Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+    ]
+    assert not demo.requests
 
 
 def test_a_key_in_a_cell_is_refused_and_not_repeated(run_headless: Run, demo: DemoServer) -> None:

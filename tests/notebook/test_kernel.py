@@ -229,6 +229,13 @@ def test_inspecting_the_magic_lists_its_flags(kernel: Kernel) -> None:
     assert "--max-tokens" in ran.reply["payload"][0]["data"]["text/plain"]
 
 
+def test_a_question_mark_above_a_prompt_explains_and_runs_nothing_of_it(kernel: Kernel, demo: DemoServer) -> None:
+    ran = kernel.run("%%deepseek?\nran = True")
+    assert "--max-tokens" in ran.reply["payload"][0]["data"]["text/plain"]
+    assert kernel.run("print('ran' in globals())").printed == "False\n"
+    assert not demo.requests
+
+
 def test_a_very_long_answer_is_left_in_parts_whose_plain_texts_make_the_answer(kernel: Kernel) -> None:
     ran = kernel.run("%%deepseek -o a --think off --max-tokens 60000\nlong 120")
     parts = [ran.of("update_display_data")[-1]["data"]["text/plain"]]

@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 PROGRAM = """
 import json, socket, sys, time
-import ipywidgets, httpx
+import ipywidgets
 from IPython.core.interactiveshell import InteractiveShell
 shell = InteractiveShell.instance()
 def refuse(*_args): raise AssertionError("network")
@@ -44,7 +44,7 @@ def test_loading_imports_neither_widgets_nor_a_transport_nor_the_demo(tmp_path: 
 import sys
 from IPython.core.interactiveshell import InteractiveShell
 InteractiveShell.instance().run_line_magic("load_ext", "deepseek_magic")
-heavy = {"ipywidgets", "httpx", "pandas", "rich.live", "deepseek_magic.demo.server", "deepseek_magic.engine.transport"}
+heavy = {"ipywidgets", "httpcore", "pandas", "rich.live", "deepseek_magic.demo.server", "deepseek_magic.engine.transport"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run(program, tmp_path) == "[]\n"

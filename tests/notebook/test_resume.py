@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,13 @@ from deepseek_magic.demo.server import DemoServer
 
 from .conftest import LOAD, Kernel, Ran, kernel_in
 
+Run = Callable[..., list[list[Any]]]
 ASK = "%%deepseek -o a --think off\nlong 3"
 
 
 def drawing(ran: Ran) -> bool:
     """Whether some of the answer is on the screen."""
-    return sum("text/markdown" in str(c) for c in [*ran.of("comm_msg"), *ran.of("display_data")]) > 3
+    return sum("text/markdown" in str(c) for c in [*ran.of("comm_msg"), *ran.of("display_data")]) > 6
 
 
 def interrupted(kernel: Kernel, demo: DemoServer) -> None:
@@ -68,11 +71,11 @@ def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
 
 
 def _until_written(environment: dict[str, str]) -> None:
-    """Wait until the journal has some of the running answer."""
+    """Wait until the journal has so much of the running answer that it can be gone on from."""
     path = Path(environment["DEEPSEEK_MAGIC_HOME"]) / "journal.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        for _ in range(200):
-            if connection.execute("SELECT count(*) FROM pieces").fetchone()[0] > 1:
+        for _ in range(400):
+            if connection.execute("SELECT total(length(events)) FROM pieces").fetchone()[0] > 1500:
                 return
             time.sleep(0.05)
     raise AssertionError("nothing was written")
@@ -93,3 +96,15 @@ def test_what_cannot_go_on_is_one_sentence(kernel: Kernel, line: str, sentence: 
     ran = kernel.run(line)
     assert ran.reply["status"] == "error"
     assert sentence in "".join(ran.reply["traceback"])
+
+
+def test_an_answer_of_the_kernels_own_demo_goes_on_there(run_headless: Run) -> None:
+    """``%deepseek_demo`` moves the endpoint called demo to a free port; its usual one is closed."""
+    cells = [
+        '%deepseek_demo --pace 0 --fault "cut at=content after=4 times=6"',
+        "try:\n    get_ipython().run_cell_magic('deepseek', '-o a --think off', 'A table')\nexcept Exception: pass",
+        "%deepseek_resume -o b a",
+        "print(a.outcome, b.outcome, b.text.startswith(a.text.rstrip()))\n%deepseek_demo stop",
+    ]
+    *_, told = run_headless(*cells)
+    assert told[0].text.startswith("incomplete complete True\n")

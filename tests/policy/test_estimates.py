@@ -40,3 +40,11 @@ def test_a_model_without_a_price_has_tokens_but_no_price() -> None:
     guess = estimate(Request.of("x" * 10, model="somebody-else"), QUIET)
     assert guess.prompt_tokens == 3
     assert guess.least is guess.most is None
+
+
+def test_an_answer_that_is_gone_on_with_can_be_as_many_times_longer_and_sends_itself_along() -> None:
+    guess = estimate(Request.of("x" * 1000, max_tokens=100), QUIET, continuations=2)
+    assert guess.max_tokens == 300
+    assert guess.most is not None
+    sent = 300 + (300 + 100) + (300 + 200)
+    assert guess.most.amount == (sent * Decimal("0.15") + 300 * Decimal("0.60")) / 10**6

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from deepseek_magic.policy.attempts import RecoveryPolicy
-from deepseek_magic.policy.failover import ATTEMPTS_BEFORE_THE_NEXT, DOWN_FOR_S, DownEndpoints, is_down, patience
+from deepseek_magic.policy.attempts import Abilities, Delivered, RecoveryPolicy
+from deepseek_magic.policy.failover import (
+    ATTEMPTS_BEFORE_THE_NEXT,
+    DOWN_FOR_S,
+    DownEndpoints,
+    is_down,
+    patience,
+    taking_over,
+)
+from deepseek_magic.policy.recovery import Continue, Restart, Retry
 from deepseek_magic.protocol.errors import (
     APIStatusError,
     ConfigurationError,
@@ -15,6 +25,9 @@ from deepseek_magic.protocol.errors import (
     IncompleteStream,
     ProtocolError,
 )
+
+ALL = Abilities(style="deepseek_prefix", reasoning=True)
+TEXT = Delivered.of(text="One two three, and so on to the end", new_chars=0, tokens_left=7)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +59,35 @@ def test_one_that_failed_goes_to_the_end_of_the_line_for_a_while() -> None:
     down.note("a", Disconnected("no"), 10.0)
     assert down.order(urls, 10.0 + DOWN_FOR_S - 1) == [1, 2, 0]
     assert down.order(urls, 10.0 + DOWN_FOR_S) == [0, 1, 2]
-    down.note("b", Disconnected("no"), 10.0)
-    down.note("c", Disconnected("no"), 10.0)
-    assert down.order(urls, 11.0) == [0, 1, 2]
-    down.note("b", None, 12.0)
-    assert down.order(urls, 13.0) == [1, 0, 2]
+    for url in urls:
+        down.note(url, Disconnected("no"), 80.0)
+    assert down.order(urls, 81.0) == [0, 1, 2]
+    down.note("b", None, 82.0)
+    assert down.order(urls, 83.0) == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("delivered", "can", "step"),
+    [
+        (Delivered(), ALL, Retry),
+        (Delivered(), replace(ALL, style="none", rewind=False), Retry),
+        (TEXT, ALL, Continue),
+        (TEXT, replace(ALL, rewind=False), Continue),
+        (TEXT, replace(ALL, style="none"), Restart),
+        (TEXT, replace(ALL, json_mode=True), Restart),
+        (TEXT, replace(ALL, style="none", rewind=False), None),
+        (replace(TEXT, tool_open=True), ALL, Restart),
+        (replace(TEXT, tokens_left=0), ALL, Restart),
+    ],
+)
+def test_half_an_answer_is_gone_on_with_or_begun_anew_or_left(
+    delivered: Delivered, can: Abilities, step: type | None
+) -> None:
+    taken = taking_over(delivered, can=can, why="Down.")
+    assert type(taken) is (step or type(None))
+    if isinstance(taken, Continue):
+        assert taken.text_chars == delivered.text_kept_chars
+        assert taken.max_tokens == 7
 
 
 def test_only_the_last_endpoint_is_tried_as_hard_as_the_policy_allows() -> None:

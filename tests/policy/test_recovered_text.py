@@ -23,7 +23,7 @@ from deepseek_magic.policy.recovery import (
     Spent,
     decide,
 )
-from deepseek_magic.policy.seams import ECHO_MIN_CHARS, EchoFilter
+from deepseek_magic.policy.seams import EchoFilter
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.events import Finish, ReasoningDelta, Seam, TextDelta
@@ -41,11 +41,11 @@ def server(request: Request, thought: str, text: str, *, echo: bool) -> tuple[st
     assert text.startswith(last.content)
     if not last.content and last.reasoning_content:
         assert thought.startswith(last.reasoning_content)
-        return thought[len(last.reasoning_content) :], text
+        return (last.reasoning_content if echo else "") + thought[len(last.reasoning_content) :], text
     rest = text[len(last.content) :]
     if request.options.get("think") == "off":
         rest = rest.lstrip("\n")
-    return "", (last.content if echo and len(last.content) >= ECHO_MIN_CHARS else "") + rest
+    return "", (last.content if echo else "") + rest
 
 
 def answer_over_a_bad_line(
@@ -53,41 +53,44 @@ def answer_over_a_bad_line(
 ) -> Completion:
     first = request = Request.of("Tell me.", think=think)
     got, spent, seam = Accumulator(first), Spent(), None
-    strategy, prefix = "first", ""
+    strategy, prefix, thought_prefix = "first", "", ""
     for cut in [*cuts, 10_000]:
         reasoning, rest = server(request, thought, text, echo=echo)
         arriving = [ReasoningDelta(text=c) for c in reasoning] + [TextDelta(text=c) for c in rest]
-        here = cut + (len(prefix) if echo else 0)  # an echo brings nothing new: a cut inside it is another rule
-        strip, new = EchoFilter(prefix), 0
-        for event in arriving[:here]:
-            piece = strip.feed(event.text) if isinstance(event, TextDelta) else event.text
+        strip, thought_strip, new = EchoFilter(prefix), EchoFilter(thought_prefix), 0
+        for event in arriving[:cut]:
+            piece = (strip if isinstance(event, TextDelta) else thought_strip).feed(event.text)
             if piece:
                 if seam is not None:  # the old text stands until something takes its place
                     got.add(seam)
                     seam = None
                 got.add(type(event)(text=piece))
                 new += len(piece)
-        if here >= len(arriving):
+        if cut >= len(arriving):
+            for kind, held in ((ReasoningDelta, thought_strip.release()), (TextDelta, strip.release())):
+                if held:
+                    got.add(kind(text=held))
             got.add(Finish(reason="stop"))
             ending = Ending(kind="finished", finish_reason="stop", strategy=strategy)  # type: ignore[arg-type]
         else:
             ending = Ending(kind="reset", strategy=strategy)  # type: ignore[arg-type]
-        delivered = Delivered.of(text=got.text, reasoning=got.reasoning, new_chars=new)
+        delivered = Delivered.of(
+            text=got.text, reasoning=got.reasoning, new_chars=new + len(strip.held + thought_strip.held)
+        )
         step = decide(ending, delivered, POLICY, spent, 0.5, can=can)
         spent = step.spent
         match step:
             case Accept() | GiveUp():
                 break
             case Retry():
-                request, strategy, prefix = first, "retry", ""
+                request, strategy, prefix, thought_prefix = first, "retry", "", ""
             case Restart():
-                request, strategy, prefix = first, "restart", ""
+                request, strategy, prefix, thought_prefix = first, "restart", "", ""
                 seam = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0)
             case Continue():
-                prefix = got.text[: step.text_chars]
-                request = first.continued(
-                    text=prefix, reasoning=got.reasoning[: step.reasoning_chars], style="deepseek_prefix"
-                )
+                prefix, thought_prefix = got.text[: step.text_chars], got.reasoning[: step.reasoning_chars]
+                request = first.continued(text=prefix, reasoning=thought_prefix, style="deepseek_prefix")
+                thought_prefix = "" if prefix else thought_prefix
                 strategy = "continue"
                 seam = Seam(kind="continued", at_chars=step.text_chars, reasoning_at_chars=step.reasoning_chars)
     assert isinstance(step, Accept), step.why

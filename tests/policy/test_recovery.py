@@ -42,7 +42,7 @@ from deepseek_magic.protocol.errors import (
 
 ALL = Abilities(style="deepseek_prefix", reasoning=True)
 NOTHING = Delivered()
-TEXT = Delivered.of(text="One two three.", reasoning="Thought.", new_chars=14)
+TEXT = Delivered.of(text="One two three four five.", reasoning="Thought.", new_chars=24)
 THOUGHT = Delivered.of(text="", reasoning="Let me think about this", new_chars=23)
 TOOL = Delivered.of(text="I will look.", tool_open=True, new_chars=12)
 
@@ -126,7 +126,17 @@ TABLE: list[tuple[Ending, Delivered, Abilities, type[Step]]] = [
     (RESET, TOOL, replace(ALL, rewind=False, repeatable=True), GiveUp),
     (RESET, TEXT, replace(ALL, json_mode=True, rewind=False, repeatable=True), GiveUp),
     (RESET, Delivered.of(text="Word", new_chars=4), ALL, Restart),
-    (RESET, Delivered.of(text="Word", reasoning="A whole thought.", new_chars=4), ALL, Continue),
+    (RESET, Delivered.of(text="Word", reasoning="A whole long thought, then.", new_chars=4), ALL, Continue),
+    # a prefix whose echo could not be told from an honest repetition is not sent
+    (RESET, Delivered.of(text="Sixteen letters! more", new_chars=4), ALL, Continue),
+    (RESET, Delivered.of(text="Fifteen letters more", new_chars=4), ALL, Restart),
+    (
+        RESET,
+        Delivered.of(text="Fifteen letters more", reasoning="A whole long thought, then.", new_chars=4),
+        ALL,
+        Restart,
+    ),
+    (RESET, Delivered.of(text="", reasoning="Fifteen letters more", new_chars=4), ALL, Restart),
     # finished
     (finished("stop"), TEXT, ALL, Accept),
     (finished("tool_calls"), TOOL, ALL, Accept),
@@ -174,9 +184,9 @@ def test_an_accepted_ending_says_its_outcome(ending: Ending, delivered: Delivere
 
 
 def test_a_continuation_in_the_answer_sends_the_rewound_text_and_the_whole_thought() -> None:
-    step = step_after(RESET, Delivered.of(text="One two three.", reasoning="Thought.\n", new_chars=14))
+    step = step_after(RESET, Delivered.of(text="One two three four five.", reasoning="Thought.\n", new_chars=24))
     assert isinstance(step, Continue)
-    assert (step.text_chars, step.reasoning_chars) == (len("One two"), len("Thought.\n"))
+    assert (step.text_chars, step.reasoning_chars) == (len("One two three four"), len("Thought.\n"))
 
 
 def test_a_continuation_in_the_reasoning_sends_the_rewound_thought_and_no_text() -> None:
@@ -186,7 +196,7 @@ def test_a_continuation_in_the_reasoning_sends_the_rewound_thought_and_no_text()
 
 
 def test_a_consumer_that_cannot_rewind_has_its_text_sent_whole() -> None:
-    delivered = Delivered.of(text="One two three. ", new_chars=15, rewinding=False)
+    delivered = Delivered.of(text="One two three four. ", new_chars=20, rewinding=False)
     step = step_after(RESET, delivered, can=replace(ALL, rewind=False))
     assert isinstance(step, Continue)
     assert step.text_chars == delivered.text_chars
@@ -414,7 +424,7 @@ def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
             CUT,
             TEXT,
             replace(ALL, json_mode=True),
-            "The answer broke off after 14 characters; starting the answer anew, attempt 2 of 6.",
+            "The answer broke off after 24 characters; starting the answer anew, attempt 2 of 6.",
         ),
         (finished("aborted"), NOTHING, ALL, 'The server gave up ("aborted"); trying again in 1 s, attempt 2 of 5.'),
         (finished("stop"), NOTHING, ALL, "The answer was empty; trying again in 1 s, attempt 2 of 5."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from deepseek_magic.protocol.conversation import Conversation, Conversations, Tu
 from deepseek_magic.protocol.errors import ConfigurationError
 
 
-def turn(id: str, question: str, answer: str, *, whole: bool = True) -> Turn:
+def turn(id: str, question: str = "?", answer: str = "!", *, whole: bool = True) -> Turn:
     return Turn(
         id=id,
         user=Message(role="user", content=question),
@@ -47,9 +48,9 @@ def test_what_is_sent_for_a_cell_run_again_is_only_what_came_before_it() -> None
 def test_the_oldest_turns_are_left_out_whole_and_counted() -> None:
     history = THREE.history(max_tokens=12, count=len)
     assert texts(history.messages) == ["2?", "two", "3?", "three"]
-    assert history.dropped_turns == 1
-    assert THREE.history(max_tokens=1, count=len).dropped_turns == 3
-    assert THREE.history(max_tokens=100, count=len).dropped_turns == 0
+    assert [turn.title for turn in history.dropped] == [THREE.turns[0].title]
+    assert THREE.history(max_tokens=1, count=len).dropped == THREE.turns
+    assert THREE.history(max_tokens=100, count=len).dropped == ()
 
 
 def test_history_goes_after_the_system_prompt_and_before_the_question() -> None:
@@ -103,3 +104,18 @@ def test_names_are_changed_only_where_nothing_is_lost() -> None:
     assert chats["tea"].name == "tea"
     with pytest.raises(ConfigurationError, match="did you mean side"):
         chats.remove("sid")
+
+
+def test_turns_that_a_cell_no_longer_has_go_from_every_conversation() -> None:
+    chats = Conversations()
+    chats["a"] = Conversation(name="a", turns=tuple(turn(id) for id in ("c:1", "c:2", "d:1", "c:10", "c1:2", "c:x")))
+    chats["b"] = Conversation(name="b", turns=(turn("c:3"),))
+    chats.keep_of_cell("c", 1)
+    assert [t.id for t in chats["a"].turns] == ["c:1", "d:1", "c1:2", "c:x"]
+    assert chats["b"].turns == ()
+
+
+def test_turns_of_earlier_stand_before_these_and_one_that_both_have_stays_in_its_place() -> None:
+    earlier = Conversation(name="a", turns=(turn("1"), turn("2"), turn("3")))
+    now = Conversation(name="a", turns=(replace(turn("2"), whole=False), turn("4")))
+    assert [(t.id, t.whole) for t in now.after(earlier).turns] == [("1", True), ("2", False), ("3", True), ("4", True)]

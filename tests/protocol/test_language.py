@@ -40,7 +40,9 @@ SAID = sorted(
 )
 
 
-@pytest.mark.parametrize(("where", "text", "fields"), SAID, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("where", "text", "fields"), SAID, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:40]
+)
 def test_every_text_that_is_said_has_its_chinese(where: str, text: str, fields: set[str]) -> None:
     assert text in CHINESE, f"{where} says a text that protocol/chinese.py does not have"
     if fields:

@@ -17,7 +17,7 @@ def test_every_name_leads_to_a_model_that_is_served() -> None:
     assert set(ALIASES) == {"flash", "pro"}
 
 
-@pytest.mark.parametrize("name", [*IDS, *ALIASES])
+@pytest.mark.parametrize("name", sorted([*IDS, *ALIASES]))
 def test_a_current_name_is_resolved_in_silence(name: str) -> None:
     resolved = resolve_model(name)
     assert (resolved.id, resolved.think, resolved.notice) == (ALIASES.get(name, name), None, "")

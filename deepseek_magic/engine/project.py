@@ -1,0 +1,57 @@
+"""What a project says about itself: the table ``[tool.deepseek-magic]`` of the nearest pyproject.toml.
+
+Read when it is asked for, and never beyond the project's own folder, so that a file further up does not speak for a
+notebook that it does not know.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ..protocol.errors import ConfigurationError
+
+__all__ = ["FILE_NAME", "Project", "project"]
+
+TABLE: Final = "deepseek-magic"
+FILE_NAME: Final = "pyproject.toml"
+_ROOTS: Final = (".git", ".hg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project's folder, and what its table holds: settings by option name, and prompts by name."""
+
+    folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def project(start: Path | None = None) -> Project | None:
+    """The project that ``start`` (the working folder) belongs to; None where no pyproject.toml speaks of this package.
+
+    Raises ConfigurationError for a file that cannot be read as TOML.
+    """
+    start = (start or Path.cwd()).absolute()
+    for folder in (start, *start.parents):
+        path = folder / FILE_NAME
+        if path.is_file():
+            return _read(path)
+        if any((folder / root).exists() for root in _ROOTS):
+            return None
+    return None
+
+
+def _read(path: Path) -> Project | None:
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get(TABLE)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.", hint="Mend it, or move it away.") from None
+    if not isinstance(table, dict):
+        return None
+    settings = {name.replace("-", "_"): value for name, value in table.items() if name != "prompts"}
+    prompts = table.get("prompts", {})
+    return Project(folder=path.parent, settings=settings, prompts=prompts if isinstance(prompts, dict) else {})

@@ -1,0 +1,63 @@
+"""The seam: a call goes in, an answer comes out. Recording, failover and replay are other objects with this one method."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from ..keys import Key
+
+__all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "Transport"]
+
+DRAIN_S: Final = 0.1
+"""After the end of a stream the body's own end is waited for so long: without it the connection cannot be used again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HTTPCall:
+    """One request. ``key`` becomes the Authorization header on the wire only; ``headers`` never hold a secret."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    key: Key | None = None
+    connect_s: float | None = 30.0
+    read_s: float | None = 120.0
+
+    @property
+    def host(self) -> str:
+        """The server that is asked, with its port when that was named."""
+        return urlsplit(self.url).netloc
+
+
+class HTTPAnswer(Protocol):
+    """The answer, as soon as its headers are there.
+
+    ``connect_s`` is None when a kept connection was used. ``wire_bytes`` counts the body as it was sent (compressed
+    or not), ``body_bytes`` as it was read. ``timings_s`` has what was measured of connect_tcp, start_tls, first_byte.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    http_version: str
+    connect_s: float | None
+    timings_s: Mapping[str, float]
+    wire_bytes: int
+    body_bytes: int
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""
+
+    async def drain(self) -> None:
+        """Read the rest of a body nobody needs, at most ``DRAIN_S`` seconds, so that the connection can be kept."""
+
+
+class Transport(Protocol):
+    """What carries calls. Leaving the context closes the connection unless the body was read to its end."""
+
+    def open(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
+        """Send ``call`` and wait for the headers. Raises TransportError; never for a status."""

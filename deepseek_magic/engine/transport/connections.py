@@ -1,0 +1,140 @@
+"""The connections to one server: as many as calls run at once, the one used last taken first.
+
+httpcore's pool looks at all its connections and all its waiting requests whenever a request begins or ends, which was
+58 % of the CPU at 32 calls at once, and it loses connections whose request was cancelled (its issue 1093). So each call
+has a pool of httpcore for itself, with one connection in it, and one that may have lost count is closed, not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import httpcore
+
+from ...protocol.errors import ConfigurationError
+from ..endpoints import is_loopback
+from .network import AsyncioBackend
+
+__all__ = ["Connections", "proxy_for", "ssl_context"]
+
+KEEPALIVE_S: Final = 120.0
+"""Idle connections are kept so long; httpx's 5 s would make nearly every cell of a notebook a cold start."""
+IDLE_CONNECTIONS: Final = 64
+
+
+@functools.cache
+def ssl_context() -> ssl.SSLContext:
+    """The context of all connections: reading the certificates takes some 20 ms, once.
+
+    The certificates are those of certifi, or of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, as most Python clients have it.
+    """
+    if file := os.environ.get("SSL_CERT_FILE"):
+        return ssl.create_default_context(cafile=file)
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=folder)
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+class Connections:
+    """The connections to one origin, on one loop. ``http2`` lets calls share one where the server agrees."""
+
+    def __init__(self, origin: str, *, http2: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self._origin = origin
+        self._http2 = http2
+        self._idle: list[tuple[float, httpcore.AsyncConnectionPool]] = []
+        self._shared: httpcore.AsyncConnectionPool | None = None
+        self._users: dict[httpcore.AsyncConnectionPool, int] = {}
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+
+    @property
+    def here(self) -> bool:
+        """Whether they belong to the loop that runs."""
+        return self._loop is asyncio.get_running_loop()
+
+    def take(self) -> httpcore.AsyncConnectionPool:
+        """What the next request is to be sent by. Give it back."""
+        if self._http2:
+            pool = self._shared = self._shared or self._new()
+        else:
+            pool = self._idle.pop()[1] if self._idle else self._new()
+        self._users[pool] = self._users.get(pool, 0) + 1
+        return pool
+
+    async def give_back(self, pool: httpcore.AsyncConnectionPool, *, sound: bool) -> None:
+        """The request is over. A ``pool`` that is not ``sound`` is used no more, and closed after its last request."""
+        users = self._users.pop(pool, 1) - 1
+        if users:
+            self._users[pool] = users
+        if not sound and self._shared is pool:
+            self._shared = None
+        if not users and not sound:
+            await pool.aclose()
+        elif not users and not self._http2:
+            self._idle.append((self._clock(), pool))
+        elif not users and self._shared is not pool:
+            await pool.aclose()
+        await self._close_old()
+
+    async def _close_old(self) -> None:
+        long_ago_s = self._clock() - KEEPALIVE_S
+        while self._idle and (self._idle[0][0] < long_ago_s or len(self._idle) > IDLE_CONNECTIONS):
+            await self._idle.pop(0)[1].aclose()
+
+    async def aclose(self) -> None:
+        """Close them all, those in use included."""
+        pools = {pool for _, pool in self._idle} | set(self._users) | ({self._shared} - {None})
+        self._idle, self._shared = [], None
+        for pool in pools:
+            assert pool is not None
+            await pool.aclose()
+
+    def _new(self) -> httpcore.AsyncConnectionPool:
+        proxy = proxy_for(self._origin)
+        parts = urlsplit(self._origin)
+        # Nothing ever speaks TLS on a loopback http origin; an empty context trusts nobody and costs nothing.
+        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        try:
+            return httpcore.AsyncConnectionPool(
+                ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else ssl_context(),
+                proxy=None if proxy is None else _proxy(proxy),
+                # No upper bound: how many calls run is the limiter's business.
+                max_connections=None,
+                max_keepalive_connections=IDLE_CONNECTIONS,
+                keepalive_expiry=KEEPALIVE_S,
+                http2=self._http2,
+                network_backend=AsyncioBackend(),
+            )
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"The proxy for {self._origin} cannot be used: {error}.") from None
+
+
+def _proxy(address: str) -> httpcore.Proxy:
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h"):
+        raise ValueError(f"it begins with {parts.scheme}:, not with http:, https: or socks5:")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    at = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return httpcore.Proxy(at, auth=auth, ssl_context=ssl_context() if parts.scheme == "https" else None)
+
+
+def proxy_for(origin: str) -> str | None:
+    """The proxy that the environment (or the system) wants for this origin; never for this machine itself."""
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

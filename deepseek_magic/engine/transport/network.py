@@ -1,0 +1,248 @@
+"""httpcore's network on bare asyncio: sockets that say at once what has come.
+
+httpcore's own goes through anyio, with a cancel scope and a timer for every read: 30 % of what a paced token costs.
+Here a read takes what the loop has already received, and one timer is moved along instead of being made each time.
+Below HTTP/1.1 the stream keeps back what follows a response's head, so that a body may be read past h11 (``received``),
+which is then told of its end (``unread``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import ssl
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import httpcore
+
+from .framing import ResponseHead
+
+__all__ = ["AsyncioBackend", "Socket"]
+
+UNREAD_BYTES: Final = 512 * 1024
+"""More than this is not received ahead of a consumer that takes its time."""
+HAPPY_EYEBALLS_S: Final = 0.25
+"""The next address of a host is tried so long after the one before (RFC 8305, section 5)."""
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+
+
+class AsyncioBackend(httpcore.AsyncNetworkBackend):
+    """Makes connections on the running loop."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to ``host``, of whose addresses the fastest is taken."""
+        loop = asyncio.get_running_loop()
+        delay_s = None if _is_address(host) else HAPPY_EYEBALLS_S
+        with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
+            async with asyncio.timeout(timeout):
+                _, stream = await loop.create_connection(lambda: Socket(loop), host, port, happy_eyeballs_delay=delay_s)
+        return stream
+
+
+class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """One connection, plain or with TLS. Used by one reader and one writer at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._writable = True
+        self._closed = False
+        self._broke: Exception | None = None
+        self._head = ResponseHead()
+        self._head.open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+
+    # what the loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._unread.append(data)
+        self._unread_bytes += len(data)
+        if self._unread_bytes > UNREAD_BYTES and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        _wake(self._reader)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, with an error or because the other side has ended it."""
+        self._closed, self._broke = True, exc
+        self._drop_timer()
+        _wake(self._reader)
+        _wake(self._writer)
+
+    def pause_writing(self) -> None:
+        """The other side takes no more for now."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """The other side takes more."""
+        self._writable = True
+        _wake(self._writer)
+
+    # what httpcore asks
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What has come, up to the end of a response's head; b"" at the end of the connection."""
+        data = await self.received(timeout)
+        take = min(max_bytes, len(data))
+        if self._head.open:
+            take = self._head.feed(data[:take])
+        if take < len(data):
+            self.unread(data[take:])
+            data = data[:take]
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send ``buffer``; waits while the other side takes no more."""
+        if not buffer:
+            return
+        if self._closed or self._transport is None:
+            raise httpcore.WriteError(str(self._broke or "the connection is closed")) from self._broke
+        self._head = ResponseHead()
+        self._transport.write(buffer)
+        with _raising(httpcore.WriteTimeout, httpcore.WriteError):
+            async with asyncio.timeout(timeout):
+                while not self._writable and not self._closed:
+                    self._writer = self._loop.create_future()
+                    await self._writer
+        if self._closed:
+            raise httpcore.WriteError(str(self._broke or "the connection was closed")) from self._broke
+
+    async def aclose(self) -> None:
+        """Close at once: nothing that was written is waited for, and no farewell of TLS."""
+        self._drop_timer()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """The same connection, encrypted."""
+        secure = Socket(self._loop)
+        assert self._transport is not None
+        try:
+            with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
+                async with asyncio.timeout(timeout):
+                    made = await self._loop.start_tls(
+                        self._transport, secure, ssl_context, server_hostname=server_hostname
+                    )
+                    if made is None:
+                        raise ConnectionResetError("the connection was closed during the TLS handshake")
+        except BaseException:
+            await self.aclose()
+            raise
+        secure.connection_made(made)
+        return secure
+
+    def get_extra_info(self, info: str) -> Any:
+        """What httpcore wants to know of a connection."""
+        if info == "is_readable":  # of an idle one: whether anything came that nobody asked for, its end included
+            return bool(self._unread) or self._closed
+        names = {"client_addr": "sockname", "server_addr": "peername"}
+        return None if self._transport is None else self._transport.get_extra_info(names.get(info, info))
+
+    # reading past h11
+
+    async def received(self, timeout_s: float | None) -> bytes:
+        """What has come, as it came; waits at most ``timeout_s`` for something. b"" at the end of the connection.
+
+        Raises httpcore's ReadTimeout, and ReadError when the connection broke.
+        """
+        while not self._unread:
+            if self._closed:
+                if self._broke is not None:
+                    raise httpcore.ReadError(str(self._broke)) from self._broke
+                return b""
+            self._reader = self._loop.create_future()
+            try:
+                if timeout_s is not None:
+                    self._ring_in(timeout_s)
+                await self._reader
+            finally:
+                self._reader = None
+        data = self._unread.popleft()
+        self._unread_bytes -= len(data)
+        if self._paused and self._unread_bytes <= UNREAD_BYTES // 2:
+            self._paused = False
+            if self._transport is not None and not self._closed:
+                self._transport.resume_reading()
+        return data
+
+    def unread(self, data: bytes) -> None:
+        """Have ``data`` read next, as a piece of its own."""
+        if data:
+            self._unread.appendleft(data)
+            self._unread_bytes += len(data)
+
+    def _ring_in(self, timeout_s: float) -> None:
+        self._due_s = self._loop.time() + timeout_s
+        if self._timer is not None and self._timer.when() > self._due_s:
+            self._drop_timer()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._due_s, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._reader is None or self._reader.done():
+            return  # nobody waits; the next who does sets it again
+        if self._loop.time() < self._due_s:
+            self._timer = self._loop.call_at(self._due_s, self._ring)
+        else:
+            self._reader.set_exception(httpcore.ReadTimeout("nothing came in time"))
+
+    def _drop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _raising(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+    """What asyncio raises → what httpcore does."""
+    try:
+        yield
+    except TimeoutError as error:  # first, for it is an OSError
+        raise late(str(error)) from error
+    except OSError as error:  # ssl.SSLError among them
+        raise broken(str(error)) from _one_of(error)
+
+
+def _one_of(error: OSError) -> OSError:
+    """asyncio joins the failures of several addresses into one text; when they are alike, the failure itself."""
+    numbers = set(_ERRNO.findall(str(error))) if error.errno is None else set()
+    return OSError(int(numbers.pop()), str(error)) if len(numbers) == 1 else error

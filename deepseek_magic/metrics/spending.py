@@ -1,0 +1,145 @@
+"""What a session has spent, and what its calls under way may still cost: the running account that a budget looks at.
+
+It counts every record of a log, those included that a full log has forgotten.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import TracebackType
+from typing import Any
+
+from ..policy.budget import CURRENCY, dollars, refusal
+from ..policy.pricing import Cost
+from ..protocol.language import say, translated
+from .record import StreamRecord
+from .tables import cell, html_table, spent_on, text_table
+
+__all__ = ["Account", "Hold", "Spending", "Spent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What some calls cost together: the known amounts by currency, and how many calls have an unknown cost."""
+
+    calls: int
+    costs: Mapping[str, Decimal]
+    unknown_calls: int
+
+    @classmethod
+    def on(cls, costs: Iterable[tuple[Decimal | None, str | None]]) -> Spent:
+        """The sum over calls, each with its amount and currency. A call that cost nothing may have no currency."""
+        calls = unknown = 0
+        sums: dict[str, Decimal] = {}
+        for amount, currency in costs:
+            calls += 1
+            if amount is None:
+                unknown += 1
+            elif currency is not None:
+                sums[currency] = sums.get(currency, Decimal(0)) + amount
+        return cls(calls=calls, costs=sums, unknown_calls=unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What was spent, by span of time, beside the budget. It shows itself as a table."""
+
+    spans: Mapping[str, Spent]
+    cap: Decimal | None = None
+    left: Decimal | None = None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        heads = ["", translated("calls"), translated("spent")]
+        rows = [
+            [translated(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
+            for span, spent in self.spans.items()
+        ]
+        caption = translated("Money: by the price table, no invoice")
+        if self.cap is not None and self.left is not None:
+            caption = say("Budget {cap}, {left} left", cap=dollars(self.cap), left=dollars(max(self.left, Decimal(0))))
+        return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}
+
+
+class Spending:
+    """The account. Thread-safe. ``spent`` is by currency; ``unknown_calls`` have a cost that nobody knows."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.unknown_calls = 0
+        self._spent: dict[str, Decimal] = {}
+        self._holds: dict[int, Decimal] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Mapping[str, Decimal]:
+        """What is known to be spent, by currency."""
+        return dict(self._spent)
+
+    def total(self) -> Spent:
+        """All of it as one value."""
+        with self._lock:
+            return Spent(calls=self.calls, costs=dict(self._spent), unknown_calls=self.unknown_calls)
+
+    def left(self, cap: float) -> Decimal:
+        """What is neither spent nor held of ``cap`` US dollars; below zero when a call cost more than was expected."""
+        with self._lock:
+            return Decimal(str(cap)) - self._spent.get(CURRENCY, Decimal(0)) - sum(self._holds.values(), Decimal(0))
+
+    @property
+    def held(self) -> Decimal:
+        """What the calls under way may still cost at most, in US dollars."""
+        with self._lock:
+            return sum(self._holds.values(), Decimal(0))
+
+    def add(self, record: StreamRecord) -> None:
+        """A call ended."""
+        with self._lock:
+            self.calls += 1
+            if record.cost is None:
+                self.unknown_calls += 1
+            elif record.currency is not None:
+                self._spent[record.currency] = self._spent.get(record.currency, Decimal(0)) + record.cost
+
+    def hold(self, most: Cost | None, *, cap: float | None = None) -> Hold:
+        """Set aside what a call may cost until it ends. Raises BudgetExceeded when ``cap`` dollars may not be enough.
+
+        A call whose price is unknown (None) sets nothing aside and is refused only when the cap is spent already.
+        """
+        amount = most.amount if most is not None and most.currency == CURRENCY else Decimal(0)
+        hold = Hold(self)
+        with self._lock:
+            if cap is not None:
+                error = refusal(
+                    Decimal(str(cap)),
+                    spent=self._spent.get(CURRENCY, Decimal(0)),
+                    held=sum(self._holds.values(), Decimal(0)),
+                    most=amount,
+                    unknown_calls=self.unknown_calls,
+                )
+                if error is not None:
+                    raise error
+            self._holds[id(hold)] = amount
+        return hold
+
+    def release(self, hold: Hold) -> None:
+        """The call is over: what it cost comes with its record."""
+        with self._lock:
+            self._holds.pop(id(hold), None)
+
+
+class Hold:
+    """What is set aside for one call, until the ``with`` block ends."""
+
+    def __init__(self, account: Spending) -> None:
+        self._account = account
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._account.release(self)

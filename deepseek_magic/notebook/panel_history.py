@@ -1,0 +1,50 @@
+"""The log as a table that is filtered by words and by outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from ..metrics.tables import cell, html_table
+from ..protocol.completion import Outcome
+from ..protocol.language import say
+
+__all__ = ["OUTCOMES", "history_html", "matching"]
+
+OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
+SHOWN_ROWS: Final = 100
+"""More would be slow to draw, and nobody reads them: the log itself has them all."""
+
+_COLUMNS: Final[Mapping[str, str]] = {
+    "started": "started_at",
+    "model": "model",
+    "endpoint": "endpoint",
+    "outcome": "outcome",
+    "error": "error_type",
+    "attempts": "attempts",
+    "first token, s": "ttft_s",
+    "total, s": "total_s",
+    "tokens/s": "tokens_per_s",
+    "tokens out": "completion_tokens",
+    "cost": "cost",
+}
+_SEARCHED: Final = ("model", "endpoint", "outcome", "error_type", "finish_reason", "think", "mode")
+
+
+def matching(rows: Sequence[Mapping[str, Any]], words: str, outcome: str | None) -> list[Mapping[str, Any]]:
+    """The rows with that outcome (None: any) that have every word in one of their texts, newest first."""
+    wanted = words.lower().split()
+
+    def fits(row: Mapping[str, Any]) -> bool:
+        text = " ".join(str(row[name]) for name in _SEARCHED if row.get(name) is not None).lower()
+        return (outcome is None or row["outcome"] == outcome) and all(word in text for word in wanted)
+
+    return [row for row in reversed(rows) if fits(row)]
+
+
+def history_html(rows: Sequence[Mapping[str, Any]], words: str = "", outcome: str | None = None) -> str:
+    """The table of the rows that fit."""
+    found = matching(rows, words, outcome)
+    shown = [[cell(row[name]) for name in _COLUMNS.values()] for row in found[:SHOWN_ROWS]]
+    caption = say("{found} of {all} calls, newest first", found=f"{len(found):,}", all=f"{len(rows):,}")
+    return html_table(tuple(say(head) for head in _COLUMNS), shown, caption)

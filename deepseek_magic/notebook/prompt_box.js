@@ -1,0 +1,143 @@
+// The prompt box of the panel: what only the front end can do. Keys that send, the text as it was when it was sent, a
+// word when the kernel is busy, a cell put below this one.
+
+const BUSY_AFTER_MS = 1000;
+
+function element(tag, properties = {}, children = []) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+// JupyterLab and Notebook 7 have no call for "insert a cell" that a widget could make; their own tool bar has a button.
+async function insertBelow(root, text) {
+  const cell = root.closest(".jp-Cell");
+  const notebook = root.closest(".jp-Notebook");
+  const panel = root.closest(".jp-NotebookPanel");
+  const add = panel?.querySelector('[data-jp-item-name="insert"] jp-button, [data-jp-item-name="insert"] button');
+  if (!cell || !notebook || !add) return false;
+  for (const kind of ["mousedown", "mouseup"]) {
+    cell.querySelector(".jp-InputPrompt")?.dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 }));
+  }
+  const before = new Set(notebook.querySelectorAll(".jp-Cell"));
+  // Its buttons act at the press of the mouse, some at the click; all of them at Enter.
+  add.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  for (let tries = 0; tries < 40; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const added = [...notebook.querySelectorAll(".jp-Cell")].find((one) => !before.has(one));
+    const editor = added?.querySelector(".cm-content");
+    if (!editor) continue;
+    // An editor takes pasted text as it is; typed text it would indent and close the brackets of.
+    const data = new DataTransfer();
+    data.setData("text/plain", text);
+    editor.focus();
+    editor.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    return editor.textContent.includes(text.split("\n")[0].trim().slice(0, 20));
+  }
+  return false;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function render({ model, el }) {
+  const label = element("span", { className: "deepseek-magic-hidden" });
+  const box = element("textarea", { rows: 3, spellcheck: true });
+  const row = element("div", { className: "deepseek-magic-actions" });
+  const note = element("div", { className: "deepseek-magic-note" });
+  const field = element("label", {}, [label, box]);
+  note.setAttribute("role", "status");
+  el.classList.add("deepseek-magic-prompt");
+  el.replaceChildren(field, row, note);
+
+  let asked = model.get("heard");
+  let timer = 0;
+  const say = (text) => {
+    if (note.textContent !== text) note.textContent = text;
+  };
+  const tell = (message) => {
+    asked += 1;
+    model.send({ ...message, number: asked });
+    clearTimeout(timer);
+    timer = setTimeout(() => say(model.get("texts").busy), BUSY_AFTER_MS);
+  };
+  const heard = () => {
+    if (model.get("heard") < asked) return;
+    clearTimeout(timer);
+    if (note.textContent === model.get("texts").busy) say("");
+  };
+  const act = (name) => {
+    if (name === "send" && !box.value.trim()) return box.focus();
+    tell({ do: name, text: box.value });
+  };
+  const drawActions = () => {
+    const focused = row.contains(document.activeElement) ? document.activeElement.dataset.action : null;
+    row.replaceChildren(
+      ...model.get("actions").map(({ name, text, title, enabled, primary }) => {
+        const button = element("button", { type: "button", textContent: text, title, disabled: !enabled });
+        button.className = "jupyter-widgets jupyter-button widget-button" + (primary ? " mod-primary" : "");
+        button.dataset.action = name;
+        button.addEventListener("click", () => act(name));
+        return button;
+      }),
+      element("span", { className: "deepseek-magic-keys", textContent: model.get("texts").keys }),
+    );
+    if (focused) (row.querySelector(`[data-action="${focused}"]:enabled`) ?? box).focus();
+  };
+  const drawTexts = () => {
+    label.textContent = model.get("texts").label;
+    box.placeholder = model.get("texts").placeholder;
+    drawActions();
+  };
+  const drawValue = () => {
+    if (box.value !== model.get("value")) box.value = model.get("value");
+  };
+
+  box.addEventListener("input", () => {
+    model.set("value", box.value);
+    model.save_changes();
+  });
+  box.addEventListener("keydown", (event) => {
+    // The notebook has its own ideas of Shift-Enter, and of single letters.
+    event.stopPropagation();
+    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey) && !event.isComposing) {
+      event.preventDefault();
+      act("send");
+    }
+  });
+  const answered = async (message) => {
+    const { texts } = { texts: model.get("texts") };
+    if (message.do === "taken" && box.value === message.text) {
+      box.value = "";
+      model.set("value", "");
+      model.save_changes();
+    } else if (message.do === "insert") {
+      if (await insertBelow(el, message.text)) say(texts.inserted);
+      else say((await copy(message.text)) ? texts.copied_instead : texts.neither);
+    } else if (message.do === "copy") {
+      say((await copy(message.text)) ? texts.copied : texts.neither);
+    }
+  };
+  const events = [
+    ["change:actions", drawActions],
+    ["change:texts", drawTexts],
+    ["change:value", drawValue],
+    ["change:heard", heard],
+    ["msg:custom", answered],
+  ];
+  for (const [name, listener] of events) model.on(name, listener);
+  drawValue();
+  drawTexts();
+  return () => {
+    clearTimeout(timer);
+    for (const [name, listener] of events) model.off(name, listener);
+  };
+}
+
+export default { render };

@@ -1,0 +1,50 @@
+"""Whether a session may afford one more call: what is spent, what calls under way may still cost, and what this one may.
+
+A cap is in US dollars. The costs are those of the price table, the most that a call may cost is its estimate with nothing
+cached and the longest answer: a promise about the budget, not about DeepSeek's invoice. What has no known price cannot be
+counted; that is said, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from ..protocol.errors import BudgetExceeded
+
+__all__ = ["CURRENCY", "dollars", "refusal"]
+
+CURRENCY: Final = "USD"
+SIGNIFICANT_DIGITS: Final = 3
+CENT_DIGITS: Final = 2
+
+
+def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unknown_calls: int) -> BudgetExceeded | None:
+    """The error for a call that may cost ``most``, when that could be over ``cap``; None when the call may be sent.
+
+    ``held`` is what other calls under way may still cost. ``unknown_calls`` are those whose cost nobody knows: they are
+    not counted and named in the error.
+    """
+    if spent + held + most <= cap:
+        return None
+    unknown = f" and {unknown_calls:,} of unknown cost" if unknown_calls else ""
+    parts = [f"spent {dollars(spent)}{unknown}"]
+    if held:
+        parts.append(f"up to {dollars(held)} for calls under way")
+    parts.append(f"up to {dollars(most)} for this call")
+    return BudgetExceeded(
+        f"Over the budget, so nothing was sent: {' + '.join(parts)} > {dollars(cap)}.",
+        hint="A lower --max-tokens makes the call cheaper, a higher --budget allows it.",
+        cap=cap,
+        spent=spent,
+        held=held,
+        most=most,
+    )
+
+
+def dollars(amount: Decimal) -> str:
+    """An amount with at least its cents, and as many digits below as three significant ones need."""
+    below = max(CENT_DIGITS, SIGNIFICANT_DIGITS - 1 - amount.adjusted()) if amount else CENT_DIGITS
+    text = f"{amount:,.{below}f}"
+    whole, _, fraction = text.partition(".")
+    return f"${whole}.{fraction.rstrip('0').ljust(CENT_DIGITS, '0')}"

@@ -1,0 +1,143 @@
+"""The command: measure the rows, write the report, the figures and the pictures.
+
+python -m tests.benchmarks [--short] [--rows P1,P5] [--peers ours,httpx] [--rounds N] [--out FOLDER] [--keep] [--ai-python PATH]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from .browser import feeling
+from .measuring import ROOT, Bench
+from .peers import PEERS
+from .plots import draw
+from .report import Table, markdown, read
+from .rows import ROWS
+from .screen import rendering
+
+EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling}
+PACKAGES: Final = (
+    "httpx", "httpx-sse", "openai", "langchain-deepseek", "litellm", "requests",
+    "jupyterlab", "ipython", "ipykernel", "ipywidgets",
+)  # fmt: skip
+
+
+def main() -> int:
+    """Run; the exit code is 1 when a goal has no figure or an installed peer failed, so that the suite cannot rot."""
+    asked = _arguments()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    machine = _machine()
+    figures = asked.out / "figures.json"
+    before = json.loads(figures.read_text("utf-8")) if asked.keep and figures.exists() else []
+    tables = {each["id"]: read(each) for each in before}
+    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+        bench = Bench(
+            folder=Path(folder), rounds=asked.rounds, short=asked.short, peers=asked.peers, ai_python=asked.ai_python
+        )
+        with bench.serving():
+            for name in asked.rows:
+                began_s = time.monotonic()
+                busy = _load()
+                table = EVERY_ROW[name](bench)
+                when = time.strftime("%d %B %Y, %H:%M UTC", time.gmtime())
+                load = f"load {busy} before and {_load()} after"
+                tables[name] = replace(table, measured=f"{when}, {load}, rounds: {asked.rounds}")
+                print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
+    if asked.short:
+        machine["form"] = "short: too little is measured to mean anything"
+    found = [tables[name] for name in EVERY_ROW if name in tables]
+    page = markdown(found, machine=machine, versions=_versions(asked.ai_python), plots=_pictures(found, asked.out))
+    (asked.out / "benchmarks.md").write_text(page, "utf-8")
+    figures.write_text(json.dumps([asdict(table) for table in found], indent=1), "utf-8")
+    print(f"Report: {asked.out / 'benchmarks.md'}")
+    wrong = lacking(found)
+    print("\n".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def lacking(tables: Sequence[Table]) -> list[str]:
+    """What should have been measured and was not; libraries that are not installed are no defect."""
+    goals = [
+        f"{table.id}: no figure for “{goal.says}”" for table in tables for goal in table.goals if goal.value is None
+    ]
+    failed = [
+        f"{table.id}: {row} failed: {why}"
+        for table in tables
+        for row, why in table.missing.items()
+        if "ModuleNotFoundError" not in why and "No module named" not in why
+    ]
+    return goals + failed
+
+
+def _arguments() -> argparse.Namespace:
+    def names(text: str) -> list[str]:
+        return [name.strip() for name in text.split(",") if name.strip()]
+
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="little of everything: does each row yield a figure?")
+    parser.add_argument("--rows", type=names, default=list(EVERY_ROW), help=f"of {', '.join(EVERY_ROW)}")
+    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--rounds", type=int, help="default 3, short 1")
+    parser.add_argument("--keep", action="store_true", help="keep what the report's folder has of the other rows")
+    parser.add_argument("--ai-python", default=sys.executable, help="the interpreter that has jupyter-ai-magics")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmarks", help="where the report goes")
+    asked = parser.parse_args()
+    asked.rounds = asked.rounds or (1 if asked.short else 3)
+    for given, known in ((asked.rows, EVERY_ROW), (asked.peers, PEERS)):
+        if unknown := set(given) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    return asked
+
+
+def _machine() -> dict[str, str]:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
+    return {
+        "processor": f"{model or platform.machine()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def _load() -> str:
+    """How many processes wanted to run in the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _versions(ai_python: str) -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    ask = "from importlib.metadata import version; print(version('jupyter-ai-magics'))"
+    said = subprocess.run([ai_python, "-c", ask], capture_output=True, text=True, check=False)
+    return {**found, "jupyter-ai-magics": said.stdout.strip() or "not installed"}
+
+
+def _pictures(tables: Sequence[Table], folder: Path) -> dict[str, str]:
+    try:
+        return {table.id: name for table in tables if (name := draw(table, folder)) is not None}
+    except ImportError:
+        print("No pictures: matplotlib is not installed.")
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""httpx with nothing done to the bytes: the floor for everything that stands on it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from . import Answer, Ask, Target, body, headers
+
+TITLE = "bare httpx (nothing decoded)"
+PACKAGE = "httpx"
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Ask]:
+    async with httpx.AsyncClient(base_url=target.base_url, headers=headers(target), timeout=120) as client:
+
+        async def ask(prompt: str) -> Answer:
+            answer = Answer()
+            async with client.stream("POST", "/chat/completions", json=body(prompt)) as response:
+                async for data in response.aiter_bytes():
+                    answer.begun()
+                    if target.keep:
+                        answer.kept.append(data)
+            return answer
+
+        yield ask

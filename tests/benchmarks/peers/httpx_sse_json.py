@@ -1,0 +1,35 @@
+"""httpx-sse and json: the usual recipe of those who need no SDK."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from httpx_sse import aconnect_sse
+
+from . import Answer, Ask, Target, body, headers
+
+TITLE = "httpx-sse + json"
+PACKAGE = "httpx-sse"
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Ask]:
+    async with httpx.AsyncClient(base_url=target.base_url, headers=headers(target), timeout=120) as client:
+
+        async def ask(prompt: str) -> Answer:
+            answer, text = Answer(), []
+            async with aconnect_sse(client, "POST", "/chat/completions", json=body(prompt)) as source:
+                async for event in source.aiter_sse():
+                    if event.data == "[DONE]":
+                        break
+                    chunk = json.loads(event.data)
+                    if chunk["choices"] and (piece := chunk["choices"][0]["delta"].get("content")):
+                        answer.begun()
+                        text.append(piece)
+                    if target.keep:
+                        answer.kept.append(chunk)
+            answer.chars = len("".join(text))
+            return answer
+
+        yield ask

@@ -1,0 +1,33 @@
+"""The official client of the API's dialect, async."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import openai
+
+from . import KEY, MODEL, Answer, Ask, Target
+
+TITLE = "openai (async)"
+PACKAGE = "openai"
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Ask]:
+    encoding = {"Accept-Encoding": "gzip" if target.gzip else "identity"}
+    async with openai.AsyncOpenAI(base_url=target.base_url, api_key=KEY, default_headers=encoding) as client:
+
+        async def ask(prompt: str) -> Answer:
+            answer, text = Answer(), []
+            stream = await client.chat.completions.create(
+                model=MODEL, messages=[{"role": "user", "content": prompt}], stream=True
+            )
+            async for chunk in stream:
+                if chunk.choices and (piece := chunk.choices[0].delta.content):
+                    answer.begun()
+                    text.append(piece)
+                if target.keep:
+                    answer.kept.append(chunk)
+            answer.chars = len("".join(text))
+            return answer
+
+        yield ask

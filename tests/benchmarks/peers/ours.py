@@ -1,0 +1,46 @@
+"""deepseek-magic: ``ds.Client`` as it comes, with verdict, metrics, limiter and recovery on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import deepseek_magic as ds
+from deepseek_magic.engine.transport import HTTPXTransport
+from deepseek_magic.protocol.events import Event, TextDelta
+
+from . import KEY, Answer, Ask, Target
+
+TITLE = "deepseek-magic"
+PACKAGE = None
+AT_ONCE = 64
+
+
+@asynccontextmanager
+async def client_of(target: Target) -> AsyncIterator[ds.Client]:
+    """A client that is not held back by its own limit of four requests at once."""
+    transport = HTTPXTransport(gzip=target.gzip)
+    limits = ds.LimitPolicy(concurrency=AT_ONCE)
+    async with ds.Client(target.base_url, api_key=KEY, transport=transport, limits=limits) as client:
+        yield client
+
+
+def took(answer: Answer, batch: list[Event], target: Target) -> None:
+    """What a consumer does with a batch."""
+    if answer.first_s is None and any(type(event) is TextDelta for event in batch):
+        answer.begun()
+    if target.keep:
+        answer.kept += batch
+
+
+@asynccontextmanager
+async def connected(target: Target) -> AsyncIterator[Ask]:
+    async with client_of(target) as client:
+
+        async def ask(prompt: str) -> Answer:
+            answer = Answer()
+            stream = client.stream(prompt)
+            async for batch in stream.batches():
+                took(answer, batch, target)
+            answer.chars = len(stream.completion.text)
+            return answer
+
+        yield ask

@@ -1,0 +1,372 @@
+"""The panel: controls from declarations, gauges from events, and a conversation held by clicks in a real kernel."""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepseek_magic.demo.faults import parse
+from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.as_magic import SYSTEM_VARIABLE, as_cell
+from deepseek_magic.notebook.flags import read_line
+from deepseek_magic.notebook.panel_controls import Controls, panel_options
+from deepseek_magic.notebook.panel_gauges import Gauges, Reading, Service, curve, gauges_html
+from deepseek_magic.notebook.panel_history import history_html, matching
+from deepseek_magic.notebook.panel_lab import EXPERIMENTS, Story, story_html
+from deepseek_magic.notebook.panel_still import still, still_class
+from deepseek_magic.protocol.chinese import CHINESE
+from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting
+from deepseek_magic.protocol.options import OPTIONS
+
+from .conftest import Kernel
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=20)
+
+
+# settings and the cell that asks the same
+
+
+def test_every_flag_of_the_magic_has_a_control_but_for_those_that_concern_a_cell() -> None:
+    controlled = {option.name for options in panel_options().values() for option in options}
+    left = {option.name for option in OPTIONS if option.flags} - controlled
+    assert left == {"chat", "new", "background", "dry_run", "quiet"}
+
+
+def test_a_control_that_was_not_touched_sends_nothing() -> None:
+    assert Controls({}, lambda: None).given == {}
+
+
+def test_controls_stand_at_what_they_were_given_and_give_it_back() -> None:
+    options = {"model": "deepseek-v4-pro", "think": "off", "temperature": 0.5, "stop": ("a", "b"), "json": True}
+    assert Controls(options, lambda: None).given == options
+
+
+def test_a_value_out_of_bounds_is_one_sentence() -> None:
+    controls = Controls({}, lambda: None)
+    controls.widgets["temperature"].value = "7"
+    with pytest.raises(ConfigurationError, match="temperature cannot be"):
+        _ = controls.given
+
+
+def test_the_cell_says_only_what_was_set() -> None:
+    cell = as_cell("Why?", {"model": "deepseek-v4-pro", "think": "off", "json": True})
+    assert cell.source == "%%deepseek --model deepseek-v4-pro --think off --json\nWhy?"
+
+
+@given(WORDS, st.lists(WORDS, min_size=1, max_size=3))
+def test_the_line_of_the_cell_reads_back_as_the_same_options(system: str, stop: list[str]) -> None:
+    options = {"system": system, "stop": tuple(stop), "think": "low", "temperature": 0.3, "max_tokens": 5}
+    line = as_cell("p", options).source.partition("\n")[0].removeprefix("%%deepseek")
+    assert read_line(line).options == options
+
+
+def test_a_system_prompt_of_several_lines_goes_into_a_variable() -> None:
+    cell = as_cell("p", {"system": "one\ntwo"})
+    assert cell.source.startswith(f"%%deepseek --system ${SYSTEM_VARIABLE}\n")
+    assert cell.variables == {SYSTEM_VARIABLE: "one\ntwo"}
+
+
+# gauges, story, history, picture
+
+
+def test_the_rate_falls_to_nothing_while_nothing_comes() -> None:
+    gauges = Gauges(now_s=0.0)
+    gauges.note([AttemptStarted(attempt=1)], 0.0)
+    assert gauges.read(0.5) == Reading(attempt=1)
+    for step in range(20):
+        gauges.note([TextDelta(text="x"), Heartbeat()], 1.0 + step / 10)
+    flowing = gauges.read(3.0)
+    assert flowing.first_token_s == 1.0
+    assert flowing.tokens_per_s == pytest.approx(10, abs=1)
+    assert gauges.read(9.0).tokens_per_s == 0
+    assert gauges.read(9.5).curve[-2:] == (0.0, 0.0)
+
+
+def test_a_reading_without_figures_shows_dashes_and_no_line() -> None:
+    shown = gauges_html("Ready", Reading(), Service())
+    assert "–" in shown
+    assert "<svg" not in shown
+    assert curve([1.0]) == ""
+    assert "polyline" in curve([1.0, 2.0])
+
+
+def test_the_story_names_attempts_waits_and_seams_once_each() -> None:
+    story = Story(now_s=10.0)
+    story.note([AttemptStarted(attempt=1), TextDelta(text="a"), TextDelta(text="b")], 11.0)
+    story.note([Waiting(reason="backoff", detail="The line broke; again in 1 s.")] * 2, 12.0)
+    story.note([AttemptStarted(attempt=2, strategy="continue"), Seam(kind="continued", at_chars=2, detail="<b>")], 13.0)
+    assert [round(at_s) for at_s, _ in story.lines] == [1, 1, 2, 3, 3]
+    assert "at character 2" in story.lines[-1][1]
+    assert "&lt;b&gt;" in story_html(story.lines)
+
+
+ROWS = [
+    {"outcome": "complete", "model": "deepseek-flash", "error_type": None},
+    {"outcome": "incomplete", "model": "deepseek-v4-pro", "error_type": "Disconnected"},
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome", "found"),
+    [("", None, [1, 0]), ("flash", None, [0]), ("PRO disc", None, [1]), ("", "complete", [0]), ("pro", "complete", [])],
+)
+def test_the_history_shows_rows_that_have_every_word_and_the_outcome(
+    words: str, outcome: str | None, found: list[int]
+) -> None:
+    assert matching(ROWS, words, outcome) == [ROWS[i] for i in found]
+
+
+def test_the_history_of_no_calls_is_an_empty_table() -> None:
+    assert "0 of 0" in history_html([])
+
+
+def test_the_picture_holds_settings_question_and_answer_and_its_question_is_inert() -> None:
+    answer = [({"text/markdown": "**safe**", "text/plain": "raw"}, {"deepseek_magic": {}})]
+    data, metadata = still("ab", {"think": "off"}, "<script>x</script>", answer)
+    assert "**safe**" in data["text/markdown"]
+    assert still_class("ab") in data["text/markdown"]
+    assert "<script" not in data["text/markdown"]
+    assert data["text/plain"].endswith("> <script>x</script>\n\nraw")
+    assert metadata == {"deepseek_magic": {}}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
+def test_every_experiment_is_a_fault_of_the_demo_with_two_sentences(experiment: Any) -> None:
+    assert bool(parse(experiment.fault)) is (experiment.fault is not None)
+    assert experiment.breaks.endswith(".")
+    assert experiment.watch.endswith(".")
+
+
+def test_every_experiment_and_every_control_is_named_in_chinese() -> None:
+    names = [option.name.replace("_", " ") for options in panel_options().values() for option in options]
+    texts = [text for one in EXPERIMENTS for text in (one.name, one.breaks, one.watch)]
+    assert [text for text in (*names, *texts) if text not in CHINESE] == []
+
+
+# a panel in a kernel
+
+WIDGETS = "len(__import__('ipywidgets').widgets.widget._instances)"
+CHATS = "__import__('deepseek_magic.session').session.session().chats"
+
+
+class Front:
+    """What a browser does with a panel: sends what its prompt box sends, and sees the state of the widgets."""
+
+    def __init__(self, kernel: Kernel, source: str = "p = ds.panel()\np", *, cell: str = "panel") -> None:
+        self.kernel = kernel
+        self.state: dict[str, dict[str, Any]] = {}
+        self.displayed: list[dict[str, Any]] = []
+        self.asked = 0
+        kernel.run("import deepseek_magic as ds", cell="setup")
+        ran = kernel.run(source, cell=cell)
+        for message in ran.messages:
+            self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        content = message["content"]
+        if message["msg_type"] == "comm_open":
+            self.state[content["comm_id"]] = dict(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
+            self.state.setdefault(content["comm_id"], {}).update(content["data"]["state"])
+        elif message["msg_type"] in ("display_data", "update_display_data"):
+            self.displayed.append(content)
+
+    def find(self, **traits: Any) -> str:
+        """The id of the widget that has these traits."""
+        return next(id for id, state in self.state.items() if all(state.get(k) == v for k, v in traits.items()))
+
+    @property
+    def box(self) -> str:
+        return next(id for id, state in self.state.items() if "_esm" in state)
+
+    def message(self, comm: str, data: dict[str, Any]) -> None:
+        content = {"comm_id": comm, "data": data}
+        self.kernel.client.shell_channel.send(self.kernel.client.session.msg("comm_msg", content))
+
+    def act(self, name: str, text: str = "") -> None:
+        """Press a button of the prompt box."""
+        self.asked += 1
+        content = {"do": name, "text": text, "number": self.asked}
+        self.message(self.box, {"method": "custom", "content": content})
+
+    def click(self, description: str) -> None:
+        """Press a button of ipywidgets."""
+        self.message(self.find(description=description), {"method": "custom", "content": {"event": "click"}})
+
+    def put(self, comm: str, **traits: Any) -> None:
+        """Change what a control stands at."""
+        self.message(comm, {"method": "update", "state": traits, "buffer_paths": []})
+
+    def enabled(self, name: str) -> bool:
+        return any(a["enabled"] for a in self.state[self.box]["actions"] if a["name"] == name)
+
+    def shows(self, text: str) -> bool:
+        """Whether a widget that is open holds this text."""
+        return text in json.dumps(list(self.state.values()), ensure_ascii=False)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, self.state[self.box]["actions"]
+            try:
+                self._take(self.kernel.client.get_iopub_msg(timeout=0.05))
+            except queue.Empty:
+                continue
+
+    def ask(self, text: str) -> None:
+        """Send, and wait for the end of the answer: then the picture is taken anew."""
+        pictures = len(self.displayed)
+        self.act("send", text)
+        self.until(lambda: len(self.displayed) > pictures)
+
+    def value(self, expression: str) -> str:
+        """What an expression is in the kernel."""
+        sent = self.kernel.send(f"print({expression})", cell="look")
+        printed: list[str] = []
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                message = self.kernel.client.get_iopub_msg(timeout=1)
+            except queue.Empty:
+                continue
+            self._take(message)
+            if message["parent_header"].get("msg_id") == sent:
+                if message["msg_type"] in ("stream", "error"):
+                    printed.append(message["content"].get("text") or str(message["content"]))
+                if message["content"].get("execution_state") == "idle":
+                    return "".join(printed).strip()
+        raise AssertionError("the kernel did not answer")
+
+
+def test_a_prompt_is_answered_below_it_and_the_turn_belongs_to_the_chat(kernel: Kernel) -> None:
+    front = Front(kernel)
+    assert front.enabled("send")
+    assert not front.enabled("stop")
+    front.ask("echo first words")
+    assert front.shows("echo first words")
+    assert front.value("p.answer.outcome, len(ds.log)") == "complete 1"
+    assert front.value(f"{CHATS}['main'].turns[0].user.content") == "echo first words"
+    assert front.state[front.box]["heard"] == 1
+    assert front.displayed[-1]["data"]["text/plain"].endswith(front.value("p.answer.text"))
+    assert "application/vnd.jupyter.widget-view+json" not in front.displayed[-1]["data"]
+
+
+def test_stop_keeps_what_has_come_and_continue_makes_it_whole(kernel: Kernel, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    front = Front(kernel, "p = ds.panel(think='off')\np")
+    front.act("send", "long 1")
+    front.until(lambda: front.shows("paragraph 1"))
+    front.act("stop")
+    front.until(lambda: front.enabled("continue"))
+    assert front.value("p.answer.outcome") == "interrupted"
+    demo.pace = 0
+    front.act("continue")
+    front.until(lambda: front.enabled("send") and not front.enabled("continue"))
+    assert front.value("p.answer.outcome, p.answer.text.count('paragraph 1 ')") == "complete 1"
+
+
+def test_regenerate_asks_again_with_the_settings_of_now_in_the_place_of_the_answer(
+    kernel: Kernel, demo: DemoServer
+) -> None:
+    front = Front(kernel)
+    front.ask("hi")
+    front.put(front.find(description="think", _model_name="DropdownModel"), index=1)
+    front.act("regenerate")
+    front.until(lambda: len(demo.requests) == 2 and front.enabled("send"))
+    assert demo.requests[-1].body["thinking"] == {"type": "disabled"}
+    front.until(lambda: front.value(f"len({CHATS}['main'].turns)") == "1")
+
+
+def test_an_error_is_one_sentence_in_the_panel_and_the_text_stays_in_the_box(kernel: Kernel) -> None:
+    front = Front(kernel)
+    front.put(front.find(description="temperature"), value="7")
+    front.until(lambda: front.shows("temperature cannot be"))
+    front.act("send", "hi")
+    front.until(lambda: front.state[front.box]["heard"] == 1)
+    assert front.value("p.answer, len(ds.log)") == "None 0"
+
+
+def test_a_failed_call_says_why_below_its_question(kernel: Kernel, demo: DemoServer) -> None:
+    demo.fault = "401"
+    front = Front(kernel)
+    front.ask("hi")
+    front.until(lambda: front.shows("The API answered with 401"))
+
+
+def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:
+    one = Front(kernel)
+    two = Front(kernel, "q = ds.panel(chat='other')\nq", cell="other")
+    one.ask("hi")
+    two.ask("ho")
+    assert two.value("len(ds.log), p._calls.gate is q._calls.gate") == "2 True"
+
+
+def test_a_panel_run_again_takes_the_place_of_the_old_one(kernel: Kernel) -> None:
+    Front(kernel)
+    front = Front(kernel)
+    before = int(front.value(WIDGETS))
+    Front(kernel)
+    assert int(front.value(WIDGETS)) == before
+
+
+def test_answers_leave_no_widgets_behind(kernel: Kernel) -> None:
+    front = Front(kernel, "p = ds.panel(no_history=True)\np")
+    for number in range(22):
+        front.ask(f"echo {number}")
+    full = int(front.value(WIDGETS))
+    for number in range(5):
+        front.ask(f"echo again {number}")
+    assert int(front.value(WIDGETS)) == full
+
+
+def test_chats_are_made_renamed_and_forgotten_and_the_cells_chat_stays(kernel: Kernel) -> None:
+    front = Front(kernel)
+    front.ask("hi")
+    front.put(front.find(description="new name"), value="second")
+    front.click("New")
+    front.until(lambda: front.shows("Nothing was asked in this chat yet."))
+    front.ask("ho")
+    chats = f"sorted({CHATS})"
+    assert front.value(chats) == "['main', 'second']"
+    front.put(front.find(description="new name"), value="third")
+    front.click("Rename")
+    front.until(lambda: front.value(chats) == "['main', 'third']")
+    front.click("Delete")
+    front.until(lambda: front.shows("Really delete?"))
+    front.click("Really delete?")
+    front.until(lambda: front.value(chats) == "['main']")
+
+
+def test_the_lab_sets_a_fault_and_tells_what_the_client_did(kernel: Kernel) -> None:
+    front = Front(kernel, "p = ds.panel(think='off')\np")
+    names = [experiment.name for experiment in EXPERIMENTS]
+    front.put(front.find(description="experiment"), index=names.index("cut"))
+    front.put(front.find(description="slowness"), value=0.1)
+    front.click("Set up")
+    front.until(lambda: front.shows("In force at http://127.0.0.1"))
+    front.ask("hi")
+    front.until(lambda: front.shows("Seam (continued"))
+    assert front.value("p.answer.outcome, p.answer.attempts") == "complete 2"
+
+
+def test_the_magic_takes_flags_and_nothing_else(kernel: Kernel) -> None:
+    ran = kernel.run("%deepseek_panel --think off hello")
+    assert ran.reply["ename"] == "ConfigurationError"
+    front = Front(kernel, "%deepseek_panel --think off")
+    assert front.find(description="think", index=1)
+
+
+def test_outside_a_notebook_a_panel_is_refused_in_one_sentence() -> None:
+    import deepseek_magic as ds
+
+    with pytest.raises(ConfigurationError, match="A panel needs a notebook"):
+        ds.panel()

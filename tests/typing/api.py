@@ -1,0 +1,137 @@
+"""What a type checker knows of the public names. mypy reads this file; nobody runs it.
+
+Each name of the public interface is used as a reader of the documentation would, and its type is stated. A change that
+breaks a user's annotations breaks this file first.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, assert_type
+
+import deepseek_magic as ds
+from deepseek_magic.engine.health import Balance, Health
+from deepseek_magic.engine.journal import Entry
+from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.policy.pricing import Cost
+from deepseek_magic.protocol.completion import Outcome
+from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
+from deepseek_magic.protocol.models import Model
+from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder
+
+
+def asking() -> None:
+    assert_type(ds.ask("Why?"), ds.Completion)
+    assert_type(ds.ask("Why?", model="deepseek-flash", temperature=0.2, think="off"), ds.Completion)
+    assert_type(ds.ask("Why?", endpoint="demo", base_url=None, api_key="sk-test-1234", chat="main"), ds.Completion)
+    assert_type(ds.ask([{"role": "user", "content": "Why?"}]), ds.Completion)
+    assert_type(ds.ask([ds.Message(role="user", content="Why?")]), ds.Completion)
+    assert_type(ds.resume(), ds.Completion)
+    assert_type(ds.resume("1f3a"), ds.Completion)
+    assert_type(ds.__version__, str)
+
+
+async def awaiting() -> None:
+    assert_type(await ds.aask("Why?"), ds.Completion)
+
+
+def a_completion(completion: ds.Completion) -> None:
+    assert_type(completion.text, str)
+    assert_type(completion.reasoning, str)
+    assert_type(completion.tool_calls, tuple[ds.ToolCall, ...])
+    assert_type(completion.finish_reason, str | None)
+    assert_type(completion.outcome, Outcome)
+    assert_type(completion.usage, Usage)
+    assert_type(completion.model, str | None)
+    assert_type(completion.id, str | None)
+    assert_type(completion.attempts, int)
+    assert_type(completion.seams, tuple[Seam, ...])
+    assert_type(completion.error, ds.DeepSeekError | None)
+    assert_type(completion.request, ds.Request)
+    assert_type(str(completion), str)
+    # Values of higher floors, whose types the protocol cannot name: a checker takes them for Any.
+    cost: Cost | None = completion.cost
+    record: StreamRecord | None = completion.record
+    del cost, record
+
+
+async def a_client(request: ds.Request) -> None:
+    async with ds.Client(
+        "deepseek",
+        api_key="sk-test-1234",
+        recovery=ds.RecoveryPolicy(attempts=5, resumes=5, continuations=3, base_s=1.0, cap_s=10.0, jitter=0.25),
+        limits=ds.LimitPolicy(requests_per_s=None, low_water=0.20, concurrency=4),
+        timeouts=ds.Timeouts(connect_s=30, read_s=120, queue_s=620, total_s=None),
+        transport=None,
+    ) as client:
+        assert_type(client, ds.Client)
+        stream = client.stream("Why?", max_tokens=100)
+        async for event in stream:
+            assert_type(event, Event)
+            if isinstance(event, TextDelta):
+                assert_type(event.text, str)
+        async for batch in stream.batches():
+            assert_type(batch, list[Event])
+        assert_type(stream.completion, ds.Completion)
+        assert_type(await client.complete(request), ds.Completion)
+        assert_type(await client.check(), Health)
+        assert_type(await client.models(), list[Model])
+        assert_type(await client.balance(), Balance)
+    ds.Client("http://127.0.0.1:8642")
+    ds.Client(ds.Endpoint(name="mine", title="Mine", base_url="http://127.0.0.1:8642", needs_key=False))
+
+
+def the_log() -> None:
+    rows: Iterable[Mapping[str, Any]] = ds.log
+    assert_type(len(ds.log), int)
+    assert_type(ds.log.records, tuple[StreamRecord, ...])
+    ds.log.to_pandas()
+    ds.log.to_polars()
+    ds.log.to_arrow()
+    ds.log.to_csv("calls.csv")
+    ds.log.to_jsonl("calls.jsonl")
+    ds.log.summary()
+    ds.log.summary(window_s=60.0)
+    ds.log.plot()
+    del rows
+
+
+def the_journal() -> None:
+    ds.journal.to_pandas()
+    assert_type(ds.journal.search("why"), list[Entry])
+    entry = ds.journal.get("1f3a")
+    assert_type(entry, Entry | None)
+    if entry is not None:
+        assert_type(entry.completion, ds.Completion)
+        assert_type(entry.started_at, datetime)
+
+
+def values(request: ds.Request) -> None:
+    ds.BufferPolicy(mode="balanced", min_chunks=5, start_chunks=8, max_chunks=15, realtime_chunks=2, max_delay_s=0.25)
+    assert_type(request.digest(), str)
+    assert_type({request: 1}, dict[ds.Request, int])
+
+
+def errors() -> None:
+    try:
+        ds.ask("Why?")
+    except (ds.AuthenticationError, ds.InsufficientBalance, ds.InvalidRequest, ds.RateLimited, ds.ServerError) as error:
+        status: ds.APIStatusError = error
+        assert_type(status.status, int)
+    except (ds.ConnectTimeout, ds.ReadTimeout, ds.Disconnected) as error:
+        transport: ds.TransportError = error
+        partial: ds.Completion | None = transport.completion
+        del partial
+    except (ds.MissingKey, ds.ConfigurationError) as error:
+        assert_type(error.hint, str)
+    except (ds.ProtocolError, ds.IncompleteStream) as error:
+        base: ds.DeepSeekError = error
+        assert_type(base.message, str)
+
+
+def decoding() -> None:
+    decoder = SSEDecoder()
+    assert_type(decoder.feed(b"data: 1\n\n"), list[ServerSentEvent | Comment])
+    assert_type(decoder.last_event_id, str)
+    assert_type(decoder.retry_ms, int | None)
+    item = ServerSentEvent(event="message", data="1", id="", retry=None)
+    assert_type(item.data, str)
