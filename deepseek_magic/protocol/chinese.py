@@ -173,6 +173,7 @@ _NOTICES: Final = {
     "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want.": "JSON 模式要求提示词中有 json 一词，否则 DeepSeek 会拒绝；请说明需要怎样的 JSON。",
     "{name} was retired on {date}; {new} with thinking off is used.": "{name} 已于 {date} 停用；改用关闭思考的 {new}。",
     "{name} was retired on {date}; {new} with thinking on is used.": "{name} 已于 {date} 停用；改用开启思考的 {new}。",
+    "{name} is no model that is known here (did you mean {near}?).": "{name} 不是已知的模型（是否想用 {near}？）。",
     "{name} was retired on {date}; {new} is used.": "{name} 已于 {date} 停用；改用 {new}。",
     "An answer that reaches its length cannot be gone on from here: {why}.": "达到长度上限的回答在此无法继续：{why}。",
 }
