@@ -17,7 +17,7 @@ from typing import Final
 
 from . import __version__
 from .engine.endpoints import DEMO_PORT
-from .protocol.errors import DeepSeekError
+from .protocol.errors import ConfigurationError, DeepSeekError
 
 __all__ = ["main"]
 
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEMO_PORT, help=f"0 takes a free one; the first line tells ({DEMO_PORT})"
     )
     serve.add_argument("--fault", metavar="SPEC", help="what it should do wrong")
+    serve.add_argument(
+        "--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once (1)"
+    )
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="check key, network, models, balance and versions")
@@ -138,7 +141,9 @@ def _quiet_lab(folder: Path) -> Path:
 def _serve(typed: argparse.Namespace) -> int:
     from .demo.server import serve
 
-    serve(port=typed.port, fault=typed.fault)
+    if typed.pace < 0:
+        raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+    serve(port=typed.port, fault=typed.fault, pace=typed.pace)
     return 0
 
 
