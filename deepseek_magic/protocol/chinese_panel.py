@@ -139,6 +139,7 @@ _LAB: Final = {
     "“Set up” starts a demo server in this kernel: no key, no network, no cost.": "点击“布置”会在内核中启动演示服务器：无需密钥和网络，也不花钱。",
     "In force at {url}: {fault}.": "{url} 当前的故障：{fault}。",
     "What it does wrong: {sentence}": "它的故障：{sentence}",
+    "the server asked for a pause": "服务器要求暂停",
     "What happened": "发生了什么",
     "What breaks": "出了什么问题",
     "What to watch": "观察什么",
