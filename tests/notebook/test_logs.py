@@ -39,7 +39,7 @@ def test_a_plot_of_a_real_call_is_in_the_saved_notebook_with_its_words(run_headl
     _, waterfall, latency, wrong = run_headless(
         "%deepseek hi", "%deepseek_log --plot waterfall", "%deepseek_log --plot", "%deepseek_log --plot pie"
     )
-    for outputs, word in ((waterfall, "thinking: "), (latency, "end to end: ")):
+    for outputs, word in ((waterfall, "request: "), (latency, "end to end: ")):
         (picture,) = outputs
         assert picture.data["image/png"].startswith("iVBOR")
         assert word in picture.data["text/plain"]
