@@ -15,8 +15,8 @@ from typing import Final
 
 from ..policy.limits import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
 from ..protocol.errors import APIStatusError
+from .calls import HTTPAnswer
 from .keys import Key
-from .transport import HTTPAnswer
 
 __all__ = ["Gate", "Ticket", "gate_of"]
 

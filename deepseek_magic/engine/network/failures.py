@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import httpcore
 
 from ...protocol.errors import ConfigurationError, ConnectTimeout, DeepSeekError, Disconnected, ReadTimeout
-from .calls import HTTPCall
+from ..calls import HTTPCall
 
 __all__ = ["raise_ours"]
 
@@ -48,7 +48,7 @@ def _translated(error: Exception, call: HTTPCall) -> DeepSeekError | None:
         case ImportError():
             return ConfigurationError(
                 f"A package is missing for this connection: {error}.",
-                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpcore[socks]' for a SOCKS proxy.",
+                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpx[socks]' for a SOCKS proxy.",
             )
         case OSError() | EOFError():
             return _broken(error, host)
