@@ -152,7 +152,7 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
-    from .engine.doctor import conclusion, examine, is_well, versions
+    from .engine.doctor import examine, is_well, verdict, versions
     from .engine.endpoints import in_order
 
     well = []
@@ -162,7 +162,7 @@ def _doctor(typed: argparse.Namespace) -> int:
         print(*findings, sep="\n")
         well.append(is_well(findings))
     print(*versions(), sep="\n")
-    print(conclusion(well))
+    print(verdict(well))
     return 0 if all(well) else 1
 
 

@@ -43,6 +43,10 @@ text stays without JupyterLab's broken links, and a Stop that nobody hears goes.
 KEPT_STYLE: Final = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 
 
+KEPT_NO_MORE: Final = {"text/html": "", "text/plain": ""}
+"""An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
+
+
 class WidgetSurface:
     """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it.
 
@@ -133,7 +137,7 @@ class WidgetSurface:
         if self._handle is None:
             return
         shown = f'<pre class="{self._kept_class}" style="{KEPT_STYLE}">{html.escape(text)}</pre>'
-        data = {"text/html": shown, "text/plain": text} if text else {}
+        data = {"text/html": shown, "text/plain": text} if text else KEPT_NO_MORE
         if self._kept is None:
             self._style.value = f"{STYLE}<style>.{self._kept_class} {{display: none;}}</style>"
             self._kept = display(data, display_id=True, raw=True)

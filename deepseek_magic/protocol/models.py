@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from .options import closest
+
 __all__ = ["ALIASES", "DEFAULT_MODEL", "MODELS", "Model", "ResolvedModel", "resolve_model"]
 
 DEFAULT_MODEL: Final = "deepseek-flash"
@@ -61,6 +63,14 @@ _RETIRED: Final[dict[str, ResolvedModel]] = {
 
 
 def resolve_model(name: str) -> ResolvedModel:
-    """What to send to DeepSeek for ``name``. Unknown names pass as they are: the API knows its own list best."""
+    """What to send to DeepSeek for ``name``. Unknown names pass as they are: the API knows its own list best.
+
+    One that looks like a slip is said.
+    """
     name = ALIASES.get(name, name)
-    return _RETIRED.get(name) or ResolvedModel(id=name)
+    known = (*ALIASES, *(model.id for model in MODELS))
+    if name in _RETIRED:
+        return _RETIRED[name]
+    # A gateway's names have a slash, other hosts' differ in case: neither is a slip.
+    meant = "" if "/" in name or name.lower() in known else closest(name, known)
+    return ResolvedModel(id=name, notice=f"{name} is no model that is known here{meant}." if meant else "")

@@ -47,7 +47,7 @@ def test_the_answer_grows_renders_settles_and_lasts(
     page.page.wait_for_timeout(500)
     page.screenshot("settled")
     saved = page.save()
-    (output,) = outputs_of(saved, 1)
+    (output,) = [output for output in outputs_of(saved, 1) if any(output["data"].values())]
     assert set(output["data"]) == {"text/markdown", "text/plain"}
     assert "widget" not in str(saved["cells"])
 
@@ -98,15 +98,32 @@ def test_the_interrupt_of_the_tool_bar_is_stop_and_run_all_does_not_go_on(
     assert page.text(2) == ""
 
 
+def test_restart_and_run_all_asks_each_cell_once_and_shows_each_answer_once(
+    open_notebook: Open, demo: DemoServer
+) -> None:
+    page = open_notebook(
+        [LOAD, "%%deepseek -o a --think off\necho one", "%%deepseek --think off\necho two", "a.outcome"]
+    )
+    for _ in range(2):
+        asked = len(demo.requests)
+        page.menu("Kernel", "Restart Kernel and Run All Cells…")
+        page.page.locator(".jp-Dialog .jp-mod-accept").click()
+        page.wait_until(lambda asked=asked: len(demo.requests) == asked + 2, timeout_s=60)  # type: ignore[misc]
+        page.wait_until(lambda: "'complete'" in page.text(3), timeout_s=60)
+        assert page.text(1).count("first token") == 1
+        assert page.text(2).count("first token") == 1
+    page.screenshot("restart_and_run_all")
+
+
 def test_a_hostile_answer_runs_nothing_live_and_settled(open_notebook: Open, demo: DemoServer) -> None:
-    demo.pace = 0.2
+    demo.pace = 0.5
     page = open_notebook([LOAD, "%%deepseek\nunsafe"])
     asked: list[str] = []
     page.page.on("request", lambda request: asked.append(request.url))
     page.page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
     page.run(0)
     texts = page.watch(1)
-    assert len(texts) > 5
+    assert len(texts) > 3  # it was looked at while it grew
     page.page.wait_for_timeout(1000)
     assert page.page.evaluate("window.pwned") is None
     assert "end of the unsafe answer" in texts[-1]

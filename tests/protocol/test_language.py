@@ -13,6 +13,7 @@ from deepseek_magic.protocol import language
 from deepseek_magic.protocol.chinese import CHINESE
 from deepseek_magic.protocol.errors import RateLimited, status_error
 from deepseek_magic.protocol.language import of_locales, say, translated, use
+from deepseek_magic.protocol.options import OPTIONS
 
 PACKAGE = Path(language.__file__).parents[1]
 FIELD = re.compile(r"\{[a-z_]+\}")
@@ -58,6 +59,10 @@ def test_a_translation_has_the_fields_of_its_text(text: str) -> None:
     fields = set(FIELD.findall(text))
     assert set(FIELD.findall(CHINESE[text])) <= fields
     assert CHINESE[text].strip()
+
+
+def test_every_flag_is_explained_in_chinese() -> None:
+    assert [option.name for option in OPTIONS if option.flags and option.help not in CHINESE] == []
 
 
 def test_a_text_is_filled_in_either_language() -> None:

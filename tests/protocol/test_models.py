@@ -43,3 +43,11 @@ def test_a_retired_name_is_translated_and_said(name: str, think: str | None) -> 
 def test_an_unknown_name_passes_as_it_is(name: str) -> None:
     assert resolve_model(name).id == name
     assert resolve_model(name).notice == ""
+
+
+def test_a_slip_in_a_models_name_is_sent_as_it_is_and_said() -> None:
+    meant = resolve_model("deepseek-flahs")
+    assert meant.id == "deepseek-flahs"
+    assert meant.notice == "deepseek-flahs is no model that is known here (did you mean deepseek-flash?)."
+    assert resolve_model("deepseek-flash").notice == ""
+    assert resolve_model("somebody-elses-model").notice == ""
