@@ -147,7 +147,7 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
-    from .engine.doctor import examine, is_well, verdict, versions
+    from .engine.doctor import conclusion, examine, is_well, versions
     from .engine.endpoints import in_order
 
     well = []
@@ -157,7 +157,7 @@ def _doctor(typed: argparse.Namespace) -> int:
         print(*findings, sep="\n")
         well.append(is_well(findings))
     print(*versions(), sep="\n")
-    print(verdict(well))
+    print(conclusion(well))
     return 0 if all(well) else 1
 
 

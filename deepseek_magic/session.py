@@ -240,10 +240,11 @@ class Session:
             except BudgetExceeded as error:
                 return Completion(request=prepared.request, error=error)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
+            timeline = prepared.options.get("timeline")
             if prepared.before is None:
-                stream = client.stream(prepared.asked, continue_on_length=beyond)
+                stream = client.stream(prepared.asked, continue_on_length=beyond, timeline=timeline)
             else:
-                stream = client.resume(prepared.before, continue_on_length=beyond)
+                stream = client.resume(prepared.before, continue_on_length=beyond, timeline=timeline)
             with hold:
                 try:
                     await stream.run(call.put)
@@ -364,15 +365,24 @@ def session() -> Session:
 
 
 def ask(prompt: Prompt, **options: Any) -> Completion:
-    """``ds.ask``: see ``Session.ask``."""
+    """Ask, and wait for the answer; works in a cell, in a script, in a function, also where a loop runs.
+
+    ``options`` are the flags of ``%%deepseek`` under their long names, and ``endpoint``, ``base_url``, ``api_key``. The
+    call belongs to a conversation only when ``chat`` names one. An interrupt stops the answer. Raises the DeepSeekError
+    that ended the call; its ``completion`` holds the part that arrived.
+    """
     return _SESSION.ask(prompt, **options)
 
 
 def resume(what: Completion | Entry | str | None = None, **options: Any) -> Completion:
-    """``ds.resume``: see ``Session.resume``."""
+    """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
+
+    ``what`` is its completion, an entry of the journal, or the beginning of a call's id; without it, the last call of
+    this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
+    """
     return _SESSION.resume(what, **options)
 
 
 async def aask(prompt: Prompt, **options: Any) -> Completion:
-    """``ds.aask``: see ``Session.aask``."""
+    """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
     return await _SESSION.aask(prompt, **options)

@@ -144,7 +144,7 @@ def ipython(code: str, home: Path, **more: str) -> str:
     return done.stdout + done.stderr
 
 
-HEAVY = "import sys; print(sorted({'httpcore', 'ipywidgets', 'deepseek_magic.session'} & set(sys.modules)))"
+HEAVY = "import sys; print(sorted({'httpx', 'httpcore', 'ipywidgets', 'deepseek_magic.session'} & set(sys.modules)))"
 
 
 def test_install_makes_the_magics_ready_in_every_session_and_imports_nothing_until_then(home: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import statistics
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,6 +17,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 INSTALL_S = 300
+NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+IMPORTED_AS = {"ipython": "IPython"}
+RUN_AS_PROGRAMS = {"ipykernel"}
+"""Started by what the package uses, never imported by it."""
 
 
 def run(*command: str | Path, cwd: Path | None = None, timeout_s: float = INSTALL_S, **env: str) -> str:
@@ -31,9 +38,18 @@ def run(*command: str | Path, cwd: Path | None = None, timeout_s: float = INSTAL
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder, cwd=ROOT)
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the source distribution, as a distributor would."""
     folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT)
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sdist)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -52,7 +68,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_types_notebooks_and_licence_and_nothing_that_is_not_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "deepseek_magic/py.typed" in names
-    assert "deepseek_magic/demo/notebooks/01_first_steps.ipynb" in names
+    notebooks = {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS}
+    assert {f"deepseek_magic/demo/{name}" for name in notebooks} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"deepseek_magic"}
 
@@ -62,6 +79,42 @@ def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "deepseek_magic").rglob("*.py")}
     assert sources <= set(names)
+
+
+@pytest.mark.slow
+def test_the_source_distribution_has_all_that_is_committed_of_it_and_nothing_that_was_built(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for needed in ("LICENSE", "README.md", "docs/conf.py", "docs/zh/README.md", "tests/test_package.py"):
+        assert needed in names
+    assert {path.relative_to(ROOT).as_posix() for path in NOTEBOOKS} <= names
+    built = ("docs/_build", "docs/_generated", "docs/notebooks", ".venv", "deepseek-magic-demo")
+    assert not [name for name in names if name.startswith(built) or "__pycache__" in name or "checkpoints" in name]
+
+
+def _imported_text() -> tuple[set[str], str]:
+    """The names of everything that the package imports, and its whole source."""
+    texts = [path.read_text("utf-8") for path in (ROOT / "deepseek_magic").rglob("*.py")]
+    found: set[str] = set()
+    for node in (node for text in texts for node in ast.walk(ast.parse(text))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module.partition(".")[0])
+    return found, "".join(texts)
+
+
+def test_every_dependency_is_used_by_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    ours = ("test", "browser", "docs", "bench")  # what works on the package is not part of it
+    extras = [r for name, group in project["optional-dependencies"].items() if name not in ours for r in group]
+    imported, text = _imported_text()
+    for requirement in (*project["dependencies"], *extras):
+        name = re.split(r"[^\w-]", requirement)[0]
+        module = IMPORTED_AS.get(name, name.replace("-", "_"))
+        # Optional ones are also imported by name, so that a type checker does not ask for them.
+        used = module in imported or re.search(rf"\(\W*\"{module}[\".]", text)
+        assert used or name in RUN_AS_PROGRAMS | {"deepseek-magic"}, f"nothing uses {requirement}"
 
 
 @pytest.mark.slow
@@ -92,9 +145,8 @@ def test_importing_the_package_costs_a_fraction_of_importing_httpx() -> None:
 def test_no_committed_notebook_carries_outputs() -> None:
     import nbformat
 
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert notebooks
-    for path in notebooks:
+    assert len(NOTEBOOKS) >= 7
+    for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells), path.name
@@ -109,6 +161,7 @@ def test_every_proof_that_the_docs_name_is_a_test() -> None:
 
 
 def test_the_readmes_links_and_the_docs_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if page.relative_to(ROOT / "docs").parts[0][0] != "_"]
+    for page in (ROOT / "README.md", *sorted(pages)):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -330,3 +330,13 @@ def test_a_journal_that_cannot_be_read_costs_no_answer(demo: DemoServer, session
     session.journal.path.parent.mkdir(parents=True)
     session.journal.path.write_bytes(b"no database" * 1000)
     assert session.ask("A table", cache=True).outcome == "complete"
+
+
+def test_a_timeline_holds_every_piece_of_the_answer_when_it_is_asked_for(demo: DemoServer, session: Session) -> None:
+    assert session.ask("Say hello.").record.timeline is None
+    completion = session.ask("Say hello.", timeline=True)
+    timeline = completion.record.timeline
+    assert "".join(entry.text for entry in timeline if entry.kind == "text") == completion.text
+    assert [entry.at_s for entry in timeline] == sorted(entry.at_s for entry in timeline)
+    assert timeline[0].kind == "attempt"
+    assert "timeline" not in sent(demo)

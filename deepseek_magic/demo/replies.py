@@ -305,11 +305,12 @@ def _footer(asked: Asked) -> str:
 
 
 def _quote(text: str) -> str:
-    return "> " + (re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", _short(text)) or "…")
+    return "> " + (_cell(text) or "…")
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|$])", r"\\\1", _short(text))
+    # A bracket that opens stays as it is: behind a backslash it would open a formula.
+    return re.sub(r"([\\`*_\]<>|$])", r"\\\1", _short(text))
 
 
 def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:

@@ -18,8 +18,8 @@ from ..protocol.chat import DONE, ChatDecoder, error_from_body
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import Comment, ServerSentEvent, SSEDecoder
+from .calls import HTTPAnswer, HTTPCall, Transport
 from .keys import mask
-from .transport import HTTPAnswer, HTTPCall, Transport
 
 __all__ = ["LARGEST_BODY_BYTES", "Attempt", "StreamPosition", "read_all", "status_error_of"]
 

@@ -39,7 +39,7 @@ class Client:
     are tried in order: when one is down the next takes over, in mid-answer too. Keys are looked for at the first call
     (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
     it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes
-    on behind its last character or not at all. ``keeper`` writes down what streams bring. ``chance`` spreads waits.
+    on behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper`` writes down what streams bring. ``chance`` spreads waits.
     Raises ConfigurationError for an unknown endpoint.
     """
 
@@ -53,6 +53,7 @@ class Client:
         timeouts: Timeouts | None = None,
         transport: Transport | None = None,
         rewind: bool = True,
+        timeline: bool = False,
         keeper: Keeper | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -62,6 +63,7 @@ class Client:
         self.timeouts = timeouts or Timeouts()
         self.transport: Transport = transport or HTTPXTransport()
         self.rewind = rewind
+        self.timeline = timeline
         self._keeper = keeper
         self._chance = chance
         given = [api_key] if isinstance(api_key, str | Key | None) else api_key
@@ -100,14 +102,15 @@ class Client:
         *,
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
+        timeline: bool | None = None,
         **options: Any,
     ) -> Stream | Relay:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        ``recovery`` replaces the client's policy for this call, ``continue_on_length`` that part of it. Raises ConfigurationError
+        ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part. Raises ConfigurationError
         for options that do not exist or are out of bounds, and MissingKey.
         """
-        legs = self._legs(prompt, self._recovery(continue_on_length, recovery), options)
+        legs = self._legs(prompt, self._recovery(continue_on_length, recovery), timeline, options)
         return self._begin(legs, None)
 
     def resume(
@@ -116,6 +119,7 @@ class Client:
         *,
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
+        timeline: bool | None = None,
         **options: Any,
     ) -> Stream | Relay:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
@@ -123,7 +127,7 @@ class Client:
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be gone on from.
         """
-        legs = self._legs(before.request, self._recovery(continue_on_length, recovery), options)
+        legs = self._legs(before.request, self._recovery(continue_on_length, recovery), timeline, options)
         request, terms = legs[0]
         step = going_on(before, can=terms.can(request))
         return self._begin(legs, Earlier(completion=before, step=step) if step is not None else None)
@@ -142,9 +146,11 @@ class Client:
             return Stream(*legs[0], before, keeper=self._keeper)
         return Relay(legs, before, keeper=self._keeper)
 
-    def _legs(self, prompt: Prompt, recovery: RecoveryPolicy, options: dict[str, Any]) -> list[Leg]:
+    def _legs(
+        self, prompt: Prompt, recovery: RecoveryPolicy, timeline: bool | None, options: dict[str, Any]
+    ) -> list[Leg]:
         requests = self.requests(prompt, **options)
-        return [(r, self._terms(e, recovery)) for r, e in zip(requests, self.endpoints, strict=True)]
+        return [(r, self._terms(e, recovery, timeline)) for r, e in zip(requests, self.endpoints, strict=True)]
 
     def _recovery(self, continue_on_length: bool | None, recovery: RecoveryPolicy | None) -> RecoveryPolicy:
         recovery = recovery or self.recovery
@@ -152,7 +158,7 @@ class Client:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         return recovery
 
-    def _terms(self, endpoint: Endpoint, recovery: RecoveryPolicy) -> Terms:
+    def _terms(self, endpoint: Endpoint, recovery: RecoveryPolicy, timeline: bool | None = None) -> Terms:
         key = self._key_of(endpoint)
         return Terms(
             endpoint=endpoint,
@@ -162,6 +168,7 @@ class Client:
             recovery=recovery,
             timeouts=self.timeouts,
             rewind=self.rewind,
+            timeline=self.timeline if timeline is None else timeline,
             price=cost_of if endpoint.is_priced else None,
             chance=self._chance,
         )

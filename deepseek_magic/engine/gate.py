@@ -15,8 +15,8 @@ from typing import Final
 
 from ..policy.limits import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
 from ..protocol.errors import APIStatusError
+from .calls import HTTPAnswer
 from .keys import Key
-from .transport import HTTPAnswer
 
 __all__ = ["Gate", "Ticket", "gate_of"]
 
@@ -38,6 +38,10 @@ class Ticket:
 
     def wake(self) -> None:
         """Have the waiter ask again; from any thread."""
+        with contextlib.suppress(RuntimeError):  # no loop runs in this thread
+            if asyncio.get_running_loop() is self._loop:
+                self._awake.set()  # through the loop's own socket it is a system call: a sixth of 32 short calls
+                return
         with contextlib.suppress(RuntimeError):  # closed between the question and the call
             self._loop.call_soon_threadsafe(self._awake.set)
 

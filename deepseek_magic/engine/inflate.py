@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["PIECE_BYTES", "Damaged", "Inflater"]
+__all__ = ["PIECE_BYTES", "Damaged", "EndsEarly", "Inflater"]
 
 PIECE_BYTES: Final = 256 * 1024
 """No piece is larger, however well it was compressed: a small read must not become a flood of memory."""
@@ -27,6 +27,10 @@ _HAS_CHECKSUM, _HAS_EXTRA, _HAS_NAME, _HAS_COMMENT = 0x02, 0x04, 0x08, 0x10
 
 class Damaged(Exception):
     """The compressed body is not what its encoding promises; the message says how."""
+
+
+class EndsEarly(Damaged):
+    """What came is sound, but the body ended before its compressed data did."""
 
 
 class Inflater:
@@ -78,9 +82,9 @@ class Inflater:
             raise Damaged("its checksum is wrong")
 
     def close(self) -> None:
-        """Say that no more will come. Raises Damaged when the body was not whole."""
+        """Say that no more will come. Raises EndsEarly when the body was not whole."""
         if self._member is not None or self._pending:
-            raise Damaged("it ends before its compressed data does")
+            raise EndsEarly("it ends before its compressed data does")
 
 
 def _up_to_the_damage(member: zlib._Decompress, data: bytes) -> bytes:

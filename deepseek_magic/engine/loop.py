@@ -25,7 +25,7 @@ HEARTBEAT_S: Final = 0.05
 """A waiting cell looks around this often; measured: above 0.1 s an interrupt feels late."""
 
 BREATH_S: Final = 0.01
-"""An awaiting cell takes what came in this time together: waking it for every token is most of what a fast answer costs."""
+"""A cell takes what came in this time together: waking its thread for every token is most of what a fast answer costs."""
 
 CLOSE_S: Final = 2.0
 """How long a cancelled call may take to close its connection before the waiter stops waiting for it."""
@@ -193,10 +193,11 @@ class Call:
             events, self._events = self._events, []
         return events
 
-    def wait(self, timeout_s: float = HEARTBEAT_S) -> None:
-        """Block until something arrived or the call ended, at most ``timeout_s`` seconds."""
-        if not self.done:
-            self._arrived.wait(timeout_s)
+    def wait(self, timeout_s: float = HEARTBEAT_S, *, breath_s: float = 0.0) -> None:
+        """Block until something arrived or the call ended, at most ``timeout_s`` seconds; when something arrived, then
+        ``breath_s`` more for what comes with it, but not beyond the end."""
+        if not self.done and self._arrived.wait(timeout_s) and breath_s:
+            self._ended.wait(breath_s)
 
     async def changed(self, timeout_s: float = HEARTBEAT_S) -> None:
         """The same for a consumer on any loop."""
@@ -249,7 +250,7 @@ def pump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
     """
     try:
         while not call.done:
-            call.wait()
+            call.wait(breath_s=BREATH_S)
             show(call.drain())
     except BaseException:
         call.stop(wait_s=CLOSE_S)

@@ -24,12 +24,12 @@ from ..protocol.completion import Accumulator
 from ..protocol.errors import APIStatusError, ConfigurationError, InsufficientBalance, ReadTimeout
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
 from .attempt import Attempt, StreamPosition
+from .calls import HTTPAnswer, HTTPCall, Transport
 from .endpoints import Endpoint
 from .gate import Gate, Ticket
 from .keys import Key
 from .silence import with_silences
 from .splice import Splice
-from .transport import HTTPAnswer, HTTPCall, Transport
 from .watch import Watch
 
 __all__ = ["Another", "Segment", "Terms"]
@@ -59,6 +59,7 @@ class Terms:
     recovery: RecoveryPolicy
     timeouts: Timeouts
     rewind: bool
+    timeline: bool
     price: PriceOf | None
     chance: Callable[[], float]
 

@@ -160,7 +160,11 @@ class Stream(Batched):
         terms = self._terms
         watch = self._watch = Watch(terms.timeouts)
         meter = self._meter = StreamMeter(
-            call_id=self.call_id, started_at=datetime.now(UTC), now_s=watch.now_s, endpoint=terms.endpoint.name
+            call_id=self.call_id,
+            started_at=datetime.now(UTC),
+            now_s=watch.now_s,
+            endpoint=terms.endpoint.name,
+            timeline=terms.timeline,
         )
         terms.gate.first_request()
         before = self._before

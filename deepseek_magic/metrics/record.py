@@ -88,7 +88,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
     cost           in ``currency``; 0 when nothing answered, None when the price or the tokens are unknown
     peak           whether DeepSeek's peak tariff applied; None when unknown or mixed
     phases         the course of the call, see ``phases.Phase``; no column, and empty in records of older versions
-    timeline       every event with its time, where ``Client(timeline=True)`` asked for it; no column
+    timeline       every event with its time, where ``timeline=True`` asked for it; no column
     ============== ==========================================================================================
     """
 

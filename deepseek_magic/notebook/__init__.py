@@ -33,8 +33,8 @@ def load(shell: Any) -> None:
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
     shell.events.register("post_run_cell", magics.last_error.post_run_cell)
-    shell.events.register("post_run_cell", Breaches().post_run_cell)
     shell.events.register("post_run_cell", magics.turns.post_run_cell)
+    shell.events.register("post_run_cell", Breaches().post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -54,8 +54,8 @@ def unload(shell: Any) -> None:
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
         manager.cleanup_transforms.remove(transform)
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
-    after = [("post_run_cell", kind) for kind in (LastError, Breaches, Turns)]
-    for event, kind in [("pre_run_cell", Background), *after]:
+    watching = (("pre_run_cell", Background), *(("post_run_cell", kind) for kind in (LastError, Turns, Breaches)))
+    for event, kind in watching:
         for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
             shell.events.unregister(event, callback)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:

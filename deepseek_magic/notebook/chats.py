@@ -144,6 +144,11 @@ def _list_saved() -> None:
     from ..session import session
 
     chats = session().chats
+    found = chats.saved()
+    if not found:
+        print(say("No earlier kernel left a conversation."))
+        return
+    heads = [say("conversation"), say("turns"), say("last changed"), say("of another notebook")]
     rows = [
         [
             saved.name,
@@ -151,12 +156,10 @@ def _list_saved() -> None:
             saved.changed_at.astimezone().strftime("%d %b %Y %H:%M"),
             "" if chats.is_here(saved) else saved.notebook,
         ]
-        for saved in chats.saved()
+        for saved in found
     ]
-    if not rows:
-        print(say("No earlier kernel left a conversation."))
-        return
-    heads = (say("conversation"), say("turns"), say("last changed"), say("of another notebook"))
+    if all(map(chats.is_here, found)):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     caption = say("%deepseek_chat reload NAME brings one back")
     display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
 

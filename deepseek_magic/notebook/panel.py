@@ -107,7 +107,8 @@ class Panel:
 
     def _ipython_display_(self) -> None:
         """IPython's hook: the widget, and below it the picture that outlives the kernel."""
-        display(self.widget)
+        # Without a kernel a front end shows a widget's plain text, which would be its repr, above the picture.
+        display({**self.widget._repr_mimebundle_(), "text/plain": ""}, raw=True)
         data, metadata = self._still()
         self._picture = display(data, metadata=metadata, raw=True, display_id=True)
 
@@ -261,6 +262,7 @@ def _action(name: str, text: str, title: str, *, enabled: bool, primary: bool = 
 def _texts() -> dict[str, str]:
     return {
         "label": say("Prompt"),
+        "conversation": say("Conversation"),
         "placeholder": say("Ask DeepSeek…  {name} takes the variable of that name"),
         "keys": say("Shift-Enter or Ctrl-Enter sends"),
         "busy": say("The kernel is busy with a cell: it will hear this when the cell has ended."),

@@ -69,7 +69,7 @@ class History:
         self._outcome = ipywidgets.Dropdown(
             description=say("outcome"), options=[every, *((o, o) for o in OUTCOMES)], index=0
         )
-        self._table = ipywidgets.HTML()
+        self._table = ipywidgets.HTML(tabbable=True)
         self._table.add_class("deepseek-magic-wide")
         self.box = ipywidgets.VBox((self._words, self._outcome, self._table))
         for control in (self._words, self._outcome):
@@ -95,7 +95,7 @@ class Metrics:
             ],
             value="latency",
         )
-        self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML()
+        self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
         self._tables.add_class("deepseek-magic-wide")
         self.box = ipywidgets.VBox((self._kind, self._plot, self._tables))
         self._kind.observe(lambda _change: self.refresh(), "value")
@@ -133,9 +133,7 @@ class Lab:
             description=say("fault"),
             placeholder=say("or any other, e.g. {example}", example="reset at=reasoning after=2 times=1"),
         )
-        self._pace = ipywidgets.FloatLogSlider(
-            description=say("slowness"), value=1.0, base=10, min=-1, max=1, step=0.1, readout_format=".1f"
-        )
+        self._pace = ipywidgets.BoundedFloatText(description=say("slowness"), value=1.0, min=0.0, max=20.0, step=0.5)
         self._legend = ipywidgets.HTML()
         self._story = ipywidgets.HTML(story_html(()))
         row = ipywidgets.HBox(

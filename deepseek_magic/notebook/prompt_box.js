@@ -104,15 +104,15 @@ function render({ model, el }) {
     model.save_changes();
   });
   box.addEventListener("keydown", (event) => {
-    // The notebook has its own ideas of Shift-Enter, and of single letters.
-    event.stopPropagation();
+    // The notebook has its own ideas of Shift-Enter and of single letters; Ctrl-S is meant for it.
+    if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
     if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey) && !event.isComposing) {
       event.preventDefault();
       act("send");
     }
   });
   const answered = async (message) => {
-    const { texts } = { texts: model.get("texts") };
+    const texts = model.get("texts");
     if (message.do === "taken" && box.value === message.text) {
       box.value = "";
       model.set("value", "");
@@ -132,9 +132,20 @@ function render({ model, el }) {
     ["msg:custom", answered],
   ];
   for (const [name, listener] of events) model.on(name, listener);
+  // What scrolls must be reached by the keyboard, which a box of ipywidgets has no setting for. It is there when this
+  // box has a size.
+  const shown = new ResizeObserver(() => {
+    const scroll = el.closest(".deepseek-magic-main")?.querySelector(".deepseek-magic-scroll");
+    if (!scroll) return;
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", model.get("texts").conversation);
+  });
+  shown.observe(el);
   drawValue();
   drawTexts();
   return () => {
+    shown.disconnect();
     clearTimeout(timer);
     for (const [name, listener] of events) model.off(name, listener);
   };

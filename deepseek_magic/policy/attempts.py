@@ -15,12 +15,14 @@ from ..protocol.errors import (
     ConfigurationError,
     ConnectTimeout,
     DeepSeekError,
+    Disconnected,
+    DisconnectedHow,
     IncompleteStream,
     ProtocolError,
     ReadTimeout,
 )
 from ..protocol.events import Strategy
-from .seams import repeats_itself, rewind, torn_from
+from .seams import ECHO_MIN_CHARS, repeats_itself, rewind, torn_from
 
 __all__ = [
     "Abilities",
@@ -37,12 +39,13 @@ __all__ = [
 EndingKind = Literal[
     "finished", "stopped", "unreachable", "reset", "cut", "stall", "total", "status", "damaged", "diverged"
 ]
-"""``finished``: a finish reason came. ``cut``: the body ended without one, ``[DONE]`` or not, or its length or gzip
-trailer is wrong. ``stall``: a deadline passed. ``damaged``: bytes that are not the API's. ``diverged``: a resume or a
-compared restart turned out to be another text."""
+"""``finished``: a finish reason came. ``cut``: the body ended without one, ``[DONE]`` or not, or before its length, its
+chunks or its gzip stream did. ``stall``: a deadline passed. ``damaged``: bytes that are not the API's, or were garbled on
+their way. ``diverged``: a resume or a compared restart turned out to be another text."""
 
 Way = Literal["resume", "continue", "continue_reasoning"]
 
+_HOW: Final[Mapping[DisconnectedHow, EndingKind]] = {"broken": "reset", "early": "cut", "damaged": "damaged"}
 REFUSED_FOR_S: Final = 3600.0
 _TOO_LARGE: Final = 413
 
@@ -101,7 +104,7 @@ class Ending:
 
     @classmethod
     def of(cls, error: DeepSeekError, *, strategy: Strategy = "first", should_retry: bool | None = None) -> Ending:
-        """The ending that an error stands for. A Disconnected counts as a reset; the caller knows better for others."""
+        """The ending that an error stands for."""
         if isinstance(error, APIStatusError):
             return cls(
                 kind="status",
@@ -116,6 +119,8 @@ class Ending:
             kind = "unreachable"
         elif isinstance(error, ReadTimeout):
             kind = "total" if error.deadline == "total" else "stall"
+        elif isinstance(error, Disconnected):
+            kind = _HOW[error.how]
         elif isinstance(error, ProtocolError):
             kind = "damaged"
         elif isinstance(error, IncompleteStream):
@@ -182,9 +187,10 @@ class Delivered:
 
 
 def _kept(text: str, rewinding: bool) -> int:
-    if rewinding:
-        return rewind(text)
-    return len(text) if torn_from(text) == len(text) else 0
+    """The length of the prefix to send; 0 where it would be so short that a gateway's echo of it could not be told from
+    an honest repetition."""
+    kept = rewind(text) if rewinding else len(text) if torn_from(text) == len(text) else 0
+    return kept if kept >= ECHO_MIN_CHARS else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..protocol.completion import Outcome
+from ..protocol.errors import Disconnected
 from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way, quota_exhausted
-from .seams import ECHO_MIN_CHARS
 
 __all__ = [
     "Abilities",
@@ -52,7 +52,6 @@ __all__ = [
     "decide",
     "quota_exhausted",
     "reasoning_to_send",
-    "too_little",
 ]
 
 AT_ONCE_S: Final = 0.1
@@ -261,18 +260,13 @@ def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = 
         (can.tools, "tools are in play"),
         (can.json_mode, "JSON mode forbids a prefix"),
         (can.choices > 1, "several choices were asked for"),
-        (too_little(delivered), "too little has arrived"),
+        (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, "too little has arrived"),
         (in_reasoning and not can.reasoning, "the endpoint cannot go on inside a chain of thought"),
         (in_reasoning and "continue_reasoning" in refused, "the endpoint refused to go on inside a chain of thought"),
         (in_reasoning and delivered.text_chars > 0 and not can.rewind, "given out text cannot be taken back"),
         (in_reasoning and delivered.looping, "the chain of thought repeats itself"),
     )
     return next((why for applies, why in rules if applies), None)
-
-
-def too_little(delivered: Delivered) -> bool:
-    """Whether the prefix would be so short that a gateway's echo of it could not be told from an honest repetition."""
-    return (delivered.text_kept_chars or delivered.reasoning_kept_chars) < ECHO_MIN_CHARS
 
 
 def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -> Continue:
@@ -401,6 +395,8 @@ def _what_happened(ending: Ending, delivered: Delivered) -> str:
         if ending.finish_reason in _ENDS:
             return "The answer was empty"
         return f'The server gave up{where} ("{ending.finish_reason}")'
+    if ending.kind == "damaged" and isinstance(ending.error, Disconnected):
+        return f"The answer was damaged on its way{where}"
     if ending.kind == "stall" and ending.error is not None:
         return ending.error.message.rstrip(".")
     return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)

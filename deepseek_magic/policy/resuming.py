@@ -12,7 +12,7 @@ from typing import Final
 from ..protocol.completion import Completion, Outcome
 from ..protocol.errors import ConfigurationError
 from .attempts import Abilities, Delivered
-from .recovery import Continue, cannot_continue, reasoning_to_send, too_little
+from .recovery import Continue, cannot_continue, reasoning_to_send
 
 __all__ = ["RESUMABLE", "going_on"]
 
@@ -33,7 +33,7 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
     if completion.outcome not in RESUMABLE:
         raise ConfigurationError(_OVER[completion.outcome], hint="Ask again for another answer.")
     delivered = Delivered.of(text=completion.text, reasoning=completion.reasoning, new_chars=0, rewinding=can.rewind)
-    if too_little(delivered) and not can.tools:
+    if not delivered.text_kept_chars and not delivered.reasoning_kept_chars and not can.tools:
         return None
     obstacle = cannot_continue(delivered, can)
     if obstacle is not None:

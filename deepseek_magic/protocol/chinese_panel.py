@@ -9,6 +9,7 @@ __all__ = ["PANEL"]
 
 _CHAT: Final = {
     "Prompt": "提示词",
+    "Conversation": "对话内容",
     "Ask DeepSeek…  {name} takes the variable of that name": "向 DeepSeek 提问…  {name} 会填入同名变量",
     "Shift-Enter or Ctrl-Enter sends": "按 Shift-Enter 或 Ctrl-Enter 发送",
     "The kernel is busy with a cell: it will hear this when the cell has ended.": "内核正在运行单元格：运行结束后才会收到这个操作。",

@@ -7,7 +7,7 @@
     ├── TransportError              the network, not the API
     │   ├── ConnectTimeout
     │   ├── ReadTimeout             a deadline passed without progress (``deadline`` names it)
-    │   └── Disconnected            refused, reset, closed early, body damaged
+    │   └── Disconnected            refused, reset, closed early, body damaged (``how`` tells the last two)
     ├── APIStatusError              the API answered with an error
     │   ├── InvalidRequest          400, 404, 413, 422
     │   ├── AuthenticationError     401, 403
@@ -23,7 +23,7 @@ A message is one sentence that says what happened and why; ``hint`` says what to
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .language import language, translated
 
@@ -49,6 +49,7 @@ __all__ = [
 
 
 _NOTHING: Final = Decimal(0)
+DisconnectedHow = Literal["broken", "early", "damaged"]
 
 
 class DeepSeekError(Exception):
@@ -124,7 +125,14 @@ class ReadTimeout(TransportError):
 
 
 class Disconnected(TransportError):
-    """The connection was refused, reset or closed early, or the body was damaged on its way."""
+    """The connection was refused or reset (``how`` is "broken"), the body ended too early ("early") or was damaged on its
+    way ("damaged")."""
+
+    def __init__(
+        self, message: str, *, how: DisconnectedHow = "broken", hint: str = "", completion: Any = None
+    ) -> None:
+        super().__init__(message, hint=hint, completion=completion)
+        self.how = how
 
 
 class APIStatusError(DeepSeekError):

@@ -23,6 +23,10 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 
 _CATALOGUES: Final[Mapping[Language, Mapping[str, str]]] = {"en": {}, "zh": CHINESE}
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+_VERBATIM: Final = frozenset(
+    ("name", "names", "near", "new", "path", "model", "prompt", "first", "last", "text", "value")
+)
+"""Fields that hold what somebody called something: a variable called "balance" is no balance."""
 _NESTED: Final = 3
 """A sentence that quotes a sentence that quotes one: no text goes deeper."""
 
@@ -66,7 +70,10 @@ def _translated(sentence: str, into: Language, depth: int) -> str:
         return sentence
     for pattern, target in _patterns(into):
         if found := pattern.fullmatch(sentence):
-            values = {name: _translated(text, into, depth - 1) for name, text in found.groupdict().items()}
+            values = {
+                name: text if name in _VERBATIM else _translated(text, into, depth - 1)
+                for name, text in found.groupdict().items()
+            }
             return _FIELD.sub(lambda field, values=values: values.get(field[1], field[0]), target)  # type: ignore[misc]
     return sentence
 

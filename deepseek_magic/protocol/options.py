@@ -368,6 +368,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="ask anew, whatever the journal knows, where --cache is the default",
     ),
     Option(
+        name="timeline",
+        kind="switch",
+        scope="call",
+        flags=("--timeline",),
+        help="keep every event of the stream with its time, in the answer's record.timeline",
+    ),
+    Option(
         name="dry_run",
         kind="switch",
         scope="cell",

@@ -59,9 +59,9 @@ def main() -> int:
         machine["form"] = "short: too little is measured to mean anything"
     found = [tables[name] for name in EVERY_ROW if name in tables]
     page = markdown(found, machine=machine, versions=_versions(asked.ai_python), plots=_pictures(found, asked.out))
-    (asked.out / "benchmarks.md").write_text(page, "utf-8")
+    (asked.out / "report.md").write_text(page, "utf-8")
     figures.write_text(json.dumps([asdict(table) for table in found], indent=1), "utf-8")
-    print(f"Report: {asked.out / 'benchmarks.md'}")
+    print(f"Report: {asked.out / 'report.md'}")
     wrong = lacking(found)
     print("\n".join(wrong), file=sys.stderr)
     return 1 if wrong else 0

@@ -79,7 +79,7 @@ def markdown(
     tables: Sequence[Table], *, machine: Mapping[str, str], versions: Mapping[str, str], plots: Mapping[str, str]
 ) -> str:
     """The whole page. ``plots`` has a picture's address for the tables that have one."""
-    lines = ["# Benchmarks", "", *_head(machine, versions), *_goals(tables)]
+    lines = ["# Benchmark report", "", *_head(machine, versions), *_goals(tables)]
     for table in tables:
         lines += _section(table, plots.get(table.id))
     return "\n".join(lines).rstrip() + "\n"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.engine.attempt import Attempt
-from deepseek_magic.engine.transport import HTTPCall, HTTPTransport
+from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import DeepSeekError
 from deepseek_magic.protocol.events import Event
 from deepseek_magic.protocol.sse import ServerSentEvent, SSEDecoder
@@ -20,7 +20,7 @@ from tests.engine.wire import DONE, USAGE, delta, event
 
 
 def read(pieces: list[bytes]) -> tuple[list[Event], object]:
-    attempt = Attempt(HTTPTransport(), HTTPCall(method="POST", url="http://127.0.0.1:1"))
+    attempt = Attempt(HTTPXTransport(), HTTPCall(method="POST", url="http://127.0.0.1:1"))
     events: list[Event] = []
     failure = ""
     for piece in pieces:

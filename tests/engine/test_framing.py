@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.engine.transport.framing import LARGEST_LINE_BYTES, ChunkedBody, ResponseHead
+from deepseek_magic.engine.network.framing import LARGEST_LINE_BYTES, ChunkedBody, ResponseHead
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 

@@ -19,14 +19,14 @@ import h2.events
 import pytest
 
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.transport import HTTPCall, HTTPTransport
-from deepseek_magic.engine.transport.connections import ssl_context
+from deepseek_magic.engine.network.connections import ssl_context
+from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from tests.engine.wire import DONE, END, delta, head, piece
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the server's certificate is made by openssl")
 
-WORDS = ("One ", "answer ", "over ", "one ", "connection.")
+WORDS = ("One whole long ", "answer ", "over ", "one ", "connection.")
 CUT_AFTER = 3
 CONTINUATION = (" over ", "one ", "connection.")
 """What follows the prefix that is sent after the cut: the last word is written anew, with the space in front of it."""
@@ -129,7 +129,7 @@ def client_of(server: TLSServer) -> Client:
     return Client(
         f"https://127.0.0.1:{server.port}",
         api_key="sk-test-1234",
-        transport=HTTPTransport(http2=True),
+        transport=HTTPXTransport(http2=True),
         recovery=RecoveryPolicy(base_s=0.01),
     )
 

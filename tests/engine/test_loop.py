@@ -12,6 +12,7 @@ import pytest
 
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.loop import CLOSE_S, Call, Engine, apump, events_of, pump
+from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Event, TextDelta
 from tests.engine.wire import HANG, Script, ScriptedServer, answer, delta, head, piece, until
@@ -105,6 +106,21 @@ def test_an_interrupt_while_waiting_stops_the_call(engine: Engine) -> None:
         pump(call, interrupted)
     assert played.closed.is_set()
     assert call.completion.outcome == "interrupted"
+
+
+def test_a_waiter_that_takes_a_breath_gets_together_what_comes_in_it_and_never_outlasts_the_end(engine: Engine) -> None:
+    async def source(call: Call) -> Completion:
+        for word in ("one ", "breath"):
+            call.put([TextDelta(text=word)])
+            await asyncio.sleep(0.02)
+        return Completion(request=Request.of("Hi"))
+
+    call = engine.start(source)
+    began_s = time.monotonic()
+    call.wait(60, breath_s=60)
+    assert texts(call.drain()) == "one breath"
+    assert call.done
+    assert time.monotonic() - began_s < 30
 
 
 async def test_a_cancelled_async_caller_stops_the_call(engine: Engine) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.engine.transport import HTTPCall, HTTPTransport, connections
-from deepseek_magic.engine.transport.network import UNREAD_BYTES, Socket
+from deepseek_magic.engine.network import connections
+from deepseek_magic.engine.network.sockets import UNREAD_BYTES, Socket
+from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
 from tests.engine.test_http2 import certificate as certificate
 from tests.engine.wire import CLOSE, END, Script, ScriptedServer, fixed, head, piece
@@ -22,13 +23,13 @@ CHUNKED = head() + piece(BODY[:7]) + piece(BODY[7:])[:-2] + b"\r\n" + b"0\r\nx-s
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[HTTPTransport]:
-    transport = HTTPTransport()
+async def transport() -> AsyncIterator[HTTPXTransport]:
+    transport = HTTPXTransport()
     yield transport
     await transport.aclose()
 
 
-async def body_of(transport: HTTPTransport, url: str, *, method: str = "POST", body: bytes | None = b"{}") -> bytes:
+async def body_of(transport: HTTPXTransport, url: str, *, method: str = "POST", body: bytes | None = b"{}") -> bytes:
     call = HTTPCall(method=method, url=f"{url}/x", body=body)
     async with transport.open(call) as answer:
         return b"".join([data async for data in answer.chunks()])
@@ -53,14 +54,14 @@ WHOLE: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("script", WHOLE.values(), ids=WHOLE)
-async def test_a_whole_body_is_read_and_its_connection_used_again(transport: HTTPTransport, script: Script) -> None:
+async def test_a_whole_body_is_read_and_its_connection_used_again(transport: HTTPXTransport, script: Script) -> None:
     async with ScriptedServer([script]) as server:
         assert [await body_of(transport, server.base_url) for _ in range(3)] == [BODY] * 3
         assert server.accepted == 1
 
 
 @pytest.mark.parametrize("whole", [CHUNKED, b"".join(fixed("200 OK", BODY))], ids=["chunked", "of known length"])
-async def test_every_early_end_is_a_cut_and_its_connection_is_gone(transport: HTTPTransport, whole: bytes) -> None:
+async def test_every_early_end_is_a_cut_and_its_connection_is_gone(transport: HTTPXTransport, whole: bytes) -> None:
     async with ScriptedServer(lambda request: [whole[: len(server.requests) - 1], CLOSE]) as server:
         for _ in range(len(whole)):
             with pytest.raises(Disconnected):
@@ -69,19 +70,19 @@ async def test_every_early_end_is_a_cut_and_its_connection_is_gone(transport: HT
         assert await body_of(transport, server.base_url) == BODY
 
 
-async def test_a_body_that_ends_with_its_connection_is_whole_there(transport: HTTPTransport) -> None:
+async def test_a_body_that_ends_with_its_connection_is_whole_there(transport: HTTPXTransport) -> None:
     async with ScriptedServer([[head(connection="close"), BODY, CLOSE]]) as server:
         assert [await body_of(transport, server.base_url) for _ in range(2)] == [BODY] * 2
         assert server.accepted == 2
 
 
-async def test_what_a_server_says_unasked_is_never_taken_for_an_answer(transport: HTTPTransport) -> None:
+async def test_what_a_server_says_unasked_is_never_taken_for_an_answer(transport: HTTPXTransport) -> None:
     async with ScriptedServer([[CHUNKED + b"".join(fixed("200 OK", b"unasked"))], [CHUNKED]]) as server:
         assert [await body_of(transport, server.base_url) for _ in range(3)] == [BODY] * 3
         assert [request.connection for request in server.requests] == [1, 2, 2]
 
 
-async def test_an_answer_without_a_body_is_not_waited_for(transport: HTTPTransport) -> None:
+async def test_an_answer_without_a_body_is_not_waited_for(transport: HTTPXTransport) -> None:
     async with ScriptedServer([[head()], [head("204 No Content")], [CHUNKED]]) as server, asyncio.timeout(10):
         assert await body_of(transport, server.base_url, method="HEAD", body=None) == b""
         assert await body_of(transport, server.base_url) == b""
@@ -89,10 +90,10 @@ async def test_an_answer_without_a_body_is_not_waited_for(transport: HTTPTranspo
         assert server.accepted == 1
 
 
-async def test_a_connection_that_the_server_ends_while_idle_is_not_used_again(transport: HTTPTransport) -> None:
+async def test_a_connection_that_the_server_ends_while_idle_is_not_used_again(transport: HTTPXTransport) -> None:
     async with ScriptedServer([[CHUNKED, CLOSE]]) as server:
         assert await body_of(transport, server.base_url) == BODY
-        (kept,) = transport._connections.values()
+        (kept,) = transport._network._connections.values()
         ((_, pool),) = kept._idle
         async with asyncio.timeout(10):
             while not pool.connections[0].has_expired():  # noqa: ASYNC110 - the other side is a real socket
@@ -101,12 +102,12 @@ async def test_a_connection_that_the_server_ends_while_idle_is_not_used_again(tr
         assert len(server.requests) == server.accepted == 2
 
 
-async def test_no_more_is_received_ahead_than_a_slow_consumer_needs(transport: HTTPTransport) -> None:
+async def test_no_more_is_received_ahead_than_a_slow_consumer_needs(transport: HTTPXTransport) -> None:
     part = piece(bytes(64 * 1024))
     async with ScriptedServer([[head(), *[part] * 200, END]]) as server:
         call = HTTPCall(method="POST", url=server.base_url, body=b"{}")
         async with transport.open(call) as answer:
-            socket = answer._response.extensions["network_stream"]  # type: ignore[attr-defined]
+            socket = answer._exchange.response.extensions["network_stream"]  # type: ignore[attr-defined]
             assert isinstance(socket, Socket)
             chunks = answer.chunks()
             size, most = len(await anext(chunks)), 0
@@ -120,7 +121,7 @@ async def test_no_more_is_received_ahead_than_a_slow_consumer_needs(transport: H
         assert socket._unread_bytes == 0
 
 
-async def test_a_long_request_is_written_at_the_servers_pace(transport: HTTPTransport) -> None:
+async def test_a_long_request_is_written_at_the_servers_pace(transport: HTTPXTransport) -> None:
     body = bytes(8 * 2**20)
     async with ScriptedServer([fixed("200 OK", b"fine")]) as server:
         assert await body_of(transport, server.base_url, body=body) == b"fine"
@@ -130,14 +131,14 @@ async def test_a_long_request_is_written_at_the_servers_pace(transport: HTTPTran
 @pytest.mark.parametrize(
     "url", ["http://", "ftp://x", "http://a b/", "http://x:99999/", "http://x:y/", "http://ü..de/"]
 )
-async def test_what_is_no_address_is_a_configuration_error(transport: HTTPTransport, url: str) -> None:
+async def test_what_is_no_address_is_a_configuration_error(transport: HTTPXTransport, url: str) -> None:
     with pytest.raises((ConfigurationError, Disconnected)) as caught:
         await body_of(transport, url)
     assert type(caught.value) is ConfigurationError or " " in url
 
 
 @pytest.mark.parametrize("value", ["你", "a\nb: c"])
-async def test_a_header_that_cannot_be_written_is_a_configuration_error(transport: HTTPTransport, value: str) -> None:
+async def test_a_header_that_cannot_be_written_is_a_configuration_error(transport: HTTPXTransport, value: str) -> None:
     async with ScriptedServer([[CHUNKED]]) as server:
         call = HTTPCall(method="GET", url=server.base_url, headers={"x": value})
         with pytest.raises(ConfigurationError):
@@ -147,7 +148,7 @@ async def test_a_header_that_cannot_be_written_is_a_configuration_error(transpor
 
 
 async def test_the_path_is_sent_as_it_was_given_and_what_has_no_place_there_is_escaped(
-    transport: HTTPTransport,
+    transport: HTTPXTransport,
 ) -> None:
     async with ScriptedServer([fixed("200 OK", b"fine")]) as server:
         async with transport.open(HTTPCall(method="GET", url=f"{server.base_url}/v1/a b/%2F/你?q=ä&r=1")) as answer:
@@ -156,12 +157,12 @@ async def test_the_path_is_sent_as_it_was_given_and_what_has_no_place_there_is_e
         assert server.requests[0].headers["host"] == f"127.0.0.1:{server.port}"
 
 
-async def test_every_address_of_a_host_is_tried_and_refusals_of_all_are_one_sentence(transport: HTTPTransport) -> None:
+async def test_every_address_of_a_host_is_tried_and_refusals_of_all_are_one_sentence(transport: HTTPXTransport) -> None:
     async with ScriptedServer([fixed("200 OK", b"fine")]) as server:
         url = f"http://localhost:{server.port}"  # which may be ::1 as well, where nobody listens
         assert await body_of(transport, url) == b"fine"
     with pytest.raises(Disconnected, match=r"Nothing listens at localhost:\d+\."):
-        await body_of(HTTPTransport(), url)
+        await body_of(HTTPXTransport(), url)
 
 
 # proxies
@@ -222,7 +223,7 @@ def through(proxy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def test_a_proxy_passes_plain_answers_on(transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_passes_plain_answers_on(transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ScriptedServer([[CHUNKED]]) as server, Proxy() as address:
         with through(address, monkeypatch):
             assert [await body_of(transport, server.base_url) for _ in range(2)] == [BODY] * 2
@@ -232,7 +233,7 @@ async def test_a_proxy_passes_plain_answers_on(transport: HTTPTransport, monkeyp
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the server's certificate is made by openssl")
 async def test_a_tunnel_through_a_proxy_is_secure_and_kept(
-    transport: HTTPTransport, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    transport: HTTPXTransport, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -250,7 +251,9 @@ async def test_a_tunnel_through_a_proxy_is_secure_and_kept(
         secure.close()
 
 
-async def test_a_proxy_that_refuses_is_named_as_such(transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_refuses_is_named_as_such(
+    transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with Proxy(refuses=True) as address:
         with through(address, monkeypatch), pytest.raises(Disconnected, match="The proxy on the way") as caught:
             await body_of(transport, "https://far.example")
@@ -258,7 +261,7 @@ async def test_a_proxy_that_refuses_is_named_as_such(transport: HTTPTransport, m
 
 
 async def test_a_socks_proxy_without_its_package_is_a_configuration_error(
-    transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
+    transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "socksio", None)
     with through("socks5://127.0.0.1:1", monkeypatch), pytest.raises(DeepSeekError, match=r"package|proxy"):

@@ -11,8 +11,8 @@ import pytest
 
 from deepseek_magic.engine.inflate import PIECE_BYTES, Damaged, Inflater
 from deepseek_magic.engine.keys import Key
-from deepseek_magic.engine.transport import HTTPCall, HTTPTransport
-from deepseek_magic.engine.transport.connections import IDLE_CONNECTIONS, KEEPALIVE_S, Connections, proxy_for
+from deepseek_magic.engine.network.connections import IDLE_CONNECTIONS, KEEPALIVE_S, Connections, proxy_for
+from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import (
     ConfigurationError,
     ConnectTimeout,
@@ -30,13 +30,13 @@ def call_to(server: ScriptedServer, **settings: object) -> HTTPCall:
     return HTTPCall(method="POST", url=f"{server.base_url}/x", body=b"{}", **settings)  # type: ignore[arg-type]
 
 
-async def body_of(transport: HTTPTransport, call: HTTPCall) -> bytes:
+async def body_of(transport: HTTPXTransport, call: HTTPCall) -> bytes:
     async with transport.open(call) as answer:
         return b"".join([data async for data in answer.chunks()])
 
 
 async def test_a_connection_is_used_again() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([OK]) as server:
         async with transport.open(call_to(server)) as first:
             assert first.connect_s is not None
@@ -51,7 +51,7 @@ async def test_a_connection_is_used_again() -> None:
 
 async def test_a_body_that_is_not_read_costs_the_connection_and_a_drained_one_does_not() -> None:
     script = [head(), piece(b"data"), 0.03, piece(b"more"), END]
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([script]) as server:
         for drained in (True, True, False, True):
             async with transport.open(call_to(server)) as answer:
@@ -63,7 +63,7 @@ async def test_a_body_that_is_not_read_costs_the_connection_and_a_drained_one_do
 
 
 async def test_draining_is_bounded() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([[head(), piece(b"data"), HANG]]) as server:
         began = asyncio.get_running_loop().time()
         async with transport.open(call_to(server)) as answer:
@@ -75,7 +75,7 @@ async def test_draining_is_bounded() -> None:
 
 
 async def test_after_a_warm_up_the_first_call_finds_a_connection() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([*[fixed("404 Not Found", b"")] * 2, OK]) as server:
         assert await transport.warm_up(f"{server.base_url}/v1")
         assert await transport.warm_up(f"{server.base_url}/v1") is None
@@ -86,7 +86,7 @@ async def test_after_a_warm_up_the_first_call_finds_a_connection() -> None:
 
 
 async def test_a_warm_up_of_a_server_that_is_not_there_is_no_error() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([OK]) as server:
         url = server.base_url
     assert await transport.warm_up(url) is None
@@ -98,7 +98,7 @@ async def test_a_kept_connection_that_the_server_has_closed_costs_no_request() -
         # The second request on the connection meets a server that hangs up without a word.
         return OK if sum(r.connection == request.connection for r in server.requests) == 1 else [RESET]
 
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer(once) as server:
         assert await body_of(transport, call_to(server)) == b"fine"
         assert await body_of(transport, call_to(server)) == b"fine"
@@ -107,7 +107,7 @@ async def test_a_kept_connection_that_the_server_has_closed_costs_no_request() -
 
 
 async def test_a_fresh_connection_that_breaks_is_not_tried_again() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([[RESET]]) as server:
         with pytest.raises(Disconnected):
             await body_of(transport, call_to(server))
@@ -117,7 +117,7 @@ async def test_a_fresh_connection_that_breaks_is_not_tried_again() -> None:
 
 async def test_cancelled_calls_leave_nothing_behind() -> None:
     """httpcore's own pool loses connections in such a storm (its issue 1093)."""
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     script = [0.01, *fixed("200 OK", b"fine")]
     async with ScriptedServer([script]) as server:
         call = call_to(server)
@@ -131,7 +131,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
         async with asyncio.timeout(5):
             assert await body_of(transport, call) == b"fine"
-        (connections,) = transport._connections.values()
+        (connections,) = transport._network._connections.values()
         await until(lambda: server.open == len(connections._idle), within_s=5)
         assert connections._users == {}
         await transport.aclose()
@@ -141,7 +141,7 @@ async def test_cancelled_calls_leave_nothing_behind() -> None:
 
 
 async def test_a_call_that_is_cancelled_at_any_step_keeps_no_connection_that_it_may_have_spoilt() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([OK]) as server:
         call = call_to(server)
         for steps in range(25):
@@ -155,7 +155,7 @@ async def test_a_call_that_is_cancelled_at_any_step_keeps_no_connection_that_it_
 
 
 async def test_calls_one_after_another_share_a_connection_and_calls_at_once_have_one_each() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([[0.02, *OK]]) as server:
         call = call_to(server)
         for _ in range(3):
@@ -198,7 +198,7 @@ async def test_idle_connections_are_bounded_in_number_and_in_age() -> None:
 async def test_whatever_breaks_is_one_of_our_errors_and_names_the_host(
     script: Script, error: type[TransportError]
 ) -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([script]) as server:
         key = Key("sk-test-1234", source="a test")
         with pytest.raises(TransportError) as caught:
@@ -210,7 +210,7 @@ async def test_whatever_breaks_is_one_of_our_errors_and_names_the_host(
 
 
 async def test_a_server_that_does_not_accept_is_a_connect_timeout() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -225,7 +225,7 @@ async def test_a_server_that_does_not_accept_is_a_connect_timeout() -> None:
 
 
 async def test_an_unknown_name_and_plain_text_where_tls_was_expected_are_told_apart() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     with pytest.raises(Disconnected, match="could not be resolved"):
         await body_of(transport, HTTPCall(method="GET", url="https://nowhere.invalid/"))
     async with ScriptedServer([[b"HTTP/1.1 400 Bad Request\r\n\r\n", CLOSE]]) as server:
@@ -244,7 +244,7 @@ async def test_a_call_never_shows_its_key_or_its_body() -> None:
 async def test_bytes_are_counted_as_sent_and_as_read() -> None:
     plain = b"x" * 5000
     packed = gzip.compress(plain)
-    transport = HTTPTransport(gzip=True)
+    transport = HTTPXTransport(gzip=True)
     script = [head(content_encoding="gzip"), piece(packed), END]
     async with ScriptedServer([script]) as server, transport.open(call_to(server)) as answer:
         assert b"".join([data async for data in answer.chunks()]) == plain
@@ -254,7 +254,7 @@ async def test_bytes_are_counted_as_sent_and_as_read() -> None:
 
 
 async def test_a_pool_of_a_loop_that_has_ended_is_not_used() -> None:
-    transport = HTTPTransport()
+    transport = HTTPXTransport()
     async with ScriptedServer([[*fixed("200 OK", b"fine", connection="close"), CLOSE]]) as server:
         url = f"{server.base_url}/"
 
@@ -283,7 +283,7 @@ def test_proxies_come_from_the_environment_and_never_stand_before_this_machine(
 async def test_a_proxy_that_cannot_be_used_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "ftp://proxy.example")
     with pytest.raises(ConfigurationError):
-        await body_of(HTTPTransport(), HTTPCall(method="GET", url="http://far.example/"))
+        await body_of(HTTPXTransport(), HTTPCall(method="GET", url="http://far.example/"))
 
 
 # gzip

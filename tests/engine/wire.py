@@ -61,6 +61,8 @@ class ScriptedServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for _ in range(5):  # asyncio leaves a connection open that is being accepted while its server closes
+            await asyncio.sleep(0)
         self._server.close()
         for task in self._tasks:
             task.cancel()

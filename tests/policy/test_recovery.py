@@ -134,7 +134,7 @@ TABLE: list[tuple[Ending, Delivered, Abilities, type[Step]]] = [
         RESET,
         Delivered.of(text="Fifteen letters more", reasoning="A whole long thought, then.", new_chars=4),
         ALL,
-        Restart,
+        Continue,
     ),
     (RESET, Delivered.of(text="", reasoning="Fifteen letters more", new_chars=4), ALL, Restart),
     # finished

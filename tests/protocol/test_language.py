@@ -81,6 +81,12 @@ def test_a_finished_sentence_is_recognised_with_the_sentence_it_quotes() -> None
     assert translated(told) == "连接被重置（已收到 120 个字符）；2 秒后从此处继续，第 2/6 次尝试。"
 
 
+def test_what_somebody_called_something_is_not_translated() -> None:
+    use("zh")
+    told = "{nmae} was sent as it is: there is no variable nmae (did you mean name?)."
+    assert translated(told) == "{nmae} 已原样发送：没有变量 nmae（是否想用 name？）。"
+
+
 def test_what_no_template_fits_stays_english() -> None:
     use("zh")
     assert translated("Something new has happened.") == "Something new has happened."

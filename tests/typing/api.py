@@ -6,12 +6,14 @@ breaks a user's annotations breaks this file first.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, assert_type
 
 import deepseek_magic as ds
 from deepseek_magic.engine.health import Balance, Health
 from deepseek_magic.engine.journal import Entry
 from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.notebook.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Outcome
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
@@ -25,6 +27,7 @@ def asking() -> None:
     assert_type(ds.ask("Why?", endpoint="demo", base_url=None, api_key="sk-test-1234", chat="main"), ds.Completion)
     assert_type(ds.ask([{"role": "user", "content": "Why?"}]), ds.Completion)
     assert_type(ds.ask([ds.Message(role="user", content="Why?")]), ds.Completion)
+    assert_type(ds.ask("Why?", schema=dict), ds.Completion)
     assert_type(ds.resume(), ds.Completion)
     assert_type(ds.resume("1f3a"), ds.Completion)
     assert_type(ds.__version__, str)
@@ -111,6 +114,10 @@ def values(request: ds.Request) -> None:
     assert_type({request: 1}, dict[ds.Request, int])
 
 
+def the_panel() -> None:
+    assert_type(ds.panel(), Panel)
+
+
 def errors() -> None:
     try:
         ds.ask("Why?")
@@ -121,6 +128,8 @@ def errors() -> None:
         transport: ds.TransportError = error
         partial: ds.Completion | None = transport.completion
         del partial
+    except ds.BudgetExceeded as over:
+        assert_type(over.cap - over.spent - over.held, Decimal)
     except (ds.MissingKey, ds.ConfigurationError) as error:
         assert_type(error.hint, str)
     except (ds.ProtocolError, ds.IncompleteStream) as error:

@@ -21,7 +21,7 @@ import httpcore
 
 from ...protocol.errors import ConfigurationError
 from ..endpoints import is_loopback
-from .network import AsyncioBackend
+from .sockets import AsyncioBackend
 
 __all__ = ["Connections", "proxy_for", "ssl_context"]
 

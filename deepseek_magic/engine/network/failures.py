@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import httpcore
 
 from ...protocol.errors import ConfigurationError, ConnectTimeout, DeepSeekError, Disconnected, ReadTimeout
-from .calls import HTTPCall
+from ..calls import HTTPCall
 
 __all__ = ["raise_ours"]
 
@@ -43,11 +43,12 @@ def _translated(error: Exception, call: HTTPCall) -> DeepSeekError | None:
         case httpcore.LocalProtocolError() | httpcore.UnsupportedProtocol():
             return ConfigurationError(f"The request to {host} cannot be written in HTTP: {error}.")
         case httpcore.RemoteProtocolError():
-            return Disconnected(f"{host} closed the connection before its answer was whole.", hint="Try again.")
+            whole = f"{host} closed the connection before its answer was whole."
+            return Disconnected(whole, how="early", hint="Try again.")
         case ImportError():
             return ConfigurationError(
                 f"A package is missing for this connection: {error}.",
-                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpcore[socks]' for a SOCKS proxy.",
+                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpx[socks]' for a SOCKS proxy.",
             )
         case OSError() | EOFError():
             return _broken(error, host)

@@ -1,0 +1,160 @@
+"""One exchange over httpcore: a request goes out, a response comes back, and its body a network read at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+import httpcore
+
+from ..inflate import Damaged
+from .connections import Connections
+from .framing import END_OF_CHUNKS, ChunkedBody
+from .sockets import Socket
+
+__all__ = ["Exchange", "Network"]
+
+STALE_RETRIES: Final = 2
+STALE_S: Final = 2.0
+"""A kept connection that fails this soon after the request was dead before; later it is the server that failed."""
+
+
+class Network:
+    """The connections to all origins. Belongs to the loop that it is used on, and moves to another with its user."""
+
+    def __init__(self, *, http2: bool = False) -> None:
+        self._http2 = http2
+        self._connections: dict[str, Connections] = {}
+
+    async def send(self, request: httpcore.Request) -> Exchange:
+        """Send ``request`` and wait for the headers. A kept connection that proves dead before any answer is replaced
+        without a word. The exchange must be closed; raises what httpcore raises, and ConfigurationError."""
+        url = request.url
+        connections = self._connections_to(f"{url.scheme.decode()}://{_netloc(url)}")
+        for retry in range(STALE_RETRIES + 1):
+            pool, trace = connections.take(), _Trace()
+            request.extensions["trace"] = trace
+            try:
+                response = await pool.handle_async_request(request)
+            except BaseException as error:
+                await connections.give_back(pool, sound=False)
+                if isinstance(error, Exception) and retry < STALE_RETRIES and trace.was_stale(error):
+                    continue
+                raise
+            return Exchange(request, response, trace, connections, pool)
+        raise AssertionError("the last try either answers or raises")
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        connections, self._connections = list(self._connections.values()), {}
+        for each in connections:
+            await each.aclose()
+
+    def _connections_to(self, origin: str) -> Connections:
+        known = self._connections.get(origin)
+        if known is None or not known.here:
+            known = self._connections[origin] = Connections(origin, http2=self._http2)
+        return known
+
+
+def _netloc(url: httpcore.URL) -> str:
+    host = url.host.decode("ascii")
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port is None else f"{host}:{url.port}"
+
+
+class Exchange:
+    """A response whose body has not been read. ``connect_s`` is None when a kept connection was used."""
+
+    def __init__(
+        self,
+        request: httpcore.Request,
+        response: httpcore.Response,
+        trace: _Trace,
+        connections: Connections,
+        pool: httpcore.AsyncConnectionPool,
+    ) -> None:
+        self.response = response
+        self.connect_s = trace.connect_s
+        self.timings_s: Mapping[str, float] = trace.timings_s
+        self._connections = connections
+        self._pool: httpcore.AsyncConnectionPool | None = pool
+        self._read_s: float | None = request.extensions["timeout"]["read"]
+        socket = response.extensions.get("network_stream")
+        coding = b", ".join(value for name, value in response.headers if name.lower() == b"transfer-encoding")
+        # A body in chunks is read past h11: see ``framing``. What HTTP/2 sends is none.
+        chunked = coding.lower() == b"chunked" and response.extensions.get("http_version") == b"HTTP/1.1"
+        bodiless = request.method == b"HEAD" or response.status in (204, 304)
+        if chunked and not bodiless and isinstance(socket, Socket):
+            self.parts = self._chunked(socket)
+        else:
+            self.parts = self._as_it_comes()
+        """The body, a network read at a time; once. Raises Damaged, and what httpcore raises when it breaks
+        off, early end included."""
+
+    async def aclose(self) -> None:
+        """The answer is of no more use; its connection is free if the body was read to its end, else closed."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        sound = False
+        try:
+            with contextlib.suppress(Exception):  # closing a broken connection may fail; it is gone either way
+                await self.parts.aclose()
+                await self.response.aclose()
+            sound = True
+        finally:
+            await self._connections.give_back(pool, sound=sound)
+
+    async def _as_it_comes(self) -> AsyncGenerator[bytes, None]:
+        async for part in self.response.aiter_stream():
+            yield part
+
+    async def _chunked(self, socket: Socket) -> AsyncGenerator[bytes, None]:
+        body = ChunkedBody()
+        while not body.ended:
+            data = await socket.received(self._read_s)
+            if not data:
+                raise httpcore.RemoteProtocolError("the connection was closed in the middle of a body")
+            if part := body.feed(data):
+                yield part
+            if body.damage is not None:
+                raise Damaged(body.damage)
+        socket.unread(body.rest)  # from a server that answers unasked; found there, it ends the connection
+        socket.unread(END_OF_CHUNKS)
+        async for _ in self.response.aiter_stream():
+            pass  # h11 is shown an empty body: so it knows that the connection is free
+
+
+class _Trace:
+    """httpcore's trace hook: when a connection was made, and how long its parts took."""
+
+    def __init__(self) -> None:
+        self.began_s = time.perf_counter()
+        self.timings_s: dict[str, float] = {}
+        self._started_s: dict[str, float] = {}
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        step, _, state = name.rpartition(".")
+        step = step.rpartition(".")[2]
+        if state == "started":
+            self._started_s[step] = time.perf_counter()
+        elif state == "complete" and step in ("connect_tcp", "start_tls"):
+            self.timings_s[step] = time.perf_counter() - self._started_s[step]
+        elif state == "complete" and step == "receive_response_headers":
+            self.timings_s["first_byte"] = time.perf_counter() - self.began_s - (self.connect_s or 0)
+
+    def was_stale(self, error: Exception) -> bool:
+        """Whether the request failed because it was written on a kept connection that the server had closed."""
+        reused = bool(self._started_s) and "connect_tcp" not in self._started_s
+        broke = isinstance(error, httpcore.NetworkError | httpcore.RemoteProtocolError)
+        return reused and broke and time.perf_counter() - self.began_s < STALE_S
+
+    @property
+    def connect_s(self) -> float | None:
+        """Seconds until the connection stood, TLS included; None when it stood already."""
+        if "connect_tcp" not in self.timings_s:
+            return None
+        return self.timings_s["connect_tcp"] + self.timings_s.get("start_tls", 0.0)

@@ -1,0 +1,202 @@
+"""The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
+
+httpx's client writes requests and reads responses; below it stands our own network (``engine.network``), because httpx's
+own costs more for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from .. import __version__
+from ..protocol.errors import ConfigurationError, DeepSeekError, Disconnected
+from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
+from .inflate import Damaged, EndsEarly, Inflater
+from .network.exchange import Exchange, Network
+from .network.failures import raise_ours
+
+__all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
+
+WRITE_S: Final = 30.0
+WARM_UP_S: Final = 5.0
+LARGEST_PORT: Final = 65535
+_USER_AGENT: Final = f"deepseek-magic/{__version__}"
+_PLACEHOLDER_KEY: Final = "no-key"
+"""Local servers want a bearer, not a secret."""
+
+
+class HTTPXTransport:
+    """Transport over httpx: connections are kept for each origin. Belongs to the loop that it is used on.
+
+    ``http2`` uses HTTP/2 where the server offers it (extra "http2"; raises ConfigurationError there without it).
+    ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts.
+    """
+
+    def __init__(self, *, http2: bool = False, gzip: bool = False) -> None:
+        self._encodings = "gzip" if gzip else "identity"
+        self._network = Network(http2=http2)
+        # The environment's proxies are the network's matter, its credentials the keys'.
+        self._client = httpx.AsyncClient(transport=_Below(self._network), trust_env=False)
+
+    @contextlib.asynccontextmanager
+    async def open(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
+        """See Transport. A kept connection that proves dead before any answer is replaced without a word."""
+        request = self._request(call)
+        try:
+            response = await self._client.send(request, stream=True)
+        except Exception as error:
+            raise_ours(error, call)
+        try:
+            yield _Answer(response, call)
+        finally:
+            await response.aclose()
+
+    async def warm_up(self, url: str) -> float | None:
+        """Connect to the server of ``url`` before anything is asked, within ``WARM_UP_S``. The connection's seconds;
+        None when one was there already or the server cannot be reached. Sends ``HEAD /`` without a key."""
+        parts = urlsplit(url)
+        call = HTTPCall(method="HEAD", url=f"{parts.scheme}://{parts.netloc}/", connect_s=WARM_UP_S, read_s=WARM_UP_S)
+        with contextlib.suppress(TimeoutError, DeepSeekError):
+            async with asyncio.timeout(WARM_UP_S), self.open(call) as answer:
+                await answer.drain()
+                return answer.connect_s
+        return None
+
+    async def aclose(self) -> None:
+        """Close every connection. The transport can be used again (httpx's client could not); it then opens them
+        anew."""
+        await self._network.aclose()
+
+    def _request(self, call: HTTPCall) -> httpx.Request:
+        headers = {
+            "User-Agent": _USER_AGENT,
+            "Accept": "*/*",
+            "Accept-Encoding": self._encodings,
+            "Authorization": f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}",
+            **call.headers,
+        }
+        timeouts = {"connect": call.connect_s, "read": call.read_s, "write": WRITE_S, "pool": call.connect_s}
+        try:
+            request = httpx.Request(
+                call.method,
+                call.url,
+                headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
+                content=call.body,
+                extensions={"timeout": timeouts},
+            )
+        except UnicodeEncodeError:
+            raise ConfigurationError(
+                f"The request to {call.host} cannot be written in HTTP: a header has characters that none may have."
+            ) from None
+        except httpx.InvalidURL as error:
+            raise _no_address(call.url, str(error)) from None
+        if request.url.scheme not in ("http", "https") or not request.url.host:
+            raise _no_address(call.url, "it does not begin with http:// or https:// and a host")
+        if (request.url.port or 0) > LARGEST_PORT:
+            raise _no_address(call.url, f"no port is above {LARGEST_PORT}")
+        return request
+
+
+def _no_address(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{url[:200]} is no address of a server: {why.rstrip('.')}.", hint="Check the base URL.")
+
+
+class _Below(httpx.AsyncBaseTransport):
+    """What httpx's client stands on. An exchange rides along in its response, so that its body can be read without the
+    generators that httpx puts around it: one that is left in the middle would be closed at some later time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """See httpx.AsyncBaseTransport."""
+        url = request.url
+        exchange = await self._network.send(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=dict(request.extensions),
+            )
+        )
+        response = exchange.response
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Body(exchange),
+            extensions={**response.extensions, "exchange": exchange},
+        )
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body for httpx."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._exchange.parts
+
+    async def aclose(self) -> None:
+        """See httpx.AsyncByteStream."""
+        await self._exchange.aclose()
+
+
+class _Answer:
+    """HTTPAnswer over httpx's response."""
+
+    def __init__(self, response: httpx.Response, call: HTTPCall) -> None:
+        self._exchange: Exchange = response.extensions["exchange"]
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers.items())
+        self.http_version = response.http_version
+        self.connect_s = self._exchange.connect_s
+        self.timings_s = self._exchange.timings_s
+        self.wire_bytes = 0
+        self.body_bytes = 0
+        self._call = call
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
+            raise Disconnected(
+                f"{self._call.host} answered in the encoding {encoding[:40]}, which was not asked for.",
+                hint="A proxy on the way may be changing answers.",
+            )
+        inflater = Inflater() if "gzip" in encoding else None
+        try:
+            async for part in self._exchange.parts:
+                self.wire_bytes += len(part)
+                if inflater is None:
+                    self.body_bytes += len(part)
+                    yield part
+                    continue
+                for piece in inflater.feed(part):
+                    self.body_bytes += len(piece)
+                    yield piece
+            if inflater is not None:
+                inflater.close()
+        except EndsEarly as end:
+            raise Disconnected(f"The answer of {self._call.host} broke off: {end}.", how="early") from None
+        except Damaged as damage:
+            raise Disconnected(
+                f"The answer of {self._call.host} was damaged on its way: {damage}.", how="damaged"
+            ) from None
+        except Exception as error:
+            raise_ours(error, self._call)
+
+    async def drain(self) -> None:
+        # What goes wrong here concerns nobody: the answer is whole, and a connection that is not read to its end is
+        # closed, not reused.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(DRAIN_S):
+                async for part in self._exchange.parts:
+                    self.wire_bytes += len(part)

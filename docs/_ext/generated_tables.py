@@ -1,0 +1,138 @@
+"""Tables that are written from the code while the site is built, so that they cannot drift from it.
+
+Each lands in ``docs/_generated`` and is included by the page that is about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from deepseek_magic.demo.kinds import KINDS
+from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.protocol.models import ALIASES, MODELS
+from deepseek_magic.protocol.options import OPTIONS, Option
+
+CONTINUES: Final = {
+    "none": "–, it is asked anew",
+    "deepseek_prefix": "yes, by prefix (`/beta`)",
+    "continue_final_message": "yes, `continue_final_message`",
+    "trailing_assistant": "yes, a last message of the assistant",
+}
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Sphinx's entry point."""
+    app.connect("builder-inited", write_all)
+    return {"parallel_read_safe": True}
+
+
+def write_all(app: Any) -> None:
+    """Write every table; an unchanged one keeps its time, so that its page is not built anew."""
+    folder = Path(app.srcdir) / "_generated"
+    folder.mkdir(exist_ok=True)
+    for name, make in TABLES.items():
+        target, text = folder / f"{name}.md", make()
+        if not target.exists() or target.read_text("utf-8") != text:
+            target.write_text(text, "utf-8")
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def takes(option: Option) -> str:
+    """What may be given, with bounds and unit."""
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
+    if option.kind == "switch":
+        return "nothing"
+    kind = {"integer": "a whole number", "number": "a number", "json": "JSON", "text": "text"}[option.kind]
+    if option.minimum is not None:
+        kind += f" above {option.minimum:g}" if option.above_minimum else f" from {option.minimum:g}"
+    if option.maximum is not None:
+        kind += f" to {option.maximum:,.10g}"
+    return f"{kind} ({option.unit})" if option.unit else kind
+
+
+def flags() -> str:
+    """The flags of ``%%deepseek``."""
+    rows = (
+        [", ".join(f"`{flag}`" for flag in option.flags), takes(option), option.default or "", option.help]
+        for option in OPTIONS
+        if option.flags
+    )
+    return table(("flag", "takes", "default", "what it does"), rows)
+
+
+def arguments() -> str:
+    """The settings that Python alone has."""
+    rows = ([f"`{o.name}`", takes(o), o.default or "", o.help] for o in OPTIONS if not o.flags)
+    return table(("argument", "takes", "default", "what it does"), rows)
+
+
+def endpoints() -> str:
+    """Every named endpoint."""
+    rows = (
+        [
+            f"`{e.name}`",
+            f"{e.title}  \n`{e.base_url}`".replace("  \n", "<br>"),
+            ", ".join(f"`{name}`" for name in e.key_variables) or "none needed",
+            f"`{e.default_model}`" if e.default_model else "the server decides",
+            CONTINUES[e.continuing],
+            f"{e.source}" + (f" ({e.as_of})" if e.as_of else ""),
+        ]
+        for e in ENDPOINTS.values()
+    )
+    return table(("name", "where", "key from", "model", "goes on with a broken answer", "source"), rows)
+
+
+def models() -> str:
+    """DeepSeek's models by their names of today."""
+    short = {full: alias for alias, full in ALIASES.items()}
+    rows = (
+        [
+            f"`{m.id}`",
+            f"`{short[m.id]}`" if m.id in short else "",
+            f"{m.context_tokens:,}" if m.context_tokens else "",
+            f"{m.max_output_tokens:,}" if m.max_output_tokens else "",
+            {True: "yes", False: "no", None: ""}[m.vision],
+            f"{m.concurrency:,}" if m.concurrency else "",
+        ]
+        for m in MODELS
+    )
+    return table(("id", "or", "context, tokens", "answer at most, tokens", "sees images", "requests at once"), rows)
+
+
+def faults() -> str:
+    """What the demo can do wrong."""
+    return table(("fault", "what happens"), ([f"`{kind.name}`", kind.legend] for kind in KINDS.values()))
+
+
+def magics() -> str:
+    """The own help of every magic but ``%%deepseek``, as ``%name?`` shows it."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "deepseek_magic")
+    found = {name: magic for name, magic in shell.magics_manager.magics["line"].items() if name.startswith("deepseek_")}
+    parts = []
+    for name in sorted(found):
+        text = (found[name].__doc__ or "").strip().removeprefix("::").strip("\n")
+        parts.append(f"### `%{name}`\n\n```text\n{text}\n```\n")
+    InteractiveShell.clear_instance()
+    return "\n".join(parts)
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "flags": flags,
+    "arguments": arguments,
+    "endpoints": endpoints,
+    "models": models,
+    "faults": faults,
+    "magics": magics,
+}

@@ -1,0 +1,45 @@
+"""The documentation site: Sphinx, with notebooks that run while it is built (see ``_ext``)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+from deepseek_magic import __version__
+
+project = "deepseek-magic"
+author = "The deepseek-magic authors"
+copyright = "the deepseek-magic authors; MIT licence"
+version = release = __version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "generated_tables", "notebooks_on_demo"]
+exclude_patterns = ["_build", "_generated", "_ext", "Thumbs.db", ".DS_Store"]
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+nb_execution_mode = "cache"
+nb_execution_timeout = 120
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_render_markdown_format = "myst"  # answers hold tables and formulas
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+
+html_theme = "sphinx_book_theme"
+html_title = "deepseek-magic"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],
+}

@@ -1,0 +1,105 @@
+"""Record the animated picture of the README: a real JupyterLab, a real browser, an answer that survives a cut.
+
+    .venv/bin/python docs/record.py             # writes docs/_static/streaming.webp
+
+Needs the extra ``browser``, Pillow and Chromium.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import nbformat
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+ROOT: Final = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
+from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, TOKEN, Lab, Page, clean_environment  # noqa: E402
+
+TARGET: Final = ROOT / "docs" / "_static" / "streaming.webp"
+SIZE: Final = {"width": 900, "height": 860}
+FRAME_S: Final = 0.14
+LAST_FRAME_S: Final = 4.0
+PROMPT: Final = "Compare three planets in a table,\nand write the primes below {limit} as code."
+CELLS: Final = ("%load_ext deepseek_magic\nlimit = 30", "", "print(answer.outcome, '-', answer.attempts, 'requests')")
+FAULT: Final = "cut at=content after=70 times=1"
+BARE: Final = """
+.jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { display: none !important; }
+.jp-Notebook { padding: 8px !important; }
+"""
+PAPER: Final = ".jp-WindowedPanel-outer"
+
+
+def main() -> None:
+    """Record, assemble, write."""
+    with tempfile.TemporaryDirectory() as folder, DemoServer(pace=0.55, fault=FAULT) as demo:
+        root, home = Path(folder, "notebooks"), Path(folder, "home")
+        root.mkdir()
+        home.mkdir()
+        path = root / "picture.ipynb"
+        cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+        settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
+        lab = Lab(root, home, {**clean_environment(home), **settings})
+        try:
+            with sync_playwright() as playwright:
+                frames = record(playwright, lab, path)
+        finally:
+            lab.stop()
+    shown = [Image.open(io.BytesIO(png)).convert("RGB") for png in frames]
+    times = [round(1000 * FRAME_S)] * (len(shown) - 1) + [round(1000 * LAST_FRAME_S)]
+    shown[0].save(TARGET, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=60, method=6)
+    print(f"{TARGET}: {len(shown)} frames, {TARGET.stat().st_size / 1024:.0f} KiB")
+
+
+def record(playwright: Any, lab: Lab, path: Path) -> list[bytes]:
+    """The frames, as PNG files."""
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    page = browser.new_context(viewport=SIZE).new_page()
+    page.goto(f"{lab.url}/doc/tree/{path.name}?token={TOKEN}")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
+    notebook = Page(page, lab, path)
+    page.add_style_tag(content=BARE)
+    notebook.run(0)
+    frames: list[bytes] = []
+    paper = page.locator(PAPER).first.bounding_box()
+
+    def look(seconds: float = 0) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            due = time.monotonic() + FRAME_S
+            frames.append(page.screenshot(clip=paper))
+            page.wait_for_timeout(1000 * max(0.0, due - time.monotonic()))
+            if time.monotonic() >= end:
+                return
+
+    notebook.cell(1).locator(".cm-content").first.click()
+    for line in f"%%deepseek -o answer\n{PROMPT}".splitlines(keepends=True):
+        for start in range(0, len(line), 7):
+            page.keyboard.insert_text(line[start : start + 7].rstrip("\n"))
+            look()
+        if line.endswith("\n"):
+            page.keyboard.press("Enter")
+    look(0.5)
+    notebook.start(1)
+    while notebook.running(1):
+        look()
+    look(0.8)
+    notebook.start(2)
+    look(1.0)
+    browser.close()
+    return frames
+
+
+if __name__ == "__main__":
+    main()

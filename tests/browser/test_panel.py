@@ -1,0 +1,192 @@
+"""The panel on a real screen: one class hour on one page, for eyes, hands and screen readers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.server import DemoServer
+
+from .conftest import Page
+
+LOAD = "%load_ext deepseek_magic"
+Open = Callable[..., Page]
+
+
+class Panel:
+    """The panel below a cell, as a person finds its parts: by their names."""
+
+    def __init__(self, page: Page, cell: int) -> None:
+        self.page = page
+        self.root = page.output(cell)
+        self.prompt = self.root.get_by_label("Prompt", exact=True)
+        self.transcript = self.root.locator(".deepseek-magic-transcript")
+
+    def button(self, name: str) -> Any:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def tab(self, name: str) -> None:
+        self.root.get_by_role("tab", name=name).click()
+
+    def reads(self, text: str, *, where: Any = None) -> None:
+        """Wait until this is to be read."""
+        area = where or self.root
+        self.page.wait_until(lambda: text in str(area.inner_text()), timeout_s=60)
+
+    def ready(self) -> None:
+        """Wait until the next question can be sent."""
+        self.page.wait_until(lambda: bool(self.button("Send").is_enabled()), timeout_s=60)
+
+    def ask(self, text: str) -> None:
+        self.prompt.fill(text)
+        self.prompt.press("Shift+Enter")
+
+    def shoot(self, name: str) -> None:
+        self.root.evaluate("node => node.scrollIntoView({block: 'start'})")
+        self.page.page.wait_for_timeout(400)
+        self.page.screenshot(f"panel_{name}")
+
+
+def violations(panel: Panel) -> list[str]:
+    """What axe-core calls serious or critical inside the panel."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    context = {"include": [[".deepseek-magic-panel"]]}
+    found = (
+        axe.Axe().run(panel.page.page, context=context, options={"resultTypes": ["violations"]}).response["violations"]
+    )
+    return [
+        f"{one['id']} ({one['impact']}): {node['html'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> None:
+    demo.pace, demo.fault = LIKE_A_MODEL, None
+    page = open_notebook(
+        [f"{LOAD}\nimport os; print(os.getpid())", "import deepseek_magic as ds\np = ds.panel(think='off')\np"]
+    )
+    kernel = int(page.run(0))
+    page.run(1)
+    panel = Panel(page, 1)
+    panel.reads("Nothing was asked in this chat yet.")
+    assert violations(panel) == []
+
+    # type, send, grow, Stop, Continue
+    panel.ask("long 2")
+    panel.reads("paragraph 1", where=panel.transcript)
+    before = len(panel.transcript.inner_text())
+    page.wait_until(lambda: len(panel.transcript.inner_text()) > before + 50)
+    panel.shoot("growing")
+    assert panel.prompt.input_value() == ""
+    panel.button("Stop").click()
+    panel.ready()
+    panel.reads("stopped", where=panel.transcript)
+    demo.pace = 0.1
+    panel.button("Continue").click()
+    page.wait_until(lambda: not panel.button("Continue").is_enabled() and panel.button("Send").is_enabled())
+    panel.reads("paragraph 1 ", where=panel.transcript)
+    assert "stopped" not in panel.transcript.inner_text()
+    assert panel.transcript.inner_text().count("paragraph 1 ") == 1
+
+    # change the model, another chat, and back
+    model = panel.root.get_by_label("model", exact=True)
+    model.fill("deepseek-v4-pro")
+    model.press("Tab")
+    panel.root.get_by_label("new name", exact=True).fill("second")
+    panel.button("New").click()
+    panel.reads("Nothing was asked in this chat yet.")
+    panel.ask("A table and code")
+    panel.reads("primes(30)", where=panel.transcript)
+    panel.ready()
+    assert demo.requests[-1].body["model"] == "deepseek-v4-pro"
+    panel.shoot("light")
+    panel.root.get_by_label("chat", exact=True).select_option("main")
+    panel.reads("paragraph 1", where=panel.transcript)
+
+    # the history, filtered; the sums; the lab
+    panel.tab("History")
+    rows = panel.root.locator(".deepseek-magic-table tbody tr:visible")
+    page.wait_until(lambda: rows.count() == 3)
+    panel.shoot("history")
+    panel.root.get_by_label("filter", exact=True).fill("v4-pro")
+    page.wait_until(lambda: rows.count() == 1)
+    assert violations(panel) == []
+    panel.tab("Metrics")
+    panel.reads("Service levels")
+    panel.shoot("metrics")
+    assert violations(panel) == []
+    panel.tab("Failure lab")
+    panel.root.get_by_label("experiment", exact=True).select_option("cut")
+    panel.button("Set up").click()
+    panel.reads("In force at")
+    panel.ask("Why did the line break?")
+    panel.reads("Seam (continued")
+    panel.ready()
+    panel.shoot("lab")
+    assert violations(panel) == []
+
+    # the cell that asks the same
+    panel.tab("As a cell")
+    panel.prompt.fill("Why is the sky blue?\nIn one sentence.")
+    panel.reads("In one sentence.", where=panel.root.locator("pre"))
+    assert violations(panel) == []
+    panel.button("Insert below").click()
+    panel.reads("The cell stands below the panel.")
+    source = page.cell(2).locator(".cm-content").inner_text()
+    assert source.split("\n") == [
+        "%%deepseek --model deepseek-v4-pro --think off",
+        "Why is the sky blue?",
+        "In one sentence.",
+    ]
+
+    # a kernel that does not listen is said, and hears it afterwards
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        panel.prompt.press("Control+Enter")
+        panel.reads("The kernel is busy with a cell")
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    panel.reads("Why is the sky blue?", where=panel.transcript)
+    panel.ready()
+    assert "The kernel is busy" not in panel.root.inner_text()
+
+    # dark, and narrow
+    page.dark()
+    panel.tab("Settings")
+    panel.shoot("dark")
+    assert violations(panel) == []
+    page.page.set_viewport_size({"width": 620, "height": 1100})
+    panel.shoot("narrow")
+    assert panel.root.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+def test_opened_again_without_a_kernel_the_panel_is_a_picture(
+    open_notebook: Open, start_lab: Callable[..., Any], demo: DemoServer
+) -> None:
+    demo.pace, demo.fault = 0.0, None
+    page = open_notebook([LOAD, "%deepseek_panel --think off"])
+    page.run(0)
+    page.run(1)
+    panel = Panel(page, 1)
+    panel.ask("A table and code")
+    panel.reads("primes(30)", where=panel.transcript)
+    panel.ready()
+    picture = page.output(1).locator(".jp-OutputArea-child", has_text=re.compile("as it was"))
+    assert picture.count() == 1
+    assert not picture.is_visible()
+    saved = page.save()
+    outputs = saved["cells"][1]["outputs"]
+    assert "primes(30)" in "".join(outputs[-1]["data"]["text/plain"])
+    assert list(outputs[-1]["data"]) == ["text/markdown", "text/plain"]
+    again = open_notebook(path=page.path, lab=start_lab(page.path.parent))
+    again.wait_until(lambda: "primes(30)" in again.text(1))
+    assert again.output(1).get_by_text("as it was").is_visible()
+    again.screenshot("panel_reopened")
