@@ -112,8 +112,11 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     if completion.kept is not None:
         return _kept(completion, completion.kept)
     said = [_ended(completion), completion.model or completion.request.model]
-    if elapsed_s is not None:
-        said.append(say("{seconds} s", seconds=f"{elapsed_s:.1f}"))
+    # As the engine measured it, where it did: the view begins a moment later.
+    total_s = getattr(completion.record, "total_s", None)
+    total_s = elapsed_s if total_s is None else total_s
+    if total_s is not None:
+        said.append(say("{seconds} s", seconds=f"{total_s:.1f}"))
     first_s = getattr(completion.record, "ttft_s", None)
     if first_s is not None:
         said.append(say("first token {seconds} s", seconds=f"{first_s:.2f}"))
