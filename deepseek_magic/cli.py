@@ -17,7 +17,7 @@ from typing import Final
 
 from . import __version__
 from .engine.endpoints import DEMO_PORT
-from .protocol.errors import DeepSeekError
+from .protocol.errors import ConfigurationError, DeepSeekError
 
 __all__ = ["main"]
 
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEMO_PORT, help=f"0 takes a free one; the first line tells ({DEMO_PORT})"
     )
     serve.add_argument("--fault", metavar="SPEC", help="what it should do wrong")
+    serve.add_argument(
+        "--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once (1)"
+    )
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help="check key, network, models, balance and versions")
@@ -138,7 +141,9 @@ def _quiet_lab(folder: Path) -> Path:
 def _serve(typed: argparse.Namespace) -> int:
     from .demo.server import serve
 
-    serve(port=typed.port, fault=typed.fault)
+    if typed.pace < 0:
+        raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+    serve(port=typed.port, fault=typed.fault, pace=typed.pace)
     return 0
 
 
@@ -147,7 +152,7 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
-    from .engine.doctor import conclusion, examine, is_well, versions
+    from .engine.doctor import examine, is_well, verdict, versions
     from .engine.endpoints import in_order
 
     well = []
@@ -157,7 +162,7 @@ def _doctor(typed: argparse.Namespace) -> int:
         print(*findings, sep="\n")
         well.append(is_well(findings))
     print(*versions(), sep="\n")
-    print(conclusion(well))
+    print(verdict(well))
     return 0 if all(well) else 1
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from deepseek_magic.cli import main
+
 ROOT = Path(__file__).parents[1]
 START_S = 60
 
@@ -91,6 +93,18 @@ def test_the_first_line_of_serve_is_its_base_url_and_it_answers(served: str) -> 
 
 
 # doctor
+
+
+def test_serve_answers_at_the_pace_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("deepseek_magic.demo.server.serve", lambda **given: asked.update(given))
+    assert main(["serve", "--port", "0", "--pace", "0.25"]) == 0
+    assert asked["pace"] == 0.25
+
+
+def test_a_pace_below_nothing_is_refused_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--pace", "-1"]) == 1
+    assert capsys.readouterr().err.startswith("--pace cannot be below 0")
 
 
 def test_the_doctor_finds_a_working_endpoint_well(home: Path, served: str) -> None:

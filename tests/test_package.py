@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 INSTALL_S = 300
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-IMPORTED_AS = {"ipython": "IPython"}
+IMPORTED_AS = {"ipython": "IPython", "opentelemetry-sdk": "opentelemetry"}
 RUN_AS_PROGRAMS = {"ipykernel"}
 """Started by what the package uses, never imported by it."""
 
@@ -77,7 +77,9 @@ def test_the_wheel_has_types_notebooks_and_licence_and_nothing_that_is_not_the_p
 @pytest.mark.slow
 def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "deepseek_magic").rglob("*.py")}
+    folder = ROOT / "deepseek_magic"
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    sources = {path.relative_to(ROOT).as_posix() for path in files}
     assert sources <= set(names)
 
 

@@ -15,7 +15,13 @@ from deepseek_magic.engine.endpoints import resolve
 from deepseek_magic.engine.loop import pump
 from deepseek_magic.notebook.settled import footer
 from deepseek_magic.protocol.completion import Accumulator, Completion
-from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, DeepSeekError, MissingKey
+from deepseek_magic.protocol.errors import (
+    AuthenticationError,
+    BudgetExceeded,
+    ConfigurationError,
+    DeepSeekError,
+    MissingKey,
+)
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
 from deepseek_magic.session import Session
 
@@ -59,7 +65,7 @@ def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServe
 
 def test_a_cut_is_survived(demo: DemoServer, session: Session) -> None:
     whole = session.ask("Say hello.").text
-    demo.fault = "cut at=content after=5 times=1"
+    demo.fault = "cut at=content after=12 times=1"
     completion = session.ask("Say hello.")
     assert completion.text == whole
     assert [seam.kind for seam in completion.seams] == ["continued"]
@@ -155,7 +161,8 @@ def test_a_dry_run_needs_no_key(monkeypatch: pytest.MonkeyPatch, session: Sessio
 
 def test_calls_to_one_endpoint_share_one_client(demo: DemoServer, session: Session) -> None:
     one, two = session.prepare("a"), session.prepare("b")
-    assert session.client(one.endpoint, one.api_key) is session.client(two.endpoint, two.api_key)
+    assert one.client is two.client
+    assert one.client is not session.prepare("c", endpoint=["deepseek", "ollama"], model="x").client
 
 
 def test_json_mode_without_the_word_is_said_before_it_is_sent(demo: DemoServer, session: Session) -> None:
@@ -285,13 +292,27 @@ def test_the_next_endpoint_goes_on_in_the_middle_of_an_answer(
     assert any("going on at 127.0.0.1" in e.detail for e in events if isinstance(e, Seam))
 
 
-def test_where_the_next_one_cannot_go_on_the_partial_answer_is_kept(
+def test_where_the_next_one_cannot_go_on_it_begins_anew_and_each_leaves_a_row_and_an_entry(
+    demo: DemoServer, spare: DemoServer, session: Session
+) -> None:
+    whole = session.ask("long 2", think="off")
+    demo.fault = "cut at=content after=40"
+    completion, _ = followed(session, ["deepseek", replace(resolve(spare.base_url), continuing="none")])
+    assert completion.text == whole.text
+    assert [seam.kind for seam in completion.seams][-1] == "restarted"
+    assert [row["outcome"] for row in session.log] == ["complete", "incomplete", "complete"]
+    rows = session.journal.rows()[-2:]
+    assert [row["outcome"] for row in rows] == ["incomplete", "complete"]
+    assert rows[1]["text"] == whole.text
+
+
+def test_an_answer_that_went_on_elsewhere_is_whole_in_the_journal(
     demo: DemoServer, spare: DemoServer, session: Session
 ) -> None:
     demo.fault = "cut at=content after=40"
-    completion, _ = followed(session, ["deepseek", replace(resolve(spare.base_url), continuing="none")])
-    assert completion.error is not None
-    assert (completion.text != "", spare.requests) == (True, [])
+    completion, _ = followed(session, ["deepseek", spare.base_url])
+    assert session.journal.rows()[-1]["text"] == completion.text
+    assert session.log[-1]["call_id"] == completion.record.call_id
 
 
 def test_a_refused_key_is_not_a_reason_to_ask_elsewhere(demo: DemoServer, spare: DemoServer, session: Session) -> None:
@@ -299,6 +320,28 @@ def test_a_refused_key_is_not_a_reason_to_ask_elsewhere(demo: DemoServer, spare:
     with pytest.raises(AuthenticationError):
         session.ask("Hello", endpoint=["deepseek", spare.base_url])
     assert spare.requests == []
+
+
+def test_a_budget_refuses_before_anything_is_sent(demo: DemoServer, session: Session) -> None:
+    priced = replace(resolve("demo", demo.base_url), is_priced=True)
+    with pytest.raises(BudgetExceeded, match="Over the budget"):
+        session.ask("Say hello.", max_tokens=100_000, budget=0.01, endpoint=priced)
+    assert not demo.requests
+    session.ask("Say hello.", max_tokens=100, budget=0.01, endpoint=priced)
+    assert "budget" not in sent(demo)
+    spent = session.log.spending.spent["USD"]
+    assert spent > 0
+    assert session.log.spending.held == 0
+    session.defaults = session.defaults.replace(budget=float(spent))  # all of it is gone
+    with pytest.raises(BudgetExceeded):
+        session.ask("Say hello.", max_tokens=1, endpoint=priced)
+    assert len(demo.requests) == 1
+
+
+def test_a_budget_says_what_it_cannot_count(demo: DemoServer, session: Session) -> None:
+    prepared = session.prepare("Say hello.", base_url=demo.base_url, budget=0.01)
+    assert any("unknown, so the budget cannot count this call" in notice for notice in prepared.notices)
+    assert not session.prepare("Say hello.", endpoint=replace(resolve("demo"), is_priced=True), budget=1.0).notices
 
 
 def test_an_answer_from_the_journal_costs_nothing_and_says_what_was_paid(demo: DemoServer, session: Session) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from .endpoints import Endpoint
 from .health import StepName
 from .keys import find_key
 
-__all__ = ["Finding", "conclusion", "examine", "is_well", "versions"]
+__all__ = ["Finding", "examine", "is_well", "verdict", "versions"]
 
 SLOW_S: Final = 2.0
 """A step that takes longer is worth a word; from another continent each takes a few tenths."""
@@ -29,7 +29,7 @@ PACKAGES: Final = {
     "ipykernel": "notebooks need it",
     "ipywidgets": "the live view needs it",
     "jupyterlab": "the demo needs it",
-    "httpx": "every call needs it",
+    "httpcore": "every call needs it",
 }
 """Distributions whose versions matter, and what their absence means."""
 
@@ -83,27 +83,18 @@ async def examine(endpoint: Endpoint) -> list[Finding]:
     return found
 
 
-def is_well(findings: Iterable[Finding]) -> bool:
+def is_well(findings: Sequence[Finding]) -> bool:
     """Whether nothing keeps a call from working."""
     return all(finding.ok is not False for finding in findings)
 
 
-def conclusion(well: Sequence[bool]) -> str:
-    """What it comes to, given of each endpoint whether it is well."""
+def verdict(well: Sequence[bool]) -> str:
+    """One sentence for all endpoints that were examined."""
     if all(well):
         return "All is well."
     if any(well):
         return "Calls will be answered, but not by every endpoint until the lines marked FAIL are mended."
     return "Calls will fail until the lines marked FAIL are mended."
-
-
-def _key(endpoint: Endpoint) -> Finding:
-    # Before the network is asked, so that it is told even where there is none.
-    try:
-        key = find_key(endpoint)
-    except ConfigurationError as error:
-        return Finding(subject="key", ok=False, said=str(error))
-    return Finding(subject="key", ok=True, said=f"found in {key.source}" if key else "none is set, and none is needed")
 
 
 def versions() -> Iterator[Finding]:
@@ -114,3 +105,12 @@ def versions() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             yield Finding(subject=package, ok=None, said=f"not installed; {needed_for}")
     yield Finding(subject="Python", ok=True, said=platform.python_version())
+
+
+def _key(endpoint: Endpoint) -> Finding:
+    # Before the network is asked, so that it is told even where there is none.
+    try:
+        key = find_key(endpoint)
+    except ConfigurationError as error:
+        return Finding(subject="key", ok=False, said=str(error))
+    return Finding(subject="key", ok=True, said=f"found in {key.source}" if key else "none is set, and none is needed")

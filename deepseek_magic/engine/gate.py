@@ -60,6 +60,7 @@ class Gate:
         self._lock = threading.Lock()
         self._limiter = Limiter(policy, time.monotonic())
         self._queue: deque[Ticket] = deque()
+        self._used_s = time.monotonic()
 
     @property
     def standing(self) -> Standing:
@@ -73,9 +74,18 @@ class Gate:
         with self._lock:
             return len(self._queue)
 
+    @property
+    def idle_s(self) -> float:
+        """For how many seconds nobody has waited here, been let through or ended; 0 while somebody does."""
+        with self._lock:
+            now_s = time.monotonic()
+            busy = bool(self._queue) or self._limiter.standing(now_s).running > 0
+            return 0.0 if busy else now_s - self._used_s
+
     def line_up(self, ticket: Ticket, *, ahead: bool = False) -> None:
         """Join the queue; ``ahead`` for an answer that broke and goes on: it had its turn."""
         with self._lock:
+            self._used_s = time.monotonic()
             if ahead:
                 self._queue.appendleft(ticket)
             else:
@@ -140,7 +150,8 @@ class Gate:
     def ended(self, slot: Slot, outcome: SlotEnd, *, tokens: int | None, completion_tokens: int | None) -> None:
         """The request is over, however it ended."""
         with self._lock:
-            self._limiter.ended(slot, time.monotonic(), outcome, tokens=tokens, completion_tokens=completion_tokens)
+            self._used_s = time.monotonic()
+            self._limiter.ended(slot, self._used_s, outcome, tokens=tokens, completion_tokens=completion_tokens)
             self._wake()
 
     def _wake(self) -> None:
@@ -153,11 +164,20 @@ class Gate:
             ticket.wake()
 
 
+FORGOTTEN_AFTER_S: Final = 900.0
+"""A gate that was idle so long has learnt nothing that still holds: no limit is respected for longer than ten minutes."""
+
 _GATES: Final[dict[tuple[str, Key | None, LimitPolicy], Gate]] = {}
 _GATES_LOCK: Final = threading.Lock()
 
 
 def gate_of(base_url: str, key: Key | None, policy: LimitPolicy) -> Gate:
     """The gate of this process for an address, a key and a policy."""
+    place = (base_url, key, policy)
     with _GATES_LOCK:
-        return _GATES.setdefault((base_url, key, policy), Gate(policy))
+        gate = _GATES.get(place)
+        if gate is None:
+            for old in [each for each, known in _GATES.items() if known.idle_s > FORGOTTEN_AFTER_S]:
+                del _GATES[old]
+            gate = _GATES[place] = Gate(policy)
+        return gate

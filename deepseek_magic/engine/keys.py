@@ -1,7 +1,7 @@
 """Where a key comes from, and how it stays out of sight.
 
 A key is a value that never shows itself: it is masked in every repr, it cannot be pickled, and every key that was ever
-found is known to ``mask``, through which all text from a server passes before a person sees it.
+found lately is known to ``mask``, through which all text from a server passes before a person sees it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _ECHOED_TAIL: Final = re.compile(r"[\w-]*\*{3,}[\w-]{1,8}")
 _KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}")
 _LEGAL_KEY: Final = re.compile(r"[\x21-\x7e]+")
 
-_secrets: set[str] = set()
+_SECRETS_MAX: Final = 256
+"""So many keys are masked, those used last; looking for each in every text must stay cheap."""
+
+_secrets: dict[str, None] = {}
 _asked: dict[tuple[str, str], Key] = {}
 
 
@@ -47,7 +50,10 @@ class Key:
         self._secret = secret
         self.source = source
         if len(secret) >= _SHORTEST_SECRET_CHARS:
-            _secrets.add(secret)
+            _secrets.pop(secret, None)
+            _secrets[secret] = None
+            while len(_secrets) > _SECRETS_MAX:
+                _secrets.pop(next(iter(_secrets)), None)
 
     def reveal(self) -> str:
         """The secret itself; for the transport alone."""
@@ -68,7 +74,7 @@ class Key:
 
 def mask(text: str) -> str:
     """``text`` without any key that was ever found, and without the last letters of keys that DeepSeek echoes."""
-    for secret in _secrets:
+    for secret in tuple(_secrets):
         text = text.replace(secret, MASK)
     return _ECHOED_TAIL.sub(MASK, text)
 
@@ -78,7 +84,7 @@ def looks_like_key(text: str) -> bool:
 
     A magic refuses such a cell: what is typed into a notebook is saved with it.
     """
-    return _KEY_LITERAL.search(text) is not None or any(secret in text for secret in _secrets)
+    return _KEY_LITERAL.search(text) is not None or any(secret in text for secret in tuple(_secrets))
 
 
 def find_key(endpoint: Endpoint, *, explicit: str | None = None, ask: Callable[[str], str] | None = None) -> Key | None:

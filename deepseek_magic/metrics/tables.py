@@ -85,10 +85,15 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
         "</tr></thead><tbody>",
     ]
     for row in rows:
-        cells = (f'<td style="text-align:{_side(i)}">{html.escape(text)}</td>' for i, text in enumerate(row))
+        cells = (f'<td style="{_style(i, text)}">{html.escape(text)}</td>' for i, text in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody></table>")
     return "\n".join(lines)
+
+
+def _style(column: int, text: str) -> str:
+    # A figure is not broken from its unit, nor a date from its hour.
+    return f"text-align:{_side(column)}" + (";white-space:nowrap" if text[:1].isdigit() else "")
 
 
 def _side(column: int) -> str:

@@ -33,6 +33,7 @@ def load(shell: Any) -> None:
     shell.events.register("pre_run_cell", cells.pre_run_cell)
     shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
     shell.events.register("post_run_cell", magics.last_error.post_run_cell)
+    shell.events.register("pre_run_cell", magics.turns.pre_run_cell)
     shell.events.register("post_run_cell", magics.turns.post_run_cell)
     shell.events.register("post_run_cell", Breaches().post_run_cell)
     manager = shell.input_transformer_manager
@@ -54,8 +55,8 @@ def unload(shell: Any) -> None:
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
         manager.cleanup_transforms.remove(transform)
         shell.events.unregister("pre_run_cell", transform.pre_run_cell)
-    watching = (("pre_run_cell", Background), *(("post_run_cell", kind) for kind in (LastError, Turns, Breaches)))
-    for event, kind in watching:
+    watching = {"pre_run_cell": (Background, Turns), "post_run_cell": (LastError, Turns, Breaches)}
+    for event, kind in ((event, kind) for event, kinds in watching.items() for kind in kinds):
         for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
             shell.events.unregister(event, callback)
     for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:

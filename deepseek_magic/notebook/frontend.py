@@ -52,13 +52,6 @@ def cell_id(shell: Any) -> str | None:
     return found
 
 
-def notebook_path(shell: Any) -> str:
-    """Where the notebook lies, as far as its front end tells; else nothing."""
-    # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
-    found = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
-    return str(found or "")
-
-
 _widgets_refused = False
 
 
@@ -66,6 +59,13 @@ def widgets_refused() -> None:
     """Remember that this kernel's front end has no widget manager: it closes what is opened for it."""
     global _widgets_refused
     _widgets_refused = True
+
+
+def notebook_path(shell: Any) -> str:
+    """Where the notebook lies, as far as its front end tells; else nothing."""
+    # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
+    found = shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME")
+    return str(found or "")
 
 
 def can_await(shell: Any) -> bool:

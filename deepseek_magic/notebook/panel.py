@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import html
 import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 from IPython.display import display
 
+from ..engine.loop import Call
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
 from ..protocol.language import say
 from .as_magic import as_cell
+from .live import STATUS_INTERVAL_S
 from .panel_answers import Transcript, close_all
-from .panel_calls import Calls, ask_several
+from .panel_calls import Calls
 from .panel_chats import ChatPicker
 from .panel_controls import Controls
 from .panel_gauges import Reading, Service, gauges_html
@@ -141,7 +144,17 @@ class Panel:
             self._calls.regenerate(self._controls.given)
 
     def _ask_several(self, count: int) -> None:
-        ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
+        calls = self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
+        follow = threading.Thread(target=self._follow_several, args=(calls,), name="deepseek-magic gauges", daemon=True)
+        follow.start()
+
+    def _follow_several(self, calls: Sequence[Call]) -> None:
+        """Let the gauges show the line until nobody stands in it any more."""
+        while not all(call.done for call in calls):
+            self._draw_gauges()
+            time.sleep(STATUS_INTERVAL_S)
+        self._refresh()
+        self._draw_gauges()
 
     def _chat_switched(self) -> None:
         from ..session import session

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..session import Prepared
     from .magics import DeepSeekMagics
 
-__all__ = ["Calls", "Listener", "ask_several"]
+__all__ = ["Calls", "Listener"]
 
 _RESUMED: Final = ("model", "max_tokens", "continue_on_length", "format", "buffer", "show_reasoning")
 """The options that can still act on an answer whose question is asked already."""
@@ -137,6 +137,15 @@ class Calls:
         typed = {name: value for name, value in options.items() if name in _RESUMED}
         self._start(self.asked, session().prepare_resume(self.answer, **typed))
 
+    def ask_several(self, prompt: str, count: int, options: dict[str, Any]) -> list[Call]:
+        """Ask the same ``count`` times at once, outside of any conversation, and draw none of it. Raises as ``send`` does."""
+        from ..session import session
+
+        alone = {**options, "no_history": True, "fresh": True}
+        prepared = [session().prepare(prompt, **alone) for _ in range(count)]
+        self._client = prepared[0].client
+        return [session().start(one) for one in prepared]
+
     def forget(self) -> None:
         """Another conversation is shown: what was asked last is none of its business."""
         self.asked = self.answer = None
@@ -190,11 +199,3 @@ class Calls:
         name = prepared.options.get("output")
         if name is not None and str(name).isidentifier():
             self._magics.shell.push({name: completion})
-
-
-def ask_several(prompt: str, count: int, options: dict[str, Any]) -> list[Call]:
-    """Ask the same ``count`` times at once, outside of any conversation, and draw none of it: for the limiter to be seen."""
-    from ..session import session
-
-    prepared = [session().prepare(prompt, **{**options, "no_history": True}) for _ in range(count)]
-    return [session().start(one) for one in prepared]

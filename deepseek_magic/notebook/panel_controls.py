@@ -31,8 +31,6 @@ _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": tuple(model.id for model in MODELS),
     "endpoint": tuple(ENDPOINTS),
 }
-_LONG: Final = ("system", "stop")
-"""Texts that take several lines."""
 
 
 def panel_options() -> dict[str, list[Option]]:
@@ -95,7 +93,7 @@ def _control(option: Option) -> Any:
         return ipywidgets.Combobox(
             options=_SUGGESTED[option.name], placeholder=default, continuous_update=False, **common
         )
-    if option.name in _LONG:
+    if option.many > 1 or option.name == "system":  # a line each, or a text of several lines
         return ipywidgets.Textarea(placeholder=default, rows=2, continuous_update=False, **common)
     return ipywidgets.Text(placeholder=default, continuous_update=False, **common)
 

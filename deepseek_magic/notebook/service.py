@@ -85,7 +85,7 @@ class ServiceMagics(Magics):
                 print(say("{endpoint} needs no key.", endpoint=endpoint.title))
             else:
                 source = translated(key.source)
-                print(say("The key for {endpoint} is from {source}.", endpoint=endpoint.title, source=source))
+                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=source))
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:
@@ -95,7 +95,7 @@ class ServiceMagics(Magics):
 
           %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
         """
-        from ..engine.doctor import conclusion, examine, is_well, versions
+        from ..engine.doctor import examine, is_well, verdict, versions
 
         well = []
         for endpoint in _endpoints(line):
@@ -105,8 +105,8 @@ class ServiceMagics(Magics):
             well.append(is_well(findings))
         print(*versions(), sep="\n")
         if not any(well):
-            raise ConfigurationError(conclusion(well))
-        print(translated(conclusion(well)))
+            raise ConfigurationError(verdict(well))
+        print(translated(verdict(well)))
 
     @line_magic
     def deepseek_models(self, line: str) -> None:

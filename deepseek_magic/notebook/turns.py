@@ -20,6 +20,7 @@ class Turns:
         self._shell = shell
         self._request: str | None = None
         self._calls = 0
+        self._depth = 0
 
     def next(self) -> str | None:
         """The turn of the call that is made now; None where the front end does not tell which cell it is."""
@@ -28,8 +29,15 @@ class Turns:
         self._request = request
         return None if cell is None else f"{cell}:{self._calls}"
 
+    def pre_run_cell(self, _info: Any) -> None:
+        """IPython's event: a cell begins, perhaps inside another one."""
+        self._depth += 1
+
     def post_run_cell(self, result: Any) -> None:
         """IPython's event: a cell has ended. Turns that only its earlier text had go from every conversation."""
+        self._depth = max(self._depth - 1, 0)  # the cell that loaded us began unseen
+        if self._depth:
+            return  # the cell around it may ask on
         cell, request = cell_id(self._shell), request_id(self._shell)
         session = sys.modules.get("deepseek_magic.session")  # not imported for this: without it nothing was asked yet
         if cell is None or session is None or not result.success:

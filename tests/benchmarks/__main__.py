@@ -38,9 +38,8 @@ def main() -> int:
     """Run; the exit code is 1 when a goal has no figure or an installed peer failed, so that the suite cannot rot."""
     asked = _arguments()
     asked.out.mkdir(parents=True, exist_ok=True)
-    machine = _machine()
-    figures = asked.out / "figures.json"
-    before = json.loads(figures.read_text("utf-8")) if asked.keep and figures.exists() else []
+    stored = asked.out / "figures.json"
+    before = json.loads(stored.read_text("utf-8")) if asked.keep and stored.exists() else []
     tables = {each["id"]: read(each) for each in before}
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
         bench = Bench(
@@ -48,23 +47,27 @@ def main() -> int:
         )
         with bench.serving():
             for name in asked.rows:
-                began_s = time.monotonic()
-                busy = _load()
+                began_s, busy = time.monotonic(), _load()
                 table = EVERY_ROW[name](bench)
                 when = time.strftime("%d %B %Y, %H:%M UTC", time.gmtime())
                 load = f"load {busy} before and {_load()} after"
                 tables[name] = replace(table, measured=f"{when}, {load}, rounds: {asked.rounds}")
+                _write([tables[each] for each in EVERY_ROW if each in tables], asked)
                 print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
-    if asked.short:
-        machine["form"] = "short: too little is measured to mean anything"
-    found = [tables[name] for name in EVERY_ROW if name in tables]
-    page = markdown(found, machine=machine, versions=_versions(asked.ai_python), plots=_pictures(found, asked.out))
-    (asked.out / "report.md").write_text(page, "utf-8")
-    figures.write_text(json.dumps([asdict(table) for table in found], indent=1), "utf-8")
     print(f"Report: {asked.out / 'report.md'}")
-    wrong = lacking(found)
+    wrong = lacking(list(tables.values()))
     print("\n".join(wrong), file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _write(tables: Sequence[Table], asked: argparse.Namespace) -> None:
+    """The report so far: after each row, so that an interrupted run leaves what it had."""
+    machine = _machine()
+    if asked.short:
+        machine["form"] = "short: too little is measured to mean anything"
+    page = markdown(tables, machine=machine, versions=_versions(asked.ai_python), plots=_pictures(tables, asked.out))
+    (asked.out / "report.md").write_text(page, "utf-8")
+    (asked.out / "figures.json").write_text(json.dumps([asdict(table) for table in tables], indent=1), "utf-8")
 
 
 def lacking(tables: Sequence[Table]) -> list[str]:

@@ -18,8 +18,9 @@ import nbformat
 from .measuring import Bench
 from .report import Goal, Table, median
 from .screen import CLEARED, OURS, UPDATED, WAYS, lags_s, tokens_of
-from .wire import Ask
+from .wire import Ask, is_mark
 
+LATEST_S: Final = 60
 COLUMNS: Final = ("lag median, ms", "lag worst, ms", "longest task, ms", "in tasks of 50 ms and more, %")
 AFTERWARDS_S: Final = 5.0
 """A way that is late has so long to catch up; what is not seen by then counts as this late."""
@@ -88,8 +89,7 @@ def watch(bench: Bench, open_one: Any, name: str, ask: Ask) -> dict[str, float]:
         notebook.run(1)
         notebook.page.evaluate(_WATCH, 2)
         notebook.start(2)
-        time.sleep(ask.chunks / ask.per_s)  # nothing is asked of the page meanwhile
-        notebook.wait_until(lambda: not notebook.running(2), every_s=0.5)
+        _wait_for_the_last_word(bench, ask)  # nothing is asked of the page meanwhile
         time.sleep(AFTERWARDS_S)
         watched = notebook.page.evaluate("window.watched")
     except (Error, AssertionError) as error:
@@ -97,6 +97,15 @@ def watch(bench: Bench, open_one: Any, name: str, ask: Ask) -> dict[str, float]:
     finally:
         notebook.page.close()
     return figures(watched, {int(mark): at for mark, at in bench.told()["marks_sent_s"].items()})
+
+
+def _wait_for_the_last_word(bench: Bench, ask: Ask) -> None:
+    last = max(index for index in range(ask.chunks) if is_mark(ask, index))
+    deadline_s = time.monotonic() + ask.chunks / ask.per_s + LATEST_S
+    while str(last) not in bench.told()["marks_sent_s"]:
+        if time.monotonic() > deadline_s:
+            raise RuntimeError("the answer did not come to its end")
+        time.sleep(0.5)
 
 
 def figures(watched: dict[str, Any], sent_s: dict[int, float]) -> dict[str, float]:

@@ -19,5 +19,5 @@ def clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "keyring", None)  # none installed, whatever this machine has
-    monkeypatch.setattr(keys, "_secrets", set())
+    monkeypatch.setattr(keys, "_secrets", {})
     monkeypatch.setattr(keys, "_asked", {})

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine import gate as gate_module
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.gate import Gate, Ticket, gate_of
 from deepseek_magic.engine.keys import Key
@@ -109,6 +110,20 @@ def test_the_gate_is_one_for_each_server_key_and_policy() -> None:
     assert gate_of("http://a", key, policy) is not gate_of("http://a", other, policy)
     assert gate_of("http://a", key, policy) is not gate_of("http://b", key, policy)
     assert gate_of("http://a", key, policy) is not gate_of("http://a", key, LimitPolicy(concurrency=9))
+
+
+async def test_a_gate_that_nobody_uses_is_forgotten_and_one_in_use_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "_GATES", {})
+    monkeypatch.setattr(gate_module, "FORGOTTEN_AFTER_S", 0.0)
+    policy = LimitPolicy()
+    gate_of("http://waiting", None, policy).line_up(Ticket(0))
+    running, ticket = gate_of("http://running", None, policy), Ticket(0)
+    running.line_up(ticket)
+    assert isinstance(running.enter(ticket), Slot)
+    gate_of("http://idle", None, policy)
+    await asyncio.sleep(0.001)
+    gate_of("http://new", None, policy)
+    assert [url for url, *_ in gate_module._GATES] == ["http://waiting", "http://running", "http://new"]
 
 
 async def test_calls_on_other_loops_wait_in_the_same_queue() -> None:

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from deepseek_magic.engine import keys
 from deepseek_magic.engine.endpoints import ENDPOINTS, resolve
 from deepseek_magic.engine.keys import Key, find_key, forget, looks_like_key, mask
 from deepseek_magic.protocol.errors import ConfigurationError, MissingKey
@@ -164,3 +165,11 @@ def test_a_key_typed_into_a_cell_is_recognised() -> None:
     assert not looks_like_key("sk-test-1234")
     Key("sk-test-1234", source="a test")
     assert looks_like_key("mine is sk-test-1234")
+
+
+def test_of_many_keys_the_ones_used_last_are_masked() -> None:
+    for number in range(1000):
+        Key(f"sk-test-{number:04}", source="a test")
+        Key("sk-test-mine", source="a test")
+    assert mask("sk-test-mine and sk-test-0999") == "**** and ****"
+    assert len(keys._secrets) == keys._SECRETS_MAX

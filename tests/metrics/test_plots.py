@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.metrics import plots
+from deepseek_magic.metrics import canvas, plots
 from deepseek_magic.metrics.log import MetricsLog
 from deepseek_magic.metrics.phases import PHASES, Phase
 from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.protocol.language import use
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PAPERS = {"white": "#ffffff", "JupyterLab's black": "#111111", "GitHub's black": "#0d1117"}
@@ -65,8 +66,8 @@ def test_every_plot_shows_itself_as_a_sharp_picture_with_a_twin_in_words(kind: p
     png, shown = pixels_of(plot)
     assert png.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", png[16:24])
-    assert width == shown["width"] * plots.SCALE
-    assert abs(height - shown["height"] * plots.SCALE) <= 1  # half a pixel is rounded
+    assert width == shown["width"] * canvas.SCALE
+    assert abs(height - shown["height"] * canvas.SCALE) <= 1  # half a pixel is rounded
     assert plot._repr_mimebundle_()[0]["text/plain"] == shown["alt"] == plot.text
     assert len(png) < 100_000
 
@@ -98,7 +99,7 @@ def contrast(one: str, other: str) -> float:
 def test_every_colour_reads_on_white_and_on_black(paper: str) -> None:
     for colour in (*plots.COLOURS.values(), *plots.SERIES):
         assert contrast(colour, paper) >= 3, colour  # WCAG 2.2, 1.4.11: graphical objects
-    assert contrast(plots.INK, paper) > 4.2
+    assert contrast(canvas.INK, paper) > 4.2
 
 
 def test_every_phase_has_a_colour_and_a_name() -> None:
@@ -125,7 +126,7 @@ def test_the_speed_plot_draws_every_call_whose_speed_is_known() -> None:
     assert len([point for point in drawn if point[0] == point[0]]) == plot.n == 21
     assert sorted(y for _, y in drawn)[:2] == [50.0, 51.0]
     labels = [text.get_text() for text in plot.figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
-    assert labels == ["deepseek-flash, n = 21", "cut off", "median of 5"]
+    assert labels == ["deepseek-flash, n = 21", "cut off", "running median, n = 5"]
 
 
 def test_the_waterfall_has_a_bar_for_each_phase_at_its_time() -> None:
@@ -159,7 +160,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence() -> None:
         MANY.plot("pie")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="older version"):
         log_of(record(phases=())).plot("waterfall")
-    assert log_of(record(tokens_per_s=None)).plot("speed").text.endswith("none is known.")
+    assert log_of(record(tokens_per_s=None)).plot("speed").text == "No speed is known of these calls."
 
 
 def test_a_plot_is_saved_in_the_format_of_its_name(tmp_path: Path) -> None:
@@ -182,3 +183,16 @@ def test_without_matplotlib_the_way_to_get_it_is_named(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"deepseek-magic\[plots\]"):
         MANY.plot()
+
+
+def test_a_plot_speaks_chinese_and_draws_no_boxes_for_want_of_a_font() -> None:
+    use("zh")
+    try:
+        plot = MANY.plot("waterfall", call=0)
+        pixels_of(plot)  # matplotlib warns of every character that its fonts lack, and here warnings are errors
+        written = len(canvas._fonts()) > 1
+        lanes = [label.get_text() for label in plot.figure.axes[0].get_yticklabels()]
+    finally:
+        use("en")
+    assert "思考：2 秒。" in plot.text
+    assert lanes[2] == ("思考" if written else "thinking")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,10 +148,14 @@ def test_every_experiment_is_a_fault_of_the_demo_with_two_sentences(experiment: 
     assert experiment.watch.endswith(".")
 
 
-def test_every_experiment_and_every_control_is_named_in_chinese() -> None:
-    names = [option.name.replace("_", " ") for options in panel_options().values() for option in options]
+def test_the_page_of_the_panel_names_the_faults_of_all_experiments() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "panel.md").read_text("utf-8")
+    assert [one.name for one in EXPERIMENTS if one.fault is not None and f"`{one.fault}`" not in page] == []
+
+
+def test_every_experiment_is_explained_in_chinese() -> None:
     texts = [text for one in EXPERIMENTS for text in (one.name, one.breaks, one.watch)]
-    assert [text for text in (*names, *texts) if text not in CHINESE] == []
+    assert [text for text in texts if text not in CHINESE] == []
 
 
 # a panel in a kernel
@@ -356,6 +362,21 @@ def test_the_lab_sets_a_fault_and_tells_what_the_client_did(kernel: Kernel) -> N
     front.ask("hi")
     front.until(lambda: front.shows("Seam (continued"))
     assert front.value("p.answer.outcome, p.answer.attempts") == "complete 2"
+
+
+def test_six_at_once_stand_in_line_where_the_gauges_show_it(kernel: Kernel, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    front = Front(kernel, "p = ds.panel(think='off')\np")
+    front.click("Ask 6 times")
+    front.until(lambda: re.search("<span>in line</span> <b>[1-5]</b>", json.dumps(front.state)) is not None)
+    front.until(lambda: front.shows("<span>running</span> <b>0/"))
+    assert front.value("len(ds.log), p.answer, len(" + CHATS + ")") == "6 None 0"
+
+
+def test_run_by_nobody_who_looks_the_panel_leaves_its_picture(run_headless: Callable[..., list[list[Any]]]) -> None:
+    (outputs,) = run_headless("%deepseek_panel --think off", store_widget_state=False)
+    assert [set(output["data"]) for output in outputs][-1] == {"text/markdown", "text/plain"}
+    assert "think off" in outputs[-1]["data"]["text/plain"]
 
 
 def test_the_magic_takes_flags_and_nothing_else(kernel: Kernel) -> None:

@@ -94,6 +94,16 @@ def test_a_cell_that_asks_less_than_before_gives_its_turns_up(kernel: Kernel, de
     assert asked(demo) == ["six"]
 
 
+def test_a_cell_run_inside_a_cell_takes_none_of_its_turns(kernel: Kernel, demo: DemoServer) -> None:
+    nested = "get_ipython().run_cell('%deepseek one')\n%deepseek two"
+    kernel.run(nested, cell="a")
+    kernel.run("%deepseek three", cell="b")
+    kernel.run(nested, cell="a")
+    assert asked(demo) == ["one", "…", "two"]
+    kernel.run("%deepseek three", cell="b")
+    assert asked(demo) == ["one", "…", "two", "…", "three"]
+
+
 def test_a_history_that_is_too_long_loses_its_oldest_turns_and_names_them(run_headless: Run, demo: DemoServer) -> None:
     *_, shown = run_headless(
         "%deepseek --think off long 3 is the first", "%deepseek --think off two", "%deepseek --max-history 400 three"
