@@ -29,7 +29,7 @@ PACKAGES: Final = {
     "ipykernel": "notebooks need it",
     "ipywidgets": "the live view needs it",
     "jupyterlab": "the demo needs it",
-    "httpx": "every call needs it",
+    "httpcore": "every call needs it",
 }
 """Distributions whose versions matter, and what their absence means."""
 

@@ -110,7 +110,7 @@ _MAGICS: Final = {
     "The system prompt {text} names a variable that does not exist.": "系统提示词 {text} 所指的变量不存在。",
     "Define it first, or write the text.": "请先定义它，或直接写文本。",
     "{endpoint} needs no key.": "{endpoint} 不需要密钥。",
-    "The key for {endpoint} is from {source}.": "{endpoint} 的密钥来自{source}。",
+    "{endpoint} has its key from {source}.": "{endpoint} 的密钥来自{source}。",
     "No key was asked for, because nobody can answer here: this run has no keyboard.": "没有询问密钥，因为这次运行没有键盘输入。",
     "Set the key in the environment instead.": "请改用环境变量设置密钥。",
     "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url.": "没有 {endpoint} 的 API 密钥：请设置 {variable}（或用 %deepseek_key 输入），或者不用密钥试用演示（此处用 %deepseek_demo，命令行用 deepseek-magic demo），或用 --base-url 指定本地服务器。",
