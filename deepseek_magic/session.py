@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
+import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +34,7 @@ from .policy.resuming import going_on
 from .protocol.chat import Prompt, Request
 from .protocol.completion import Completion
 from .protocol.conversation import Conversation, Turn
-from .protocol.errors import BudgetExceeded
+from .protocol.errors import BudgetExceeded, DeepSeekError
 from .protocol.events import Event
 from .protocol.models import resolve_model
 from .protocol.options import OPTIONS_BY_NAME, Options, notices
@@ -88,6 +90,16 @@ class Session:
         self._journal_noticed = False
         self._transport = HTTPXTransport()
         self._clients: dict[tuple[Endpoint | keys.Key | None, ...], Client] = {}
+        self._warming: concurrent.futures.Future[None] | None = None
+
+    @property
+    def keep_warm_s(self) -> float | None:
+        """Seconds between the pings of an idle connection, see ``engine.warmth``; None, the default, for none."""
+        return self._transport.keep_warm_s
+
+    @keep_warm_s.setter
+    def keep_warm_s(self, every_s: float | None) -> None:
+        self._transport.keep_warm_s = every_s
 
     @property
     def chat(self) -> str:
@@ -180,6 +192,25 @@ class Session:
             made = Client(endpoints, api_key=keys_found, transport=self._transport, keeper=self)
             known = self._clients.setdefault((*endpoints, *keys_found), made)
         return known
+
+    def warm_up(self, **typed: Any) -> concurrent.futures.Future[None]:
+        """Connect to the endpoints in force, or to those that the typed options name, before anything is asked.
+
+        Returns at once; the engine does it, one at a time, until the future ends, and without a word: where a key is missing, a setting is
+        wrong or nobody answers nothing happens, and the call itself will tell. A server on this machine is left alone:
+        connecting to it takes no time, and the faults of the demo are meant for questions.
+        """
+        if self._warming is None or self._warming.done():
+            self._warming = engine.submit(self._warm(typed))
+        return self._warming
+
+    async def _warm(self, typed: Mapping[str, Any]) -> None:
+        with contextlib.suppress(DeepSeekError):
+            options = self.defaults.replace(**typed)
+            # In a thread: the system's keyring answers when it likes, and streams are waiting on this loop.
+            client = await asyncio.to_thread(self._client_of, options, None, None)
+            away = [place.base_url for place in client.endpoints if not place.is_local]
+            await asyncio.gather(*map(self._transport.warm_up, away))
 
     def prepare_resume(
         self,

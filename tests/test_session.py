@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -383,3 +385,59 @@ def test_a_timeline_holds_every_piece_of_the_answer_when_it_is_asked_for(demo: D
     assert [entry.at_s for entry in timeline] == sorted(entry.at_s for entry in timeline)
     assert timeline[0].kind == "attempt"
     assert "timeline" not in sent(demo)
+
+
+@pytest.fixture
+def elsewhere(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The options of a server that counts as another machine's: this address means this machine without saying so."""
+    monkeypatch.setenv("no_proxy", "*")
+    return {"endpoint": "vllm", "base_url": demo.base_url.replace("127.0.0.1", "0.0.0.0"), "model": "deepseek-flash"}
+
+
+def test_after_a_warm_up_the_first_answer_finds_a_connection_and_no_key_has_travelled(
+    demo: DemoServer, session: Session, elsewhere: dict[str, str]
+) -> None:
+    session.warm_up(**elsewhere).result(60)
+    assert session.ask("hi", **elsewhere).outcome == "complete"
+    assert [(seen.method, seen.connection) for seen in demo.requests] == [("HEAD", 1), ("POST", 1)]
+    assert session.log[0]["connect_s"] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"endpoint": "openrouter"},
+        {"endpoint": "nowhere"},
+        {"endpoint": "vllm", "base_url": "http://0.0.0.0:1"},
+    ],
+    ids=["this machine", "no key", "no such endpoint", "nobody there"],
+)
+def test_a_warm_up_that_has_nothing_to_do_does_nothing_and_says_nothing(
+    demo: DemoServer, session: Session, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    session.warm_up(**options).result(60)
+    assert demo.connections == 0
+
+
+def test_one_warm_up_goes_on_at_a_time(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # the machine connects, nobody answers
+        where = {"endpoint": "vllm", "base_url": f"http://0.0.0.0:{deaf.getsockname()[1]}"}
+        first = session.warm_up(**where)
+        assert session.warm_up(**where) is first
+        first.cancel()
+        assert session.warm_up(**where) is not first
+
+
+def test_the_session_pings_only_when_it_is_told_to(demo: DemoServer, session: Session) -> None:
+    assert session.keep_warm_s is None
+    session.keep_warm_s = 1.0
+    session.ask("hi")
+    deadline = time.monotonic() + 60
+    while demo.requests[-1].method != "HEAD":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert demo.connections == 1

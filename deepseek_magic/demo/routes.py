@@ -25,6 +25,8 @@ async def respond(service: Service, request: HTTPRequest, answer: Answer, seen: 
     path = request.path.removesuffix("/") or "/"
     if path.startswith(CONTROL_PATH):
         return await _switch(service, request, answer, seen)
+    if request.method == "HEAD":  # somebody warms a connection up; a body would end it
+        return await reply(answer, seen, 200, b"")
     try:
         _authorise(service, request)
         if request.method == "GET" and path.removeprefix("/v1") in ("/models", "/user/balance"):

@@ -40,7 +40,8 @@ class Client:
     (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
     it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes
     on behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper`` writes down what streams bring. ``chance`` spreads waits.
-    Raises ConfigurationError for an unknown endpoint.
+    ``keep_warm_s`` has the client's own transport ping an idle connection that often (``HEAD /``, no key, no tokens), until
+    half an hour after the last call. Raises ConfigurationError for an unknown endpoint and seconds out of bounds.
     """
 
     def __init__(
@@ -55,13 +56,18 @@ class Client:
         rewind: bool = True,
         timeline: bool = False,
         keeper: Keeper | None = None,
+        keep_warm_s: float | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.endpoints = in_order(endpoint)
         self.recovery = recovery or RecoveryPolicy()
         self.limits = limits or LimitPolicy()
         self.timeouts = timeouts or Timeouts()
-        self.transport: Transport = transport or HTTPXTransport()
+        if transport is not None and keep_warm_s is not None:
+            raise ConfigurationError(
+                "A transport that is given keeps its own connections warm: give keep_warm_s to that."
+            )
+        self.transport: Transport = transport or HTTPXTransport(keep_warm_s=keep_warm_s)
         self.rewind = rewind
         self.timeline = timeline
         self._keeper = keeper

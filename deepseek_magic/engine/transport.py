@@ -10,22 +10,21 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
 from .. import __version__
-from ..protocol.errors import ConfigurationError, DeepSeekError, Disconnected
+from ..protocol.errors import ConfigurationError, Disconnected
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
 from .inflate import Damaged, EndsEarly, Inflater
 from .network.exchange import Exchange, Network
 from .network.failures import raise_ours
+from .warmth import Warmth, knock, origin_of
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
 
 WRITE_S: Final = 30.0
-WARM_UP_S: Final = 5.0
 LARGEST_PORT: Final = 65535
 _USER_AGENT: Final = f"deepseek-magic/{__version__}"
 _PLACEHOLDER_KEY: Final = "no-key"
@@ -36,18 +35,26 @@ class HTTPXTransport:
     """Transport over httpx: connections are kept for each origin. Belongs to the loop that it is used on.
 
     ``http2`` uses HTTP/2 where the server offers it (extra "http2"; raises ConfigurationError there without it).
-    ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts.
+    ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts. ``keep_warm_s`` pings
+    an idle connection that often (see ``warmth``); None never.
     """
 
-    def __init__(self, *, http2: bool = False, gzip: bool = False) -> None:
+    def __init__(self, *, http2: bool = False, gzip: bool = False, keep_warm_s: float | None = None) -> None:
         self._encodings = "gzip" if gzip else "identity"
         self._network = Network(http2=http2)
         # The environment's proxies are the network's matter, its credentials the keys'.
         self._client = httpx.AsyncClient(transport=_Below(self._network), trust_env=False)
+        self._warmth = Warmth(self._ping, keep_warm_s)
 
     @contextlib.asynccontextmanager
     async def open(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
         """See Transport. A kept connection that proves dead before any answer is replaced without a word."""
+        with self._warmth.used(origin_of(call.url)):
+            async with self._opened(call) as answer:
+                yield answer
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
         request = self._request(call)
         try:
             response = await self._client.send(request, stream=True)
@@ -59,19 +66,28 @@ class HTTPXTransport:
             await response.aclose()
 
     async def warm_up(self, url: str) -> float | None:
-        """Connect to the server of ``url`` before anything is asked, within ``WARM_UP_S``. The connection's seconds;
+        """Connect to the server of ``url`` before anything is asked, within ``KNOCK_S``. The connection's seconds;
         None when one was there already or the server cannot be reached. Sends ``HEAD /`` without a key."""
-        parts = urlsplit(url)
-        call = HTTPCall(method="HEAD", url=f"{parts.scheme}://{parts.netloc}/", connect_s=WARM_UP_S, read_s=WARM_UP_S)
-        with contextlib.suppress(TimeoutError, DeepSeekError):
-            async with asyncio.timeout(WARM_UP_S), self.open(call) as answer:
-                await answer.drain()
-                return answer.connect_s
-        return None
+        answer = await knock(self.open, origin_of(url))
+        return None if answer is None else answer.connect_s
+
+    async def _ping(self, origin: str) -> bool:
+        answer = await knock(self._opened, origin)
+        return answer is not None and answer.connect_s is None
+
+    @property
+    def keep_warm_s(self) -> float | None:
+        """Seconds between the pings of an idle connection. A change holds from the next call on."""
+        return self._warmth.every_s
+
+    @keep_warm_s.setter
+    def keep_warm_s(self, every_s: float | None) -> None:
+        self._warmth.every_s = every_s
 
     async def aclose(self) -> None:
         """Close every connection. The transport can be used again (httpx's client could not); it then opens them
         anew."""
+        await self._warmth.aclose()
         await self._network.aclose()
 
     def _request(self, call: HTTPCall) -> httpx.Request:
@@ -79,9 +95,10 @@ class HTTPXTransport:
             "User-Agent": _USER_AGENT,
             "Accept": "*/*",
             "Accept-Encoding": self._encodings,
-            "Authorization": f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}",
             **call.headers,
         }
+        if call.method != "HEAD":  # a knock asks for nothing that a key would be needed for
+            headers.setdefault("Authorization", f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}")
         timeouts = {"connect": call.connect_s, "read": call.read_s, "write": WRITE_S, "pool": call.connect_s}
         try:
             request = httpx.Request(

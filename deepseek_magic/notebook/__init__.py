@@ -40,6 +40,7 @@ def load(shell: Any) -> None:
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
     add_matcher(shell)
+    magics.loaded()
 
 
 def unload(shell: Any) -> None:

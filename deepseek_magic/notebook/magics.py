@@ -131,6 +131,15 @@ class DeepSeekMagics(Magics):
         default_value="auto",
         help="the language of help, status lines and errors; auto follows DEEPSEEK_MAGIC_LANGUAGE, then the locale",
     ).tag(config=True)
+    warm_up = Bool(
+        False,
+        help="connect to the endpoint when the extension is loaded, and when this is set, so that the first answer comes sooner",
+    ).tag(config=True)
+    keep_warm_s = Float(
+        None,
+        allow_none=True,
+        help="seconds between pings of an idle connection, until half an hour after the last call; unset: no pings",
+    ).tag(config=True)
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -150,6 +159,23 @@ class DeepSeekMagics(Magics):
         from ..session import session
 
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
+
+    @observe("keep_warm_s")
+    def _keep_warm(self, change: Any) -> None:
+        from ..session import session
+
+        session().keep_warm_s = change["new"]
+
+    def loaded(self) -> None:
+        """Every default is known by now, so ``warm_up`` can act on them: before, it would knock at the wrong door."""
+        self.observe(self._connect, "warm_up")
+        self._connect()
+
+    def _connect(self, _change: Any = None) -> None:
+        if self.warm_up:
+            from ..session import session
+
+            session().warm_up()
 
     @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
     @line_cell_magic

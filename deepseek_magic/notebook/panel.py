@@ -82,7 +82,7 @@ class Panel:
             ],
             titles=[say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")],
         )
-        self._prompt.observe(lambda _change: self._draw_source(), "value")
+        self._prompt.observe(self._typed, "value")
         self._tabs.observe(lambda _change: self._refresh(), "selected_index")
         self.widget = self._put_together()
         self._chat_switched()
@@ -142,6 +142,16 @@ class Panel:
             self._calls.go_on(self._controls.given)
         elif name == "regenerate":
             self._calls.regenerate(self._controls.given)
+
+    def _typed(self, change: Any) -> None:
+        from ..session import session
+
+        self._draw_source()
+        if (
+            change["new"] and not change["old"]
+        ):  # the first key stroke of a question: the connection can be made meanwhile
+            given = self._controls.given
+            session().warm_up(**{name: given[name] for name in ("endpoint", "base_url") if name in given})
 
     def _ask_several(self, count: int) -> None:
         calls = self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)

@@ -79,6 +79,8 @@ _MAGICS: Final = {
     "Write {name} alone.": "只写 {name} 即可。",
     "{name} needs a value ({choices}).": "{name} 需要一个值（{choices}）。",
     "{name} cannot be {value}: {why}.": "{name} 不能是 {value}：{why}。",
+    "a connection is kept warm by a ping every {low} to {high} seconds": "保持连接的探测间隔须在 {low} 至 {high} 秒之间",
+    "A transport that is given keeps its own connections warm: give keep_warm_s to that.": "传入的 transport 自行保持连接：请把 keep_warm_s 交给它。",
     "it takes one of {choices}": "可选值为 {choices}",
     "it takes one of {choices} (did you mean {near}?)": "可选值为 {choices}（是否想用 {near}？）",
     "it takes a whole number": "应为整数",

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
+
+from deepseek_magic.demo.server import DemoServer
 
 PROGRAM = """
 import json, socket, sys, time
@@ -48,6 +51,27 @@ heavy = {"ipywidgets", "httpcore", "pandas", "rich.live", "deepseek_magic.demo.s
 print(sorted(heavy & set(sys.modules)))
 """
     assert run(program, tmp_path) == "[]\n"
+
+
+@pytest.mark.parametrize("when", ["in the profile", "afterwards"])
+def test_with_the_setting_loading_connects_to_the_endpoint_of_the_profile(when: str, tmp_path: Path) -> None:
+    (tmp_path / "ipython").mkdir()
+    with DemoServer(pace=0) as demo:
+        settings = {"endpoint": "vllm", "base_url": demo.base_url.replace("127.0.0.1", "0.0.0.0")}
+        program = f"""
+from traitlets.config import Config
+from IPython.core.interactiveshell import InteractiveShell
+settings = {settings | ({"warm_up": True} if when == "in the profile" else {})}
+shell = InteractiveShell.instance(config=Config(DeepSeekMagics=settings))
+shell.run_line_magic("load_ext", "deepseek_magic")
+from deepseek_magic.session import session
+if {when == "afterwards"}:
+    assert session()._warming is None
+    shell.run_line_magic("config", "DeepSeekMagics.warm_up = True")
+session()._warming.result(60)
+"""
+        assert run(program, tmp_path) == ""
+        assert [seen.method for seen in demo.requests] == ["HEAD"]
 
 
 def test_unloading_and_loading_again_leave_one_of_everything() -> None:

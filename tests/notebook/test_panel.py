@@ -266,6 +266,22 @@ def test_a_prompt_is_answered_below_it_and_the_turn_belongs_to_the_chat(kernel: 
     assert "application/vnd.jupyter.widget-view+json" not in front.displayed[-1]["data"]
 
 
+def test_the_first_key_stroke_of_a_question_makes_the_connection_that_the_answer_uses(
+    kernel: Kernel, demo: DemoServer
+) -> None:
+    # The address of another machine, for all that can be seen of it: this one's own is not warmed up.
+    elsewhere = demo.base_url.replace("127.0.0.1", "0.0.0.0")
+    front = Front(kernel, f"p = ds.panel(endpoint='vllm', base_url={elsewhere!r}, model='deepseek-flash')\np")
+    warming = "__import__('deepseek_magic.session').session.session()._warming"
+    assert front.value(warming) == "None"
+    front.put(front.box, value="W")
+    front.until(lambda: front.value(f"{warming} is not None and {warming}.done()") == "True")
+    front.put(front.box, value="Why?")
+    front.ask("Why?")
+    assert [(seen.method, seen.connection) for seen in demo.requests] == [("HEAD", 1), ("POST", 1)]
+    assert front.value("ds.log[0]['connect_s']") == "0.0"
+
+
 def test_stop_keeps_what_has_come_and_continue_makes_it_whole(kernel: Kernel, demo: DemoServer) -> None:
     demo.pace = LIKE_A_MODEL
     front = Front(kernel, "p = ds.panel(think='off')\np")

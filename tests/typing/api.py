@@ -65,6 +65,7 @@ async def a_client(request: ds.Request) -> None:
         limits=ds.LimitPolicy(requests_per_s=None, low_water=0.20, concurrency=4),
         timeouts=ds.Timeouts(connect_s=30, read_s=120, queue_s=620, total_s=None),
         transport=None,
+        keep_warm_s=45,
     ) as client:
         assert_type(client, ds.Client)
         stream = client.stream("Why?", max_tokens=100)
