@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ def opened(part: dict[str, Any]) -> Image.Image:
 def test_a_file_goes_as_it_is(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "picture"
     path.write_bytes(encoded(kind))
-    for what in (str(path), path, path.read_bytes(), DisplayImage(filename=str(path), format=kind.lower())):
+    given: list[object] = [str(path), path, path.read_bytes()]
+    with contextlib.suppress(ValueError):  # IPython 8.18 knows no WebP
+        given.append(DisplayImage(filename=str(path), format=kind.lower()))
+    for what in given:
         (part,) = images.parts([what], None)
         assert opened(part).format == kind
         assert part["image_url"]["url"].endswith(base64.b64encode(path.read_bytes()).decode())

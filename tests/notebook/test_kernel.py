@@ -172,6 +172,7 @@ def test_a_long_answer_keeps_what_has_come_and_leaves_one_output_that_shows_some
     assert not any(last[kept["transient"]["display_id"]].values())
 
 
+@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear that a widget is closed while a cell runs")
 def test_widgets_that_the_front_end_closes_are_done_without_from_then_on(kernel: Kernel, slow: DemoServer) -> None:
     def refuse(ran: Ran) -> None:
         for opened in ran.of("comm_open"):
