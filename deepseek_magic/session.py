@@ -196,9 +196,9 @@ class Session:
     def warm_up(self, **typed: Any) -> concurrent.futures.Future[None]:
         """Connect to the endpoints in force, or to those that the typed options name, before anything is asked.
 
-        Returns at once; the engine does it, one at a time, until the future ends, and without a word: where a key is missing, a setting is
-        wrong or nobody answers nothing happens, and the call itself will tell. A server on this machine is left alone:
-        connecting to it takes no time, and the faults of the demo are meant for questions.
+        Returns at once; the engine does it, one at a time, until the future ends, and without a word: where a key is
+        missing, a setting is wrong or nobody answers nothing happens, and the call itself will tell. A server on this
+        machine is left alone: connecting to it takes no time, and the faults of the demo are meant for questions.
         """
         if self._warming is None or self._warming.done():
             self._warming = engine.submit(self._warm(typed))

@@ -147,9 +147,8 @@ class Panel:
         from ..session import session
 
         self._draw_source()
-        if (
-            change["new"] and not change["old"]
-        ):  # the first key stroke of a question: the connection can be made meanwhile
+        # The first key stroke of a question: while it is typed the connection can be made.
+        if change["new"] and not change["old"]:
             given = self._controls.given
             session().warm_up(**{name: given[name] for name in ("endpoint", "base_url") if name in given})
 
