@@ -231,7 +231,8 @@ class Stream(Batched):
         self._meter.add(batch, self._watch.now_s)
         happening = _happening(batch)
         if happening is not None:
-            segment.brought = segment.brought or happening in ("text", "reasoning", "tool")
+            # Not by what happened last: a piece of the answer and its end may come in one read.
+            segment.brought = segment.brought or any(type(event) in _PIECES for event in batch)
             self._watch.told(happening)
 
     def _count(self, batch: list[Event]) -> None:
@@ -357,6 +358,7 @@ def pieces_of(completion: Completion) -> list[Event]:
     return [*pieces, TextDelta(text=completion.text)] if completion.text else pieces
 
 
+_PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 _HAPPENINGS: Final[dict[type[Event], Happening]] = {
     TextDelta: "text",
     ReasoningDelta: "reasoning",

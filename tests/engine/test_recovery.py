@@ -52,7 +52,7 @@ from tests.engine.wire import (
 
 FAST = RecoveryPolicy(base_s=0.01, cap_s=0.03)
 ONCE = RecoveryPolicy(attempts=1, resumes=0)
-SOON = Timeouts(connect_s=2, read_s=2, queue_s=0.3, first_delta_s=0.3, idle_s=0.3, idle_reasoning_s=0.3)
+SOON = Timeouts(connect_s=2, read_s=2, queue_s=0.6, first_delta_s=0.6, idle_s=0.6, idle_reasoning_s=0.6)
 FREE = LimitPolicy(retries_per_minute=1000)
 PROMPT = "Explain tables, then show code 中文"
 
@@ -540,7 +540,15 @@ async def test_a_silent_server_is_given_up_when_the_attempts_are_used_up() -> No
         assert len(server.requests) == 2
         await until(lambda: not server.open)
     assert isinstance(completion.error, ReadTimeout)
-    assert "did not begin within 0.3 s" in str(completion.error)
+    assert "did not begin within 0.6 s" in str(completion.error)
+
+
+async def test_a_piece_that_came_in_one_read_with_its_end_was_progress() -> None:
+    gave_up = [head(), piece(delta("Hel") + delta("", finish="insufficient_system_resource")), END]
+    scripts: list[Script] = [gave_up, gave_up, [head(), CLOSE], answer("Hello")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.outcome, completion.attempts) == ("Hello", "complete", 4)
 
 
 async def test_a_reset_before_anything_is_tried_again_by_the_policy() -> None:
