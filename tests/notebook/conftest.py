@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ def environment(tmp_path: Path, demo: DemoServer) -> dict[str, str]:
     for name in homes:
         (tmp_path / name.lower()).mkdir()
         kept[name] = str(tmp_path / name.lower())
+    # `python -m jupyter execute` looks for jupyter-execute on the PATH: it must be this environment's.
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     kept["DEEPSEEK_MAGIC_HOME"] = str(tmp_path / "deepseek")
     return {**kept, "DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": KEY, "PYTHONWARNINGS": "ignore"}
 
