@@ -11,6 +11,7 @@ import pytest
 
 from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from tests.notebook.test_kernel import HEARS_CLICKS
 
 from .conftest import Lab, Page
 
@@ -60,6 +61,7 @@ def lab_without_widgets(start_lab: Callable[[Path], Lab], tmp_path: Path) -> Lab
     return lab
 
 
+@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear that a widget is closed while a cell runs")
 def test_a_front_end_without_a_widget_manager_is_noticed_and_drawn_for_by_display_updates(
     open_notebook: Open, lab_without_widgets: Lab
 ) -> None:
