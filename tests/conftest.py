@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_magic.engine import gate, relay, stream
+
 KEY_VARIABLES = ("DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "OPENROUTER_API_KEY")
 
 
@@ -15,6 +17,14 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPSEEK_MAGIC_HOME", str(tmp_path / "deepseek-magic"))
     for variable in KEY_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def new_servers() -> None:
+    """A port that a server of an earlier test had may be given to another: what was learnt of the first is forgotten."""
+    relay._DOWN._until_s.clear()
+    stream._REFUSED._until_s.clear()
+    gate._GATES.clear()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
