@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_columns import COLUMNS
 from .chinese_panel import PANEL
 
 __all__ = ["CHINESE"]
@@ -507,6 +508,7 @@ _FIGURES: Final = {
 }
 
 CHINESE: Final = {
+    **COLUMNS,
     **_ASKING,
     **PANEL,
     **_HELP,
