@@ -19,6 +19,8 @@ __all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "tex
 
 UNKNOWN: Final = "–"
 LONGEST_CELL_CHARS: Final = 60
+LONGEST_NAME_CHARS: Final = 24
+"""A word up to this length stays on one line."""
 MOST_DECIMALS: Final = 8
 """The price of one cached token has nine; amounts below this show as zeros."""
 _WIDE: Final = frozenset("WF")
@@ -95,8 +97,14 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
 
 
 def _style(column: int, text: str, figures: bool) -> str:
-    # A figure is not broken from its unit, nor a date from its hour.
-    return f"text-align:{_side(column, figures)}" + (";white-space:nowrap" if text[:1].isdigit() else "")
+    # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
+    return f"text-align:{_side(column, figures)}" + (
+        ";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else ""
+    )
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
 
 
 def _side(column: int, figures: bool) -> str:
