@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import deepseek_magic as ds
 from deepseek_magic.cli import _parser
+from deepseek_magic.protocol import chinese
 from deepseek_magic.protocol.options import OPTIONS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -84,3 +85,11 @@ def test_every_magic_setting_and_command_that_a_page_names_is_one(
 def test_every_public_name_that_a_page_names_is_one(page: Path) -> None:
     for path in set(re.findall(r"\bds\.([A-Za-z_][\w.]*\w)", text_of(page))):
         reduce(getattr, path.split("."), ds)
+
+
+def test_every_remark_below_an_answer_is_explained() -> None:
+    explained = (ROOT / "docs" / "messages.md").read_text("utf-8")
+    for sentence in chinese._NOTICES:
+        template = re.sub(r"\{\w+\}", "…", sentence)
+        alike = re.sub(r" (with thinking on|is used)\b.*", "", template)
+        assert template in explained or alike in explained, sentence
