@@ -242,6 +242,8 @@ _SECOND: Final = (
     "error-event at=reasoning after={} times=1",
     "cut at=content after={} on=prefix times=1",
     "502 on=prefix times=1",
+    "empty on=prefix times=1",
+    "empty times=1",
     "echo-prefix on=prefix times=1",  # the last one: it is drawn where there is a text to be echoed
 )
 """What meets an answer that is on its way again."""
