@@ -197,9 +197,9 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
         prompt = f'What is the get_weather of "{_words(chance, 3)}" for {chance.randint(1, 9)} days?'
     elif row.effect in ("break", "harmless") and chance.random() < 0.35:
         options |= _more_options(chance, prompt, think=think)
-    if row.spec in ("empty", "reasoning-only"):
-        options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     fault = _spec(row, place, chance)
+    if "empty" in fault or row.spec == "reasoning-only":
+        options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     ends_whole = row.effect != "break" or place == "before-done"
     return Case(
         fault=fault,
