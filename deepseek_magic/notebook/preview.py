@@ -25,9 +25,8 @@ def preview(prepared: Prepared, now: datetime | None = None) -> dict[str, str]:
     """The preview as Markdown with a plain twin. The key is not in it."""
     address = f"POST {prepared.endpoint.base_url}/chat/completions"
     body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
-    guess = estimate(prepared.request, now or datetime.now(UTC))
-    if not prepared.endpoint.is_priced:
-        guess = Estimate(prompt_tokens=guess.prompt_tokens, max_tokens=guess.max_tokens)
+    prices, place = prepared.client.prices, prepared.endpoint.price_list
+    guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
     lines = ["Not sent.", *_figures(guess), *map(translated, prepared.notices)]
     plain = "\n".join([address, body, "", *lines])
     small = "\n".join(f"- {line}" for line in lines)
