@@ -197,7 +197,6 @@ _RECOVERY: Final = {
     "{what}; sending it again would not help.": "{what}；重新发送也无济于事。",
     "{what}; no further attempt is made.": "{what}；不再尝试。",
     "{what}; the answer stays as the token budget ended it.": "{what}；回答停在 token 上限处。",
-    "{what}; {n} resumes in a row brought nothing new.": "{what}；连续 {n} 次恢复都没有新内容。",
     "{what} and asked for a pause of {wait} s; more than {limit} s is not waited.": "{what}，并要求暂停 {wait} 秒；超过 {limit} 秒不再等待。",
     "No connection could be made": "无法建立连接",
     "The connection was reset": "连接被重置",
