@@ -219,12 +219,20 @@ class MetricsLog(Sequence[Row]):
         since = (now or datetime.now(UTC)) - timedelta(seconds=window_s)
         return [r for r in self.records if r.started_at >= since]
 
-    def plot(self, kind: PlotKind = "latency", *, call: int | str = -1, window_s: float | None = None) -> Plot:
+    def plot(
+        self,
+        kind: PlotKind = "latency",
+        *,
+        call: int | str = -1,
+        window_s: float | None = None,
+        width_in: float | None = None,
+    ) -> Plot:
         """A picture that shows itself (needs the extra ``plots``).
 
         ``latency``: within how many seconds calls had their first token and their end. ``speed``: tokens a second, over
         time. Both of the calls that began in the last ``window_s`` seconds, or all. ``waterfall``: where the time of one
-        call went; ``call`` is its place in the log or the beginning of its id, the last one if not given.
+        call went; ``call`` is its place in the log or the beginning of its id, the last one if not given. ``width_in`` is
+        the width of the picture in inches, 7 if not given; the letters stay as tall as they are.
         Raises ValueError when there is nothing to draw, ImportError without matplotlib.
         """
         from . import plots
@@ -234,9 +242,12 @@ class MetricsLog(Sequence[Row]):
         records = self._since(window_s)
         if not records:
             raise ValueError("There is no call to draw.")
+        width = plots.WIDTH_IN if width_in is None else width_in
         if kind == "waterfall":
-            return plots.draw_waterfall(self._record(call))
-        return plots.draw_speed(records) if kind == "speed" else plots.draw_latency(records, self.levels)
+            return plots.draw_waterfall(self._record(call), width_in=width)
+        if kind == "speed":
+            return plots.draw_speed(records, width_in=width)
+        return plots.draw_latency(records, self.levels, width_in=width)
 
     def _record(self, call: int | str) -> StreamRecord:
         records = self.records

@@ -16,10 +16,13 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.language import say
 from ..protocol.markdown import safe
 from .live import Status
+from .outputs import close, output
 from .settled import Part
 from .widgets import WidgetSurface
 
 __all__ = ["SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
+
+EMPTY_TURNS: Final = 50
 
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
@@ -65,8 +68,8 @@ class Transcript:
 
     def show(self, conversation: Conversation | None) -> None:
         """Show the turns of another conversation."""
-        for shown in tuple(self._slots):
-            self._drop(shown)
+        self._slots.clear()
+        _empty(self.box)
         for turn in conversation.turns[-SHOWN_TURNS:] if conversation is not None else ():
             self.slot(turn.id, _text(turn)).children = (_answer(turn),)
         if not self._slots:
@@ -87,10 +90,23 @@ class Transcript:
         return self._slots[turn]
 
     def _drop(self, turn: str) -> None:
+        """Take a turn off the screen; its empty box stays for a while.
+
+        A front end draws all boxes behind one that goes anew, and ipywidgets keeps what it drew before for as long as
+        their widgets live: dropping the first of twenty turns for every new one would cost twenty turns of the page's
+        memory each.
+        """
         answer = self._slots.pop(turn)
         gone = next(child for child in self.box.children if answer in child.children)
-        self.box.children = tuple(child for child in self.box.children if child is not gone)
-        close_all(gone)
+        inside, gone.children = gone.children, ()
+        gone.layout.display = "none"
+        for child in inside:
+            close_all(child)
+        empty = [child for child in self.box.children if not child.children]
+        if len(empty) >= EMPTY_TURNS:
+            self.box.children = tuple(child for child in self.box.children if child.children)
+            for child in empty:
+                close_all(child)
 
 
 def _text(turn: Turn) -> str:
@@ -105,7 +121,7 @@ def _answer(turn: Turn) -> Any:
 
 def _settled(data: dict[str, str]) -> Any:
     shown = {"output_type": "display_data", "data": data, "metadata": {}}
-    return ipywidgets.Output(outputs=(shown,))
+    return output(shown)
 
 
 def _empty(box: Any) -> None:
@@ -115,9 +131,7 @@ def _empty(box: Any) -> None:
 
 
 def close_all(widget: Any) -> None:
-    """Close a widget with all that is in it, and with the layouts and styles, which are widgets of their own."""
+    """Close a widget with all that is in it."""
     for child in getattr(widget, "children", ()):
         close_all(child)
-    for part in (widget.layout, getattr(widget, "style", None), widget):
-        if part is not None:
-            part.close()
+    close(widget)

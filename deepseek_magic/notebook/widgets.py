@@ -19,6 +19,7 @@ from IPython.display import DisplayHandle, display
 
 from ..protocol.language import say
 from .live import Ending, Status
+from .outputs import close, output
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
@@ -61,7 +62,7 @@ class WidgetSurface:
         on_refused: Callable[[DisplayHandle], None] | None = None,
     ) -> None:
         self._unfolded = unfolded
-        self._tail = ipywidgets.Output()
+        self._tail = output()
         self._answer = ipywidgets.VBox((self._tail,))
         self._thought = ipywidgets.HTML()
         self._thought_text = ""
@@ -91,7 +92,7 @@ class WidgetSurface:
         """Leave each segment in the widget of the tail, and give the tail a new one."""
         for block in blocks:
             self.tail(block)
-            self._tail = ipywidgets.Output()
+            self._tail = output()
             self._answer.children = (*self._answer.children, self._tail)
 
     def tail(self, markdown: str) -> None:
@@ -124,7 +125,7 @@ class WidgetSurface:
     def reset(self) -> None:
         """Take all text back."""
         for widget in self._answer.children[:-1]:
-            _close(widget)
+            close(widget)
         self._answer.children = (self._tail,)
         self.tail("")
 
@@ -149,7 +150,7 @@ class WidgetSurface:
         self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
         boxes = (self._top, self._thoughts, self._answer, self._view)
         for widget in {*boxes, self._fold, self._caption, *(child for box in boxes for child in box.children)}:
-            _close(widget)
+            close(widget)
 
     def _place(self, view: Any) -> None:
         """Where the view is seen: the output of the cell."""
@@ -174,10 +175,3 @@ def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button,
     button.layout.height = "26px"
     button.on_click(lambda _button: on_stop())
     return (button,)
-
-
-def _close(widget: Any) -> None:
-    """Close a widget with its layout and style, which are widgets of their own."""
-    for part in (widget.layout, getattr(widget, "style", None), widget):
-        if part is not None:
-            part.close()
