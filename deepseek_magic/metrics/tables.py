@@ -19,6 +19,8 @@ __all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "tex
 
 UNKNOWN: Final = "–"
 LONGEST_CELL_CHARS: Final = 60
+LONGEST_NAME_CHARS: Final = 24
+"""A word up to this length stays on one line."""
 MOST_DECIMALS: Final = 8
 """The price of one cached token has nine; amounts below this show as zeros."""
 _WIDE: Final = frozenset("WF")
@@ -75,10 +77,10 @@ def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False)
     return say("{amount} and {count} of unknown cost", amount=known, count=f"{unknown:,}")
 
 
-def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """The table as HTML; columns of figures are right-aligned, everything is escaped."""
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
+    """The table as HTML; everything is escaped. With ``figures`` the columns that hold some stand at the right."""
     rows = [list(row) for row in rows]
-    sides = [_side([row[i] for row in rows]) if i else "left" for i in range(len(heads))]
+    sides = [_side([row[i] for row in rows]) if i and figures else "left" for i in range(len(heads))]
     lines = [
         '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
         f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>',
@@ -99,8 +101,12 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
 
 
 def _style(side: str, text: str) -> str:
-    # A figure is not broken from its unit, nor a date from its hour.
-    return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() else "")
+    # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
+    return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else "")
+
+
+def _is_name(text: str) -> bool:
+    return text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
 
 
 def _side(column: Sequence[str]) -> str:
@@ -109,13 +115,15 @@ def _side(column: Sequence[str]) -> str:
     return "right" if figures else "left"
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
     """The same table in plain text, in columns of a terminal (a Chinese character takes two)."""
     table = [list(heads), *(list(row) for row in rows)]
     widths = [max(_width(row[i]) for row in table) for i in range(len(heads))]
     lines = [caption]
     for row in table:
-        padded = [_pad(text, width, right=i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))]
+        padded = [
+            _pad(text, width, right=figures and i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 

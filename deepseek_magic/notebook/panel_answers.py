@@ -16,9 +16,8 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.language import say
 from ..protocol.markdown import safe
 from .live import Status
-from .outputs import close, output
 from .settled import Part
-from .widgets import WidgetSurface
+from .widgets import WidgetSurface, close
 
 __all__ = ["SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
 
@@ -121,7 +120,7 @@ def _answer(turn: Turn) -> Any:
 
 def _settled(data: dict[str, str]) -> Any:
     shown = {"output_type": "display_data", "data": data, "metadata": {}}
-    return output(shown)
+    return ipywidgets.Output(outputs=(shown,))
 
 
 def _empty(box: Any) -> None:

@@ -19,11 +19,10 @@ from IPython.display import DisplayHandle, display
 
 from ..protocol.language import say
 from .live import Ending, Status
-from .outputs import close, output
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
-__all__ = ["WidgetSurface"]
+__all__ = ["WidgetSurface", "close"]
 
 CLASS: Final = "deepseek-magic"
 
@@ -62,7 +61,7 @@ class WidgetSurface:
         on_refused: Callable[[DisplayHandle], None] | None = None,
     ) -> None:
         self._unfolded = unfolded
-        self._tail = output()
+        self._tail = ipywidgets.Output()
         self._answer = ipywidgets.VBox((self._tail,))
         self._thought = ipywidgets.HTML()
         self._thought_text = ""
@@ -92,7 +91,7 @@ class WidgetSurface:
         """Leave each segment in the widget of the tail, and give the tail a new one."""
         for block in blocks:
             self.tail(block)
-            self._tail = output()
+            self._tail = ipywidgets.Output()
             self._answer.children = (*self._answer.children, self._tail)
 
     def tail(self, markdown: str) -> None:
@@ -175,3 +174,16 @@ def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button,
     button.layout.height = "26px"
     button.on_click(lambda _button: on_stop())
     return (button,)
+
+
+def close(widget: Any) -> None:
+    """Let go of a widget with its layout and style, which are widgets of their own.
+
+    An Output is emptied first: JupyterLab never forgets one (its model listens to the session for as long as the page
+    lives), nor what it shows, closed or not.
+    """
+    if isinstance(widget, ipywidgets.Output):
+        widget.outputs = ()
+    for part in (widget.layout, getattr(widget, "style", None), widget):
+        if part is not None:
+            part.close()
