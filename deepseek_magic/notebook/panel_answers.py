@@ -19,12 +19,13 @@ from .live import Status
 from .settled import Part
 from .widgets import WidgetSurface, close
 
-__all__ = ["SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
-
-EMPTY_TURNS: Final = 50
+__all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
 
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
+
+EMPTY_TURNS: Final = 10
+"""So many empty boxes of older turns may stand before the first that is shown."""
 
 
 class PanelSurface(WidgetSurface):
