@@ -9,6 +9,7 @@ from traitlets import TraitError
 
 from ..engine.project import FILE_NAME, project
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import translated
 from ..protocol.options import closest
 
 __all__ = ["take_project_defaults"]
@@ -19,17 +20,17 @@ def take_project_defaults(magics: Any) -> None:
     try:
         here = project()
     except ConfigurationError as error:
-        _warn(str(error))
+        _warn(error.told)
         return
     known = magics.trait_names(config=True)
     for name, value in here.settings.items() if here is not None else ():
         if name not in known:
-            _warn(f"{FILE_NAME}: there is no setting {name}{closest(name, known)}.")
+            _warn(translated(f"{FILE_NAME}: there is no setting {name}{closest(name, known)}."))
             continue
         try:
             setattr(magics, name, value)
         except (TraitError, ConfigurationError) as error:
-            _warn(f"{FILE_NAME}: {str(error).splitlines()[0]}")
+            _warn(f"{FILE_NAME}: {translated(str(error).splitlines()[0])}")
 
 
 def _warn(sentence: str) -> None:

@@ -26,6 +26,7 @@ from .flags import documented, help_text, read_line
 from .formats import offer_code
 from .frontend import ViewName, locales, notebook_path, view_for
 from .live import View
+from .manuals import speak
 from .past import LastError, variables
 from .turns import Turns
 from .views import view_of
@@ -152,6 +153,9 @@ class DeepSeekMagics(Magics):
     @observe("language")
     def _speak(self, _change: Any = None) -> None:
         use(cast(Language, self.language) if self.language != "auto" else of_locales(locales()))
+        for magics in self.shell.magics_manager.registry.values():
+            if type(magics).__module__.startswith(__package__):
+                speak(type(magics))
         documented(type(self).deepseek)  # ``%%deepseek?`` shows it
 
     @observe(*(option.name for option in DEFAULTS))
@@ -168,6 +172,7 @@ class DeepSeekMagics(Magics):
 
     def loaded(self) -> None:
         """Every default is known by now, so ``warm_up`` can act on them: before, it would knock at the wrong door."""
+        self._speak()  # the other magics are registered by now
         self.observe(self._connect, "warm_up")
         self._connect()
 
@@ -249,7 +254,7 @@ class DeepSeekMagics(Magics):
         if prepared.options.get("dry_run"):
             from .preview import preview
 
-            display(preview(prepared), raw=True)
+            display(preview(prepared, kept=session().kept(prepared)), raw=True)
             return None
         return self.start(order, prepared, button=button)
 

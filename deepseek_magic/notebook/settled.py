@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..protocol.completion import Completion, Kept
 from ..protocol.events import Seam
-from ..protocol.language import say, translated
+from ..protocol.language import MOMENT, say, translated
 from .formats import body
 from .live import Ending
 
@@ -161,7 +161,7 @@ def _spent(completion: Completion) -> list[str]:
 
 
 def _kept(completion: Completion, kept: Kept) -> str:
-    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime("%d %b %Y %H:%M"))
+    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime(MOMENT))
     # About: it was paid at the tariff of that hour.
     saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
     return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_magics import SMALLER_MAGICS
 from .chinese_panel import PANEL
 
 __all__ = ["CHINESE"]
@@ -508,6 +509,7 @@ _FIGURES: Final = {
 }
 
 CHINESE: Final = {
+    **SMALLER_MAGICS,
     **_ASKING,
     **PANEL,
     **_HELP,
