@@ -17,9 +17,9 @@ from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run
 from .manuals import helped
 
-__all__ = ["ResumeMagics"]
+__all__ = ["TAKEN", "ResumeMagics", "is_open"]
 
-_TAKEN: Final = frozenset(
+TAKEN: Final = frozenset(
     (
         *("output", "quiet", "format", "buffer", "show_reasoning", "background"),
         *("model", "max_tokens", "endpoint", "base_url", "continue_on_length"),
@@ -91,13 +91,20 @@ class ResumeMagics(Magics):
         return word or None
 
 
+def is_open(value: Any) -> bool:
+    """Whether this variable holds an answer that waits to be gone on with."""
+    if isinstance(value, BackgroundAnswer):
+        value = value.completion
+    return isinstance(value, Completion) and value.outcome in RESUMABLE
+
+
 def _read(line: str) -> tuple[str, dict[str, Any]]:
     """The word on the line and the flags around it. Raises ConfigurationError."""
     before = read_line(line)
     word, _, rest = before.rest.partition(" ")
     after = read_line(rest)
     options = {**before.options, **after.options}
-    wrong = sorted(set(options) - _TAKEN)
+    wrong = sorted(set(options) - TAKEN)
     if after.rest or wrong:
         what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
         raise ConfigurationError(
