@@ -287,16 +287,21 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_notebook(browser: Any, lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one."""
+    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one.
+
+    ``kernel`` is the name of the kernel of one that is made.
+    """
     contexts: list[Any] = []
 
-    def open_one(cells: list[str] | None = None, *, path: Path | None = None, lab: Lab = lab) -> Page:
+    def open_one(
+        cells: list[str] | None = None, *, path: Path | None = None, lab: Lab = lab, kernel: str = "python3"
+    ) -> Page:
         if path is None:
             name = re.sub(r"\W+", "_", request.node.name)[:60]
             path = lab.root / f"{name}_{len(contexts)}.ipynb"
             notebook = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_code_cell(source) for source in cells or []],
-                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+                metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
             )
             nbformat.write(notebook, path)
         context = browser.new_context(viewport={"width": 1280, "height": 900})
