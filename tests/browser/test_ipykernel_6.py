@@ -114,6 +114,35 @@ def test_background_answers_stay_below_their_cells_beside_a_busy_one_and_their_b
     assert "('complete', 'interrupted')" in page.run(4)
 
 
+def test_restart_and_run_all_asks_once_and_a_cell_run_again_replaces_its_stream(
+    open_notebook: Open, old_kernel: str, demo: DemoServer
+) -> None:
+    page = open_notebook(
+        [
+            LOAD,
+            "%%deepseek -b -o a --think off\nlong 20",
+            "first = a",
+            "%%deepseek --think off\necho one",
+            "first.done and first.outcome",
+        ],
+        kernel=old_kernel,
+    )
+    asked = len(demo.requests)
+    page.menu("Kernel", "Restart Kernel and Run All Cells…")
+    page.page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.wait_until(lambda: "first token" in page.text(3), timeout_s=60)
+    page.wait_until(lambda: "paragraph 1" in page.text(1))
+    assert len(demo.requests) == asked + 2
+    page.run(1)
+    assert "'interrupted'" in page.run(4)
+    page.wait_until(lambda: "paragraph 1" in page.text(1))
+    assert page.text(1).count("paragraph 1 ") <= 1
+    assert page.output(1).get_by_role("button", name="Stop").count() == 1
+    page.output(1).get_by_role("button", name="Stop").click()
+    page.wait_until(lambda: "stopped" in page.text(1))
+    page.screenshot("ipykernel_6_run_again")
+
+
 def test_a_saved_answer_is_one_markdown_output_that_needs_no_kernel(open_notebook: Open, old_kernel: str) -> None:
     page = open_notebook([LOAD, "%%deepseek\nA table and code"], kernel=old_kernel)
     page.run(0)
