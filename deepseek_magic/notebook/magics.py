@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
-from traitlets import Bool, Enum, Float, Int, Unicode, observe
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
 from ..engine.loop import Call, apump, pump
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.language import LANGUAGES, Language, of_locales, say, use
-from ..protocol.options import OPTIONS, Option
+from ..protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
 from .formats import offer_code
@@ -157,6 +157,16 @@ class DeepSeekMagics(Magics):
             if type(magics).__module__.startswith(__package__):
                 speak(type(magics))
         documented(type(self).deepseek)  # ``%%deepseek?`` shows it
+
+    @validate(*(option.name for option in DEFAULTS))
+    def _checked(self, proposal: Any) -> Any:
+        """A value that the flag would refuse is refused here, or ``%config`` would show what is not in force."""
+        if proposal["value"] is None:
+            return None
+        try:
+            return OPTIONS_BY_NAME[proposal["trait"].name].check(proposal["value"])
+        except ConfigurationError as error:
+            raise TraitError(error.told) from None
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:

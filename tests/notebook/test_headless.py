@@ -182,6 +182,22 @@ def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) 
     assert demo.requests[-1].body["thinking"] == {"type": "disabled"}
 
 
+def test_config_refuses_what_the_flag_would_refuse_and_keeps_what_was(run_headless: Run) -> None:
+    cells = ("%config DeepSeekMagics.temperature = 9", "%config DeepSeekMagics.temperature")
+    refused, shown = run_headless("%config DeepSeekMagics.temperature = 0.5", *cells)[1:]
+    assert "--temperature cannot be 9.0: it takes a number from 0 to 2." in str(refused)
+    assert shown[0].data["text/plain"] == "0.5"
+
+
+def test_an_answer_gets_a_name_also_when_its_question_ends_in_a_question_mark(run_headless: Run) -> None:
+    cells = (
+        "a = %deepseek --think off echo is it so?",
+        "def f():\n    b = %deepseek --think off echo and this?\n    return b",
+    )
+    *_, said = run_headless(*cells, "print(a, '|', f())")
+    assert re.search(r"echo is it so\?\s.*\|.*echo and this\?\s", said[-1].text, re.DOTALL)
+
+
 def test_two_answers_of_one_cell_are_shown_once_each(run_headless: Callable[..., list[list[Any]]]) -> None:
     (outputs,) = run_headless(
         "%deepseek --think off --no-history echo one\n%deepseek --think off --no-history echo two"
