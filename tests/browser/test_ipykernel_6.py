@@ -143,7 +143,10 @@ def test_restart_and_run_all_asks_once_and_a_cell_run_again_replaces_its_stream(
     page.screenshot("ipykernel_6_run_again")
 
 
-def test_a_saved_answer_is_one_markdown_output_that_needs_no_kernel(open_notebook: Open, old_kernel: str) -> None:
+def test_a_saved_answer_is_one_markdown_output_that_needs_no_kernel(
+    open_notebook: Open, old_kernel: str, demo: DemoServer
+) -> None:
+    demo.pace = 0
     page = open_notebook([LOAD, "%%deepseek\nA table and code"], kernel=old_kernel)
     page.run(0)
     page.run(1)
