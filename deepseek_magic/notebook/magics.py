@@ -305,7 +305,15 @@ class DeepSeekMagics(Magics):
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
         if run.interrupted or completion.outcome == "interrupted":
-            raise Stopped(say("Stopped. What had arrived is kept in {name}.", name=run.order.output or "_"))
+            name = run.order.output
+            command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
+            raise Stopped(
+                say(
+                    "Stopped. What had arrived is kept in {name}; {command} goes on with it.",
+                    name=name or "_",
+                    command=command,
+                )
+            )
         if completion.error is not None:
             completion.error.completion = completion
             raise completion.error
