@@ -46,13 +46,15 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
         case "deepseek_resume":
             return _resume_words(typed, variables)
         case "deepseek_log":
+            from ..metrics.columns import MEANINGS
             from ..metrics.plots import KINDS  # looked for at a key stroke, not when the extension is loaded
 
-            return _words(typed, (), ("--window", "--plot", "--csv", "--overwrite"), {"--plot": KINDS})
+            flags = ("--window", "--plot", "--columns", "--csv", "--overwrite")
+            return _words(typed, (), flags, {"--plot": KINDS, "--columns": MEANINGS})
         case "deepseek_demo":
-            from ..demo.kinds import KINDS as FAULTS
+            from .demo import kinds_of_fault
 
-            return _words(typed, ("start", "stop"), ("--fault", "--pace"), {"--fault": FAULTS})
+            return _words(typed, ("start", "stop"), ("--fault", "--pace"), {"--fault": kinds_of_fault()})
     return None
 
 

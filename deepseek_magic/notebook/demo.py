@@ -16,7 +16,14 @@ from .manuals import helped
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
 
-__all__ = ["DemoMagics"]
+__all__ = ["DemoMagics", "kinds_of_fault"]
+
+
+def kinds_of_fault() -> list[str]:
+    """What ``--fault`` may begin with."""
+    from ..demo.kinds import KINDS
+
+    return list(KINDS)
 
 
 @magics_class

@@ -27,7 +27,8 @@ _MANUALS: Final = {
     "times as slow as a real model; 0: at once": "用时为真实模型的多少倍；0 表示立即回答",
     # %deepseek_log
     "Show the calls of this session, their sums, and whether the service levels were met.": "显示本次会话的调用、合计，以及是否达到服务水平。",
-    'The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600), ds.log.plot("speed").': '程序中用 ds.log 得到同样的表：ds.log.to_pandas()、ds.log.summary(600)、ds.log.plot("speed")。',
+    'The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600), ds.log.plot("speed"), ds.log.explain("ttft_s").': '程序中用 ds.log 得到同样的表：ds.log.to_pandas()、ds.log.summary(600)、ds.log.plot("speed")、ds.log.explain("ttft_s")。',
+    "tell what the columns of the table mean: one by its name, those that speak of a word, or all": "说明表中各列的含义：按列名查一列、按词查相关的列，或全部",
     "sum up only the calls of the last so many seconds": "只统计最近这么多秒内的调用",
     "draw a picture instead: latency (if no kind is named), speed, or waterfall (of the last call)": "改为画图：latency（默认）、speed 或 waterfall（最近一次调用）",
     "write all calls to FILE.csv instead of showing them": "不显示，而是把所有调用写入 FILE.csv",

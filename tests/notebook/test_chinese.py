@@ -28,6 +28,8 @@ CELLS = (
     "%deepseek_log --plott",
     "%deepseek_log --plot nonsense",
     "%deepseek_log --window soon",
+    "%deepseek_log --columns",
+    "%deepseek_log --columns nonsense",
     "%deepseek_log --help",
     "%deepseek_chat",
     "%deepseek_chat show",

@@ -80,6 +80,7 @@ def test_every_option_with_a_flag_is_in_the_help() -> None:
         ("%deepseek_key --thi", []),
         ("%deepseek_log --pl", ["--plot"]),
         ("%deepseek_log --plot w", ["waterfall"]),
+        ("%deepseek_log --columns ttft", ["ttft_s"]),
         ("%deepseek_demo st", ["start", "stop"]),
         ("%deepseek_demo --fault 'cut", ["cut"]),
         ("%deepseek_demo start --", ["--fault", "--pace", "--help"]),
