@@ -16,10 +16,11 @@ from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
 from ..engine.loop import Call, apump, pump
+from ..policy.resuming import RESUMABLE
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
-from ..protocol.language import LANGUAGES, Language, of_locales, say, use
+from ..protocol.language import LANGUAGES, Language, of_locales, say, translated, use
 from ..protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
@@ -113,6 +114,12 @@ class Run:
     handle: bool = False
     """Whether the user's name is bound to a handle, as a background answer's is, also where the cell waits for it."""
     interrupted: bool = False
+
+
+def _kept(name: str | None) -> str:
+    """Where a part of an answer is, and how to go on with it."""
+    command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
+    return f"What had arrived is kept in {name or '_'}; {command} goes on with it."
 
 
 @magics_class
@@ -304,18 +311,13 @@ class DeepSeekMagics(Magics):
         self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
+        kept = _kept(run.order.output)
         if run.interrupted or completion.outcome == "interrupted":
-            name = run.order.output
-            command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
-            raise Stopped(
-                say(
-                    "Stopped. What had arrived is kept in {name}; {command} goes on with it.",
-                    name=name or "_",
-                    command=command,
-                )
-            )
+            raise Stopped(say("Stopped. {kept}", kept=translated(kept)))
         if completion.error is not None:
             completion.error.completion = completion
+            if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
+                completion.error.add_note(kept)
             raise completion.error
         if run.format == "code" and completion.code is not None:
             offer_code(self.shell, completion.code, watched=self.watched)
