@@ -161,7 +161,13 @@ class Page:
         """Run the cell with the keyboard, and do not wait for its end."""
         before = self.prompt(index)
         for _ in range(5):  # a key that comes before JupyterLab has bound it is lost
-            self.cell(index).locator(".cm-content").first.click()
+            try:
+                self.cell(index).locator(".cm-content").first.click()
+            except playwright_api.TimeoutError:
+                self.screenshot("late")
+                dialog = self.page.locator(".jp-Dialog")
+                said = f"; a dialog says: {dialog.first.inner_text()}" if dialog.count() else ""
+                raise AssertionError(f"the cell cannot be clicked, see late.png{said}") from None
             self.page.keyboard.press("Control+Enter")
             deadline = time.monotonic() + 3
             while time.monotonic() < deadline:
