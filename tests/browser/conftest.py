@@ -161,13 +161,8 @@ class Page:
         """Run the cell with the keyboard, and do not wait for its end."""
         before = self.prompt(index)
         for _ in range(5):  # a key that comes before JupyterLab has bound it is lost
-            try:
-                self.cell(index).locator(".cm-content").first.click()
-            except playwright_api.TimeoutError:
-                self.screenshot("late")
-                dialog = self.page.locator(".jp-Dialog")
-                said = f"; a dialog says: {dialog.first.inner_text()}" if dialog.count() else ""
-                raise AssertionError(f"the cell cannot be clicked, see late.png{said}") from None
+            self._no_dialog()
+            self.cell(index).locator(".cm-content").first.click()
             self.page.keyboard.press("Control+Enter")
             deadline = time.monotonic() + 3
             while time.monotonic() < deadline:
@@ -175,6 +170,12 @@ class Page:
                     return
                 self.page.wait_for_timeout(20)
         raise AssertionError("the cell did not start")
+
+    def _no_dialog(self) -> None:
+        """What JupyterLab asks stands before the notebook: its words tell more than a click that finds no way."""
+        for dialog in self.page.locator("dialog.jp-Dialog").all():
+            self.screenshot("dialog")
+            raise AssertionError(f"JupyterLab asks, see dialog.png: {dialog.inner_text()}")
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30, every_s: float = 0.03) -> None:
         """Wait for something to become true on the screen."""
