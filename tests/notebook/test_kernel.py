@@ -152,7 +152,8 @@ def test_an_error_is_one_sentence_without_a_traceback(kernel: Kernel, demo: Demo
 
 
 def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
-    ran = kernel.run("%%deepseek -o a\nhi")
+    slow.pace = 4.0  # so that it is drawn more than once however busy the machine is
+    ran = kernel.run("%%deepseek -o a --max-tokens 50\nhi")
     values = [content["data"].get("state", {}).get("value", "") for content in ran.of("comm_msg")]
     thoughts = [re.sub("<.*?>", "", value) for value in values if "pre-wrap" in value]
     assert html.unescape(thoughts[-1]) == kernel.run("print(a.reasoning, end='')").printed
