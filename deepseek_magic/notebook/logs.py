@@ -19,6 +19,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from .files import free_path
 from .flags import arguments
+from .manuals import helped
 
 if TYPE_CHECKING:
     from ..metrics.summary import Level
@@ -63,6 +64,8 @@ class LogMagics(Magics):
         """
         from ..session import session
 
+        if helped(self, "deepseek_log", line):
+            return
         typed = arguments(self.deepseek_log, line)
         log = session().log
         if typed.csv is not None:
