@@ -21,6 +21,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from .files import free_path
 from .flags import arguments
+from .manuals import helped
 
 if TYPE_CHECKING:
     from ..metrics.summary import Level
@@ -65,6 +66,8 @@ class LogMagics(Magics):
         """
         from ..session import session
 
+        if helped(self, "deepseek_log", line):
+            return
         typed = arguments(self.deepseek_log, line)
         log = session().log
         if typed.csv is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .chinese_columns import COLUMNS
+from .chinese_magics import SMALLER_MAGICS
 from .chinese_panel import PANEL
 
 __all__ = ["CHINESE"]
@@ -37,7 +38,8 @@ _LIVE: Final = {
     "(thinking…)": "（思考中……）",
     "(the answer begins anew)": "（回答重新开始）",
     "(the answer was joined here; the final text is in the variable)": "（回答在此处拼接；完整文本在变量中）",
-    "Stopped. What had arrived is kept in {name}; {command} goes on with it.": "已停止。已收到的内容保存在 {name} 中；用 {command} 可以接着写。",
+    "Stopped. {kept}": "已停止。{kept}",
+    "What had arrived is kept in {name}; {command} goes on with it.": "已收到的内容保存在 {name} 中；用 {command} 可以接着写。",
     "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it.": "回答正在后台生成：print({name}) 会等待它完成，{name}.stop() 会停止它。",
 }
 
@@ -510,6 +512,7 @@ _FIGURES: Final = {
 
 CHINESE: Final = {
     **COLUMNS,
+    **SMALLER_MAGICS,
     **_ASKING,
     **PANEL,
     **_HELP,
