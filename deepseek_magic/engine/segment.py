@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from ..metrics.record import PriceOf, StreamMeter
+from ..metrics.row import Origin
 from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts, happening_of
@@ -62,6 +63,7 @@ class Terms:
     timeline: bool
     price: PriceOf | None
     chance: Callable[[], float]
+    origin: Origin = field(default_factory=Origin)
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from here."""
