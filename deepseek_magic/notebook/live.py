@@ -33,7 +33,7 @@ __all__ = [
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
 
-TAIL_BYTES_PER_S: Final = 30_000
+TAIL_BYTES_PER_S: Final = 40_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
 
 STATUS_INTERVAL_S: Final = 0.5

@@ -11,8 +11,9 @@ from IPython.display import display
 from ..protocol.errors import ConfigurationError
 from .demo import DemoMagics
 from .flags import read_line
-from .frontend import cell_id, view_for
+from .frontend import cell_id, notebook_path, view_for
 from .magics import DeepSeekMagics
+from .manuals import helped
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -40,6 +41,8 @@ class PanelMagics(Magics):
 
           %deepseek_panel [flags]      the flags of %%deepseek are what its controls stand at first
         """
+        if helped(self, "deepseek_panel", line):
+            return
         typed = read_line(line)
         if typed.rest:
             raise ConfigurationError(
@@ -55,8 +58,10 @@ class PanelMagics(Magics):
                 "A panel needs a notebook: a terminal draws no widgets.",
                 hint="Use %%deepseek here, or open JupyterLab.",
             )
+        from ..session import session
         from .panel import Panel
 
+        session().chats.notebook = notebook_path(self.shell)
         made = Panel(self._magics, self._demo, **options)
         cell = cell_id(self.shell)
         if cell is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .chinese_columns import COLUMNS
+from .chinese_magics import SMALLER_MAGICS
 from .chinese_panel import PANEL
 
 __all__ = ["CHINESE"]
@@ -37,7 +38,8 @@ _LIVE: Final = {
     "(thinking…)": "（思考中……）",
     "(the answer begins anew)": "（回答重新开始）",
     "(the answer was joined here; the final text is in the variable)": "（回答在此处拼接；完整文本在变量中）",
-    "Stopped. What had arrived is kept in {name}; {command} goes on with it.": "已停止。已收到的内容保存在 {name} 中；用 {command} 可以接着写。",
+    "Stopped. {kept}": "已停止。{kept}",
+    "What had arrived is kept in {name}; {command} goes on with it.": "已收到的内容保存在 {name} 中；用 {command} 可以接着写。",
     "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it.": "回答正在后台生成：print({name}) 会等待它完成，{name}.stop() 会停止它。",
 }
 
@@ -427,12 +429,13 @@ _BUDGET: Final = {
     "calls": "调用",
     "spent": "花费",
     "this session": "本次会话",
+    "this notebook, ever": "本笔记本累计",
     "this machine, today": "本机今天",
     "this machine, this month": "本机本月",
     "Money: by the price table, no invoice": "费用：按价目表计算，不是账单",
     "Budget {cap}, {left} left": "预算 {cap}，剩余 {left}",
     "{amount} and {count} of unknown cost": "{amount} 及 {count} 次费用未知的调用",
-    "The price of {model} at {place} is unknown, so the budget cannot count this call.": "{place} 上 {model} 的价格未知，因此预算无法计入这次调用。",
+    "The price of {model} at {place} is not known in US dollars, so the budget cannot count this call.": "{place} 上 {model} 的美元价格未知，因此预算无法计入这次调用。",
 }
 
 _FIGURES: Final = {
@@ -509,6 +512,7 @@ _FIGURES: Final = {
 
 CHINESE: Final = {
     **COLUMNS,
+    **SMALLER_MAGICS,
     **_ASKING,
     **PANEL,
     **_HELP,

@@ -294,23 +294,33 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_notebook(browser: Any, lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one."""
+    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one.
+
+    ``kernel`` is the name of the kernel of one that is made; ``where="notebooks"`` opens it in Notebook 7.
+    """
     contexts: list[Any] = []
 
-    def open_one(cells: list[str] | None = None, *, path: Path | None = None, lab: Lab = lab) -> Page:
+    def open_one(
+        cells: list[str] | None = None,
+        *,
+        path: Path | None = None,
+        lab: Lab = lab,
+        kernel: str = "python3",
+        where: str = "doc/tree",
+    ) -> Page:
         if path is None:
             name = re.sub(r"\W+", "_", request.node.name)[:60]
             path = lab.root / f"{name}_{len(contexts)}.ipynb"
             notebook = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_code_cell(source) for source in cells or []],
-                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+                metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
             )
             nbformat.write(notebook, path)
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(STEP_MS)
-        page.goto(f"{lab.url}/doc/tree/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
+        page.goto(f"{lab.url}/{where}/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
         return Page(page, lab, path)

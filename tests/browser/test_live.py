@@ -68,6 +68,21 @@ def test_the_answer_grows_renders_settles_and_lasts(
     again.screenshot("reopened")
 
 
+def test_it_grows_settles_and_lasts_in_notebook_7_too(open_notebook: Open) -> None:
+    page = open_notebook([LOAD, "%%deepseek -o tide\nA table, a formula and code"], where="notebooks")
+    page.run(0)
+    texts = page.watch(1)
+    assert sum(len(after) > len(before) for before, after in pairwise(texts)) >= 5
+    page.screenshot("notebook_7_settled")
+    assert "widget" not in str(page.save()["cells"])
+    again = open_notebook(path=page.path, where="notebooks")
+    for shown in (page, again):
+        shown.output(1).locator("table td", has_text="Jupiter").wait_for()
+        shown.output(1).locator("mjx-container").first.wait_for()
+        assert shown.output(1).locator("summary", has_text="Reasoning").count() == 1
+    again.screenshot("notebook_7_reopened")
+
+
 @pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
 def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: Open, demo: DemoServer) -> None:
     demo.pace = LIKE_A_MODEL
