@@ -249,6 +249,12 @@ class Session:
             before=replace(before, request=request),
         )
 
+    def kept(self, prepared: Prepared) -> Entry | None:
+        """The call of the journal that ``--cache`` would answer ``prepared`` from; None where there is none."""
+        if prepared.before is not None:
+            return None
+        return cache.find(self.journal, prepared.request, prepared.endpoint)
+
     def start(self, prepared: Prepared) -> Call:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it.
 

@@ -14,7 +14,7 @@ author = "The deepseek-magic authors"
 copyright = "the deepseek-magic authors; MIT licence"
 version = release = __version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "generated_tables", "notebooks_on_demo"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "formulas", "generated_tables", "notebooks_on_demo", "self_contained"]
 exclude_patterns = ["_build", "_generated", "_ext", "Thumbs.db", ".DS_Store"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -30,6 +30,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = "deepseek-magic"
 html_static_path = ["_static"]

@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deepseek_magic.engine import gate, relay, stream
+
+# The same examples every time, so that a failure is about the change at hand, and no example is too slow for a busy
+# machine. New ones are drawn by `bash .ci/test tests/policy --hypothesis-profile=chance`.
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("chance", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 KEY_VARIABLES = ("DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "OPENROUTER_API_KEY")
 
@@ -27,6 +34,27 @@ def new_servers() -> None:
     gate._GATES.clear()
 
 
+KERNELS = frozenset(("kernel", "run_headless"))
+"""Fixtures that start a kernel."""
+PROGRAMS = frozenset(
+    (
+        "test_cli.py",
+        "test_exit.py",
+        "test_kernel.py",
+        "test_loading.py",
+        "test_terminal.py",
+        "test_tmux.py",
+        "test_stop.py",
+    )
+)
+"""Files whose tests start programs, kernels among them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: quick failures come first, and Playwright keeps a loop running in the main thread."""
-    items.sort(key=lambda item: (Path(__file__).parent / "browser") in item.path.parents)
+    """Say which tests start programs; browser tests last: quick failures come first, and Playwright keeps a loop running."""
+    here = Path(__file__).parent
+    for item in items:
+        fixtures = KERNELS.intersection(getattr(item, "fixturenames", ()))
+        if fixtures or item.path.name in PROGRAMS or here / "chaos" in item.path.parents:
+            item.add_marker(pytest.mark.programs)
+    items.sort(key=lambda item: here / "browser" in item.path.parents)

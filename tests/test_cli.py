@@ -169,6 +169,15 @@ def test_install_makes_the_magics_ready_in_every_session_and_imports_nothing_unt
     assert "--max-tokens" in ipython("get_ipython().run_line_magic('deepseek', '--help')", home)
 
 
+def test_tab_knows_the_flags_in_a_session_that_has_used_no_magic_yet(home: Path) -> None:
+    command("install", home=home)
+    complete = (
+        "ip = get_ipython(); print(*(ip.complete(t, t, len(t))[1][:2] for t in ('%deepseek_l', '%%deepseek --thi')))"
+    )
+    assert ipython(complete, home).strip() == "['%deepseek_log', '%%deepseek_log'] ['--think']"
+    assert ipython("%%deepseek?", home).count("--max-tokens") == 1
+
+
 def test_a_session_after_install_answers_from_its_first_cell_on(home: Path, served: str) -> None:
     command("install", home=home)
     asked = "%deepseek -o answer --think off How are you?\nprint('\\nended', answer.outcome)"

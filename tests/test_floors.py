@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "deepseek_magic"
 FLOORS = ("cli", "notebook", "session", "engine", "metrics", "policy", "protocol")
 EVERYWHERE_ELSE_FORBIDDEN = {
     "httpx": {"engine/transport.py"},
-    "httpcore": {"engine/transport.py", "engine/network/"},
+    "httpx2": {"engine/transport.py"},
+    "httpcore": {"engine/network/core.py"},
+    "httpcore2": {"engine/network/core.py"},
     "IPython": {"notebook/"},
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},

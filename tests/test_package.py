@@ -60,7 +60,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", venv)
     binaries = venv / ("Scripts" if os.name == "nt" else "bin")
-    run(binaries / "python", "-m", "pip", "install", "--quiet", f"{wheel}[demo]")
+    run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", binaries / "python", f"{wheel}[demo]")
     return binaries
 
 

@@ -5,6 +5,7 @@ Words in the last user message choose the pieces:
     table, code, formula, markdown, chinese, stream   that subject (also in Chinese: 表格, 代码, 公式, …)
     echo          (before all others) the message itself, unchanged, in a code block: shows how {name} was filled
     long N        about N kB of numbered paragraphs
+    a failed cell and its error, as %deepseek_fix sends them    the cell again, with the error as a comment above it
     unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
     a tool's name or a word of its description    a call of that tool, when tools are given
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, replace
 from itertools import count, product
 from typing import Any, Final
 
+from ..protocol.extract import fenced
 from ..protocol.models import MODELS, resolve_model
 from .calls import Call, calls_for, value_for
 from .checks import text_of, thinks
@@ -33,6 +35,10 @@ from .tokens import tokenize
 __all__ = ["Asked", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
 
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")
+_FAILED: Final = re.compile(
+    r"^(?P<fence>`{3,})python\n(?P<cell>.*?)^(?P=fence)$.*?^(?P<mark>`{3,})\n(?P<error>.*?)^(?P=mark)$",
+    re.DOTALL | re.MULTILINE,
+)
 _LONG: Final = re.compile(r"\blong\s+(\d{1,5})\b", re.IGNORECASE)
 _EFFORT_LINES: Final = {"low": 50, "high": 75, "max": 100}
 _EFFORTS: Final = {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max", "none": "high"}
@@ -201,6 +207,8 @@ def _answer(asked: Asked) -> str:
         return _long(int(long[1]) * 1000)
     if re.search(r"\bunsafe\b", prompt, re.IGNORECASE):
         return unsafe()
+    if failed := _FAILED.search(prompt):
+        return _repair(failed["cell"], failed["error"], asked.chinese)
     wanted = [s.chinese if asked.chinese else s.english for s in SECTIONS if s.wanted(prompt)]
     if wanted:
         return "\n\n".join([*wanted, _footer(asked)])
@@ -210,6 +218,18 @@ def _answer(asked: Asked) -> str:
 def _echo(text: str) -> str:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
+
+
+def _repair(cell: str, error: str, chinese: bool) -> str:
+    last = error.strip().splitlines()[-1] if error.strip() else "?"
+    if chinese:
+        said = f"错误是 `{last}`。真正的模型会在这里说明原因并修好单元格；演示服务器只把它原样交还，并在上面注明错误。"
+    else:
+        said = (
+            f"The error is `{last}`. A model would say here why, and repair the cell. I am only the demo server: I give it "
+            "back as it was, with the error above it."
+        )
+    return f"{said}\n\n{fenced(f'# {last}{chr(10)}{cell}', 'python')}"
 
 
 def _long(chars: int) -> str:
@@ -253,8 +273,6 @@ def _explanation(asked: Asked) -> str:
             ("系统提示", _cell(system) or "无"),
             ("提示长度", f"约 {tokens} 个 token"),
         ]
-        head = f"你好！我是**演示服务器**，运行在这台机器上，不是真正的模型。你说的是：\n\n{_quote(asked.prompt)}\n\n我收到了："
-        tail = "试试在提示里写：`表格`、`代码`、`公式`、`echo`、`long 4`，或者问问什么是 `流式`。"
         table = _table(("项目", "内容"), rows)
     else:
         rows = [
@@ -265,16 +283,34 @@ def _explanation(asked: Asked) -> str:
             ("system prompt", _cell(system) or "none"),
             ("prompt", f"about {tokens} tokens"),
         ]
-        head = (
-            "Hello! I am the **demo server** on your own machine: no model, no key, no bill, but the same stream that "
-            f"DeepSeek would send. You said:\n\n{_quote(asked.prompt)}\n\nThis is what reached me:"
-        )
-        tail = (
-            "Put one of these words into a prompt and see what comes: `table`, `code`, `formula`, `markdown`, `chinese`, "
-            "`stream`, `echo`, `long 4`."
-        )
         table = _table(("what", "value"), rows)
-    return f"{head}\n\n{table}\n\n{_memory(asked)}{tail}"
+    head, tail = _framed(asked)
+    return f"{head}\n\n{table}{tail}"
+
+
+def _framed(asked: Asked) -> tuple[str, str]:
+    """What stands before and behind the table: an introduction at first, later a proof that the chat is remembered."""
+    earlier = [text_of(m.get("content")) for m in asked.messages if m["role"] == "user"][:-1]
+    if earlier:
+        said = _cell(earlier[-1])
+        if asked.chinese:
+            return f"你现在说：\n\n{_quote(asked.prompt)}\n\n我记得你上一句是：“{said}”，因为整个对话又发送了一遍：", ""
+        return (
+            f'Now you say:\n\n{_quote(asked.prompt)}\n\nI remember what you said before, "{said}", because the whole '
+            "conversation was sent again:",
+            "",
+        )
+    if asked.chinese:
+        return (
+            f"你好！我是**演示服务器**，运行在这台机器上，不是真正的模型。你说的是：\n\n{_quote(asked.prompt)}\n\n我收到了：",
+            "\n\n试试在提示里写：`表格`、`代码`、`公式`、`echo`、`long 4`，或者问问什么是 `流式`。",
+        )
+    return (
+        "Hello! I am the **demo server** on your own machine: no model, no key, no bill, but the same stream that "
+        f"DeepSeek would send. You said:\n\n{_quote(asked.prompt)}\n\nThis is what reached me:",
+        "\n\nPut one of these words into a prompt and see what comes: `table`, `code`, `formula`, `markdown`, `chinese`, "
+        "`stream`, `echo`, `long 4`.",
+    )
 
 
 def _temperature(asked: Asked) -> str:
@@ -283,15 +319,6 @@ def _temperature(asked: Asked) -> str:
     if asked.thinking:
         return f"{asked.temperature}{'（思考时无效）' if asked.chinese else ', without effect while thinking'}"
     return str(asked.temperature)
-
-
-def _memory(asked: Asked) -> str:
-    """A sentence about the turn before, so that a chat can be seen to remember."""
-    earlier = [text_of(m.get("content")) for m in asked.messages if m["role"] == "user"][:-1]
-    if not earlier:
-        return ""
-    said = _cell(earlier[-1])
-    return f"我记得你上一句是：“{said}”。\n\n" if asked.chinese else f'I remember what you said before: "{said}".\n\n'
 
 
 def _footer(asked: Asked) -> str:

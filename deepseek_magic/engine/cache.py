@@ -20,16 +20,21 @@ from ..protocol.completion import Completion, Kept
 from .endpoints import Endpoint
 from .journal import Entry, Journal
 
-__all__ = ["recall"]
+__all__ = ["find", "recall"]
+
+
+def find(journal: Journal, request: Request, endpoint: Endpoint) -> Entry | None:
+    """The call that answered the same request at the same address; None where the journal knows of none."""
+    try:
+        return journal.answer_to(request, endpoint.base_url)
+    except sqlite3.Error:
+        return None  # a journal that cannot be read never costs an answer
 
 
 async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Completion | None:
     """The answer that the journal holds, with a record of its own that cost nothing; None where it holds none."""
     began_s = time.monotonic()
-    try:
-        entry = await asyncio.to_thread(journal.answer_to, request, endpoint.base_url)
-    except sqlite3.Error:
-        return None  # a journal that cannot be read never costs an answer
+    entry = await asyncio.to_thread(find, journal, request, endpoint)
     return None if entry is None else _again(entry, request, time.monotonic() - began_s)
 
 

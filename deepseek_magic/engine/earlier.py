@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import MOMENT
 from .journal import Entry, Journal
 
 __all__ = ["Found", "find_earlier"]
@@ -33,11 +34,12 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
         raise ConfigurationError("No answer waits to be gone on with.", hint="Only broken and stopped ones do.")
-    if what is not None and len(entries) != 1:
-        found = "no call" if not entries else f"{len(entries)} calls"
-        raise ConfigurationError(f"The journal has {found} whose id begins with {what[:40]}.")
+    if what is not None and not entries:
+        raise ConfigurationError(f"The journal has no call whose id begins with {what[:40]}.")
+    if what is not None and len(entries) > 1:
+        raise ConfigurationError(f"The journal has {len(entries)} calls whose id begins with {what[:40]}.")
     entry = entries[0]
-    began = entry.started_at.astimezone().strftime("%d %b %H:%M")
+    began = entry.started_at.astimezone().strftime(MOMENT)
     prompt = " ".join(entry.completion.request.prompt.split())
     shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
     return Found(entry.completion, entry.endpoint, f"Going on with the answer to “{shown}”, asked {began}.")

@@ -1,7 +1,8 @@
 """The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
 
 httpx's client writes requests and reads responses; below it stands our own network (``engine.network``), because httpx's
-own costs more for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
+own costs more for each token than all the rest of the engine. httpx2, its successor, can take its place (``network.core``).
+A key enters a request in this file and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Final
-
-import httpcore
-import httpx
+from typing import TYPE_CHECKING, Final
 
 from .. import __version__
 from ..protocol.errors import ConfigurationError, Disconnected
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
 from .inflate import Damaged, EndsEarly, Inflater
+from .network.core import BACKEND, httpcore
 from .network.exchange import Exchange, Network
 from .network.failures import raise_ours
 from .warmth import Warmth, knock, origin_of
+
+if TYPE_CHECKING or BACKEND == "httpx":
+    import httpx
+else:
+    import httpx2 as httpx
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
 

@@ -15,6 +15,11 @@ from ..policy.deadlines import Deadline, Deadlines, Happening, Timeouts
 __all__ = ["Watch"]
 
 _NEVER: Final = float("inf")
+LATE_S: Final = 0.1
+"""A timer that rings later than this was kept from ringing: a cell that computes without letting go of the interpreter
+holds up this thread as well, and what came meanwhile has not been read yet."""
+LAST_LOOK_S: Final = 0.05
+"""So long it may then take until what came has been read."""
 
 
 class Watch:
@@ -127,6 +132,10 @@ class Watch:
         passed = self._deadlines.passed(self.now_s)
         if passed is None:
             self._arm()
+            return
+        if self._loop.time() - self._timer_s > LATE_S:
+            self._timer_s = self._loop.time() + LAST_LOOK_S
+            self._timer = self._loop.call_at(self._timer_s, self._ring)
             return
         self.passed = passed
         self._cancel()

@@ -74,7 +74,7 @@ def library(name: str) -> Any:
     """The library, imported now. Raises ImportError that says how to get it."""
     try:
         return import_module(name)
-    except ImportError as error:
+    except ImportError:
         raise ImportError(
             f"{name} is not installed, and this conversion needs it: pip install 'deepseek-magic[dataframes]'."
-        ) from error
+        ) from None

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ..protocol.completion import Completion
+    from .columns import Explained
     from .plots import Plot, PlotKind
     from .summary import ServiceLevels, Summary
     from .telemetry import Export
@@ -104,7 +105,7 @@ def row_of(record: StreamRecord) -> Row:
 
 
 class MetricsLog(Sequence[Row]):
-    """The records of a session as rows. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
+    """The records of a session as rows; ``explain()`` tells what the columns mean. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
     ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``forgotten`` counts the rows
     that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
@@ -199,19 +200,31 @@ class MetricsLog(Sequence[Row]):
         return columns
 
     def to_arrow(self) -> pyarrow.Table:
-        """See ``frames.arrow_table``."""
+        """The same as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
         return arrow_table(self._columns(), COLUMNS)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
+    def explain(self, word: str = "") -> Explained:
+        """What a column means, with unit and source: ``log.explain("ttft_s")``; without a word, all of them.
+
+        A word that is no column finds those that speak of it. Raises KeyError where none does.
+        """
+        from .columns import explain
+
+        return explain(word, COLUMNS)
+
     def to_pandas(self) -> pandas.DataFrame:
-        """See ``frames.pandas_frame``."""
+        """A row a call, oldest first, as string, Int64, float64, boolean and datetime64[us, UTC]; unknown is missing.
+
+        ``explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
+        """
         return pandas_frame(self._columns(), COLUMNS)
 
     def to_polars(self) -> polars.DataFrame:
-        """See ``frames.polars_frame``."""
+        """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
         return polars_frame(self._columns(), COLUMNS)
 
     # Files

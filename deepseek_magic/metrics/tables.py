@@ -19,6 +19,8 @@ __all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "tex
 
 UNKNOWN: Final = "–"
 LONGEST_CELL_CHARS: Final = 60
+LONGEST_NAME_CHARS: Final = 24
+"""A word up to this length stays on one line."""
 MOST_DECIMALS: Final = 8
 """The price of one cached token has nine; amounts below this show as zeros."""
 _WIDE: Final = frozenset("WF")
@@ -75,38 +77,49 @@ def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False)
     return say("{amount} and {count} of unknown cost", amount=known, count=f"{unknown:,}")
 
 
-def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """The table as HTML; numbers are right-aligned, everything is escaped."""
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
+    """The table as HTML; everything is escaped. With ``figures`` all columns but the first are right-aligned."""
     lines = [
         '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
         f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>',
         "<thead><tr>",
-        *(f'<th scope="col" style="text-align:{_side(i)}">{html.escape(head)}</th>' for i, head in enumerate(heads)),
+        *(
+            f'<th scope="col" style="text-align:{_side(i, figures)}">{html.escape(head)}</th>'
+            for i, head in enumerate(heads)
+        ),
         "</tr></thead><tbody>",
     ]
     for row in rows:
-        cells = (f'<td style="{_style(i, text)}">{html.escape(text)}</td>' for i, text in enumerate(row))
+        cells = (f'<td style="{_style(i, text, figures)}">{html.escape(text)}</td>' for i, text in enumerate(row))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody></table>")
     return "\n".join(lines)
 
 
-def _style(column: int, text: str) -> str:
-    # A figure is not broken from its unit, nor a date from its hour.
-    return f"text-align:{_side(column)}" + (";white-space:nowrap" if text[:1].isdigit() else "")
+def _style(column: int, text: str, figures: bool) -> str:
+    # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
+    return f"text-align:{_side(column, figures)}" + (
+        ";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else ""
+    )
 
 
-def _side(column: int) -> str:
-    return "left" if column == 0 else "right"
+def _is_name(text: str) -> bool:
+    return text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+def _side(column: int, figures: bool) -> str:
+    return "right" if figures and column else "left"
+
+
+def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
     """The same table in plain text, in columns of a terminal (a Chinese character takes two)."""
     table = [list(heads), *(list(row) for row in rows)]
     widths = [max(_width(row[i]) for row in table) for i in range(len(heads))]
     lines = [caption]
     for row in table:
-        padded = [_pad(text, width, right=i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))]
+        padded = [
+            _pad(text, width, right=figures and i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 

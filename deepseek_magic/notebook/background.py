@@ -16,6 +16,7 @@ from typing import Any
 
 from ..engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
 from ..protocol.completion import Completion
+from ..protocol.language import say
 from .frontend import cell_id, request_id
 from .live import View
 
@@ -125,7 +126,8 @@ class BackgroundAnswer:
         if name.startswith("_") or not hasattr(Completion, name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if not self.done:
-            raise AttributeError(f"There is no {name} yet: the answer is being written; await it, or call wait().")
+            yet = "There is no {name} yet: the answer is being written; await it, or call wait()."
+            raise AttributeError(say(yet, name=name))
         return getattr(self._call.completion, name)
 
     def __str__(self) -> str:
@@ -134,7 +136,7 @@ class BackgroundAnswer:
         return self._call.completion.text
 
     def __repr__(self) -> str:
-        return repr(self.completion) if self.done else "<BackgroundAnswer, being written>"
+        return repr(self.completion) if self.done else say("<BackgroundAnswer, being written>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         completion = self.completion

@@ -18,6 +18,7 @@ __all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
 
 _CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
 _HELP: Final = re.compile(r"%%deepseek\?{1,2}\s*$")
+_ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
 _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
@@ -70,25 +71,30 @@ class DeepSeekLine(EscapedCommand):
 
     @classmethod
     def find(cls, tokens_by_line: Any) -> Any:
-        """The first line of the cell that calls the magic."""
+        """The first line of the cell that calls the magic, or gives its answer a name (``x = %deepseek …``)."""
         for tokens in tokens_by_line:
             words = [token for token in tokens if token.string.strip()]
+            first = words[0] if words else None
+            if len(words) > 3 and _ASSIGNED.match(words[0].line[words[0].start[1] :]):
+                words = words[next(at for at, word in enumerate(words) if word.string == "%") :]
             called = len(words) > 1 and words[0].string == "%" and words[1].string in _OWNERS
             if called and words[0].end == words[1].start and (len(words) == 2 or words[2].start != words[1].end):
-                return cls(words[0].start)
+                assert first is not None
+                return cls(first.start)  # where IPython's help begins as well: of two, the one further left goes first
         return None
 
     def transform(self, lines: list[str]) -> list[str]:
         """The lines with that one replaced by a call."""
         end_line = find_end_of_continued_line(lines, self.start_line)
         text = assemble_continued_line(lines, (self.start_line, self.start_col), end_line)
-        name, _, line = text.strip().removeprefix("%").partition(" ")
+        assigned = _ASSIGNED.match(text)
+        name, _, line = text[assigned.end() if assigned else 0 :].strip().removeprefix("%").partition(" ")
         line = line.strip()
-        indent = lines[self.start_line][: self.start_col]
-        if not indent and self.cells.awaits:
-            call = _AWAIT.format(owner=_OWNERS[name], line=line, body=None)
+        before = lines[self.start_line][: self.start_col] + (assigned[0] if assigned else "")
+        if self.cells.awaits and not before[:1].isspace():  # in a block it may stand in a function that awaits nothing
+            call = before + _AWAIT.format(owner=_OWNERS[name], line=line, body=None)
         else:
-            call = indent + _CALL.format(name=name, line=line)
+            call = before + _CALL.format(name=name, line=line)
         return [*lines[: self.start_line], call, *lines[end_line + 1 :]]
 
 

@@ -12,15 +12,17 @@ from ..metrics.tables import html_table, text_table
 from ..policy.estimates import prompt_tokens
 from ..protocol.conversation import Conversation
 from ..protocol.errors import ConfigurationError
-from ..protocol.language import say
+from ..protocol.language import MOMENT, say
 from ..protocol.markdown import safe
 from .files import free_path
 from .flags import arguments
 from .frontend import notebook_path
+from .manuals import helped
 
 __all__ = ["ACTIONS", "ChatMagics"]
 
 ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete", "reload")
+_MANY: Final = {(0, 0): "no name", (0, 1): "at most one name", (1, 1): "one name", (1, 2): "one or two names"}
 _NAMES_TAKEN: Final = {
     "list": (0, 0),
     "show": (0, 1),
@@ -62,6 +64,8 @@ class ChatMagics(Magics):
         from ..session import session
 
         session().chats.notebook = notebook_path(self.shell)
+        if helped(self, "deepseek_chat", line):
+            return
         typed = arguments(self.deepseek_chat, line)
         action, names = _action(typed.words)
         if typed.export is not None and action in ("list", "show"):
@@ -98,8 +102,7 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
     least, most = _NAMES_TAKEN[action]
     if not least <= len(names) <= most:
         raise ConfigurationError(
-            f"%deepseek_chat {action} takes {most if least == most else f'{least} or {most}'} name"
-            f"{'' if most == 1 else 's'}, not {len(names)}.",
+            f"%deepseek_chat {action} takes {_MANY[least, most]}, not {len(names)}.",
             hint="%deepseek_chat? explains its words; a name with spaces goes into quotes.",
         )
     return action, names
@@ -153,7 +156,7 @@ def _list_saved() -> None:
         [
             saved.name,
             f"{len(saved.turns)}",
-            saved.changed_at.astimezone().strftime("%d %b %Y %H:%M"),
+            saved.changed_at.astimezone().strftime(MOMENT),
             "" if chats.is_here(saved) else saved.notebook,
         ]
         for saved in found
@@ -176,7 +179,7 @@ def _reload(name: str) -> None:
             "{name} is back as of {when}; turns: {count}.",
             name=name,
             count=len(saved.turns) - gone,
-            when=saved.changed_at.astimezone().strftime("%d %b %Y %H:%M"),
+            when=saved.changed_at.astimezone().strftime(MOMENT),
         )
     )
     if gone:

@@ -19,8 +19,11 @@ from .flags import FLAGS
 
 __all__ = ["add_matcher", "candidates", "remove_matcher"]
 
-_MAGIC: Final = re.compile(r"\s*%(?:%?deepseek|deepseek_fix)\s(.*)\Z")
-_CHAT: Final = re.compile(r"\s*%deepseek_chat\s(.*)\Z")
+_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
+_ASKING: Final = ("deepseek", "%deepseek", "deepseek_fix", "deepseek_panel")
+"""Magics that take every flag."""
+_PLACES: Final = ("deepseek_doctor", "deepseek_key", "deepseek_models")
+_HELP: Final = "--help"
 _MATCHER: Final = "deepseek_magic"
 
 
@@ -29,15 +32,36 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
 
     The last word may be begun; only what goes on from it is returned, whole words each.
     """
-    chat = _CHAT.match(line)
-    if chat is not None:
-        return _chat_words(chat[1])
-    found = _MAGIC.match(line)
+    found = _LINE.match(line)
     if found is None:
         return None
-    typed = found[1]
+    magic, typed = found["magic"], found["typed"]
+    if magic in _ASKING:
+        return _flags(typed, variables, FLAGS)
+    if magic in _PLACES:
+        return _flags(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
+    match magic:
+        case "deepseek_chat":
+            return _chat_words(typed)
+        case "deepseek_resume":
+            return _resume_words(typed, variables)
+        case "deepseek_log":
+            from ..metrics.columns import MEANINGS
+            from ..metrics.plots import KINDS  # looked for at a key stroke, not when the extension is loaded
+
+            flags = ("--window", "--plot", "--columns", "--csv", "--overwrite")
+            return _words(typed, (), flags, {"--plot": KINDS, "--columns": MEANINGS})
+        case "deepseek_demo":
+            from .demo import kinds_of_fault
+
+            return _words(typed, ("start", "stop"), ("--fault", "--pace"), {"--fault": kinds_of_fault()})
+    return None
+
+
+def _flags(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]) -> list[str]:
+    """Flags, and the values of the last one."""
     *words, begun = re.split(r"[\s=]+", typed)
-    option = FLAGS.get(words[-1]) if words else None
+    option = flags.get(words[-1]) if words else None
     if option is not None and option.kind != "switch":
         if option.name == "system" and begun.startswith("@"):
             return [f"@{name}" for name in _starting(begun[1:], _saved())]
@@ -46,9 +70,33 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
         return _starting(begun, _values(option, variables))
     if not begun.startswith("-"):
         return []
-    used = {FLAGS[word].name for word in words if word in FLAGS and FLAGS[word].many == 1}
-    free = [flag for flag, option in FLAGS.items() if option.name not in used]
-    return _starting(begun, [*free, "--help"])
+    used = {flags[word].name for word in words if word in flags and flags[word].many == 1}
+    free = [flag for flag, option in flags.items() if option.name not in used]
+    return _starting(begun, [*free, _HELP])
+
+
+def _words(typed: str, first: Iterable[str], flags: Iterable[str], values: Mapping[str, Iterable[str]]) -> list[str]:
+    """The words of a magic that takes no prompt: its ``first`` ones, its flags, and the values of these."""
+    *words, begun = re.split(r"[\s=]+", typed)
+    if words and words[-1] in values:
+        return _starting(begun.lstrip("\"'"), values[words[-1]])
+    if begun.startswith("-"):
+        return _starting(begun, [flag for flag in (*flags, _HELP) if flag not in words])
+    return [] if words else _starting(begun, first)
+
+
+def _resume_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
+    """Its flags, and the variables that hold an answer which can be gone on with."""
+    from .resume import TAKEN, is_open
+
+    *words, begun = re.split(r"[\s=]+", typed)
+    flags = {flag: option for flag, option in FLAGS.items() if option.name in TAKEN}
+    found = _flags(typed, variables, flags)
+    if begun.startswith("-"):
+        return [*found, *([] if words else _starting(begun, ("--list",)))]
+    if words and words[-1] in flags and flags[words[-1]].kind != "switch":
+        return found
+    return _starting(begun, [name for name, value in _own(variables).items() if is_open(value)])
 
 
 def _starting(begun: str, names: Iterable[str]) -> list[str]:
@@ -61,7 +109,7 @@ def _chat_words(typed: str) -> list[str]:
 
     *words, begun = re.split(r"\s+", typed)
     if begun.startswith("-"):
-        return _starting(begun, ("--export", "--overwrite"))
+        return _starting(begun, ("--export", "--overwrite", _HELP))
     if words == ["reload"]:
         with contextlib.suppress(ConfigurationError):  # said when it is used; a key stroke is no place for it
             return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))

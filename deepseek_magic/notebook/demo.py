@@ -11,11 +11,19 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from .flags import arguments
+from .manuals import helped
 
 if TYPE_CHECKING:
     from ..demo.server import DemoServer
 
-__all__ = ["DemoMagics"]
+__all__ = ["DemoMagics", "kinds_of_fault"]
+
+
+def kinds_of_fault() -> list[str]:
+    """What ``--fault`` may begin with."""
+    from ..demo.kinds import KINDS
+
+    return list(KINDS)
 
 
 @magics_class
@@ -38,6 +46,8 @@ class DemoMagics(Magics):
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost."""
+        if helped(self, "deepseek_demo", line):
+            return
         typed = arguments(self.deepseek_demo, line)
         if typed.action == "stop":
             self._stop()

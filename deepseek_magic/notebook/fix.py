@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from ..protocol.chat import Message
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
 from ..protocol.extract import fenced
+from ..protocol.language import say
 from .formats import offer_code
 from .magics import DeepSeekMagics, Order, read_order
 from .past import Failure, variables
@@ -40,15 +42,15 @@ class FixMagics(Magics):
 
         ::
 
-          %deepseek_fix [flags] [what else the model should know]
+          %deepseek_fix [flags] [words]
 
-        The cell that failed, its error and your words are sent, outside of any conversation unless --chat names one. The
+        The cell that failed, its error and your words (what else the model should know) are sent, outside of any conversation unless --chat names one. The
         repaired code is offered as the next cell, to be read and run by you; with -o NAME it goes into that variable as
         text instead. The flags are those of %deepseek.
         """
         order = read_order(line or "--", None)
         if order is None:
-            print(FixMagics.deepseek_fix.__doc__)
+            print(inspect.getdoc(FixMagics.deepseek_fix))
             return
         if order.options.pop("background", False):
             raise ConfigurationError("%deepseek_fix cannot go on in the background: its code is for the next cell.")
@@ -70,7 +72,7 @@ class FixMagics(Magics):
         if order.output:
             self.shell.push({order.output: code})
         if code is None:
-            print("The answer holds no code, so there is nothing to run.")
+            print(say("The answer holds no code, so there is nothing to run."))
         elif not order.output:
             offer_code(self.shell, code, watched=self._magics.watched)
 

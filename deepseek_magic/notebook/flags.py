@@ -21,7 +21,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from ..protocol.options import OPTIONS, Option, closest
 
-__all__ = ["FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words"]
+__all__ = ["FLAGS", "HELP_FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words", "wrapped"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -110,6 +110,8 @@ def arguments(magic: Any, line: str) -> Any:
     except UsageError as error:
         name = f"%{magic.__name__}"
         why = str(error).rstrip(".")
+        if (strange := why.removeprefix("unrecognized arguments: ")) != why:
+            why += closest(strange.split()[0], [flag for a in magic.parser._actions for flag in a.option_strings])
         raise ConfigurationError(f"{name} does not take that: {why}.", hint=f"{name}? explains it.") from None
 
 
@@ -119,7 +121,8 @@ def _described(option: Option) -> str:
     if option.minimum is not None and option.maximum is not None:
         low = f"{option.minimum:g}"
         low = say("above {low}", low=low) if option.above_minimum else low
-        high = f"{option.maximum:,.10g}{f' {option.unit}' if option.unit else ''}"
+        high = f"{int(option.maximum):,}" if option.kind == "integer" else f"{option.maximum:g}"
+        high += f" {option.unit}" if option.unit else ""
         said.append(say("{low} to {high}", low=low, high=high))
     if option.default is not None:
         said.append(say("default: {value}", value=translated(option.default)))
@@ -134,7 +137,7 @@ def help_text() -> str:
         f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}",
         f"  %deepseek [flags] prompt      {say('the prompt is on the line')}",
         "",
-        *_wrapped(
+        *wrapped(
             say(
                 "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces stay as "
                 "they are. The answer is in _, and in the variable named by -o. A ; at the end of the line shows nothing. "
@@ -142,7 +145,7 @@ def help_text() -> str:
             )
         ),
         "",
-        *_wrapped(
+        *wrapped(
             say(
                 "Flags (%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml "
                 "those of a project):"
@@ -154,12 +157,12 @@ def help_text() -> str:
         if option.flags:
             value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
             lines.append(f"  {', '.join(option.flags)} {value}".rstrip())
-            lines += _wrapped(_described(option), indent=8)
+            lines += wrapped(_described(option), indent=8)
     return "\n".join(lines)
 
 
-def _wrapped(text: str, indent: int = 0) -> list[str]:
-    """Lines that fit; a Chinese character takes two columns."""
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """``text`` in lines that fit; a Chinese character takes two columns."""
     wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
     columns = (HELP_COLUMNS - indent) * len(text) // (len(text) + wide)
     return [" " * indent + line for line in textwrap.wrap(text, columns)]

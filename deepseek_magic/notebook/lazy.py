@@ -28,6 +28,8 @@ NAMES: Final = (
 """Every magic of the extension; a test compares them with what it registers."""
 
 _ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")
+_TYPED: Final = re.compile(rf"{_ASKS.pattern}\s")
+_MATCHER: Final = "deepseek_magic_lazy"
 
 
 def register(shell: Any) -> None:
@@ -36,6 +38,24 @@ def register(shell: Any) -> None:
         # For help on a magic, and for calls that no input transformer sees (run_line_magic).
         shell.magics_manager.register_lazy(name, EXTENSION)
     shell.input_transformer_manager.cleanup_transforms.append(_Loader(shell))
+    _complete(shell)
+
+
+def _complete(shell: Any) -> None:
+    """Tab on the line of one of the magics loads the extension and offers its flags; the names IPython completes itself."""
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult, context_matcher
+
+    @context_matcher(identifier=_MATCHER)
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        if not _TYPED.match(context.text_until_cursor):
+            return SimpleMatcherResult(completions=[])
+        matchers = shell.Completer.custom_matchers
+        matchers.remove(matcher)
+        shell.extension_manager.load_extension(EXTENSION)
+        answer: SimpleMatcherResult = matchers[-1](context)  # the extension's own, which has just been added
+        return answer
+
+    shell.Completer.custom_matchers.append(matcher)
 
 
 class _Loader:
@@ -49,6 +69,8 @@ class _Loader:
             return lines
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         transforms.remove(self)
+        matchers = self._shell.Completer.custom_matchers
+        matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != _MATCHER]
         known = list(transforms)
         self._shell.extension_manager.load_extension(EXTENSION)
         for transform in [t for t in transforms if t not in known]:

@@ -33,7 +33,7 @@ __all__ = [
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
 
-TAIL_BYTES_PER_S: Final = 30_000
+TAIL_BYTES_PER_S: Final = 40_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -284,15 +284,20 @@ class LiveView:
                 self._rewind(at_chars)
 
     def _rewind(self, at_chars: int) -> None:
-        """Go back to ``at_chars`` characters of answer. Rare, so everything is drawn anew."""
+        """Go back to ``at_chars`` characters of answer. What is settled stays, unless it is void itself."""
         text = "".join(self._text)
         if at_chars >= len(text):
             return
         self._text = [text[:at_chars]]
         self._segmenter = segmenter(self._format)
         self._segmenter.feed(text[:at_chars])
-        self._settled = []
-        self._surface.reset()
+        settled, drawn = self._segmenter.settled(), len(self._settled)
+        if settled[:drawn] != self._settled:
+            self._surface.reset()
+            drawn = 0
+        if settled[drawn:]:
+            self._surface.settle(settled[drawn:])
+        self._settled = settled
         self._tail_dirty = True
 
     def _keep(self, now_s: float) -> None:

@@ -19,6 +19,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from .files import free_path
 from .flags import arguments
+from .manuals import helped
 
 if TYPE_CHECKING:
     from ..metrics.summary import Level
@@ -45,22 +46,37 @@ class LogMagics(Magics):
         metavar="KIND",
         help="draw a picture instead: latency (if no kind is named), speed, or waterfall (of the last call)",
     )
+    @argument(
+        "--columns",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="tell what the columns of the table mean: one by its name, those that speak of a word, or all",
+    )
     @argument("--csv", metavar="FILE", help="write all calls to FILE.csv instead of showing them")
     @argument("--overwrite", action="store_true", help="let --csv replace a file")
     @line_magic
     def deepseek_log(self, line: str) -> None:
         """Show the calls of this session, their sums, and whether the service levels were met.
 
-        The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600), ds.log.plot("speed").
+        The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600), ds.log.plot("speed"),
+        ds.log.explain("ttft_s").
         """
         from ..session import session
 
+        if helped(self, "deepseek_log", line):
+            return
         typed = arguments(self.deepseek_log, line)
         log = session().log
         if typed.csv is not None:
             path = free_path(typed.csv, (".csv",), overwrite=typed.overwrite)
             log.to_csv(path)
             print(say("{calls} written to {path}.", calls=counted(len(log)), path=path))
+        elif typed.columns is not None:
+            try:
+                display(log.explain(typed.columns))
+            except KeyError as error:
+                raise ConfigurationError(str(error.args[0])) from None
         elif not len(log):
             print(say("No call has been made in this session yet."))
         elif typed.plot is not None:

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from IPython.display import display
-from traitlets import Bool, Enum, Float, Int, Unicode, observe
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
 from ..engine.loop import Call, apump, pump
+from ..policy.resuming import RESUMABLE
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
-from ..protocol.language import LANGUAGES, Language, of_locales, say, use
-from ..protocol.options import OPTIONS, Option
+from ..protocol.language import LANGUAGES, Language, of_locales, say, translated, use
+from ..protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
 from .background import Background, BackgroundAnswer
 from .flags import documented, help_text, read_line
 from .formats import offer_code
 from .frontend import ViewName, locales, notebook_path, view_for
 from .live import View
+from .manuals import speak
 from .past import LastError, variables
 from .turns import Turns
 from .views import view_of
@@ -114,6 +116,12 @@ class Run:
     interrupted: bool = False
 
 
+def _kept(name: str | None) -> str:
+    """Where a part of an answer is, and how to go on with it."""
+    command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
+    return f"What had arrived is kept in {name or '_'}; {command} goes on with it."
+
+
 @magics_class
 class DeepSeekMagics(Magics):
     """DeepSeek in cells. Each setting is the default of the flag of its name: ``%config DeepSeekMagics.think = "off"``."""
@@ -152,7 +160,20 @@ class DeepSeekMagics(Magics):
     @observe("language")
     def _speak(self, _change: Any = None) -> None:
         use(cast(Language, self.language) if self.language != "auto" else of_locales(locales()))
+        for magics in self.shell.magics_manager.registry.values():
+            if type(magics).__module__.startswith(__package__):
+                speak(type(magics))
         documented(type(self).deepseek)  # ``%%deepseek?`` shows it
+
+    @validate(*(option.name for option in DEFAULTS))
+    def _checked(self, proposal: Any) -> Any:
+        """A value that the flag would refuse is refused here, or ``%config`` would show what is not in force."""
+        if proposal["value"] is None:
+            return None
+        try:
+            return OPTIONS_BY_NAME[proposal["trait"].name].check(proposal["value"])
+        except ConfigurationError as error:
+            raise TraitError(error.told) from None
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
@@ -168,6 +189,7 @@ class DeepSeekMagics(Magics):
 
     def loaded(self) -> None:
         """Every default is known by now, so ``warm_up`` can act on them: before, it would knock at the wrong door."""
+        self._speak()  # the other magics are registered by now
         self.observe(self._connect, "warm_up")
         self._connect()
 
@@ -249,7 +271,7 @@ class DeepSeekMagics(Magics):
         if prepared.options.get("dry_run"):
             from .preview import preview
 
-            display(preview(prepared), raw=True)
+            display(preview(prepared, kept=session().kept(prepared)), raw=True)
             return None
         return self.start(order, prepared, button=button)
 
@@ -289,10 +311,13 @@ class DeepSeekMagics(Magics):
         self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
+        kept = _kept(run.order.output)
         if run.interrupted or completion.outcome == "interrupted":
-            raise Stopped(say("Stopped. What had arrived is kept in {name}.", name=run.order.output or "_"))
+            raise Stopped(say("Stopped. {kept}", kept=translated(kept)))
         if completion.error is not None:
             completion.error.completion = completion
+            if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
+                completion.error.add_note(kept)
             raise completion.error
         if run.format == "code" and completion.code is not None:
             offer_code(self.shell, completion.code, watched=self.watched)

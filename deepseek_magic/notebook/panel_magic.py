@@ -13,6 +13,7 @@ from .demo import DemoMagics
 from .flags import read_line
 from .frontend import cell_id, view_for
 from .magics import DeepSeekMagics
+from .manuals import helped
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -40,6 +41,8 @@ class PanelMagics(Magics):
 
           %deepseek_panel [flags]      the flags of %%deepseek are what its controls stand at first
         """
+        if helped(self, "deepseek_panel", line):
+            return
         typed = read_line(line)
         if typed.rest:
             raise ConfigurationError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -12,13 +11,15 @@ from ..metrics.tables import cell, html_table, text_table
 from ..policy.resuming import RESUMABLE
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
+from ..protocol.language import MOMENT, say
 from .background import BackgroundAnswer
 from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run
+from .manuals import helped
 
-__all__ = ["ResumeMagics"]
+__all__ = ["TAKEN", "ResumeMagics", "is_open"]
 
-_TAKEN: Final = frozenset(
+TAKEN: Final = frozenset(
     (
         *("output", "quiet", "format", "buffer", "show_reasoning", "background"),
         *("model", "max_tokens", "endpoint", "base_url", "continue_on_length"),
@@ -65,8 +66,7 @@ class ResumeMagics(Magics):
     def _begin(self, line: str, *, button: bool) -> Run | None:
         from ..session import session
 
-        if line.strip() in ("-h", "--help"):
-            print(inspect.getdoc(type(self).deepseek_resume))
+        if helped(self, "deepseek_resume", line):
             return None
         if line.strip() == "--list":
             _list()
@@ -91,13 +91,20 @@ class ResumeMagics(Magics):
         return word or None
 
 
+def is_open(value: Any) -> bool:
+    """Whether this variable holds an answer that waits to be gone on with."""
+    if isinstance(value, BackgroundAnswer):
+        value = value.completion
+    return isinstance(value, Completion) and value.outcome in RESUMABLE
+
+
 def _read(line: str) -> tuple[str, dict[str, Any]]:
     """The word on the line and the flags around it. Raises ConfigurationError."""
     before = read_line(line)
     word, _, rest = before.rest.partition(" ")
     after = read_line(rest)
     options = {**before.options, **after.options}
-    wrong = sorted(set(options) - _TAKEN)
+    wrong = sorted(set(options) - TAKEN)
     if after.rest or wrong:
         what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
         raise ConfigurationError(
@@ -113,12 +120,17 @@ def _list() -> None:
     for entry in session().journal.resumable():
         completion = entry.completion
         came = (
-            f"{len(completion.text):,} characters" if completion.text else "reasoning" if completion.reasoning else ""
+            say("{count} characters", count=f"{len(completion.text):,}")
+            if completion.text
+            else say("reasoning")
+            if completion.reasoning
+            else ""
         )
-        asked = entry.started_at.astimezone().strftime("%d %b %H:%M")
-        rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, completion.outcome])
+        asked = entry.started_at.astimezone().strftime(MOMENT)
+        rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, say(completion.outcome)])
     if not rows:
-        print("No answer waits to be gone on with.")
+        print(say("No answer waits to be gone on with."))
         return
-    caption = "%deepseek_resume ID goes on with one of them"
-    display({"text/plain": text_table(_HEADS, rows, caption), "text/html": html_table(_HEADS, rows, caption)}, raw=True)
+    caption = say("%deepseek_resume ID goes on with one of them")
+    heads = tuple(map(say, _HEADS))
+    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)

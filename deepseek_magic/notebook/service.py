@@ -13,6 +13,7 @@ from ..protocol.errors import ConfigurationError, MissingKey
 from ..protocol.language import say, translated
 from ..protocol.models import ALIASES
 from .flags import read_line
+from .manuals import helped
 
 if TYPE_CHECKING:
     from ..engine.endpoints import Endpoint
@@ -77,6 +78,8 @@ class ServiceMagics(Magics):
         A magic of its own, so that no cell stops a Run All with a question. Where a key is found already (environment,
         ``.env``, keyring), it says where.
         """
+        if helped(self, "deepseek_key", line):
+            return
         from ..engine.keys import find_key
 
         for endpoint in _endpoints(line):
@@ -95,6 +98,8 @@ class ServiceMagics(Magics):
 
           %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
         """
+        if helped(self, "deepseek_doctor", line):
+            return
         from ..engine.doctor import examine, is_well, verdict, versions
 
         well = []
@@ -116,11 +121,13 @@ class ServiceMagics(Magics):
 
           %deepseek_models [--endpoint NAME,...] [--base-url URL]
         """
+        if helped(self, "deepseek_models", line):
+            return
         checked = _check(line)
         _raise_if_all_failed(checked)
         short = {model: name for name, model in ALIASES.items()}
         for health in checked:
             if len(checked) > 1:
-                print(f"{health.endpoint.title}: {health.error}" if health.error else f"{health.endpoint.title}:")
+                print(f"{health.endpoint.title}: {health.error.told}" if health.error else f"{health.endpoint.title}:")
             for model in health.models:
                 print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

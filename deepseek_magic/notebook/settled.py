@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from ..protocol.completion import Completion, Kept
 from ..protocol.events import Seam
-from ..protocol.language import say, translated
-from .formats import body
+from ..protocol.language import MOMENT, say, translated
+from ..protocol.markdown import safe
+from .formats import VERBATIM, body
 from .live import Ending
+from .seam_marks import marked
 
 __all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder", "seam_line"]
 
@@ -61,13 +63,21 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
     """
     text = ending.completion.text
     if len(text) <= ONE_OUTPUT_CHARS or len(ending.segments) < 2:
-        return [_part(body(ending.format, ending.completion), text, ending, top=True, unfolded=unfolded)]
+        return [_part(_body(ending), text, ending, top=True, unfolded=unfolded)]
     first, *middle, last = ending.segments
     return [
         ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}".strip("\n"), "text/plain": first.raw}, {}),
         *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
         _part(last.markdown, last.raw, ending, top=False, unfolded=unfolded),
     ]
+
+
+def _body(ending: Ending) -> str:
+    """The answer as it is shown, with its seams marked where it is Markdown."""
+    completion = ending.completion
+    if not completion.seams or ending.format in VERBATIM:
+        return body(ending.format, completion)
+    return marked(completion.text, completion.seams, safe, lambda seam: escape(seam_line(seam)))
 
 
 def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
@@ -161,7 +171,7 @@ def _spent(completion: Completion) -> list[str]:
 
 
 def _kept(completion: Completion, kept: Kept) -> str:
-    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime("%d %b %Y %H:%M"))
+    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime(MOMENT))
     # About: it was paid at the tariff of that hour.
     saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
     return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)

@@ -67,11 +67,10 @@ class WidgetSurface:
         self._thought_text = ""
         self._thoughts = ipywidgets.VBox((self._thought,))
         self._fold = ipywidgets.Accordion(children=(self._thoughts,), selected_index=0 if unfolded else None)
-        self._caption = ipywidgets.HTML()
         self._status = ipywidgets.HTML()
         self._style = ipywidgets.HTML(STYLE)
         self._style.layout.display = "none"
-        self._top = ipywidgets.HBox((*_stop_button(on_stop), self._caption))
+        self._top = ipywidgets.HBox(_stop_button(on_stop))
         self._top.layout.align_items = "flex-start"
         self._view = ipywidgets.VBox((self._style, self._top, self._answer, self._status))
         self._view.add_class(CLASS)
@@ -102,7 +101,7 @@ class WidgetSurface:
     def reasoning(self, text: str) -> None:
         """Append to the fold, as text that is never rendered."""
         if self._fold not in self._top.children:
-            self._top.children = (*self._top.children[:-1], self._fold)
+            self._top.children = (*self._top.children, self._fold)
         self._thought_text += text
         while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
             self._show_thought(self._thought_text[: cut - 1])
@@ -117,7 +116,6 @@ class WidgetSurface:
     def status(self, status: Status) -> None:
         """Redraw the status line and the title of the reasoning."""
         self._status.value = status_html(status)
-        self._caption.value = f"<sub>{html.escape(status.model)}</sub>"
         if status.reasoning_deltas:
             self._fold.titles = (reasoning_title(status),)
 
@@ -148,7 +146,7 @@ class WidgetSurface:
         """Turn the view into the lasting output and let go of the widgets."""
         self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
         boxes = (self._top, self._thoughts, self._answer, self._view)
-        for widget in {*boxes, self._fold, self._caption, *(child for box in boxes for child in box.children)}:
+        for widget in {*boxes, self._fold, *(child for box in boxes for child in box.children)}:
             _close(widget)
 
     def _place(self, view: Any) -> None:
@@ -160,6 +158,9 @@ class WidgetSurface:
         assert self._handle is not None
         (data, metadata), *others = parts
         self._handle.update(data, metadata=metadata, raw=True)
+        if others and self._kept is not None:  # it stands in the second place, and shall not stand there empty
+            data, metadata = others.pop(0)
+            self._kept.update(data, metadata=metadata, raw=True)
         for data, metadata in others:
             display(data, metadata=metadata, raw=True)
 

@@ -13,13 +13,14 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
     insufficient_system_resource, aborted         Retry               Continue › Restart
     another finish word                           Retry               GiveUp: nobody says what it means
     reset, cut, stall, damaged bytes, refused     Retry               Resume › Continue › Restart
+    the same after two resumes without progress   Retry               Restart where it may, else as before
     408 425 429 5xx, an error inside the stream   Retry               the same step again
     400 401 402 403 404 413 422 and other 4xx     GiveUp              GiveUp; of a resume or continuation: the next way
     the whole call's time is up                   GiveUp              GiveUp
 
 Budgets: ``attempts`` bounds the requests that begin from nothing or were refused before a stream opened, ``resumes``
-the new segments of an answer that broke, ``continuations`` those of an answer that reached its length. So a call sends
-at most ``attempts + resumes + continuations`` requests.
+the new segments of an answer that broke (a segment that brings nothing counts twice), ``continuations`` those of an
+answer that reached its length. So a call sends at most ``attempts + resumes + continuations`` requests.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ RETRY_AFTER_SPREAD: Final = 0.05
 """A told time is never undercut and overstayed by at most this share, so that many waiters do not come together."""
 
 FRUITLESS_MAX: Final = 2
-"""So many resumes in a row without a new character end the call."""
+"""After so many resumes in a row without a new character the answer begins anew, where it may: this way leads nowhere."""
 
 COMPARE_MAX_CHARS: Final = 2000
 """A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
@@ -166,8 +167,6 @@ def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: S
     if ending.kind == "finished" and ending.finish_reason == "length":
         return _beyond_length(delivered, policy, spent)
     what = _what_happened(ending, delivered)
-    if spent.fruitless >= FRUITLESS_MAX:
-        return GiveUp(why=f"{what}; {FRUITLESS_MAX} resumes in a row brought nothing new.", spent=spent)
     told_s = ending.retry_after_s
     if told_s is not None and told_s > policy.retry_after_ceiling_s:
         limit = f"{policy.retry_after_ceiling_s:g} s"
@@ -315,17 +314,20 @@ def _retry(what: str, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> R
 
 
 def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) -> tuple[type[_Another] | None, str]:
-    """The mildest way on that is open, and else what stands in the way."""
-    if delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished":
-        return Resume, ""
+    """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
     obstacle = cannot_continue(delivered, can, spent) or ""
     empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP  # its end is no place to go on from
-    if not obstacle and not empty:
-        return Continue, ""
     comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
-    if can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS):
-        return Restart, ""
-    return None, obstacle or "given out text cannot be taken back"
+    anew = can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS)
+    resumable = delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished"
+    ways: tuple[tuple[bool, type[_Another]], ...] = (
+        (anew and spent.fruitless >= FRUITLESS_MAX, Restart),
+        (resumable, Resume),
+        (not obstacle and not empty, Continue),
+        (anew, Restart),
+    )
+    way = next((way for is_open, way in ways if is_open), None)
+    return way, "" if way else obstacle or "given out text cannot be taken back"
 
 
 def _recover(

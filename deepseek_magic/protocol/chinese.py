@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .chinese_columns import COLUMNS
+from .chinese_magics import SMALLER_MAGICS
 from .chinese_panel import PANEL
 
 __all__ = ["CHINESE"]
@@ -36,7 +38,8 @@ _LIVE: Final = {
     "(thinking…)": "（思考中……）",
     "(the answer begins anew)": "（回答重新开始）",
     "(the answer was joined here; the final text is in the variable)": "（回答在此处拼接；完整文本在变量中）",
-    "Stopped. What had arrived is kept in {name}.": "已停止。已收到的内容保存在 {name} 中。",
+    "Stopped. {kept}": "已停止。{kept}",
+    "What had arrived is kept in {name}; {command} goes on with it.": "已收到的内容保存在 {name} 中；用 {command} 可以接着写。",
     "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it.": "回答正在后台生成：print({name}) 会等待它完成，{name}.stop() 会停止它。",
 }
 
@@ -197,7 +200,6 @@ _RECOVERY: Final = {
     "{what}; sending it again would not help.": "{what}；重新发送也无济于事。",
     "{what}; no further attempt is made.": "{what}；不再尝试。",
     "{what}; the answer stays as the token budget ended it.": "{what}；回答停在 token 上限处。",
-    "{what}; {n} resumes in a row brought nothing new.": "{what}；连续 {n} 次恢复都没有新内容。",
     "{what} and asked for a pause of {wait} s; more than {limit} s is not waited.": "{what}，并要求暂停 {wait} 秒；超过 {limit} 秒不再等待。",
     "No connection could be made": "无法建立连接",
     "The connection was reset": "连接被重置",
@@ -508,6 +510,8 @@ _FIGURES: Final = {
 }
 
 CHINESE: Final = {
+    **COLUMNS,
+    **SMALLER_MAGICS,
     **_ASKING,
     **PANEL,
     **_HELP,

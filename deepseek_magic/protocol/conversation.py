@@ -15,6 +15,7 @@ from typing import Final
 from .chat import Message, Request
 from .completion import Completion
 from .errors import ConfigurationError
+from .language import say
 from .options import closest
 
 __all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]
@@ -129,9 +130,9 @@ class Conversation:
         """The conversation as a document."""
         parts = [f"# {self.name}"]
         for turn in self.turns:
-            parts += [f"## You\n\n{_text(turn.user)}", f"## DeepSeek\n\n{_text(turn.assistant)}"]
+            parts += [f"## {say('You')}\n\n{_text(turn.user)}", f"## DeepSeek\n\n{_text(turn.assistant)}"]
             if not turn.whole:
-                parts.append(f"*{INTERRUPTED_NOTE}*")
+                parts.append(f"*{say(INTERRUPTED_NOTE)}*")
         return "\n\n".join(parts) + "\n"
 
     def to_jsonl(self) -> str:

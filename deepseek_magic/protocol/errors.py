@@ -70,9 +70,10 @@ class DeepSeekError(Exception):
 
     @property
     def told(self) -> str:
-        """``str(self)`` in the reader's language."""
+        """``str(self)`` in the reader's language, and the notes that were added to it."""
         between = " " if language() == "en" else ""  # a Chinese full stop is as wide as two
-        return between.join(translated(part) for part in (self.message, self.hint) if part)
+        parts = (self.message, self.hint, *getattr(self, "__notes__", ()))
+        return between.join(translated(part) for part in parts if part)
 
 
 class ConfigurationError(DeepSeekError):

@@ -15,11 +15,14 @@ from typing import Any, Final, Literal
 
 from .chinese import CHINESE
 
-__all__ = ["LANGUAGES", "Language", "language", "of_locales", "say", "translated", "use"]
+__all__ = ["LANGUAGES", "MOMENT", "Language", "language", "of_locales", "say", "translated", "use"]
 
 Language = Literal["en", "zh"]
 
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
+
+MOMENT: Final = "%Y-%m-%d %H:%M"
+"""A date and hour as both languages write it: names of months would need a third way of speaking."""
 
 _CATALOGUES: Final[Mapping[Language, Mapping[str, str]]] = {"en": {}, "zh": CHINESE}
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")

@@ -246,9 +246,12 @@ class Segmenter:
         if fence[1] or self._list_column is not None or "mermaid" in self._fence_line:
             return
         if self._lines_chars >= max(_CODE_CUT_CHARS, self._enough()):
-            reopen = self._fence_line + "\n"
-            self._commit(len(self._lines))
-            self._reopen = reopen
+            # The last line stays, so that there is code on both sides: a fence may close here, and leave an empty box.
+            opening, last = 0 if self._reopen else 1, len(self._lines) - 1
+            if self._lines[last].strip() and any(line.strip() for line in self._lines[opening:last]):
+                reopen = self._fence_line + "\n"
+                self._commit(last)
+                self._reopen = reopen
 
     def _commit(self, lines: int) -> None:
         raw = "".join(self._lines[:lines])

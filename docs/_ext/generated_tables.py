@@ -5,12 +5,15 @@ Each lands in ``docs/_generated`` and is included by the page that is about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import ast
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import deepseek_magic
 from deepseek_magic.demo.kinds import KINDS
 from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.protocol import errors
 from deepseek_magic.protocol.models import ALIASES, MODELS
 from deepseek_magic.protocol.options import OPTIONS, Option
 
@@ -128,6 +131,41 @@ def magics() -> str:
     return "\n".join(parts)
 
 
+def raised() -> Iterator[tuple[str, str, str]]:
+    """Error, sentence and advice of each place in the package that makes one; … stands for what is filled in there."""
+    for path in sorted(Path(deepseek_magic.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors.__all__:
+                hint = next((k.value for k in node.keywords if k.arg == "hint"), None)
+                if node.args and (sentence := template(node.args[0])):
+                    yield node.func.id, sentence, template(hint) or ""
+
+
+def template(node: ast.expr | None) -> str | None:
+    """The text that an expression makes, as far as it stands in the source."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            texts = (part.value if isinstance(part, ast.Constant) else "…" for part in parts)
+            return "".join(map(str, texts)).replace("……", "…")
+    return None
+
+
+def sentences() -> str:
+    """Every sentence of an error that stands in the source, by its class."""
+    found = sorted(set(raised()), key=lambda row: (errors.__all__.index(row[0]), row[1]))
+    shown = ([f"`{name}`", literal(sentence), literal(hint)] for name, sentence, hint in found)
+    return table(("error", "you see", "and it says what to do"), shown)
+
+
+def literal(text: str) -> str:
+    """``text`` in which Markdown finds nothing: no flag becomes a dash, no name is emphasised."""
+    for mark in "\\`*_{}[]<>$":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("--", "\\-\\-").replace("...", "\\.\\.\\.")
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "flags": flags,
     "arguments": arguments,
@@ -135,4 +173,5 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "models": models,
     "faults": faults,
     "magics": magics,
+    "sentences": sentences,
 }

@@ -161,6 +161,7 @@ class Page:
         """Run the cell with the keyboard, and do not wait for its end."""
         before = self.prompt(index)
         for _ in range(5):  # a key that comes before JupyterLab has bound it is lost
+            self._no_dialog()
             self.cell(index).locator(".cm-content").first.click()
             self.page.keyboard.press("Control+Enter")
             deadline = time.monotonic() + 3
@@ -169,6 +170,12 @@ class Page:
                     return
                 self.page.wait_for_timeout(20)
         raise AssertionError("the cell did not start")
+
+    def _no_dialog(self) -> None:
+        """What JupyterLab asks stands before the notebook: its words tell more than a click that finds no way."""
+        for dialog in self.page.locator("dialog.jp-Dialog").all():
+            self.screenshot("dialog")
+            raise AssertionError(f"JupyterLab asks, see dialog.png: {dialog.inner_text()}")
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30, every_s: float = 0.03) -> None:
         """Wait for something to become true on the screen."""
@@ -287,23 +294,33 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_notebook(browser: Any, lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one."""
+    """Open a notebook: ``open_notebook(["cell", ...])`` makes one, ``open_notebook(path=..., lab=...)`` takes one.
+
+    ``kernel`` is the name of the kernel of one that is made; ``where="notebooks"`` opens it in Notebook 7.
+    """
     contexts: list[Any] = []
 
-    def open_one(cells: list[str] | None = None, *, path: Path | None = None, lab: Lab = lab) -> Page:
+    def open_one(
+        cells: list[str] | None = None,
+        *,
+        path: Path | None = None,
+        lab: Lab = lab,
+        kernel: str = "python3",
+        where: str = "doc/tree",
+    ) -> Page:
         if path is None:
             name = re.sub(r"\W+", "_", request.node.name)[:60]
             path = lab.root / f"{name}_{len(contexts)}.ipynb"
             notebook = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_code_cell(source) for source in cells or []],
-                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+                metadata={"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}},
             )
             nbformat.write(notebook, path)
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(STEP_MS)
-        page.goto(f"{lab.url}/doc/tree/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
+        page.goto(f"{lab.url}/{where}/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
         return Page(page, lab, path)

@@ -68,6 +68,21 @@ def test_the_answer_grows_renders_settles_and_lasts(
     again.screenshot("reopened")
 
 
+def test_it_grows_settles_and_lasts_in_notebook_7_too(open_notebook: Open) -> None:
+    page = open_notebook([LOAD, "%%deepseek -o tide\nA table, a formula and code"], where="notebooks")
+    page.run(0)
+    texts = page.watch(1)
+    assert sum(len(after) > len(before) for before, after in pairwise(texts)) >= 5
+    page.screenshot("notebook_7_settled")
+    assert "widget" not in str(page.save()["cells"])
+    again = open_notebook(path=page.path, where="notebooks")
+    for shown in (page, again):
+        shown.output(1).locator("table td", has_text="Jupiter").wait_for()
+        shown.output(1).locator("mjx-container").first.wait_for()
+        assert shown.output(1).locator("summary", has_text="Reasoning").count() == 1
+    again.screenshot("notebook_7_reopened")
+
+
 @pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
 def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: Open, demo: DemoServer) -> None:
     demo.pace = LIKE_A_MODEL
@@ -77,7 +92,9 @@ def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: 
     page.wait_until(lambda: "paragraph 1" in page.text(1))
     page.output(1).get_by_role("button", name="Stop").click()
     page.wait_until(lambda: not page.running(1), timeout_s=3)
-    page.wait_until(lambda: "Stopped. What had arrived is kept in a." in page.text(1))
+    page.wait_until(
+        lambda: "Stopped. What had arrived is kept in a; %deepseek_resume -o a goes on with it." in page.text(1)
+    )
     assert "paragraph 1" in page.text(1)
     assert "Traceback" not in page.text(1)
     assert page.output(1).get_by_role("button", name="Stop").count() == 0

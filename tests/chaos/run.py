@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from tests.chaos.cases import GRID, Case, cases, load
 from tests.chaos.play import Played, play, play_all, watch_tasks
+from tests.steady import SteadyLoop
 
 __all__ = ["Report", "run", "run_in_processes"]
 
@@ -82,7 +83,8 @@ def run(chosen: Sequence[Case], *, at_once: int = AT_ONCE) -> Report:
         if open_files() > before:
             report.broken.append(("all", [f"I12: {open_files() - before} descriptors are open after all is closed"]))
 
-    asyncio.run(all_of_them())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        runner.run(all_of_them())
     return report
 
 
@@ -113,7 +115,8 @@ def _replay(line: str) -> int:
         watch_tasks(asyncio.get_running_loop())
         return await play(load(line))
 
-    played = asyncio.run(alone())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        played = runner.run(alone())
     print(f"{played.outcome} after {played.requests} requests in {played.elapsed_s:.2f} s {played.seams}")
     for said in (*played.waits, played.error, *(f"BROKEN {rule}" for rule in played.broken)):
         print(f"    {said}")

@@ -13,7 +13,16 @@ from deepseek_magic.demo.replies import asked_for, continuation, reply
 from deepseek_magic.demo.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 OFF = {"type": "disabled"}
-PROMPTS = ("hello", "a table, code and a formula", "你好，写一首诗", "unsafe", "long 3", 'echo {"a": {1}} ```x```')
+FAILED = "Repair it in Python code.\n\n```python\n1 / 0\n```\n\nThe error:\n\n```\nline 1\nZeroDivisionError: division by zero\n```\n"
+PROMPTS = (
+    "hello",
+    "a table, code and a formula",
+    "你好，写一首诗",
+    "unsafe",
+    "long 3",
+    FAILED,
+    'echo {"a": {1}} ```x```',
+)
 
 
 def body(prompt: str, **fields: Any) -> dict[str, Any]:
@@ -175,3 +184,8 @@ def test_the_cache_hits_whole_units_of_the_common_beginning_for_the_same_user_on
     assert cache.hit_tokens([*first[: CACHE_UNIT_TOKENS + 1], "other", *first]) == CACHE_UNIT_TOKENS
     assert cache.hit_tokens(["changed", *first]) == 0
     assert cache.hit_tokens(first, user_id="someone else") == 0
+
+
+def test_a_failed_cell_comes_back_with_its_error_above_it() -> None:
+    text = reply(asked_for(body(FAILED))).text
+    assert "```python\n# ZeroDivisionError: division by zero\n1 / 0\n```" in text

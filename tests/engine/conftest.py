@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deepseek_magic.engine import keys
 from deepseek_magic.engine.endpoints import ENDPOINTS
+from tests.steady import LOOPS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], Any]]:
+    """Deadlines pass by what the loop waited, not by what the machine did meanwhile."""
+    return LOOPS
 
 
 @pytest.fixture(autouse=True)

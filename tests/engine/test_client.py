@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +14,7 @@ from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.transport import HTTPXTransport
 from deepseek_magic.policy.deadlines import Timeouts
 from deepseek_magic.policy.recovery import RecoveryPolicy
+from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -33,6 +36,7 @@ from tests.engine.wire import (
     HANG,
     RESET,
     USAGE,
+    Received,
     Script,
     ScriptedServer,
     answer,
@@ -293,6 +297,21 @@ async def test_a_consumer_that_takes_its_time_is_no_silence() -> None:
         async for _ in stream:
             await asyncio.sleep(0.25)
     assert stream.completion.text == "ab"
+
+
+def test_what_came_while_the_interpreter_was_held_is_read_before_anything_is_called_late() -> None:
+    def script(_: Received) -> Iterator[bytes | float]:
+        yield from (head(), piece(delta("a")), 0.05, piece(delta("b")))
+        time.sleep(0.6)  # as a cell does that computes without letting go
+        yield from (piece(delta("", finish="stop") + DONE), END)
+
+    async def asked() -> Completion:
+        async with ScriptedServer(script) as server, client_of(server, timeouts=Timeouts(idle_s=0.3)) as client:
+            return await client.complete("Hi")
+
+    with asyncio.Runner() as runner:  # an ordinary clock, which goes on
+        completion = runner.run(asked())
+    assert (completion.text, completion.attempts) == ("ab", 1)
 
 
 async def test_after_the_finish_nothing_is_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

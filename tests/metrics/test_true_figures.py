@@ -1,15 +1,13 @@
 """The figures are true: what a record says of a real stream is what the server did, to within 50 ms.
 
-The measure is the server's own clock at each send, not the script that it follows: a busy machine delays both ends, and
-only what one of them does alone is an error of measurement. Such a machine can still wake the two ends at different
-moments, so a run that it disturbed is repeated; a figure that is wrong by more than the tolerance is wrong in every run.
+The measure is the server's own clock at each send, not the script that it follows. Both ends run on one steady loop, so a
+machine that is busy elsewhere delays neither.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -24,7 +22,6 @@ from deepseek_magic.metrics.phases import STALL_S
 from deepseek_magic.metrics.record import StreamRecord
 
 TOLERANCE_S = 0.05
-RUNS = 6
 SCRIPT = Pace(queue_s=0.5, keepalive_s=0.1, first_token_s=0.1, thinking_s=0.6, tokens_per_s=50, jitter=0)
 STALL_FOR_S = STALL_S + 0.3
 
@@ -66,10 +63,10 @@ def responses(monkeypatch: pytest.MonkeyPatch) -> list[Response]:
 
     async def noted_head(self: Answer, *args: Any, **options: Any) -> None:
         await head(self, *args, **options)
-        seen.append(Response(time.monotonic()))
+        seen.append(Response(asyncio.get_running_loop().time()))
 
     async def noted_send(self: Answer, data: bytes) -> None:
-        seen[-1].note(data, time.monotonic())
+        seen[-1].note(data, asyncio.get_running_loop().time())
         await send(self, data)
 
     monkeypatch.setattr(Answer, "head", noted_head)
@@ -106,48 +103,38 @@ def differences(record: StreamRecord, responses: list[Response]) -> dict[str, fl
     return {name: abs((mine or 0) - true) for name, (mine, true) in told.items()}
 
 
-async def repeated(server: DemoServer, responses: list[Response], check: Callable[[StreamRecord], None]) -> None:
-    """Counts are exact in every run, times within the tolerance in one of a few."""
-    for _ in range(RUNS):
-        responses.clear()
-        server.fault = server.fault  # its counts begin anew
-        record = await call(server)
-        assert record.chunks == sum(len(r.pieces_s) for r in responses)
-        assert record.gap_n == record.chunks - 1
-        assert record.heartbeats == sum(r.comments for r in responses)
-        assert record.attempts == len(responses)
-        check(record)
-        wrong = differences(record, responses)
-        if max(wrong.values()) <= TOLERANCE_S:
-            return
-    pytest.fail(f"In none of {RUNS} runs were all figures within {TOLERANCE_S} s: {wrong}")
+async def true_record(server: DemoServer, responses: list[Response]) -> StreamRecord:
+    """The record of one call, whose counts are exact and whose times are true."""
+    record = await call(server)
+    assert record.chunks == sum(len(r.pieces_s) for r in responses)
+    assert record.gap_n == record.chunks - 1
+    assert record.heartbeats == sum(r.comments for r in responses)
+    assert record.attempts == len(responses)
+    wrong = {name: s for name, s in differences(record, responses).items() if s > TOLERANCE_S}
+    assert not wrong
+    return record
 
 
 async def test_the_record_of_a_call_says_what_the_server_did(responses: list[Response]) -> None:
-    def whole(record: StreamRecord) -> None:
-        assert record.has_proper_end
-        assert record.completion_tokens is not None
-        assert not record.tokens_estimated
-
-    with DemoServer(pace=SCRIPT) as server:
-        await repeated(server, responses, whole)
+    async with DemoServer(pace=SCRIPT) as server:
+        record = await true_record(server, responses)
+    assert record.has_proper_end
+    assert record.completion_tokens is not None
+    assert not record.tokens_estimated
 
 
 async def test_a_stall_is_measured_and_told_as_a_phase(responses: list[Response]) -> None:
-    def stalled(record: StreamRecord) -> None:
-        assert record.gap_max_s is not None
-        assert record.gap_max_s >= STALL_FOR_S - TOLERANCE_S
-        assert "silence" in {phase.kind for phase in record.phases}
-
-    with DemoServer(pace=SCRIPT, fault=f"stall at=content after=5 for={STALL_FOR_S} times=1") as server:
-        await repeated(server, responses, stalled)
+    fault = f"stall at=content after=5 for={STALL_FOR_S} times=1"
+    async with DemoServer(pace=SCRIPT, fault=fault) as server:
+        record = await true_record(server, responses)
+    assert record.gap_max_s is not None
+    assert record.gap_max_s >= STALL_FOR_S - TOLERANCE_S
+    assert "silence" in {phase.kind for phase in record.phases}
 
 
 async def test_the_segments_of_an_answer_that_was_cut_add_up(responses: list[Response]) -> None:
-    def joined(record: StreamRecord) -> None:
-        assert record.recovered
-        assert record.seams == 1
-        assert record.tokens_estimated
-
-    with DemoServer(pace=SCRIPT, fault="cut at=content after=10 times=1") as server:
-        await repeated(server, responses, joined)
+    async with DemoServer(pace=SCRIPT, fault="cut at=content after=10 times=1") as server:
+        record = await true_record(server, responses)
+    assert record.recovered
+    assert record.seams == 1
+    assert record.tokens_estimated

@@ -29,7 +29,7 @@ def test_run_all_in_a_fresh_kernel_sends_nothing_twice(run_headless: Run, demo: 
     assert again[-1][0].text == first[-1][0].text
     for before, now in zip(first[2:4], again[2:4], strict=True):
         assert now[0].data["text/plain"] == before[0].data["text/plain"]
-        assert re.search(r"from the journal, \d\d \w+ \d{4} \d\d:\d\d", now[0].data["text/markdown"])
+        assert re.search(r"from the journal, \d{4}-\d\d-\d\d \d\d:\d\d", now[0].data["text/markdown"])
         assert "from the journal" not in before[0].data["text/markdown"]
 
 
@@ -59,3 +59,15 @@ def test_an_answer_that_is_not_complete_is_asked_again(run_headless: Run, demo: 
     run_headless("%deepseek --cache --think off --max-tokens 3 A table")
     run_headless("%deepseek --cache --think off --max-tokens 3 A table")
     assert len(demo.requests) == 2
+
+
+def test_a_dry_run_says_what_the_journal_knows(run_headless: Run, demo: DemoServer) -> None:
+    run_headless("%deepseek hello")
+    asked = ("--cache hello", "hello", "--cache --fresh hello", "--cache something else", "something else")
+    shown = run_headless(*(f"%deepseek --no-history --dry-run {line}" for line in asked))
+    said = [re.findall(r"The journal .*", outputs[0].data["text/plain"]) for outputs in shown]
+    known = r"The journal has this answer, of \d{4}-\d\d-\d\d \d\d:\d\d: "
+    assert re.fullmatch(known + "nothing would be sent, nor paid.", said[0][0])
+    assert re.fullmatch(known + "--cache would take it, at no cost.", said[1][0])
+    assert said[2:] == [said[1], ["The journal does not have this answer: it would be asked."], []]
+    assert len(demo.requests) == 1

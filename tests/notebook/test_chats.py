@@ -120,7 +120,7 @@ def test_a_deleted_conversation_is_gone(run_headless: Run, demo: DemoServer) -> 
             "There is no conversation mian (did you mean main?). %deepseek_chat lists those there are.",
         ),
         ("%deepseek_chat branch main", "There is a conversation main already."),
-        ("%deepseek_chat delete", "%deepseek_chat delete takes 1 name, not 0."),
+        ("%deepseek_chat delete", "%deepseek_chat delete takes one name, not 0."),
         ("%deepseek_chat --export chat.txt", "chat.txt was not written: its name must end in .md or .jsonl."),
     ],
 )

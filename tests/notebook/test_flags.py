@@ -8,6 +8,8 @@ import pytest
 
 from deepseek_magic.notebook.completion import candidates
 from deepseek_magic.notebook.flags import FLAGS, help_text, read_line
+from deepseek_magic.protocol.chat import Request
+from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.options import OPTIONS
 
@@ -72,12 +74,28 @@ def test_every_option_with_a_flag_is_in_the_help() -> None:
         ("%%deepseek -s $st", ["$style"]),
         ("%%deepseek -m deepseek-f", ["deepseek-flash"]),
         ("%%deepseek --json ", []),
+        ("%deepseek_panel --thi", ["--think"]),
+        ("%deepseek_doctor --end", ["--endpoint"]),
+        ("%deepseek_models --endpoint olla", ["ollama"]),
+        ("%deepseek_key --thi", []),
+        ("%deepseek_log --pl", ["--plot"]),
+        ("%deepseek_log --plot w", ["waterfall"]),
+        ("%deepseek_log --columns ttft", ["ttft_s"]),
+        ("%deepseek_demo st", ["start", "stop"]),
+        ("%deepseek_demo --fault 'cut", ["cut"]),
+        ("%deepseek_demo start --", ["--fault", "--pace", "--help"]),
+        ("%deepseek_resume --l", ["--list"]),
+        ("%deepseek_resume --temp", []),
+        ("%deepseek_resume -o an", ["answer"]),
+        ("%deepseek_resume ", ["half"]),
+        ("%deepseek_chat --ex", ["--export"]),
         ("print(", None),
         ("%%deepseekx -", None),
     ],
 )
 def test_tab_offers_what_can_stand_there(line: str, expected: list[str] | None) -> None:
-    assert candidates(line, {"answer": 1, "style": "short", "_x": 2, "f": len}) == expected
+    half = Completion(request=Request.of("hi"), text="ha", outcome="interrupted")
+    assert candidates(line, {"answer": 1, "style": "short", "_x": 2, "f": len, "half": half}) == expected
 
 
 def test_all_flags_are_offered_once() -> None:

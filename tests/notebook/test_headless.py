@@ -152,7 +152,8 @@ def test_a_failed_call_binds_what_had_arrived_and_its_error(run_headless: Run, d
     demo.fault = "cut after=20"
     shown, bound = run_headless("%%deepseek -o a --think off\nA table", "print(a.outcome, bool(a.text), a.error)")
     assert [output.output_type for output in shown] == ["display_data", "error"]
-    assert len(shown[1].traceback) == 1
+    (said,) = shown[1].traceback
+    assert said.endswith("What had arrived is kept in a; %deepseek_resume -o a goes on with it.")
     assert bound[0].text.startswith("incomplete True ")
 
 
@@ -180,6 +181,24 @@ def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) 
     run_headless("%config DeepSeekMagics.think = 'off'", "%config DeepSeekMagics.model = 'pro'", "%%deepseek\nhi")
     assert demo.requests[-1].body["model"] == "deepseek-v4-pro"
     assert demo.requests[-1].body["thinking"] == {"type": "disabled"}
+
+
+def test_config_refuses_what_the_flag_would_refuse_and_keeps_what_was(run_headless: Run) -> None:
+    cells = ("%config DeepSeekMagics.temperature = 9", "%config DeepSeekMagics.temperature")
+    refused, shown = run_headless("%config DeepSeekMagics.temperature = 0.5", *cells)[1:]
+    assert "--temperature cannot be 9.0: it takes a number from 0 to 2." in str(refused)
+    assert shown[0].data["text/plain"] == "0.5"
+
+
+def test_an_answer_gets_a_name_also_when_its_question_ends_in_a_question_mark(run_headless: Run) -> None:
+    cells = (
+        "a = %deepseek --think off echo is it so?",
+        "def f():\n    b = %deepseek --think off echo and this?\n    return b",
+    )
+    *_, said = run_headless(*cells, "print(str(a).split(), '|', str(f()).split())")
+    told = "".join(output.text for output in said if output.output_type == "stream")
+    assert "['echo', 'is', 'it', 'so?'" in told.replace("'```text', ", "")
+    assert "'echo', 'and', 'this?'" in told
 
 
 def test_two_answers_of_one_cell_are_shown_once_each(run_headless: Callable[..., list[list[Any]]]) -> None:

@@ -145,6 +145,25 @@ def test_a_seam_that_takes_nothing_back_draws_nothing_anew() -> None:
     assert stage.paper.states[-1].seams == 1
 
 
+def test_a_seam_in_the_open_tail_takes_nothing_settled_back() -> None:
+    stage = Stage()
+    stage.write(PARAGRAPH * 8 + "half a wo")
+    settled = list(stage.paper.settled)
+    assert settled
+    stage.play(Seam(kind="continued", at_chars=stage.truth.text_chars - len("wo ")))
+    stage.write("word and the rest", after_s=0.3)
+    assert stage.paper.resets == 0
+    assert stage.paper.settled[: len(settled)] == settled
+    assert "half a word and the rest" in stage.paper.tails[-1]
+
+
+def test_a_seam_within_what_is_settled_draws_the_answer_anew() -> None:
+    stage = Stage()
+    stage.write(PARAGRAPH * 8)
+    stage.play(Seam(kind="restarted", at_chars=10))
+    assert stage.paper.resets == 1
+
+
 def test_the_status_says_what_goes_on() -> None:
     stage = Stage()
     stage.play(AttemptStarted(attempt=1), ResponseStarted(model="deepseek-flash"), ReasoningDelta(text="hm"))

@@ -65,3 +65,9 @@ def test_a_missed_level_is_said_once_below_the_cell_where_it_happened(run_headle
     (said,) = many
     assert "Service level missed: end to end, P99 < 1e-06 s" in said.data["text/plain"]
     assert said.data["text/markdown"].startswith("<sub>")
+
+
+def test_the_columns_are_explained_also_before_the_first_call(run_headless: Run) -> None:
+    one, wrong = run_headless("%deepseek_log --columns ttft_s", "%deepseek_log --columns ttf_s")
+    assert "from the start to the first piece" in one[0].data["text/plain"]
+    assert "There is no column ttf_s (did you mean ttft_s?)" in wrong[0].evalue

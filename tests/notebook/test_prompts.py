@@ -77,6 +77,7 @@ def test_a_project_sets_defaults_and_a_wrong_one_is_said(run_headless: Run, demo
     warned = "".join(output.text for output in again if output.output_type == "stream")
     assert "pyproject.toml: there is no setting modle (did you mean model?)." in warned
     assert "temperature" in warned
+    assert "modle = " in warned  # the line itself
 
 
 def test_tab_completes_saved_prompts(kernel: Kernel, folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_first_group_has_the_size_that_the_mode_promises(mode: BufferMode, c
     assert releases == ["ab" * chunks]
 
 
-@pytest.mark.parametrize(("rate", "wanted"), [(20, 5), (50, 5), (80, 8), (120, 12), (1000, 15)])
+@pytest.mark.parametrize(("rate", "wanted"), [(20, 5), (50, 5), (100, 7), (160, 11), (1000, 15)])
 def test_a_balanced_group_follows_the_chunk_rate_within_its_bounds(rate: float, wanted: int) -> None:
     buffer = ChunkBuffer(BufferPolicy(mode="balanced", max_delay_s=10))
     for i in range(200):

@@ -69,6 +69,9 @@ def answer_over_a_bad_line(
         if cut >= len(arriving):
             for kind, held in ((ReasoningDelta, thought_strip.release()), (TextDelta, strip.release())):
                 if held:
+                    if seam is not None:
+                        got.add(seam)
+                        seam = None
                     got.add(kind(text=held))
             got.add(Finish(reason="stop"))
             ending = Ending(kind="finished", finish_reason="stop", strategy=strategy)  # type: ignore[arg-type]
@@ -121,6 +124,9 @@ def test_a_broken_answer_comes_out_whole(can: Abilities, echo: bool, thought: st
 
 
 @given(text=WORDS, at=st.integers(1, 60))
+@example(
+    text="ab`````````````\nab", at=17
+)  # the whole continuation is the beginning of the prefix, so it is held to the end
 def test_a_cut_at_every_character_is_joined_without_loss_or_repetition(text: str, at: int) -> None:
     can = Abilities(style="deepseek_prefix", reasoning=True)
     assert answer_over_a_bad_line("", text, [min(at, len(text) - 1)], can=can, think="off").text == text

@@ -331,17 +331,29 @@ def test_an_answer_that_keeps_breaking_is_resumed_five_times() -> None:
     assert [type(s) for s in steps] == [Continue] * 5 + [GiveUp]
 
 
-def test_two_resumes_in_a_row_that_bring_nothing_end_the_call() -> None:
-    steps = run(
-        [(RESET, TEXT), (RESET, replace(TEXT, new_chars=0)), (RESET, replace(TEXT, new_chars=0))], RecoveryPolicy()
-    )
-    assert [type(s) for s in steps] == [Continue, Continue, GiveUp]
-    assert steps[-1].why.endswith("2 resumes in a row brought nothing new.")
+DRY = replace(TEXT, new_chars=0)
+
+
+@pytest.mark.parametrize("first", [Resume, Continue])
+def test_after_two_resumes_in_a_row_that_bring_nothing_the_answer_begins_anew(first: type[Step]) -> None:
+    ids = first is Resume
+    steps = run([(RESET, replace(TEXT, ids_seen=ids)), *[(RESET, replace(DRY, ids_seen=ids))] * 9], RecoveryPolicy())
+    assert [type(s) for s in steps] == [first, first, Restart, GiveUp]
+    assert steps[-1].why.endswith("6 attempts were tried.")
+
+
+def test_a_way_that_brings_nothing_is_kept_where_no_other_is_open() -> None:
+    steps = run([(RESET, TEXT), *[(RESET, DRY)] * 9], RecoveryPolicy(), replace(ALL, rewind=False))
+    assert [type(s) for s in steps] == [Continue, Continue, Continue, GiveUp]
+
+
+def test_a_new_beginning_that_brings_something_is_gone_on_with_in_the_mildest_way() -> None:
+    steps = run([(RESET, TEXT), (RESET, DRY), (RESET, DRY), (RESET, TEXT)], RecoveryPolicy(resumes=9))
+    assert [type(s) for s in steps] == [Continue, Continue, Restart, Continue]
 
 
 def test_a_resume_that_brings_nothing_counts_double() -> None:
-    dry = replace(TEXT, new_chars=0)
-    steps = run([(RESET, TEXT), (RESET, dry)] * 9, RecoveryPolicy())
+    steps = run([(RESET, TEXT), (RESET, DRY)] * 9, RecoveryPolicy())
     assert [type(s) for s in steps] == [Continue, Continue, Continue, GiveUp]  # 1, 2 + 3, 4, 5 + none left
 
 

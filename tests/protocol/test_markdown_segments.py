@@ -127,6 +127,20 @@ def test_a_drawing_is_never_cut_and_is_not_drawn_before_it_is_whole() -> None:
     assert segmenter.settled()[0].startswith("```mermaid")
 
 
+@pytest.mark.parametrize("lines", range(350, 362))
+def test_a_code_block_is_never_cut_into_an_empty_one(lines: int) -> None:
+    text = "```python\n" + "print('one more line')\n" * lines + "```\n\nand so on"
+    segmenter = Segmenter()
+    for line in text.splitlines(keepends=True):
+        segmenter.feed(line)
+    segments = segmenter.settled() + segmenter.finish()
+    assert len(segments) > 1
+    assert all(
+        "print(" in code for segment in segments for code in re.findall("```python\n(.*?)```", segment, re.DOTALL)
+    )
+    assert "".join(segmenter.raw_settled) == text
+
+
 def test_a_long_list_goes_on_with_its_numbers() -> None:
     segmenter = cut("\n".join(f"{n}. item number {n}" for n in range(1, 1_000)))
     parts = segmenter.settled() + segmenter.finish()

@@ -367,10 +367,10 @@ def seconds(stream: bytes, size: int) -> float:
     best = float("inf")
     for _ in range(3):
         decoder = SSEDecoder()
-        start = time.perf_counter()
+        start = time.process_time()  # not the wall's: other processes take what they want of that
         for chunk in chunks:
             decoder.feed(chunk)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best
 
 

@@ -17,8 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-import httpcore
-
+from .core import httpcore
 from .framing import ResponseHead
 
 __all__ = ["AsyncioBackend", "Socket"]

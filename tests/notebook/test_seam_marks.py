@@ -1,0 +1,67 @@
+"""The mark where an answer was joined: between words of plain text, and nowhere that it could change something."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepseek_magic.notebook.live import Ending
+from deepseek_magic.notebook.seam_marks import SIGN, marked
+from deepseek_magic.notebook.settled import lasting
+from deepseek_magic.protocol.chat import Request
+from deepseek_magic.protocol.completion import Completion
+from deepseek_magic.protocol.events import Seam
+from deepseek_magic.protocol.markdown import safe
+from tests.protocol.hostile import PAYLOADS
+
+
+def shown(text: str, at: int) -> str:
+    return marked(text, [Seam(kind="continued", at_chars=at)], safe, lambda _: "why")
+
+
+def test_a_mark_waits_for_the_end_of_the_word_and_tells_why() -> None:
+    assert shown("one paragraph of words", 6) == f'one paragraph<span title="why">{SIGN}</span> of words'
+
+
+def test_between_two_signs_of_chinese_there_is_no_word_to_wait_for() -> None:
+    assert shown("白日依山尽", 2) == f'白日<span title="why">{SIGN}</span>依山尽'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\nx = 1 and more\n```\n\nend",
+        "text\n\n```\nx = 1 and more",
+        "a `code and more` here",
+        "costs $x and more$ here",
+        "| one | two and more |",
+        "[a link and more](https://example.org)",
+        "    x = 1 and more",
+        "\\( x and more \\)",
+        "oneverylongwordthatdoesnotendanywherenearbyandgoesonandon",
+    ],
+)
+def test_where_it_could_change_something_there_is_no_mark(text: str) -> None:
+    assert [at for at in range(len(text) + 3) if SIGN in shown(text, at)] == []
+
+
+def test_without_its_marks_the_answer_is_shown_as_ever() -> None:
+    text = "# Title\n\nA *first* paragraph of words, with more.\n\n- one item of a list\n- two\n\n```\ncode here\n```\n"
+    for at in range(len(text)):
+        assert shown(text, at).replace(f'<span title="why">{SIGN}</span>', "") == safe(text)
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_a_mark_opens_no_door(name: str) -> None:
+    text = PAYLOADS[name]
+    for at in range(0, min(len(text), 400), 5):
+        assert shown(text, at).replace(f'<span title="why">{SIGN}</span>', "") == safe(text)
+
+
+def test_the_settled_answer_has_the_mark_and_its_plain_twin_has_not() -> None:
+    seams = (Seam(kind="continued", at_chars=5, detail='The answer broke off after 5 characters; "so".'),)
+    completion = Completion(request=Request.of("hi"), text="one two three", seams=seams, outcome="complete")
+    ((data, _),) = lasting(Ending(completion=completion))
+    assert data["text/plain"] == "one two three"
+    assert f"{SIGN}</span> three" in data["text/markdown"]
+    assert data["text/markdown"].count("<span title=") == 1
+    assert '"so"' not in data["text/markdown"].partition("</span>")[0].partition("title=")[2]
