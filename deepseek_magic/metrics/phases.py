@@ -66,14 +66,13 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Course:
     """Notes the phases of a call while it runs. Times are those of the meter's clock."""
 
-    __slots__ = ("_kind", "_phases", "_since_s", "_started_s", "last_piece_s")
+    __slots__ = ("_kind", "_last_piece_s", "_phases", "_since_s", "_started_s")
 
     def __init__(self, now_s: float) -> None:
         self._started_s = now_s
         self._kind: PhaseKind = "request"
         self._since_s = now_s
-        self.last_piece_s = now_s
-        """When the last piece came; whoever knows that one came in the same phase may set it."""
+        self._last_piece_s = now_s
         self._phases: list[Phase] = []
 
     def enter(self, kind: PhaseKind, now_s: float) -> None:
@@ -81,7 +80,7 @@ class Course:
         if kind == self._kind:
             return
         if self._kind in _WRITING:
-            self._close(self.last_piece_s)
+            self._close(self._last_piece_s)
             self._kind = "silence"
         self._close(now_s)
         self._kind = kind
@@ -99,7 +98,7 @@ class Course:
     def piece(self, kind: Literal["thinking", "answer"], now_s: float) -> None:
         """A piece of the reasoning or of the answer came."""
         if self._kind in _WRITING:
-            if now_s - self.last_piece_s >= STALL_S and len(self._phases) < MAX_PHASES:
+            if now_s - self._last_piece_s >= STALL_S and len(self._phases) < MAX_PHASES:
                 self.enter("silence", now_s)
                 self._close(now_s)
             elif kind != self._kind:
@@ -107,7 +106,7 @@ class Course:
         else:
             self._close(now_s)
         self._kind = kind
-        self.last_piece_s = now_s
+        self._last_piece_s = now_s
 
     def seam(self, now_s: float) -> None:
         """Two segments were joined."""

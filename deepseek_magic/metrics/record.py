@@ -42,7 +42,7 @@ from ..protocol.events import (
     Waiting,
 )
 from ..protocol.runs import Run, runs_of
-from .phases import STALL_S, Course, Phase, PhaseKind
+from .phases import Course, Phase, PhaseKind
 from .quantiles import DurationSketch
 from .segments import Segment, billed, estimated_prompt_tokens, summed
 
@@ -229,8 +229,6 @@ class StreamMeter:
         self._steps: dict[str, int] = {}
         self._seams = 0
         self._last_delta_s: float | None = None
-        self._steady: type[TextDelta] | type[ReasoningDelta] | None = None
-        """What came last, if more of it would change nothing but counts."""
         self._waiting: tuple[str, float] | None = None
         self._thinking_since_s: float | None = None
         self._last_thought_s = now_s
@@ -243,7 +241,6 @@ class StreamMeter:
     def opened(self, now_s: float, *, connect_s: float | None = None) -> None:
         """The headers of a response, of any status, are in; ``connect_s`` is 0 for a connection that was reused."""
         self._end_wait(now_s)
-        self._steady = None
         if self.ttfb_s is None:
             self.ttfb_s = now_s - self.started_s
         if connect_s is not None:
@@ -263,38 +260,8 @@ class StreamMeter:
 
     def add(self, events: Sequence[Event], now_s: float, runs: Sequence[Run] | None = None) -> None:
         """Take the events that arrived at ``now_s``, in order; ``runs`` are theirs where the caller has them already."""
-        runs = runs_of(events) if runs is None else runs
-        if len(runs) != 1 or not self._goes_on(runs[0], now_s):
-            self._add_runs(runs, now_s)
-        if self._timeline is not None:
-            self._draw(self._timeline, events, now_s)
-
-    def _goes_on(self, run: Run, now_s: float) -> bool:
-        """Take a run that goes on as the one before it did, which is nearly every one: only counts and one gap change.
-        A quarter of the general way, and more of it when its code has to be fetched anew for each token."""
-        event, count = run
-        if type(event) is not self._steady or self._last_delta_s is None:
-            return False
-        gap_s = now_s - self._last_delta_s
-        if gap_s >= STALL_S:
-            return False
-        segment = self._segments[-1]
-        if self._steady is TextDelta:
-            segment.answer += count
-        else:
-            segment.reasoning += count
-            self._last_thought_s = now_s
-        segment.chars += len(event.text)
-        self.chunks += count
-        self.gaps.add(gap_s)
-        if count > 1:
-            self.gaps.add_zeros(count - 1)
-        segment.last_s = self._last_delta_s = self._course.last_piece_s = now_s
-        return True
-
-    def _add_runs(self, runs: Sequence[Run], now_s: float) -> None:
         answer = reasoning = chars = 0
-        for event, count in runs:
+        for event, count in runs_of(events) if runs is None else runs:
             kind = type(event)
             if kind is TextDelta:
                 answer += count
@@ -312,6 +279,8 @@ class StreamMeter:
                 self._add_other(event, now_s)
         if answer or reasoning:
             self._add_pieces(answer, reasoning, chars, now_s)
+        if self._timeline is not None:
+            self._draw(self._timeline, events, now_s)
 
     def _add_pieces(self, answer: int, reasoning: int, chars: int, now_s: float) -> None:
         count = answer + reasoning
@@ -343,7 +312,6 @@ class StreamMeter:
                 self.answer_s = now_s - self.started_s
             if self._thinking_since_s is not None:
                 self._end_thinking(now_s)
-        self._steady = None if answer and reasoning else TextDelta if answer else ReasoningDelta
 
     def _segment(self, now_s: float) -> Segment:
         if not self._segments:
@@ -353,7 +321,6 @@ class StreamMeter:
         return segment
 
     def _add_other(self, event: Event, now_s: float) -> None:
-        self._steady = None
         match event:
             case Heartbeat():
                 self.heartbeats += 1

@@ -31,9 +31,10 @@ SlotEnd = Literal["done", "refused", "failed"]
 
 UNANSWERED_MIN: Final = 4
 UNANSWERED_SHARE: Final = 16
-"""At most this many requests (or a sixteenth of the cap, or of those accepted in a row) wait for their status at once. A
-lowered limit then shows after a handful of refusals, however wide the window is, or costs a sixteenth of what went well;
-and short answers are not held to four a round trip for ever."""
+ACCEPTED_SHARE: Final = 8
+"""At most this many requests (or a sixteenth of the cap, or an eighth of those accepted in a row) wait for their status at
+once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs an eighth of what went
+well; and short answers are not held to four a round trip for ever."""
 
 RAMP_S: Final = 1.0
 RAMP_FIRST_S: Final = 0.1
@@ -166,8 +167,8 @@ class Limiter:
     def may_start(self, now_s: float, tokens: float = 0.0) -> Pause | None:
         """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered."""
         unanswered = sum(state is None for state in self._answered.values())
-        proven = max(self.policy.concurrency, self._accepted_in_a_row)
-        most_unanswered = max(UNANSWERED_MIN, math.ceil(proven / UNANSWERED_SHARE))
+        share = math.ceil(self.policy.concurrency / UNANSWERED_SHARE)
+        most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
         if self._refusals:
             most_unanswered = 1  # after a refusal one request asks for all, until it is accepted
         if len(self._answered) >= self.window.size or unanswered >= most_unanswered:

@@ -366,18 +366,3 @@ def test_the_quantiles_of_mostly_nothing_are_zero() -> None:
 def test_a_quantile_is_what_the_statistics_module_calls_inclusive() -> None:
     values = [1.0, 2.0, 4.0, 8.0, 16.0]
     assert [quantile(values, q / 4) for q in (1, 2, 3)] == statistics.quantiles(values, n=4, method="inclusive")
-
-
-@pytest.mark.parametrize("kind", [TextDelta, ReasoningDelta])
-def test_pieces_that_go_on_are_measured_as_if_each_were_looked_at_anew(kind: type[TextDelta | ReasoningDelta]) -> None:
-    def measured(*, anew: bool) -> StreamRecord:
-        meter = StreamMeter(call_id="c", started_at=datetime(2026, 1, 1, tzinfo=UTC), now_s=0.0)
-        meter.add([AttemptStarted(attempt=1)], 0.0)
-        meter.opened(0.1)
-        for i in range(1, 20):
-            meter._steady = None if anew else meter._steady
-            meter.add([kind(text="a"), kind(text="bc")][: 1 + i % 2], i * (1.5 if i == 10 else 0.2))
-        meter.add([TextDelta(text="d"), Finish(reason="stop")], 16.0)
-        return meter.record(Accumulator(Request.of("x")).completion(), now_s=17.0)
-
-    assert measured(anew=False) == measured(anew=True)

@@ -528,6 +528,6 @@ def test_a_server_that_accepts_is_asked_by_more_at_once_until_it_refuses() -> No
     assert unanswered_at_once() == 4
     for _ in range(160):
         answered(200)
-    assert unanswered_at_once() == 10
+    assert unanswered_at_once() == 20
     answered(500)
     assert unanswered_at_once() == 4
