@@ -103,12 +103,14 @@ def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
     from .demo.pace import PACE_VARIABLE
     from .demo.server import DemoServer
+    from .engine.endpoints import DEMO_VARIABLE
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
     folder = tour.copy_to(typed.folder)
     with DemoServer(pace=HEADLESS_PACE if typed.execute else 1.0) as server:
         # Kernels inherit this process's environment. The demo's answers stay out of the user's own journal.
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
+        os.environ[DEMO_VARIABLE] = server.base_url
         os.environ["DEEPSEEK_MAGIC_HOME"] = str(folder / ".deepseek-magic")
         if labapp is None:
             os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)

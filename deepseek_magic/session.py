@@ -27,8 +27,10 @@ from .engine.remembered import Remembered
 from .engine.stream import Stream, pieces_of
 from .engine.transport import HTTPXTransport
 from .metrics.log import MetricsLog
+from .metrics.row import Origin
+from .policy.budget import COUNTED
 from .policy.estimates import estimate
-from .policy.pricing import Cost
+from .policy.pricing import Cost, PriceTable
 from .policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
 from .policy.resuming import going_on
 from .protocol.chat import Prompt, Request
@@ -156,9 +158,9 @@ class Session:
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):
             said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
-        if "budget" in options and _most(request, place, options) is None:
+        if "budget" in options and _most(request, place, options, self.log.prices) is None:
             said.append(
-                f"The price of {request.model} at {place.title} is unknown, so the budget cannot count this call."
+                f"The price of {request.model} at {place.title} is not known in US dollars, so the budget cannot count this call."
             )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
@@ -191,6 +193,7 @@ class Session:
         if known is None:
             made = Client(endpoints, api_key=keys_found, transport=self._transport, keeper=self)
             known = self._clients.setdefault((*endpoints, *keys_found), made)
+        known.prices = self.log.prices
         return known
 
     def warm_up(self, **typed: Any) -> concurrent.futures.Future[None]:
@@ -255,8 +258,9 @@ class Session:
             return None
         return cache.find(self.journal, prepared.request, prepared.endpoint)
 
-    def start(self, prepared: Prepared) -> Call:
-        """Begin the answer on the engine. The call's completion carries its error instead of raising it.
+    def start(self, prepared: Prepared, *, mode: str | None = None) -> Call:
+        """Begin the answer on the engine. The call's completion carries its error instead of raising it. ``mode`` is how
+        it is shown, None where it is not.
 
         With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
         and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
@@ -271,17 +275,18 @@ class Session:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)
-            most = _most(prepared.request, prepared.endpoint, prepared.options)
+            most = _most(prepared.request, prepared.endpoint, prepared.options, self.log.prices)
             try:
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
             except BudgetExceeded as error:
                 return Completion(request=prepared.request, error=error)
             beyond, client = prepared.options.get("continue_on_length"), prepared.client
             timeline = prepared.options.get("timeline")
+            origin = Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode)
             if prepared.before is None:
-                stream = client.stream(prepared.asked, continue_on_length=beyond, timeline=timeline)
+                stream = client.stream(prepared.asked, continue_on_length=beyond, timeline=timeline, origin=origin)
             else:
-                stream = client.resume(prepared.before, continue_on_length=beyond, timeline=timeline)
+                stream = client.resume(prepared.before, continue_on_length=beyond, timeline=timeline, origin=origin)
             with hold:
                 try:
                     await stream.run(call.put)
@@ -294,7 +299,8 @@ class Session:
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
-        self.journal.begin(stream.call_id, stream.request, stream.endpoint.name, base_url=stream.endpoint.base_url)
+        place, run_id = stream.endpoint, stream.origin.run_id
+        self.journal.begin(stream.call_id, stream.request, place.name, base_url=place.base_url, run_id=run_id)
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """See ``engine.stream.Keeper``."""
@@ -373,12 +379,12 @@ def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
 
-def _most(request: Request, endpoint: Endpoint, options: Options) -> Cost | None:
-    """The most that a call may cost; None when its price is unknown."""
-    if not endpoint.is_priced:
-        return None
+def _most(request: Request, endpoint: Endpoint, options: Options, prices: PriceTable) -> Cost | None:
+    """The most that a call may cost; None when its price is unknown, or in a currency that no budget counts."""
     continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
-    return estimate(request, datetime.now(UTC), continuations=continuations).most
+    now = datetime.now(UTC)
+    most = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations).most
+    return most if most is not None and most.currency in COUNTED else None
 
 
 def _names_json(request: Request) -> bool:

@@ -342,7 +342,7 @@ def test_a_budget_refuses_before_anything_is_sent(demo: DemoServer, session: Ses
 
 def test_a_budget_says_what_it_cannot_count(demo: DemoServer, session: Session) -> None:
     prepared = session.prepare("Say hello.", base_url=demo.base_url, budget=0.01)
-    assert any("unknown, so the budget cannot count this call" in notice for notice in prepared.notices)
+    assert any("not known in US dollars, so the budget cannot count this call" in notice for notice in prepared.notices)
     assert not session.prepare("Say hello.", endpoint=replace(resolve("demo"), is_priced=True), budget=1.0).notices
 
 

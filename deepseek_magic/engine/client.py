@@ -9,11 +9,12 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
+from ..metrics.row import Origin
 from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.deadlines import Timeouts
 from ..policy.failover import is_down
 from ..policy.limits import LimitPolicy
-from ..policy.pricing import cost_of
+from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
@@ -39,7 +40,8 @@ class Client:
     are tried in order: when one is down the next takes over, in mid-answer too. Keys are looked for at the first call
     (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
     it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes
-    on behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper`` writes down what streams bring. ``chance`` spreads waits.
+    on behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper`` writes down what streams bring. ``prices`` are what calls are
+    priced by. ``chance`` spreads waits.
     ``keep_warm_s`` has the client's own transport ping an idle connection that often (``HEAD /``, no key, no tokens), until
     half an hour after the last call. Raises ConfigurationError for an unknown endpoint and seconds out of bounds.
     """
@@ -57,6 +59,7 @@ class Client:
         timeline: bool = False,
         keeper: Keeper | None = None,
         keep_warm_s: float | None = None,
+        prices: PriceTable = PRICES,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.endpoints = in_order(endpoint)
@@ -70,6 +73,7 @@ class Client:
         self.transport: Transport = transport or HTTPXTransport(keep_warm_s=keep_warm_s)
         self.rewind = rewind
         self.timeline = timeline
+        self.prices = prices
         self._keeper = keeper
         self._chance = chance
         given = [api_key] if isinstance(api_key, str | Key | None) else api_key
@@ -109,14 +113,16 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
+        origin: Origin | None = None,
         **options: Any,
     ) -> Stream | Relay:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part. Raises ConfigurationError
-        for options that do not exist or are out of bounds, and MissingKey.
+        ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part; ``origin`` goes into its
+        record. Raises ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
         """
-        legs = self._legs(prompt, self._recovery(continue_on_length, recovery), timeline, options)
+        how = self._recovery(continue_on_length, recovery)
+        legs = self._legs(prompt, how, timeline=timeline, origin=origin, options=options)
         return self._begin(legs, None)
 
     def resume(
@@ -126,6 +132,7 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
+        origin: Origin | None = None,
         **options: Any,
     ) -> Stream | Relay:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
@@ -133,7 +140,8 @@ class Client:
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be gone on from.
         """
-        legs = self._legs(before.request, self._recovery(continue_on_length, recovery), timeline, options)
+        how = self._recovery(continue_on_length, recovery)
+        legs = self._legs(before.request, how, timeline=timeline, origin=origin, options=options)
         request, terms = legs[0]
         step = going_on(before, can=terms.can(request))
         return self._begin(legs, Earlier(completion=before, step=step) if step is not None else None)
@@ -153,10 +161,16 @@ class Client:
         return Relay(legs, before, keeper=self._keeper)
 
     def _legs(
-        self, prompt: Prompt, recovery: RecoveryPolicy, timeline: bool | None, options: dict[str, Any]
+        self,
+        prompt: Prompt,
+        recovery: RecoveryPolicy,
+        *,
+        timeline: bool | None,
+        origin: Origin | None,
+        options: dict[str, Any],
     ) -> list[Leg]:
         requests = self.requests(prompt, **options)
-        return [(r, self._terms(e, recovery, timeline)) for r, e in zip(requests, self.endpoints, strict=True)]
+        return [(r, self._terms(e, recovery, timeline, origin)) for r, e in zip(requests, self.endpoints, strict=True)]
 
     def _recovery(self, continue_on_length: bool | None, recovery: RecoveryPolicy | None) -> RecoveryPolicy:
         recovery = recovery or self.recovery
@@ -164,7 +178,13 @@ class Client:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         return recovery
 
-    def _terms(self, endpoint: Endpoint, recovery: RecoveryPolicy, timeline: bool | None = None) -> Terms:
+    def _terms(
+        self,
+        endpoint: Endpoint,
+        recovery: RecoveryPolicy,
+        timeline: bool | None = None,
+        origin: Origin | None = None,
+    ) -> Terms:
         key = self._key_of(endpoint)
         return Terms(
             endpoint=endpoint,
@@ -175,8 +195,9 @@ class Client:
             timeouts=self.timeouts,
             rewind=self.rewind,
             timeline=self.timeline if timeline is None else timeline,
-            price=cost_of if endpoint.is_priced else None,
+            price=functools.partial(self.prices.cost_of, endpoint=endpoint.price_list),
             chance=self._chance,
+            origin=origin or Origin(),
         )
 
     async def complete(self, prompt: Prompt, **options: Any) -> Completion:

@@ -19,9 +19,21 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.models import DEFAULT_MODEL, MODELS
 from ..protocol.options import closest
 
-__all__ = ["BASE_URL_VARIABLE", "DEMO_PORT", "ENDPOINTS", "Endpoint", "Endpoints", "in_order", "is_loopback", "resolve"]
+__all__ = [
+    "BASE_URL_VARIABLE",
+    "DEMO_PORT",
+    "DEMO_VARIABLE",
+    "ENDPOINTS",
+    "Endpoint",
+    "Endpoints",
+    "in_order",
+    "is_loopback",
+    "resolve",
+]
 
 BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
+DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
+"""The base URL of the demo server that this process was started beside: what answers there is the demo, not DeepSeek."""
 DEMO_PORT: Final = 8642
 """Where ``deepseek-magic serve`` listens unless told otherwise."""
 
@@ -42,7 +54,7 @@ class Endpoint:
 
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
     ``default_model`` and ``models`` are None and empty where the server decides. ``limit_headers`` names the dialect of
-    its rate-limit headers, or None where it sends none. ``is_priced``: DeepSeek's price table holds. ``source`` and ``as_of`` say where the entry comes from.
+    its rate-limit headers, or None where it sends none. ``is_priced``: DeepSeek's own prices hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
     """
 
     name: str
@@ -65,6 +77,11 @@ class Endpoint:
     def host(self) -> str:
         """The host with its port, as a person would name it."""
         return urlsplit(self.base_url).netloc
+
+    @property
+    def price_list(self) -> str:
+        """The name under which the price table has its prices."""
+        return "deepseek" if self.is_priced else self.name
 
     @property
     def is_local(self) -> bool:
@@ -118,6 +135,7 @@ _ALL: Final = (
         _DEEPSEEK,
         name="demo",
         title="the demo server",
+        is_priced=False,
         base_url=f"http://127.0.0.1:{DEMO_PORT}",
         beta_url=f"http://127.0.0.1:{DEMO_PORT}/beta",
         key_variables=(),
@@ -285,6 +303,8 @@ def _at(url: str, *, local_key_variables: tuple[str, ...]) -> Endpoint:
 
     A server without a beta address answers 404 there, which turns continuing off for it; nothing is lost by asking.
     """
+    if url == os.environ.get(DEMO_VARIABLE):
+        return _moved(ENDPOINTS["demo"], url)
     known = _BY_HOST.get(urlsplit(url).netloc)
     if known is not None:
         return known if known is _DEEPSEEK and urlsplit(url).path in ("", "/v1") else _moved(known, url)

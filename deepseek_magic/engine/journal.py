@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ..metrics import files
 from ..metrics.frames import arrow_table, pandas_frame, polars_frame
 from ..metrics.log import COLUMNS, row_of
 from ..metrics.record import StreamRecord
@@ -228,9 +229,14 @@ class Journal:
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
         return [entry.row() for entry in entries][::-1]
 
-    def spent(self, since: datetime | None = None) -> Spent:
-        """What the calls cost that began at ``since`` or later, or all that ever did, and how many have an unknown cost."""
-        where, values = ("", ()) if since is None else ("AND started_at >= ?", (since.astimezone(UTC).isoformat(),))
+    def spent(self, since: datetime | None = None, *, notebook: str | None = None) -> Spent:
+        """What the calls cost that began at ``since`` or later, or all that ever did, and how many have an unknown cost;
+        those of one ``notebook``, by its path, or of all."""
+        where, values = "", list[str]()
+        if since is not None:
+            where, values = " AND started_at >= ?", [since.astimezone(UTC).isoformat()]
+        if notebook is not None:
+            where, values = f"{where} AND json_extract(record, '$.notebook') = ?", [*values, notebook]
         query = f"SELECT record FROM calls WHERE ended_at IS NOT NULL {where}"
         with self._reading() as connection:
             rows = [] if connection is None else connection.execute(query, values).fetchall()
@@ -255,6 +261,22 @@ class Journal:
     def to_arrow(self) -> pyarrow.Table:
         """All calls; see ``metrics.frames.arrow_table``."""
         return arrow_table(self._columns(), JOURNAL_COLUMNS)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_csv(self, path: str | Path) -> None:
+        """All calls as a CSV file; see ``metrics.files``."""
+        files.write_csv(path, self.rows(), tuple(JOURNAL_COLUMNS))
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """All calls, a JSON object a line."""
+        files.write_jsonl(path, self.rows())
+
+    def to_parquet(self, path: str | Path) -> None:
+        """All calls as a Parquet file, by pyarrow or polars."""
+        files.write_parquet(path, self._columns(), JOURNAL_COLUMNS)
 
     def _columns(self) -> dict[str, list[Any]]:
         rows = self.rows()

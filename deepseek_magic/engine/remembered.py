@@ -23,13 +23,14 @@ __all__ = ["Remembered"]
 
 
 class Remembered(Conversations):
-    """Conversations by name. ``notebook`` is what they are kept under, the kernel's folder where it is empty."""
+    """Conversations by name. ``notebook`` is what they are kept under, the kernel's folder where it is empty;
+    ``run_id`` names this process."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
         self.notebook = ""
         self._journal = journal
-        self._run_id = uuid.uuid4().hex
+        self.run_id = uuid.uuid4().hex
         self._folder = str(Path.cwd())  # as it was at first: %cd makes no other notebook
         self._offered: set[str] = set()
 
@@ -42,7 +43,7 @@ class Remembered(Conversations):
         self._keep(Conversation(name=name))
 
     def _keep(self, conversation: Conversation) -> None:
-        self._journal.keep_chat(self._run_id, self._where, conversation.name, conversation.turns)
+        self._journal.keep_chat(self.run_id, self._where, conversation.name, conversation.turns)
 
     @property
     def _where(self) -> str:
@@ -74,7 +75,7 @@ class Remembered(Conversations):
             return ""
         self._offered.add(name)
         with contextlib.suppress(sqlite3.Error):
-            for saved in self._journal.saved_chats(but_run=self._run_id):
+            for saved in self._journal.saved_chats(but_run=self.run_id):
                 if (saved.notebook, saved.name) == (self._where, name) and saved.turns[0][0] != turn:
                     return (
                         f"An earlier kernel of this notebook left a conversation {name} ({len(saved.turns)}); "
@@ -88,7 +89,7 @@ class Remembered(Conversations):
         Raises ConfigurationError for a journal that cannot be read.
         """
         try:
-            found = self._journal.saved_chats(but_run=self._run_id)
+            found = self._journal.saved_chats(but_run=self.run_id)
         except sqlite3.Error as error:
             raise ConfigurationError(f"The journal {self._journal.path} cannot be read: {error}.") from None
         return sorted(found, key=lambda saved: saved.notebook != self._where)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
 from ..metrics.record import PriceOf, StreamMeter
+from ..metrics.row import Origin
 from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts, happening_of
@@ -62,6 +63,7 @@ class Terms:
     timeline: bool
     price: PriceOf | None
     chance: Callable[[], float]
+    origin: Origin = field(default_factory=Origin)
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from here."""
@@ -277,8 +279,10 @@ class Segment:
         )
 
     def _new_chars(self) -> int:
-        """What this request brought, shown or held back; measured from where it took the answer up."""
-        held = self._splice.held_chars if self._splice is not None else 0
+        """What this request brought: shown, held back, or dropped as the same again; measured from where it took the
+        answer up. A stop string across the seam is something, too: it takes back what stood before."""
+        splice = self._splice
+        held = splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
         if not self.brought:
             return held
         step, chars = self._step, self._answer.text_chars + self._answer.reasoning_chars

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from ..metrics.record import StreamMeter, StreamRecord
+from ..metrics.record import StreamMeter
+from ..metrics.row import Origin, StreamRecord
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
 from ..policy.deadlines import Happening
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
@@ -111,6 +112,11 @@ class Stream(Batched):
         return self._terms.endpoint
 
     @property
+    def origin(self) -> Origin:
+        """Where the call comes from."""
+        return self._terms.origin
+
+    @property
     def working(self) -> bool:
         """Whether a task waits inside the call right now."""
         return self._watch is not None and self._watch.working
@@ -164,6 +170,7 @@ class Stream(Batched):
             call_id=self.call_id,
             started_at=datetime.now(UTC),
             now_s=watch.now_s,
+            origin=terms.origin,
             endpoint=terms.endpoint.name,
             timeline=terms.timeline,
         )

@@ -7,6 +7,7 @@ asked for; pyplot is not used, since it would touch the user's own figures and s
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ __all__ = [
     "PINK",
     "SCALE",
     "VIOLET",
+    "WIDTH_IN",
     "Plot",
     "PlotKind",
     "legend",
@@ -77,6 +79,13 @@ class Plot:
         """Write it to a file; its ending says the format: png, svg, pdf. An existing file is replaced."""
         self.figure.savefig(path, dpi=DPI * SCALE, transparent=True)
 
+    def svg(self) -> str:
+        """It as an element of a page, as wide as there is room for, in the colour that the page writes in."""
+        drawn = io.StringIO()
+        self.figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})
+        element = drawn.getvalue().partition("<svg ")[2].replace(INK, "currentColor")
+        return f'<svg role="img" aria-label="{html.escape(self.text)}" style="max-width:100%;height:auto" {element}'
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         pixels = io.BytesIO()
         self.figure.savefig(pixels, format="png", dpi=DPI * SCALE, transparent=True)
@@ -85,7 +94,8 @@ class Plot:
         return data, {"image/png": {"width": width, "height": height, "alt": self.text}}
 
 
-def paper(height_in: float) -> tuple[Figure, Axes]:
+def paper(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
+    """A sheet with axes. Raises ImportError without matplotlib."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -105,7 +115,7 @@ def paper(height_in: float) -> tuple[Figure, Axes]:
         "grid.linewidth": 0.6,
     }
     with rc_context(style):
-        figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
         return figure, figure.add_subplot()
 
 

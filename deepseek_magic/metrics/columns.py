@@ -29,7 +29,8 @@ _REQUEST: Final = "requests"
 _S: Final = "s"
 
 MEANINGS: Final[Mapping[str, Meaning]] = {
-    "run_id": Meaning("", "reserved for runs of many calls"),
+    "run_id": Meaning("", "the kernel's run: the calls of one session have the same"),
+    "notebook": Meaning("", "the path of the notebook, where its front end tells it"),
     "call_id": Meaning("", "this call; the same in the journal"),
     "started_at": Meaning("", "when the call began, UTC"),
     "endpoint": Meaning("", "which endpoint answered"),

@@ -9,7 +9,23 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.language import say, translated
-from .canvas import BLUE, GREEN, INK, KINDS, NOTE, OLIVE, ORANGE, PINK, VIOLET, Plot, PlotKind, legend, paper, word
+from .canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    KINDS,
+    NOTE,
+    OLIVE,
+    ORANGE,
+    PINK,
+    VIOLET,
+    WIDTH_IN,
+    Plot,
+    PlotKind,
+    legend,
+    paper,
+    word,
+)
 from .phases import PHASES, PhaseKind
 from .record import StreamRecord
 from .summary import Quantiles, ServiceLevels
@@ -18,7 +34,7 @@ from .tables import cell, counted
 if TYPE_CHECKING:
     from matplotlib.ticker import Locator
 
-__all__ = ["COLOURS", "KINDS", "Plot", "PlotKind", "draw_latency", "draw_speed", "draw_waterfall"]
+__all__ = ["COLOURS", "KINDS", "WIDTH_IN", "Plot", "PlotKind", "draw_latency", "draw_speed", "draw_waterfall"]
 
 
 SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)
@@ -58,11 +74,15 @@ WIDE_RANGE: Final = 30
 """Latencies further apart than this are drawn on a logarithmic axis."""
 THINNEST: Final = 1 / 500
 """The share of a call that is one pixel of its waterfall."""
+MOST_VECTORS: Final = 500
+"""More marks than this are pixels in a vector picture too: each would be an element of the page."""
 TREND_CALLS: Final = 5
 """The trend is the running median of so many calls."""
 
 
-def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None = None) -> Plot:
+def draw_latency(
+    records: Sequence[StreamRecord], levels: ServiceLevels | None = None, *, width_in: float = WIDTH_IN
+) -> Plot:
     """The share of calls that had their first token, and their end, within so many seconds.
 
     A cumulative curve and no histogram: it needs no choice of bins, shows each of a few calls, and its quantiles are read
@@ -73,7 +93,7 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None =
         ("first token", BLUE, [r.ttft_s for r in records if r.ttft_s is not None]),
         ("end to end", ORANGE, [r.total_s for r in records if r.has_proper_end]),
     ]
-    figure, axes = paper(HEIGHT_IN)
+    figure, axes = paper(HEIGHT_IN, width_in)
     said = [say("Latency of {calls}.", calls=counted(len(records)))]
     seen = [value for _, _, values in curves for value in values]
     if seen and min(seen) > 0 and max(seen) / min(seen) > WIDE_RANGE:
@@ -84,7 +104,8 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None =
         found = Quantiles.of(values)
         if found.p50 is None or found.p99 is None:
             continue
-        axes.ecdf(values, color=colour, linewidth=1.8, label=f"{word(name)}, n = {found.n:,}")
+        pixels = len(values) > MOST_VECTORS
+        axes.ecdf(values, color=colour, linewidth=1.8, rasterized=pixels, label=f"{word(name)}, n = {found.n:,}")
         axes.plot([found.p50, found.p99], [0.5, 0.99], "o", color=colour, markersize=4)
         said.append(
             say(
@@ -107,13 +128,13 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None =
     return Plot(figure=figure, text=" ".join(said), kind="latency", n=len(records))
 
 
-def draw_speed(records: Sequence[StreamRecord]) -> Plot:
+def draw_speed(records: Sequence[StreamRecord], *, width_in: float = WIDTH_IN) -> Plot:
     """Tokens a second of each call, over the time at which it began, and the running median.
 
     Hollow marks rest on estimated tokens; a cross is a call that was stopped or broke off.
     """
     known = [(r, r.tokens_per_s) for r in records if r.tokens_per_s is not None]
-    figure, axes = paper(HEIGHT_IN)
+    figure, axes = paper(HEIGHT_IN, width_in)
     here = datetime.now().astimezone().tzinfo
     models = sorted({r.model for r, _ in known})
     for i, model in enumerate(models):
@@ -121,7 +142,15 @@ def draw_speed(records: Sequence[StreamRecord]) -> Plot:
         for marker, hollow in (_PLAIN, *_SIGNS):
             shown = [(r.started_at, v) for r, v in known if r.model == model and _sign(r) == (marker, hollow)]
             face = "none" if hollow else colour
-            axes.scatter(*_columns(shown), marker=marker, s=26, facecolors=face, edgecolors=colour, linewidths=1.2)
+            axes.scatter(
+                *_columns(shown),
+                marker=marker,
+                s=26,
+                facecolors=face,
+                edgecolors=colour,
+                linewidths=1.2,
+                rasterized=len(shown) > MOST_VECTORS,
+            )
         count = sum(r.model == model for r, _ in known)
         axes.scatter([], [], color=colour, s=26, label=f"{model}, n = {count:,}")
     for sign, meaning in _SIGNS.items():
@@ -134,7 +163,13 @@ def draw_speed(records: Sequence[StreamRecord]) -> Plot:
     if len(by_time) >= TREND_CALLS:
         runs = [by_time[i : i + TREND_CALLS] for i in range(len(by_time) - TREND_CALLS + 1)]
         trend = [(run[TREND_CALLS // 2][0], median(v for _, v in run)) for run in runs]
-        axes.plot(*_columns(trend), color=INK, linewidth=1.4, label=f"{word('running median')}, n = {TREND_CALLS}")
+        axes.plot(
+            *_columns(trend),
+            color=INK,
+            linewidth=1.4,
+            rasterized=len(trend) > MOST_VECTORS,
+            label=f"{word('running median')}, n = {TREND_CALLS}",
+        )
     if known:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -157,7 +192,7 @@ def draw_speed(records: Sequence[StreamRecord]) -> Plot:
     return Plot(figure=figure, text=said, kind="speed", n=found.n)
 
 
-def draw_waterfall(record: StreamRecord) -> Plot:
+def draw_waterfall(record: StreamRecord, *, width_in: float = WIDTH_IN) -> Plot:
     """Where the time of one call went: one lane a kind of phase, in the order in which a call meets them.
 
     Seams are lines across all lanes; a lane that would be thinner than a line is left out. Raises ValueError for a record
@@ -168,7 +203,7 @@ def draw_waterfall(record: StreamRecord) -> Plot:
     spans = [phase for phase in record.phases if phase.kind != "seam"]
     sums_s = {kind: math.fsum(p.length_s for p in spans if p.kind == kind) for kind in PHASES}
     lanes = [kind for kind in PHASES if sums_s[kind] > THINNEST * record.total_s]
-    figure, axes = paper(0.9 + LANE_IN * len(lanes))
+    figure, axes = paper(0.9 + LANE_IN * len(lanes), width_in)
     outcome = translated(record.outcome)
     said = [
         say(

@@ -18,15 +18,10 @@ waits have columns of their own, so whoever wants them out can take them out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
-
-from ..policy.pricing import Cost, total
 from ..protocol.completion import Completion
 from ..protocol.events import (
     AttemptStarted,
@@ -42,141 +37,12 @@ from ..protocol.events import (
     Waiting,
 )
 from ..protocol.runs import Run, runs_of
-from .phases import Course, Phase, PhaseKind
+from .phases import Course, PhaseKind
 from .quantiles import DurationSketch
-from .segments import Segment, billed, estimated_prompt_tokens, summed
+from .row import Origin, StreamRecord, TimelineEntry
+from .segments import PriceOf, Segment, billed, charged, estimated_prompt_tokens, summed
 
 __all__ = ["PriceOf", "StreamMeter", "StreamRecord", "TimelineEntry"]
-
-PriceOf = Callable[[str, Usage, datetime], Cost | None]
-"""Model, tokens, time → what they cost, or None for unknown: ``policy.pricing.cost_of`` has this shape."""
-
-
-class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a call: seconds since the call began, and since the event before it."""
-
-    at_s: float
-    gap_s: float
-    kind: str
-    chars: int = 0
-    text: str = ""
-
-
-class StreamRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One call, flat. None = unknown, 0 = measured zero. Times are seconds; ``started_at`` is UTC.
-
-    Tokens and cost are the billable ones: the segments of a resumed answer add up. ``tokens_estimated`` is true where a
-    segment broke before it reported and its part was estimated; a cost that rests on it is an estimate too.
-
-    ============== ==========================================================================================
-    mode           how the answer was shown: realtime, balanced, sentence; None when it was not shown
-    outcome        as in a completion, and cached: taken from the journal, nothing was sent
-    think          the thinking setting that was sent; None when the host's default was left alone
-    waited_s       all waiting on this side: the ``wait_*`` columns
-    connect_s      opening connections, summed; 0 when a pooled one was used
-    ttfb_s         from the start to the first response's headers
-    queue_s        in the host's queue: from a response's headers to its first chunk, if keep-alive comments came
-    ttft_s         from the start to the first piece of reasoning, answer or tool call
-    answer_s       from the start to the first piece of the answer itself (text or tool call)
-    thinking_s     from the first piece of reasoning to the first piece of answer after it, summed
-    generation_s   from the first to the last piece of a segment, summed over segments
-    chunks         pieces of text, reasoning and tool calls that arrived, those of void segments included
-    chars          characters of the answer as it stands at the end; ``reasoning_chars`` of its reasoning
-    chunks_per_s   (chunks - segments) / generation_s: the inverse of the mean gap while generating
-    tokens_per_s   (completion_tokens - segments) / generation_s: the inverse of vLLM's time per output token
-    gap_*_s        between two successive pieces, a recovery's pause included; ``gap_n`` of them were counted.
-                   Quantiles are exact up to 4,096 gaps and within 1 % beyond
-    cost           in ``currency``; 0 when nothing answered, None when the price or the tokens are unknown
-    peak           whether DeepSeek's peak tariff applied; None when unknown or mixed
-    phases         the course of the call, see ``phases.Phase``; no column, and empty in records of older versions
-    timeline       every event with its time, where ``timeline=True`` asked for it; no column
-    ============== ==========================================================================================
-    """
-
-    run_id: str | None = None
-    call_id: str
-    started_at: datetime
-    endpoint: str | None = None
-    model: str
-    response_model: str | None = None
-    completion_id: str | None = None
-    mode: str | None = None
-    think: str | None = None
-    outcome: str
-    finish_reason: str | None = None
-    error_type: str | None = None
-    status: int | None = None
-    prompt_sha256: str | None = None
-    attempts: int = 0
-    retries: int = 0
-    resumes: int = 0
-    continuations: int = 0
-    restarts: int = 0
-    seams: int = 0
-    waited_s: float = 0.0
-    wait_concurrency_s: float = 0.0
-    wait_rate_s: float = 0.0
-    wait_retry_after_s: float = 0.0
-    wait_backoff_s: float = 0.0
-    connect_s: float | None = None
-    ttfb_s: float | None = None
-    queue_s: float | None = None
-    ttft_s: float | None = None
-    answer_s: float | None = None
-    thinking_s: float | None = None
-    generation_s: float | None = None
-    total_s: float
-    chunks: int = 0
-    chars: int = 0
-    reasoning_chars: int = 0
-    body_bytes: int | None = None
-    wire_bytes: int | None = None
-    heartbeats: int = 0
-    chunks_per_s: float | None = None
-    tokens_per_s: float | None = None
-    gap_p50_s: float | None = None
-    gap_p99_s: float | None = None
-    gap_max_s: float | None = None
-    gap_n: int = 0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cache_hit_tokens: int | None = None
-    cache_miss_tokens: int | None = None
-    tokens_estimated: bool = False
-    cost: Decimal | None = None
-    currency: str | None = None
-    cost_estimated: bool | None = None
-    peak: bool | None = None
-    price_date: date | None = None
-    phases: tuple[Phase, ...] = ()
-    timeline: tuple[TimelineEntry, ...] | None = None
-
-    @property
-    def recovered(self) -> bool:
-        """Whether the call needed more than one attempt and came to a proper end."""
-        return self.attempts > 1 and self.has_proper_end
-
-    @property
-    def has_proper_end(self) -> bool:
-        """Whether the model came to an end, be it its token limit; neither an error nor the user cut it off."""
-        return self.outcome in _PROPER_ENDS
-
-    @property
-    def paid(self) -> Cost | None:
-        """The cost as one value; None when it is unknown, or nothing answered."""
-        if self.cost is None or self.currency is None:
-            return None
-        return Cost(
-            amount=self.cost,
-            currency=self.currency,
-            peak=self.peak,
-            price_date=self.price_date,
-            estimated=bool(self.cost_estimated),
-        )
-
-
-_PROPER_ENDS: Final = frozenset(("complete", "truncated", "filtered"))
 
 _WAITS: Final[Mapping[str, PhaseKind]] = {
     "concurrency": "wait_concurrency",
@@ -199,17 +65,15 @@ class StreamMeter:
         call_id: str,
         started_at: datetime,
         now_s: float,
-        run_id: str | None = None,
+        origin: Origin | None = None,
         endpoint: str | None = None,
-        mode: str | None = None,
         timeline: bool = False,
     ) -> None:
         if started_at.tzinfo is None:
             raise ValueError("started_at needs a time zone: use datetime.now(UTC)")
         self.call_id = call_id
-        self.run_id = run_id
+        self.origin = origin or Origin()
         self.endpoint = endpoint
-        self.mode = mode
         self.started_at = started_at.astimezone(UTC)
         self.started_s = now_s
         self.body_bytes: int | None = None
@@ -414,25 +278,6 @@ class StreamMeter:
         """The billable tokens of all segments so far; the prompt is unknown until a segment has reported."""
         return summed([usage for usage, _ in billed(self._segments, lambda: None)])
 
-    def _cost(
-        self, bills: list[tuple[Usage, Segment]], model: str, price: PriceOf | None
-    ) -> tuple[Decimal | None, Cost | None]:
-        """The amount, and the cost it comes from. Nothing answered costs nothing, whatever the price."""
-        if not bills:
-            return Decimal(0), None
-        if price is None:
-            return None, None
-        costs = []
-        for usage, segment in bills:
-            ends = [price(model, usage, self._clock(at_s)) for at_s in (segment.started_s, segment.last_s)]
-            if ends[0] is None or ends[1] is None:
-                return None, None
-            # Whether the start or the end of a request decides its tariff is not documented: at most the dearer one.
-            first, last = sorted((ends[0], ends[1]), key=lambda cost: cost.amount)
-            costs.append(last if first.amount == last.amount else replace(last, estimated=True))
-        cost = total(costs, costs[0].currency)
-        return (None, None) if cost is None else (cost.amount, cost)
-
     def _clock(self, at_s: float) -> datetime:
         return self.started_at + timedelta(seconds=at_s - self.started_s)
 
@@ -445,17 +290,18 @@ class StreamMeter:
         request, error = completion.request, completion.error
         bills = billed(self._segments, lambda: estimated_prompt_tokens(request))
         usage = summed([tokens for tokens, _ in bills])
-        amount, cost = self._cost(bills, completion.model or request.model, price)
+        amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
         return StreamRecord(
-            run_id=self.run_id,
+            run_id=self.origin.run_id,
+            notebook=self.origin.notebook,
             call_id=self.call_id,
             started_at=self.started_at,
             endpoint=self.endpoint,
             model=request.model,
             response_model=completion.model,
             completion_id=completion.id,
-            mode=self.mode,
+            mode=self.origin.mode,
             think=request.options.get("think"),
             outcome=completion.outcome,
             finish_reason=completion.finish_reason,

@@ -1,4 +1,4 @@
-"""The responses that make up one call, and the tokens they are billed for.
+"""The responses that make up one call, the tokens they are billed for, and what those cost.
 
 A call that breaks and goes on consists of segments. Each is billed on its own: what the host reported is taken as it is,
 a segment that broke before it could report is estimated and marked so. Nothing is invented where nothing is known.
@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from ..policy.estimates import prompt_tokens
-from ..policy.pricing import TOKENS_PER_CHAR
+from ..policy.pricing import TOKENS_PER_CHAR, Cost, total
 from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
-__all__ = ["Segment", "billed", "estimated_prompt_tokens", "summed"]
+__all__ = ["PriceOf", "Segment", "billed", "charged", "estimated_prompt_tokens", "summed"]
+
+PriceOf = Callable[[str, Usage, datetime], Cost | None]
+"""Model, tokens, time → what they cost, or None for unknown: ``policy.pricing.cost_of`` has this shape."""
 
 _COUNTS: Final = (
     "prompt_tokens",
@@ -136,3 +142,26 @@ def summed(usages: Sequence[Usage]) -> Usage:
 def estimated_prompt_tokens(request: Request) -> int:
     """About how many tokens the messages of a request have."""
     return prompt_tokens(request.messages)
+
+
+def charged(
+    bills: Sequence[tuple[Usage, Segment]], model: str, price: PriceOf | None, clock: Callable[[float], datetime]
+) -> tuple[Decimal | None, Cost | None]:
+    """The amount, and the cost it comes from; ``clock`` tells the time of day of a segment's seconds.
+
+    Nothing answered costs nothing, whatever the price.
+    """
+    if not bills:
+        return Decimal(0), None
+    if price is None:
+        return None, None
+    costs = []
+    for usage, segment in bills:
+        ends = [price(model, usage, clock(at_s)) for at_s in (segment.started_s, segment.last_s)]
+        if ends[0] is None or ends[1] is None:
+            return None, None
+        # Whether the start or the end of a request decides its tariff is not documented: at most the dearer one.
+        first, last = sorted((ends[0], ends[1]), key=lambda cost: cost.amount)
+        costs.append(last if first.amount == last.amount else replace(last, estimated=True))
+    cost = total(costs, costs[0].currency)
+    return (None, None) if cost is None else (cost.amount, cost)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
-from ..policy.budget import CURRENCY, dollars, refusal
+from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
 from ..protocol.language import say, translated
 from .record import StreamRecord
@@ -70,7 +70,7 @@ class Spending:
         self.calls = 0
         self.unknown_calls = 0
         self._spent: dict[str, Decimal] = {}
-        self._holds: dict[int, Decimal] = {}
+        self._holds: dict[int, tuple[str, Decimal]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -83,16 +83,20 @@ class Spending:
         with self._lock:
             return Spent(calls=self.calls, costs=dict(self._spent), unknown_calls=self.unknown_calls)
 
-    def left(self, cap: float) -> Decimal:
-        """What is neither spent nor held of ``cap`` US dollars; below zero when a call cost more than was expected."""
+    def left(self, cap: float, currency: str = CURRENCY) -> Decimal:
+        """What is neither spent nor held of ``cap`` (US dollars, or the demo's); below zero when a call cost more than
+        was expected."""
         with self._lock:
-            return Decimal(str(cap)) - self._spent.get(CURRENCY, Decimal(0)) - sum(self._holds.values(), Decimal(0))
+            return Decimal(str(cap)) - self._spent.get(currency, Decimal(0)) - self._held(currency)
 
     @property
     def held(self) -> Decimal:
         """What the calls under way may still cost at most, in US dollars."""
         with self._lock:
-            return sum(self._holds.values(), Decimal(0))
+            return self._held(CURRENCY)
+
+    def _held(self, currency: str) -> Decimal:
+        return sum((amount for of, amount in self._holds.values() if of == currency), Decimal(0))
 
     def add(self, record: StreamRecord) -> None:
         """A call ended."""
@@ -108,20 +112,22 @@ class Spending:
 
         A call whose price is unknown (None) sets nothing aside and is refused only when the cap is spent already.
         """
-        amount = most.amount if most is not None and most.currency == CURRENCY else Decimal(0)
+        currency, amount = CURRENCY, Decimal(0)
+        if most is not None and most.currency in COUNTED:
+            currency, amount = most.currency, most.amount
         hold = Hold(self)
         with self._lock:
             if cap is not None:
                 error = refusal(
                     Decimal(str(cap)),
-                    spent=self._spent.get(CURRENCY, Decimal(0)),
-                    held=sum(self._holds.values(), Decimal(0)),
+                    spent=self._spent.get(currency, Decimal(0)),
+                    held=self._held(currency),
                     most=amount,
                     unknown_calls=self.unknown_calls,
                 )
                 if error is not None:
                     raise error
-            self._holds[id(hold)] = amount
+            self._holds[id(hold)] = (currency, amount)
         return hold
 
     def release(self, hold: Hold) -> None:

@@ -78,37 +78,41 @@ def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False)
 
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
-    """The table as HTML; everything is escaped. With ``figures`` all columns but the first are right-aligned."""
+    """The table as HTML; everything is escaped. With ``figures`` the columns that hold some stand at the right."""
+    rows = [list(row) for row in rows]
+    sides = [_side([row[i] for row in rows]) if i and figures else "left" for i in range(len(heads))]
     lines = [
         '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
         f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>',
         "<thead><tr>",
         *(
-            f'<th scope="col" style="text-align:{_side(i, figures)}">{html.escape(head)}</th>'
-            for i, head in enumerate(heads)
+            f'<th scope="col" style="text-align:{side}">{html.escape(head)}</th>'
+            for side, head in zip(sides, heads, strict=True)
         ),
         "</tr></thead><tbody>",
     ]
     for row in rows:
-        cells = (f'<td style="{_style(i, text, figures)}">{html.escape(text)}</td>' for i, text in enumerate(row))
+        cells = (
+            f'<td style="{_style(side, text)}">{html.escape(text)}</td>' for side, text in zip(sides, row, strict=True)
+        )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody></table>")
     return "\n".join(lines)
 
 
-def _style(column: int, text: str, figures: bool) -> str:
+def _style(side: str, text: str) -> str:
     # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
-    return f"text-align:{_side(column, figures)}" + (
-        ";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else ""
-    )
+    return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else "")
 
 
 def _is_name(text: str) -> bool:
     return text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
 
 
-def _side(column: int, figures: bool) -> str:
-    return "right" if figures and column else "left"
+def _side(column: Sequence[str]) -> str:
+    """Where a column stands: figures, and what is said in their place, at the right, words at the left."""
+    figures = all(not text or text == UNKNOWN or text[0].isdigit() or text[0] in "<>≈+-−" for text in column)
+    return "right" if figures else "left"
 
 
 def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:

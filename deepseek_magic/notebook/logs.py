@@ -15,6 +15,8 @@ from IPython.display import display
 
 from ..metrics.spending import Account
 from ..metrics.tables import counted
+from ..policy.budget import CURRENCY
+from ..policy.pricing import PLAY_MONEY
 from ..protocol.errors import ConfigurationError
 from ..protocol.language import say, translated
 from .files import free_path
@@ -90,18 +92,25 @@ class LogMagics(Magics):
 
 def _account() -> Account:
     """What this session spent, and every session on this machine, beside the budget."""
+    from ..engine.endpoints import in_order
     from ..session import session
 
     account, journal, cap = session().log.spending, session().journal, session().defaults.get("budget")
     spans = {"this session": account.total()}
     if journal.enabled:
+        if notebook := session().chats.notebook:
+            with contextlib.suppress(sqlite3.Error):
+                spans["this notebook, ever"] = journal.spent(notebook=notebook)
         today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
         with contextlib.suppress(sqlite3.Error):  # a damaged journal has said so already
             spans["this machine, today"] = journal.spent(today)
             spans["this machine, this month"] = journal.spent(today.replace(day=1))
     if cap is None:
         return Account(spans=spans)
-    return Account(spans=spans, cap=Decimal(str(cap)), left=account.left(cap))
+    # What the demo answers is paid in its own money, and has the cap to itself.
+    place = in_order(session().defaults.get("endpoint"), session().defaults.get("base_url"))[0]
+    currency = PLAY_MONEY if place.price_list == "demo" else CURRENCY
+    return Account(spans=spans, cap=Decimal(str(cap)), left=account.left(cap, currency))
 
 
 class Breaches:

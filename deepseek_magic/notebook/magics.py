@@ -282,7 +282,7 @@ class DeepSeekMagics(Magics):
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         background = bool(prepared.options.get("background"))
         detached = background and self.watched
-        call = session().start(prepared)
+        call = session().start(prepared, mode=None if order.quiet else prepared.options.get("buffer", "balanced"))
         view = view_of(
             self._view_name,
             prepared,

@@ -18,6 +18,7 @@ import ipywidgets
 from IPython.display import display
 
 from ..engine.loop import Call
+from ..metrics.tables import cell
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
 from ..protocol.language import say
@@ -194,6 +195,8 @@ class Panel:
     def ended(self, completion: Completion, story: Story) -> None:
         """The call is over."""
         self._state = "idle"
+        self._say("")  # whatever was said of the running answer is over with it
+        story.end(completion, time.monotonic())
         if (record := completion.record) is not None:
             self._reading = replace(
                 self._reading,
@@ -233,9 +236,9 @@ class Panel:
         from ..session import session
 
         gate, log = self._calls.gate, session().log
-        if len(log) != self._counted:
-            self._counted = len(log)
-            self._money = " + ".join(f"{amount:.4f} {currency}" for currency, amount in log.summary().costs.items())
+        if log.spending.calls != self._counted:
+            self._counted = log.spending.calls
+            self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
         service = Service(
             waiting=gate.waiting if gate is not None else 0,
             standing=gate.standing if gate is not None else None,

@@ -17,12 +17,15 @@ from ..protocol.language import say
 from ..protocol.markdown import safe
 from .live import Status
 from .settled import Part
-from .widgets import WidgetSurface
+from .widgets import WidgetSurface, close
 
-__all__ = ["SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
+__all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
 
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
+
+EMPTY_TURNS: Final = 10
+"""So many empty boxes of older turns may stand before the first that is shown."""
 
 
 class PanelSurface(WidgetSurface):
@@ -65,8 +68,8 @@ class Transcript:
 
     def show(self, conversation: Conversation | None) -> None:
         """Show the turns of another conversation."""
-        for shown in tuple(self._slots):
-            self._drop(shown)
+        self._slots.clear()
+        _empty(self.box)
         for turn in conversation.turns[-SHOWN_TURNS:] if conversation is not None else ():
             self.slot(turn.id, _text(turn)).children = (_answer(turn),)
         if not self._slots:
@@ -87,10 +90,23 @@ class Transcript:
         return self._slots[turn]
 
     def _drop(self, turn: str) -> None:
+        """Take a turn off the screen; its empty box stays for a while.
+
+        A front end draws all boxes behind one that goes anew, and ipywidgets keeps what it drew before for as long as
+        their widgets live: dropping the first of twenty turns for every new one would cost twenty turns of the page's
+        memory each.
+        """
         answer = self._slots.pop(turn)
         gone = next(child for child in self.box.children if answer in child.children)
-        self.box.children = tuple(child for child in self.box.children if child is not gone)
-        close_all(gone)
+        inside, gone.children = gone.children, ()
+        gone.layout.display = "none"
+        for child in inside:
+            close_all(child)
+        empty = [child for child in self.box.children if not child.children]
+        if len(empty) >= EMPTY_TURNS:
+            self.box.children = tuple(child for child in self.box.children if child.children)
+            for child in empty:
+                close_all(child)
 
 
 def _text(turn: Turn) -> str:
@@ -115,9 +131,7 @@ def _empty(box: Any) -> None:
 
 
 def close_all(widget: Any) -> None:
-    """Close a widget with all that is in it, and with the layouts and styles, which are widgets of their own."""
+    """Close a widget with all that is in it."""
     for child in getattr(widget, "children", ()):
         close_all(child)
-    for part in (widget.layout, getattr(widget, "style", None), widget):
-        if part is not None:
-            part.close()
+    close(widget)

@@ -165,7 +165,7 @@ class Calls:
         gauges, story = Gauges(now_s), Story(now_s)
         self._client = prepared.client
         self.asked = asked
-        call = self._call = session().start(prepared)
+        call = self._call = session().start(prepared, mode=prepared.options.get("buffer", "balanced"))
 
         def moved(status: Status) -> None:
             self._listener.moved(status.state, gauges.read(time.monotonic()), story)

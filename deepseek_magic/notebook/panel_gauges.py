@@ -24,6 +24,8 @@ WINDOW_S: Final = 2.0
 
 CURVE_POINTS: Final = 60
 CURVE_WIDTH, CURVE_HEIGHT = 120, 26
+AFTER_TOKENS: Final = 2
+"""The curve stands behind the gauge whose course it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,8 @@ def curve(points: Sequence[float]) -> str:
     right = (len(points) - 1) * step
     name = html.escape(say("tokens per second, the last {seconds} seconds", seconds=len(points) // 2), quote=True)
     return (
-        f'<svg role="img" aria-label="{name}" width="{CURVE_WIDTH}" height="{CURVE_HEIGHT}">'
+        f'<svg role="img" aria-label="{name}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" height="{CURVE_HEIGHT}">'
+        f'<line x1="0" y1="{low}" x2="{CURVE_WIDTH}" y2="{low}" stroke="var(--jp-border-color1)" stroke-width="1"/>'
         f'<polygon points="0,{low} {line} {right:.1f},{low}" fill="var(--jp-brand-color1)" opacity="0.15"/>'
         f'<polyline points="{line}" fill="none" stroke="var(--jp-brand-color1)" stroke-width="1.5"/></svg>'
     )
@@ -125,5 +128,6 @@ def gauges_html(state: str, reading: Reading, service: Service) -> str:
         (say("quota left"), quota),
         (say("money so far"), service.money or UNKNOWN),
     )
-    shown = "".join(f"<div><span>{html.escape(name)}</span> <b>{html.escape(text)}</b></div>" for name, text in gauges)
-    return f'<div class="deepseek-magic-gauges">{shown}{curve(reading.curve)}</div>'
+    shown = [f"<div><span>{html.escape(name)}</span> <b>{html.escape(text)}</b></div>" for name, text in gauges]
+    shown.insert(AFTER_TOKENS, f"<div>{curve(reading.curve)}</div>")  # its place is kept while there is none
+    return f'<div class="deepseek-magic-gauges">{"".join(shown)}</div>'

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, Final, get_args
 
 from ..metrics.tables import cell, html_table
 from ..protocol.completion import Outcome
-from ..protocol.language import say
+from ..protocol.language import say, translated
 
 __all__ = ["OUTCOMES", "history_html", "matching"]
 
@@ -18,15 +19,15 @@ SHOWN_ROWS: Final = 100
 _COLUMNS: Final[Mapping[str, str]] = {
     "started": "started_at",
     "model": "model",
-    "endpoint": "endpoint",
     "outcome": "outcome",
-    "error": "error_type",
-    "attempts": "attempts",
     "first token, s": "ttft_s",
     "total, s": "total_s",
     "tokens/s": "tokens_per_s",
     "tokens out": "completion_tokens",
+    "attempts": "attempts",
     "cost": "cost",
+    "error": "error_type",
+    "endpoint": "endpoint",
 }
 _SEARCHED: Final = ("model", "endpoint", "outcome", "error_type", "finish_reason", "think", "mode")
 
@@ -45,6 +46,19 @@ def matching(rows: Sequence[Mapping[str, Any]], words: str, outcome: str | None)
 def history_html(rows: Sequence[Mapping[str, Any]], words: str = "", outcome: str | None = None) -> str:
     """The table of the rows that fit."""
     found = matching(rows, words, outcome)
-    shown = [[cell(row[name]) for name in _COLUMNS.values()] for row in found[:SHOWN_ROWS]]
+    today = datetime.now().astimezone().date()
+    shown = [[_shown(row, name, today) for name in _COLUMNS.values()] for row in found[:SHOWN_ROWS]]
     caption = say("{found} of {all} calls, newest first", found=f"{len(found):,}", all=f"{len(rows):,}")
     return html_table(tuple(say(head) for head in _COLUMNS), shown, caption)
+
+
+def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
+    value = row.get(name)
+    if isinstance(value, datetime):  # of today's calls the hour says enough, and leaves room for the figures
+        there = value.astimezone()
+        return f"{there:%H:%M:%S}" if there.date() == today else cell(value)
+    if name == "outcome":
+        return translated(str(value))
+    if name == "cost" and value is not None and row.get("currency"):
+        return f"{cell(value)} {row['currency']}"
+    return cell(value)

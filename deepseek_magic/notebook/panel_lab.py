@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
 from ..protocol.language import say, translated
 
@@ -102,6 +103,13 @@ class Story:
             line = self._told(event)
             if line and len(self.lines) < STORY_LINES and (not self.lines or self.lines[-1][1] != line):
                 self.lines.append((now_s - self._started_s, line))
+
+    def end(self, completion: Completion, now_s: float) -> None:
+        """The call is over: say how, where no event has."""
+        if completion.outcome == "interrupted":
+            self.lines.append((now_s - self._started_s, say("Stopped; what had come is kept.")))
+        elif completion.error is not None:
+            self.lines.append((now_s - self._started_s, completion.error.told))
 
     def _told(self, event: Event) -> str:
         match event:

@@ -11,7 +11,7 @@ from IPython.display import display
 from ..protocol.errors import ConfigurationError
 from .demo import DemoMagics
 from .flags import read_line
-from .frontend import cell_id, view_for
+from .frontend import cell_id, notebook_path, view_for
 from .magics import DeepSeekMagics
 from .manuals import helped
 
@@ -58,8 +58,10 @@ class PanelMagics(Magics):
                 "A panel needs a notebook: a terminal draws no widgets.",
                 hint="Use %%deepseek here, or open JupyterLab.",
             )
+        from ..session import session
         from .panel import Panel
 
+        session().chats.notebook = notebook_path(self.shell)
         made = Panel(self._magics, self._demo, **options)
         cell = cell_id(self.shell)
         if cell is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
-from ..protocol.language import say
+from ..protocol.language import say, translated
 from .as_magic import Cell
 from .panel_controls import Controls
 from .panel_history import OUTCOMES, history_html
@@ -25,6 +25,9 @@ Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""
 
 SEVERAL: Final = 6
+
+PLOT_IN: Final = 4.6
+"""As wide as the section is on a laptop, so that the letters of a plot are as tall as those around it."""
 
 
 def button(text: str, tooltip: str, guard: Guard, do: Callable[[], None]) -> Any:
@@ -67,7 +70,7 @@ class History:
         self._words = ipywidgets.Text(description=say("filter"), placeholder=say("words: model, endpoint, error, …"))
         every = (say("any outcome"), None)
         self._outcome = ipywidgets.Dropdown(
-            description=say("outcome"), options=[every, *((o, o) for o in OUTCOMES)], index=0
+            description=say("outcome"), options=[every, *((translated(o), o) for o in OUTCOMES)], index=0
         )
         self._table = ipywidgets.HTML(tabbable=True)
         self._table.add_class("deepseek-magic-wide")
@@ -97,6 +100,7 @@ class Metrics:
         )
         self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
         self._tables.add_class("deepseek-magic-wide")
+        self._tables.add_class("deepseek-magic-figures")
         self.box = ipywidgets.VBox((self._kind, self._plot, self._tables))
         self._kind.observe(lambda _change: self.refresh(), "value")
 
@@ -113,12 +117,10 @@ class Metrics:
 def _picture(log: MetricsLog, kind: PlotKind) -> str:
     """The plot as an image, or what is missing to draw it."""
     try:
-        plot = log.plot(kind)
-    except ImportError as error:
+        plot = log.plot(kind, width_in=PLOT_IN)
+    except (ImportError, ValueError) as error:
         return f"<p>{html.escape(str(error))}</p>"
-    data, metadata = plot._repr_mimebundle_()
-    name = html.escape(metadata["image/png"]["alt"], quote=True)
-    return f'<img alt="{name}" src="data:image/png;base64,{data["image/png"]}" style="max-width: 100%">'
+    return f'<div style="color: var(--jp-ui-font-color1)">{plot.svg()}</div>'
 
 
 class Lab:

@@ -27,9 +27,8 @@ def preview(prepared: Prepared, *, kept: Entry | None = None, now: datetime | No
     """The preview as Markdown with a plain twin. The key is not in it. ``kept``: where the journal has the answer."""
     address = f"POST {prepared.endpoint.base_url}/chat/completions"
     body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
-    guess = estimate(prepared.request, now or datetime.now(UTC))
-    if not prepared.endpoint.is_priced:
-        guess = Estimate(prompt_tokens=guess.prompt_tokens, max_tokens=guess.max_tokens)
+    prices, place = prepared.client.prices, prepared.endpoint.price_list
+    guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
     said = ["Not sent.", *_from_the_journal(prepared, kept), *_figures(guess), *prepared.notices]
     lines = [translated(sentence) for sentence in said]
     plain = "\n".join([address, body, "", *lines])

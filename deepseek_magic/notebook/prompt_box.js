@@ -76,19 +76,28 @@ function render({ model, el }) {
     if (name === "send" && !box.value.trim()) return box.focus();
     tell({ do: name, text: box.value });
   };
+  // Each button is made once and then changed: one that is replaced under the mouse would swallow the click.
+  const buttons = new Map();
+  const keys = element("span", { className: "deepseek-magic-keys" });
+  const buttonFor = (name) => {
+    if (!buttons.has(name)) {
+      const button = element("button", { type: "button" });
+      button.dataset.action = name;
+      button.addEventListener("click", () => act(name));
+      buttons.set(name, button);
+      row.append(button, keys);
+    }
+    return buttons.get(name);
+  };
   const drawActions = () => {
-    const focused = row.contains(document.activeElement) ? document.activeElement.dataset.action : null;
-    row.replaceChildren(
-      ...model.get("actions").map(({ name, text, title, enabled, primary }) => {
-        const button = element("button", { type: "button", textContent: text, title, disabled: !enabled });
-        button.className = "jupyter-widgets jupyter-button widget-button" + (primary ? " mod-primary" : "");
-        button.dataset.action = name;
-        button.addEventListener("click", () => act(name));
-        return button;
-      }),
-      element("span", { className: "deepseek-magic-keys", textContent: model.get("texts").keys }),
-    );
-    if (focused) (row.querySelector(`[data-action="${focused}"]:enabled`) ?? box).focus();
+    const focused = document.activeElement;
+    for (const { name, text, title, enabled, primary } of model.get("actions")) {
+      const button = buttonFor(name);
+      Object.assign(button, { textContent: text, title, disabled: !enabled });
+      button.className = "jupyter-widgets jupyter-button widget-button" + (primary ? " mod-primary" : "");
+    }
+    keys.textContent = model.get("texts").keys;
+    if (row.contains(focused) && focused.disabled) box.focus();  // a disabled button would let the keys fall to the notebook
   };
   const drawTexts = () => {
     label.textContent = model.get("texts").label;

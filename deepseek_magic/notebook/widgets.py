@@ -22,7 +22,7 @@ from .live import Ending, Status
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
-__all__ = ["WidgetSurface"]
+__all__ = ["WidgetSurface", "close"]
 
 CLASS: Final = "deepseek-magic"
 
@@ -122,7 +122,7 @@ class WidgetSurface:
     def reset(self) -> None:
         """Take all text back."""
         for widget in self._answer.children[:-1]:
-            _close(widget)
+            close(widget)
         self._answer.children = (self._tail,)
         self.tail("")
 
@@ -147,7 +147,7 @@ class WidgetSurface:
         self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
         boxes = (self._top, self._thoughts, self._answer, self._view)
         for widget in {*boxes, self._fold, *(child for box in boxes for child in box.children)}:
-            _close(widget)
+            close(widget)
 
     def _place(self, view: Any) -> None:
         """Where the view is seen: the output of the cell."""
@@ -177,8 +177,14 @@ def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button,
     return (button,)
 
 
-def _close(widget: Any) -> None:
-    """Close a widget with its layout and style, which are widgets of their own."""
+def close(widget: Any) -> None:
+    """Let go of a widget with its layout and style, which are widgets of their own.
+
+    An Output is emptied first: JupyterLab never forgets one (its model listens to the session for as long as the page
+    lives), nor what it shows, closed or not.
+    """
+    if isinstance(widget, ipywidgets.Output):
+        widget.outputs = ()
     for part in (widget.layout, getattr(widget, "style", None), widget):
         if part is not None:
             part.close()

@@ -1,6 +1,6 @@
 """Whether a session may afford one more call: what is spent, what calls under way may still cost, and what this one may.
 
-A cap is in US dollars. The costs are those of the price table, the most that a call may cost is its estimate with nothing
+A cap is in US dollars; what the demo server answers is counted apart, in its play money. The costs are those of the price table, the most that a call may cost is its estimate with nothing
 cached and the longest answer: a promise about the budget, not about DeepSeek's invoice. What has no known price cannot be
 counted; that is said, and nothing is guessed.
 """
@@ -11,10 +11,14 @@ from decimal import Decimal
 from typing import Final
 
 from ..protocol.errors import BudgetExceeded
+from .pricing import PLAY_MONEY
 
-__all__ = ["CURRENCY", "dollars", "refusal"]
+__all__ = ["COUNTED", "CURRENCY", "dollars", "refusal"]
 
 CURRENCY: Final = "USD"
+COUNTED: Final = (CURRENCY, PLAY_MONEY)
+"""Each has the whole cap to itself: who tries things out on the demo has spent nothing."""
+
 SIGNIFICANT_DIGITS: Final = 3
 CENT_DIGITS: Final = 2
 

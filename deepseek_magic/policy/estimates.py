@@ -44,9 +44,15 @@ def prompt_tokens(messages: Iterable[Message]) -> int:
 
 
 def estimate(
-    request: Request, at: datetime, *, currency: str = "USD", prices: PriceTable = PRICES, continuations: int = 0
+    request: Request,
+    at: datetime,
+    *,
+    currency: str | None = None,
+    endpoint: str = "deepseek",
+    prices: PriceTable = PRICES,
+    continuations: int = 0,
 ) -> Estimate:
-    """The estimate for a request sent at ``at`` (with a time zone).
+    """The estimate for a request sent at ``at`` (with a time zone), to an endpoint by its name in the price table.
 
     An answer that is gone on with at its length, up to ``continuations`` times, can be so many times longer; each time the
     prompt and the answer so far are sent, and billed, once more.
@@ -58,7 +64,7 @@ def estimate(
 
     def cost(sent: int, hit: int, out: int) -> Cost | None:
         usage = Usage(prompt_tokens=sent, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=sent - hit)
-        return prices.cost_of(request.model, usage, at, currency)
+        return prices.cost_of(request.model, usage, at, currency, endpoint=endpoint)
 
     answers = 1 + continuations
     sent = answers * prompt + longest * continuations * answers // 2

@@ -23,6 +23,7 @@ from ..protocol.models import resolve_model
 
 __all__ = [
     "HOLIDAYS",
+    "PLAY_MONEY",
     "PRICES",
     "Cost",
     "Currency",
@@ -35,6 +36,10 @@ __all__ = [
 ]
 
 Currency = Literal["USD", "CNY"]
+PLAY_MONEY: Final = "demo USD"
+"""What the demo server's answers would cost if the model that it imitates had written them. Nobody pays it, so it has a
+name of its own, and sums by currency keep it apart."""
+
 MILLION: Final = Decimal(1_000_000)
 BEIJING: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 """China has one time zone and no summer time since 1991."""
@@ -69,9 +74,11 @@ class Price:
     """What one model costs per million tokens, off-peak, between two dates (Beijing's, both included).
 
     At peak it is ``peak_factor`` times that; 1 for hosts without a peak. ``last`` None: until it is replaced.
+    ``endpoint`` is the name of the one that asks this price; "custom" is any base URL that has no name.
     """
 
     model: str
+    endpoint: str = "deepseek"
     currency: str
     cache_hit: Decimal
     cache_miss: Decimal
@@ -117,10 +124,14 @@ def is_peak(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceTable:
-    """Prices and the holidays they depend on. ``PRICES.with_prices(...)`` makes one that knows more."""
+    """Prices and the holidays they depend on. ``PRICES.with_prices(...)`` makes one that knows more.
+
+    Where an endpoint asks several currencies for a model, costs are told in ``currency``, else in the one there is.
+    """
 
     prices: tuple[Price, ...]
     holidays: Mapping[int, frozenset[date]] = field(default_factory=lambda: HOLIDAYS)
+    currency: str = "USD"
 
     def with_prices(self, *prices: Price) -> PriceTable:
         """This table with more prices; where two hold, the one that was added last is taken."""
@@ -130,22 +141,33 @@ class PriceTable:
         """This table with the public holidays of one more year."""
         return replace(self, holidays={**self.holidays, year: frozenset(days)})
 
-    def price_of(self, model: str, at: datetime, currency: str = "USD") -> Price | None:
-        """The price of a model at a time; None when it is not known. Retired names are billed as what serves them."""
-        day = _in_beijing(at).date()
-        name = resolve_model(model).id
-        for price in reversed(self.prices):
-            if price.model in (model, name) and price.currency == currency and price.holds_on(day):
-                return price
-        return None
+    def in_currency(self, currency: str) -> PriceTable:
+        """This table, telling costs in ``currency`` wherever it has a price in that."""
+        return replace(self, currency=currency)
 
-    def cost_of(self, model: str, usage: Usage, at: datetime, currency: str = "USD") -> Cost | None:
+    def price_of(
+        self, model: str, at: datetime, currency: str | None = None, *, endpoint: str = "deepseek"
+    ) -> Price | None:
+        """The price of a model at a time; None when it is not known. Retired names are billed as what serves them.
+
+        ``currency`` None: the table's own, or the one there is.
+        """
+        day = _in_beijing(at).date()
+        names = (model, resolve_model(model).id)
+        known = [p for p in self.prices if p.endpoint == endpoint and p.model in names and p.holds_on(day)]
+        wanted = [p for p in known if p.currency == (currency or self.currency)]
+        found = wanted or (known if currency is None else [])
+        return found[-1] if found else None
+
+    def cost_of(
+        self, model: str, usage: Usage, at: datetime, currency: str | None = None, *, endpoint: str = "deepseek"
+    ) -> Cost | None:
         """What these tokens cost at this time; None when model, date, tariff or token counts are unknown.
 
         Reasoning is part of the completion tokens and billed as output. Where the host did not tell cache hits from
         misses, all of the prompt counts as missed and the cost is marked as estimated: it is at most that.
         """
-        price = self.price_of(model, at, currency)
+        price = self.price_of(model, at, currency, endpoint=endpoint)
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if price is None or completion is None:
             return None
@@ -161,7 +183,7 @@ class PriceTable:
         tokens = hit * price.cache_hit + miss * price.cache_miss + completion * price.output
         return Cost(
             amount=tokens * (price.peak_factor if peak else 1) / MILLION,
-            currency=currency,
+            currency=price.currency,
             peak=peak,
             price_date=price.first,
             estimated=usage.estimated or not told,
@@ -213,15 +235,18 @@ _FLASH_SINCE: Final = date(2026, 9, 10)
 _PRO_SINCE: Final = date(2026, 9, 22)
 """The first day on which the price is attested, not the day on which it was set."""
 
-PRICES: Final = PriceTable(
-    prices=(
-        _deepseek("deepseek-flash", "USD", "0.003", "0.15", "0.60", _FLASH_SINCE),
-        _deepseek("deepseek-flash", "CNY", "0.02", "1", "4", _FLASH_SINCE),
-        _deepseek("deepseek-v4-pro", "USD", "0.022", "0.66", "1.98", _PRO_SINCE),
-        _deepseek("deepseek-v4-pro", "CNY", "0.15", "4.5", "13.5", _PRO_SINCE),
-    )
+_DEEPSEEKS: Final = (
+    _deepseek("deepseek-flash", "USD", "0.003", "0.15", "0.60", _FLASH_SINCE),
+    _deepseek("deepseek-flash", "CNY", "0.02", "1", "4", _FLASH_SINCE),
+    _deepseek("deepseek-v4-pro", "USD", "0.022", "0.66", "1.98", _PRO_SINCE),
+    _deepseek("deepseek-v4-pro", "CNY", "0.15", "4.5", "13.5", _PRO_SINCE),
 )
-"""DeepSeek's own prices. Other hosts set their own: add them with ``with_prices``."""
+_DEMO: Final = tuple(
+    replace(price, endpoint="demo", currency=PLAY_MONEY) for price in _DEEPSEEKS if price.currency == "USD"
+)
+
+PRICES: Final = PriceTable(prices=(*_DEEPSEEKS, *_DEMO))
+"""DeepSeek's own prices, and the demo's. Other hosts set their own: add them with ``with_prices``."""
 
 
 def cost_of(

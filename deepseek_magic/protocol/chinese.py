@@ -429,12 +429,13 @@ _BUDGET: Final = {
     "calls": "调用",
     "spent": "花费",
     "this session": "本次会话",
+    "this notebook, ever": "本笔记本累计",
     "this machine, today": "本机今天",
     "this machine, this month": "本机本月",
     "Money: by the price table, no invoice": "费用：按价目表计算，不是账单",
     "Budget {cap}, {left} left": "预算 {cap}，剩余 {left}",
     "{amount} and {count} of unknown cost": "{amount} 及 {count} 次费用未知的调用",
-    "The price of {model} at {place} is unknown, so the budget cannot count this call.": "{place} 上 {model} 的价格未知，因此预算无法计入这次调用。",
+    "The price of {model} at {place} is not known in US dollars, so the budget cannot count this call.": "{place} 上 {model} 的美元价格未知，因此预算无法计入这次调用。",
 }
 
 _FIGURES: Final = {

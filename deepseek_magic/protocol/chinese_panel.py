@@ -28,6 +28,7 @@ _CHAT: Final = {
     "An answer is being written: stop it first, or wait.": "正在回答：请先停止，或稍候。",
     "(a prompt with parts)": "（由多个部分组成的提示词）",
     "(stopped)": "（已停止）",
+    "Stopped; what had come is kept.": "已停止；已收到的内容已保留。",
     "Nothing was asked in this chat yet.": "这个对话里还没有提问。",
     "Delete": "删除",
     "forget this chat": "删除这个对话",

@@ -24,6 +24,8 @@ from deepseek_magic.metrics.record import StreamRecord
 TOLERANCE_S = 0.05
 SCRIPT = Pace(queue_s=0.5, keepalive_s=0.1, first_token_s=0.1, thinking_s=0.6, tokens_per_s=50, jitter=0)
 STALL_FOR_S = STALL_S + 0.3
+WHOLE_TOKENS = 120
+"""What a call asks for and gets."""
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ def responses(monkeypatch: pytest.MonkeyPatch) -> list[Response]:
 async def call(server: DemoServer) -> StreamRecord:
     """The record of one call."""
     async with Client(server.base_url, api_key="sk-test-1234") as client:
-        completion = await client.complete("Say a few words about streams.", max_tokens=120)
+        completion = await client.complete("Say a few words about streams.", max_tokens=WHOLE_TOKENS)
     assert completion.record is not None
     return completion.record
 
@@ -98,7 +100,9 @@ def differences(record: StreamRecord, responses: list[Response]) -> dict[str, fl
         "end to end": (record.total_s - (record.ttfb_s or 0), responses[-1].frames_s[-1] - first.head_s),
     }
     silences = [phase.length_s for phase in record.phases if phase.kind == "silence" and phase.length_s >= STALL_S]
-    for number, gap_s in enumerate(gap for gap in gaps_s if gap >= STALL_S + TOLERANCE_S):
+    # Within one response: between two of them lie a wait and a queue, which are phases of their own.
+    within_s = [after - before for response in answering for before, after in pairwise(response.pieces_s)]
+    for number, gap_s in enumerate(gap for gap in within_s if gap >= STALL_S + TOLERANCE_S):
         told[f"stall {number}"] = (silences[number], gap_s)
     return {name: abs((mine or 0) - true) for name, (mine, true) in told.items()}
 
@@ -138,3 +142,20 @@ async def test_the_segments_of_an_answer_that_was_cut_add_up(responses: list[Res
     assert record.recovered
     assert record.seams == 1
     assert record.tokens_estimated
+
+
+async def test_a_stream_taken_up_by_its_event_id_is_one_answer_with_every_token_counted(
+    responses: list[Response],
+) -> None:
+    """Queue, thinking, a stall and a resume in one call, as long as real ones."""
+    script = Pace(queue_s=1.0, keepalive_s=0.2, first_token_s=0.1, thinking_s=2.0, tokens_per_s=50, jitter=0)
+    fault = f"cut at=content after=5 times=1; stall at=content after=10 for={STALL_FOR_S} times=1"
+    async with DemoServer(pace=script, ids="resume", fault=fault) as server:
+        record = await true_record(server, responses)
+    assert (record.resumes, record.continuations, record.restarts) == (1, 0, 0)
+    assert record.recovered
+    assert record.gap_max_s is not None
+    assert record.gap_max_s >= STALL_FOR_S - TOLERANCE_S
+    # The host reports once, at the end, and for all of it: nothing had to be estimated.
+    assert not record.tokens_estimated
+    assert record.completion_tokens == record.chunks == WHOLE_TOKENS

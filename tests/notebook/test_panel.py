@@ -19,6 +19,7 @@ from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.notebook.as_magic import SYSTEM_VARIABLE, as_cell
 from deepseek_magic.notebook.flags import read_line
+from deepseek_magic.notebook.panel_answers import EMPTY_TURNS
 from deepseek_magic.notebook.panel_controls import Controls, panel_options
 from deepseek_magic.notebook.panel_gauges import Gauges, Reading, Service, curve, gauges_html
 from deepseek_magic.notebook.panel_history import history_html, matching
@@ -345,7 +346,7 @@ def test_answers_leave_no_widgets_behind(kernel: Kernel) -> None:
     for number in range(22):
         front.ask(f"echo {number}")
     full = int(front.value(WIDGETS))
-    for number in range(5):
+    for number in range(EMPTY_TURNS):  # the boxes of turns that are off the screen go so many at a time
         front.ask(f"echo again {number}")
     assert int(front.value(WIDGETS)) == full
 

@@ -1,0 +1,43 @@
+"""The panel below a cell, as a person finds its parts: by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conftest import Page
+
+__all__ = ["Panel"]
+
+
+class Panel:
+    """One panel on a page."""
+
+    def __init__(self, page: Page, cell: int) -> None:
+        self.page = page
+        self.root = page.output(cell)
+        self.prompt = self.root.get_by_label("Prompt", exact=True)
+        self.transcript = self.root.locator(".deepseek-magic-transcript")
+
+    def button(self, name: str) -> Any:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def tab(self, name: str) -> None:
+        self.root.get_by_role("tab", name=name).click()
+
+    def reads(self, text: str, *, where: Any = None) -> None:
+        """Wait until this is to be read."""
+        area = where or self.root
+        self.page.wait_until(lambda: text in str(area.inner_text()), timeout_s=60)
+
+    def ready(self) -> None:
+        """Wait until the next question can be sent."""
+        self.page.wait_until(lambda: bool(self.button("Send").is_enabled()), timeout_s=60)
+
+    def ask(self, text: str) -> None:
+        self.prompt.fill(text)
+        self.prompt.press("Shift+Enter")
+
+    def shoot(self, name: str) -> None:
+        self.root.evaluate("node => node.scrollIntoView({block: 'start'})")
+        self.page.page.wait_for_timeout(400)
+        self.page.screenshot(f"panel_{name}")
