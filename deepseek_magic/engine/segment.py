@@ -279,8 +279,10 @@ class Segment:
         )
 
     def _new_chars(self) -> int:
-        """What this request brought, shown or held back; measured from where it took the answer up."""
-        held = self._splice.held_chars if self._splice is not None else 0
+        """What this request brought: shown, held back, or dropped as the same again; measured from where it took the
+        answer up. A stop string across the seam is something, too: it takes back what stood before."""
+        splice = self._splice
+        held = splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
         if not self.brought:
             return held
         step, chars = self._step, self._answer.text_chars + self._answer.reasoning_chars

@@ -12,6 +12,7 @@ from typing import Final
 from ..policy.recovery import Continue, Restart
 from ..policy.seams import EchoFilter, RestartFilter, StopFilter
 from ..protocol.chat import Request
+from ..protocol.completion import verdict
 from ..protocol.events import Event, Finish, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 
 __all__ = ["HOLD_S", "Splice"]
@@ -38,6 +39,7 @@ class Splice:
         self._stop: StopFilter | None = None
         self._held_since_s: float | None = None
         self._keeps_reasoning = True
+        self._brought = False
         self._kept_chars = 0
         self._why = step.why
         if isinstance(step, Restart):
@@ -80,6 +82,11 @@ class Splice:
         """How much has come that is neither delivered nor dropped yet."""
         return sum(len(echo.held) for echo in (self._echo, self._thought_echo) if echo is not None)
 
+    @property
+    def agreed_chars(self) -> int:
+        """How much of a compared text has come again and was dropped."""
+        return self._compare.at if self._compare is not None else 0
+
     def patience_s(self, now_s: float) -> float | None:
         """After how many more seconds of silence ``release`` is due; None while nothing is held back."""
         if not self.held_chars or self._held_since_s is None:
@@ -108,9 +115,9 @@ class Splice:
                     self._reasoning(text, out)
                 case ToolCallDelta():
                     self._deliver(event, out)
-                case Finish():
+                case Finish(reason=reason):
                     self._end(out)
-                    if not self.over:
+                    if not self.over and not self._is_empty(reason):
                         out.append(event)
                 case _:
                     out.append(event)
@@ -120,7 +127,12 @@ class Splice:
             self._held_since_s = now_s
         return out
 
+    def _is_empty(self, reason: str) -> bool:
+        """Whether the attempt ends well without a word, which is no end of the answer that stood before."""
+        return not self._brought and not self.agreed_chars and verdict(reason, has_answer=True) == "complete"
+
     def _deliver(self, event: Event, out: list[Event]) -> None:
+        self._brought = True
         if self._seam is not None:
             out.append(self._seam)
             self._seam = None
@@ -168,6 +180,9 @@ class Splice:
 
     def _end(self, out: list[Event]) -> None:
         """The answer ends: what was held back for a reason that did not come true is part of it."""
+        if self._compare is not None and self._compare.at and not self._compare.verified:
+            self.diverged = True  # a shorter answer is another one
+            return
         out += self.release()
         if self._stop is not None and not self.over:
             text = self._stop.release()

@@ -8,7 +8,7 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
     stop, tool_calls with an answer               –                   Accept complete
     content_filter                                Accept filtered     Accept filtered
     length                                        Accept truncated    Accept truncated, or Continue when asked for
-    stop without an answer (empty response)       Retry               Restart
+    stop without an answer (empty response)       Retry               Restart; of a continuation: the same step again
     length, and going on from it fails            –                   Accept truncated, when no way is left but Restart
     insufficient_system_resource, aborted         Retry               Continue › Restart
     another finish word                           Retry               GiveUp: nobody says what it means
@@ -220,7 +220,7 @@ def _end_of_call(
         case "stopped":
             return Accept(outcome="interrupted", why="Stopped by you; what had arrived is kept.", spent=spent)
         case "finished":
-            return _end_by_finish(ending.finish_reason or "", delivered, policy, spent, can)
+            return _end_by_finish(ending, delivered, policy, spent, can)
         case "total":
             return GiveUp(why=f"{what}; no further attempt is made.", spent=spent)
         case "diverged" if ending.strategy != "resume":
@@ -231,8 +231,9 @@ def _end_of_call(
 
 
 def _end_by_finish(
-    reason: str, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
+    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
 ) -> Accept | GiveUp | None:
+    reason = ending.finish_reason or ""
     outcome = _ENDS.get(reason)
     if outcome == "truncated":
         asked = policy.continue_on_length and spent.continuations < policy.continuations
@@ -242,10 +243,25 @@ def _end_by_finish(
     if outcome == "filtered":
         return Accept(outcome=outcome, why="The provider's content filter ended the answer.", spent=spent)
     if outcome == "complete" and delivered.has_answer:
-        return Accept(outcome=outcome, why="The answer is complete.", spent=spent)
+        if not _added_nothing(ending, delivered):
+            return Accept(outcome=outcome, why="The answer is complete.", spent=spent)
+        if ending.strategy == "continue" and _sent_whole(delivered) and spent.fruitless >= FRUITLESS_MAX:
+            return Accept(outcome=outcome, finish_reason=reason, why="The answer was complete before.", spent=spent)
     if outcome is None and reason not in _GAVE_UP and delivered.anything:
         return GiveUp(why=f'The answer ended for a reason that is not documented: "{reason}".', spent=spent)
     return None
+
+
+def _added_nothing(ending: Ending, delivered: Delivered) -> bool:
+    """Whether an attempt that was to go on or begin anew ended well without a word: an empty response, which says nothing
+    about the text that stood there before."""
+    return ending.strategy in ("continue", "restart") and not delivered.new_chars
+
+
+def _sent_whole(delivered: Delivered) -> bool:
+    """Whether the prefix ends where the text does. It may then be the whole answer, which is believed when it is said
+    twice; a prefix that ends before the last word is always written on by at least that word."""
+    return delivered.text_kept_chars == delivered.text_chars
 
 
 def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> str | None:
@@ -316,7 +332,8 @@ def _retry(what: str, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> R
 def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) -> tuple[type[_Another] | None, str]:
     """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
     obstacle = cannot_continue(delivered, can, spent) or ""
-    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP  # its end is no place to go on from
+    # The end of an answer without a word is no place to go on from; text that stood before an empty response is.
+    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP and not delivered.has_answer
     comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
     anew = can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS)
     resumable = delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished"

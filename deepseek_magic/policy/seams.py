@@ -190,40 +190,40 @@ def _find_ending_after(window: str, stop: str, known: int) -> int:
 class RestartFilter:
     """Compares a second run with what was delivered, for a consumer that cannot rewind.
 
-    While the new text equals the delivered one it is swallowed; what goes beyond is delivered. At the first difference
+    While the new text equals the delivered one it is swallowed, up to ``at``; what goes beyond is delivered. At the first difference
     ``diverged_at`` says where, and nothing is delivered any more: to choose between two texts is not a filter's business.
     """
 
-    __slots__ = ("_at", "_delivered", "_diverged", "diverged_at")
+    __slots__ = ("_delivered", "_diverged", "at", "diverged_at")
 
     def __init__(self, delivered: str) -> None:
         self._delivered = delivered
-        self._at = 0
+        self.at = 0
         self._diverged: list[str] = []
         self.diverged_at: int | None = None
 
     @property
     def verified(self) -> bool:
         """Whether the new run has repeated everything that was delivered."""
-        return self._at == len(self._delivered) and self.diverged_at is None
+        return self.at == len(self._delivered) and self.diverged_at is None
 
     @property
     def alternative(self) -> str:
         """The text of the new run, once it has diverged."""
-        return self._delivered[: self._at] + "".join(self._diverged)
+        return self._delivered[: self.at] + "".join(self._diverged)
 
     def feed(self, delta: str) -> str:
         """The text to deliver now, possibly none."""
         if self.diverged_at is not None:
             self._diverged.append(delta)
             return ""
-        expected = self._delivered[self._at : self._at + len(delta)]
+        expected = self._delivered[self.at : self.at + len(delta)]
         if delta.startswith(expected):
-            self._at += len(expected)
+            self.at += len(expected)
             return delta[len(expected) :]
         same = _common(delta, expected)
-        self._at += same
-        self.diverged_at = self._at
+        self.at += same
+        self.diverged_at = self.at
         self._diverged.append(delta[same:])
         return ""
 

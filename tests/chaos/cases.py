@@ -197,9 +197,9 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
         prompt = f'What is the get_weather of "{_words(chance, 3)}" for {chance.randint(1, 9)} days?'
     elif row.effect in ("break", "harmless") and chance.random() < 0.35:
         options |= _more_options(chance, prompt, think=think)
-    if row.spec in ("empty", "reasoning-only"):
-        options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     fault = _spec(row, place, chance)
+    if "empty" in fault or row.spec == "reasoning-only":
+        options.pop("max_tokens", None)  # where the budget ends it, an empty answer is what was asked for
     ends_whole = row.effect != "break" or place == "before-done"
     return Case(
         fault=fault,
@@ -242,6 +242,8 @@ _SECOND: Final = (
     "error-event at=reasoning after={} times=1",
     "cut at=content after={} on=prefix times=1",
     "502 on=prefix times=1",
+    "empty on=prefix times=1",
+    "empty times=1",
     "echo-prefix on=prefix times=1",  # the last one: it is drawn where there is a text to be echoed
 )
 """What meets an answer that is on its way again."""

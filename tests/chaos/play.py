@@ -52,6 +52,8 @@ TORN_TOKENS: Final = 3
 """Measured on DeepSeek: so far the number of deltas is from the number of tokens (sheet, 3.2)."""
 SHORT_CHARS: Final = ECHO_MIN_CHARS
 """Less than this cannot be gone on from: an echo of it could not be told from an honest repetition."""
+WORDLESS_EVENTS: Final = 3
+"""Events of an answer without a word: its role, its end and [DONE]."""
 CALM_S: Final = 5.0
 """Deadlines of this length are none that a case is about."""
 STOP_S: Final = 0.1
@@ -459,7 +461,9 @@ def _judge_requests(
     if transport.most_live > 1:
         say(f"I9: {transport.most_live} requests at once")
     seen = [one for one in server.requests if one.method == "POST"]
-    needless = [one for one in seen[:-1] if not one.fault and one.status < 400 and one.ended == "done"]
+    # A continuation without a word is asked for once more where the whole text was sent: it may be whole.
+    spoke = [one for one in seen[:-1] if case.rewind or one.events > WORDLESS_EVENTS]
+    needless = [one for one in spoke if not one.fault and one.status < 400 and one.ended == "done"]
     if needless and case.clocks_s >= CALM_S and case.ids != "ignore":
         say(f"I8: {len(needless)} answers were whole and yet asked for again")
     if case.effect == "harmless" and not case.act and transport.calls != 1 and case.clocks_s >= CALM_S:

@@ -489,6 +489,59 @@ async def test_writing_again_what_was_taken_back_is_progress() -> None:
     assert (completion.text, completion.attempts) == (LONG + ".", 5)
 
 
+async def test_an_empty_response_to_a_continuation_is_no_end_of_the_answer() -> None:
+    empty = answer()
+    scripts: Sequence[Script] = [cut_after(LONG), empty, answer(" word.")]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+        assert len(server.requests) == 3
+    assert (completion.text, completion.outcome) == (LONG + ".", "complete")
+
+
+async def test_what_stands_is_not_called_whole_when_every_further_response_is_empty() -> None:
+    async with ScriptedServer([cut_after(LONG), answer()]) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off")
+    assert (completion.text, completion.outcome) == (LONG, "incomplete")
+    assert "The answer was empty" in str(completion.error)
+
+
+async def test_a_text_that_cannot_be_taken_back_is_whole_when_that_is_said_twice() -> None:
+    async with ScriptedServer([cut_after(LONG), answer()]) as server, client_of(server, rewind=False) as client:
+        completion, events = await watched(client, think="off")
+        assert len(server.requests) == 3
+    assert (completion.text, completion.outcome, completion.finish_reason) == (LONG, "complete", "stop")
+    assert [type(e) for e in events].count(Finish) == 1
+
+
+async def test_a_stop_behind_an_empty_response_leaves_the_answer_interrupted() -> None:
+    slow = RecoveryPolicy(base_s=30, cap_s=30)
+    async with ScriptedServer([cut_after(LONG), answer()]) as server, client_of(server, recovery=slow) as client:
+        stream = client.stream(PROMPT, think="off")
+        seen: list[Event] = []
+        consumer = asyncio.create_task(stream.run(seen.extend))
+        await until(lambda: sum(isinstance(e, Waiting) for e in seen) == 2)
+        await stream.aclose()
+        completion = await consumer
+    assert (completion.text, completion.outcome) == (LONG, "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("again", "outcome", "text"),
+    [
+        (("One ", "two ", "three"), "complete", "One two three"),
+        (("One ", "two ", "three", " four"), "complete", "One two three four"),
+        (("One ", "two"), "incomplete", "One two three"),
+    ],
+)
+async def test_a_compared_repetition_is_whole_when_it_has_all_that_was_given_out(
+    again: tuple[str, ...], outcome: str, text: str
+) -> None:
+    scripts = [cut_after("One ", "two ", "three"), answer(*again)]
+    async with ScriptedServer(scripts) as server, client_of(server, rewind=False) as client:
+        completion, _ = await watched(client, think="off", temperature=0)
+    assert (completion.text, completion.outcome) == (text, outcome)
+
+
 # the account
 
 

@@ -55,7 +55,8 @@ def test_the_seam_comes_right_before_the_first_piece_and_only_once() -> None:
 
 
 def test_a_segment_that_brings_nothing_takes_nothing_away() -> None:
-    assert going_on().feed([Finish(reason="stop")], 0) == [Finish(reason="stop")]
+    assert going_on().feed([Finish(reason="stop")], 0) == []  # nor does it end what stood before
+    assert going_on().feed([Finish(reason="length")], 0) == [Finish(reason="length")]
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])

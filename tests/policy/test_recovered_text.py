@@ -73,6 +73,7 @@ def answer_over_a_bad_line(
                         got.add(seam)
                         seam = None
                     got.add(kind(text=held))
+                    new += len(held)
             got.add(Finish(reason="stop"))
             ending = Ending(kind="finished", finish_reason="stop", strategy=strategy)  # type: ignore[arg-type]
         else:

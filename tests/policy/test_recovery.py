@@ -39,6 +39,7 @@ from deepseek_magic.protocol.errors import (
     ReadTimeout,
     status_error,
 )
+from deepseek_magic.protocol.events import Strategy
 
 ALL = Abilities(style="deepseek_prefix", reasoning=True)
 NOTHING = Delivered()
@@ -345,6 +346,31 @@ def test_after_two_resumes_in_a_row_that_bring_nothing_the_answer_begins_anew(fi
 def test_a_way_that_brings_nothing_is_kept_where_no_other_is_open() -> None:
     steps = run([(RESET, TEXT), *[(RESET, DRY)] * 9], RecoveryPolicy(), replace(ALL, rewind=False))
     assert [type(s) for s in steps] == [Continue, Continue, Continue, GiveUp]
+
+
+EMPTY = finished("stop")
+
+
+@pytest.mark.parametrize(("strategy", "can"), [("continue", ALL), ("restart", replace(ALL, style="none"))])
+def test_an_empty_response_to_a_continuation_does_not_make_half_an_answer_whole(
+    strategy: Strategy, can: Abilities
+) -> None:
+    step = step_after(replace(EMPTY, strategy=strategy), DRY, can=can)
+    assert isinstance(step, Continue if strategy == "continue" else Restart)
+    assert step.why.startswith("The answer was empty; ")
+    assert step.spent.fruitless == 1
+    last = step_after(replace(EMPTY, strategy=strategy), DRY, can=can, spent=Spent(resumes=5))
+    assert isinstance(last, GiveUp)
+
+
+def test_an_answer_that_was_sent_back_whole_is_believed_to_be_whole_when_that_is_said_twice() -> None:
+    whole = replace(DRY, text_kept_chars=DRY.text_chars)
+    steps = run([(RESET, TEXT), (EMPTY, whole), (EMPTY, whole)], RecoveryPolicy(), replace(ALL, rewind=False))
+    assert [type(s) for s in steps] == [Continue, Continue, Accept]
+
+
+def test_a_stream_taken_up_again_behind_its_last_word_is_whole() -> None:
+    assert isinstance(step_after(replace(EMPTY, strategy="resume"), replace(DRY, ids_seen=True)), Accept)
 
 
 def test_a_new_beginning_that_brings_something_is_gone_on_with_in_the_mildest_way() -> None:
