@@ -45,7 +45,13 @@ display(Markdown("| a | b |\\n|-|-|\\n" + "| 1 | 2 |\\n" * 8 + "\\n```python\\n"
 """What the answers show, about as much of it, and nothing of ours."""
 
 CELLS: Final = (
-    "%load_ext deepseek_magic\nimport deepseek_magic as ds\nds.panel(think='low')",
+    """
+%load_ext deepseek_magic
+import deepseek_magic as ds
+import deepseek_magic.notebook.panel_answers as shown
+shown.SHOWN_TURNS = 5  # so that the first round fills the panel, and nothing that is seen grows after it
+ds.panel(think='low')
+""".strip(),
     "ds.panel(chat='second', think='off')",
     "%%deepseek --think low --no-history\nA table and code",
     "%%deepseek -b --no-history -o later\nlong 2",
