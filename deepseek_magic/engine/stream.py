@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin, StreamRecord
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
-from ..policy.deadlines import Happening
+from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
@@ -26,14 +26,11 @@ from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStre
 from ..protocol.events import (
     Event,
     Finish,
-    Heartbeat,
     ReasoningDelta,
-    ResponseStarted,
     Seam,
     TextDelta,
     ToolCallDelta,
     Usage,
-    UsageReport,
 )
 from . import keys
 from .attempt import StreamPosition
@@ -236,7 +233,7 @@ class Stream(Batched):
         assert self._watch is not None
         assert self._meter is not None
         self._meter.add(batch, self._watch.now_s)
-        happening = _happening(batch)
+        happening = happening_of(batch)
         if happening is not None:
             # Not by what happened last: a piece of the answer and its end may come in one read.
             segment.brought = segment.brought or any(type(event) in _PIECES for event in batch)
@@ -366,27 +363,6 @@ def pieces_of(completion: Completion) -> list[Event]:
 
 
 _PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
-_HAPPENINGS: Final[dict[type[Event], Happening]] = {
-    TextDelta: "text",
-    ReasoningDelta: "reasoning",
-    ToolCallDelta: "tool",
-    Finish: "finish",
-}
-
-
-def _happening(batch: list[Event]) -> Happening | None:
-    """What a batch is evidence for: its end or its last piece of answer, else any data, else a sign of life.
-    None for one that did not come from the server."""
-    found: Happening | None = None
-    for event in reversed(batch):
-        happening = _HAPPENINGS.get(type(event))
-        if happening is not None:
-            return happening
-        if type(event) is Heartbeat:
-            found = found or "comment"
-        elif type(event) is ResponseStarted or type(event) is UsageReport:
-            found = "payload"
-    return found
 
 
 def _usage(record: StreamRecord) -> Usage:
