@@ -30,6 +30,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 
+smartquotes_action = "qe"  # two dashes begin a flag
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
 html_title = "deepseek-magic"

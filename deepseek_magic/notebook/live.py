@@ -33,8 +33,11 @@ __all__ = [
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
 
-TAIL_BYTES_PER_S: Final = 40_000
+TAIL_BYTES_PER_S: Final = 30_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
+
+FREE_TAIL_BYTES: Final = 500
+"""So much of a tail is not counted: one of 2 kB, as most are, is redrawn as often as is seen."""
 
 STATUS_INTERVAL_S: Final = 0.5
 
@@ -315,7 +318,8 @@ class LiveView:
                 self._surface.settle(settled)
             self._surface.tail(tail)
             self._tail_dirty = False
-            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, len(tail.encode()) / TAIL_BYTES_PER_S)
+            counted = len(tail.encode()) - FREE_TAIL_BYTES
+            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, counted / TAIL_BYTES_PER_S)
         if now_s >= self._status_due_s:
             if self._thoughts:
                 self._surface.reasoning("".join(self._thoughts))
