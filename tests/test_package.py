@@ -119,6 +119,23 @@ def test_every_dependency_is_used_by_the_package() -> None:
         assert used or name in RUN_AS_PROGRAMS | {"deepseek-magic"}, f"nothing uses {requirement}"
 
 
+def test_every_dependency_and_every_extra_has_its_reason_in_the_decisions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    reasons = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    for requirement in project["dependencies"]:
+        name, bound = requirement.split(">=")
+        assert f"| {name} | ≥ {bound} |" in reasons, requirement
+    rows = [line for line in reasons.splitlines() if line.startswith("| `")]
+    for extra in project["optional-dependencies"]:
+        assert any(f"`{extra}`" in row.split("|")[1] for row in rows), extra
+
+
+def test_every_variable_that_the_package_reads_is_in_the_docs() -> None:
+    _, source = _imported_text()
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").glob("*.md"))
+    assert [name for name in sorted(set(re.findall(r"\"(DEEPSEEK_[A-Z_]+)\"", source))) if name not in pages] == []
+
+
 @pytest.mark.slow
 def test_the_installed_package_imports_with_warnings_as_errors(installed: Path, tmp_path: Path) -> None:
     code = "import deepseek_magic as ds; [getattr(ds, name) for name in dir(ds)]; print(ds.__version__)"

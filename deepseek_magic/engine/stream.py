@@ -35,6 +35,7 @@ from ..protocol.events import (
     Usage,
     UsageReport,
 )
+from ..protocol.runs import Run, runs_of
 from . import keys
 from .attempt import StreamPosition
 from .batched import Batched
@@ -57,7 +58,7 @@ class Keeper(Protocol):
         """Its first request is about to be sent."""
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
-        """A batch, before the consumer has it."""
+        """A batch, neighbouring text joined, before the consumer has it."""
 
     def ended(self, stream: Stream) -> None:
         """Its completion is there."""
@@ -192,8 +193,7 @@ class Stream(Batched):
                 try:
                     async with contextlib.aclosing(segment.batches(watch)) as batches:
                         async for batch in batches:
-                            self._take(batch, segment)
-                            watch.leave()
+                            watch.leave(self._take(batch, segment, watch))
                             yield batch
                             watch.enter()
                 except asyncio.CancelledError:
@@ -205,8 +205,7 @@ class Stream(Batched):
                 if isinstance(step, Accept):
                     if step.finish_reason is not None:
                         last: list[Event] = [Finish(reason=step.finish_reason)]
-                        self._take(last, segment)
-                        watch.leave()
+                        watch.leave(self._take(last, segment, watch))
                         yield last
                     self._end(interrupted=step.outcome == "interrupted")
                     return
@@ -224,23 +223,27 @@ class Stream(Batched):
             watch.close()
             self._over.set()
 
-    def _take(self, batch: list[Event], segment: Segment) -> None:
-        """Fold a batch into the answer and the record, and move the deadlines by what it brought."""
+    def _take(self, batch: list[Event], segment: Segment, watch: Watch) -> float:
+        """Fold a batch into the answer and the record, and move the deadlines by what it brought; the time it came.
+
+        All that is done for a batch is done here, with its text joined once and the clock read once: a token that comes
+        alone pays for each step, and fifty that come together should not pay fifty times.
+        """
+        now_s, runs = watch.now_s, runs_of(batch)
         if self._keeper is not None:
-            self._keeper.brought(self, batch)
+            self._keeper.brought(self, [event for event, _ in runs])
         if self._max_tokens is not None:
             self._count(batch)
-        add = self._answer.add
-        for event in batch:
-            add(event)
-        assert self._watch is not None
+        for event, _ in runs:
+            self._answer.add(event)
         assert self._meter is not None
-        self._meter.add(batch, self._watch.now_s)
-        happening = _happening(batch)
+        self._meter.add(batch, now_s, runs)
+        happening = _happening(runs)
         if happening is not None:
             # Not by what happened last: a piece of the answer and its end may come in one read.
-            segment.brought = segment.brought or any(type(event) in _PIECES for event in batch)
-            self._watch.told(happening)
+            segment.brought = segment.brought or any(type(event) in _PIECES for event, _ in runs)
+            watch.told(happening, now_s)
+        return now_s
 
     def _count(self, batch: list[Event]) -> None:
         """On api.deepseek.com a delta is a token (measured: within 3 of an answer). Call it before the batch is folded."""
@@ -374,11 +377,11 @@ _HAPPENINGS: Final[dict[type[Event], Happening]] = {
 }
 
 
-def _happening(batch: list[Event]) -> Happening | None:
+def _happening(runs: list[Run]) -> Happening | None:
     """What a batch is evidence for: its end or its last piece of answer, else any data, else a sign of life.
     None for one that did not come from the server."""
     found: Happening | None = None
-    for event in reversed(batch):
+    for event, _ in reversed(runs):
         happening = _HAPPENINGS.get(type(event))
         if happening is not None:
             return happening

@@ -24,7 +24,7 @@ __all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript", "close_al
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
 
-EMPTY_TURNS: Final = 10
+EMPTY_TURNS: Final = 200
 """So many empty boxes of older turns may stand before the first that is shown."""
 
 

@@ -6,6 +6,10 @@ After each round the garbage of both sides is collected and what is left is meas
 and its listeners, of the kernel its memory, its objects, its widgets and its threads. Cells are run again and again, so
 that their outputs replace each other; what an answer may leave are its turn in the conversation, its completion in
 IPython's ``Out`` and its row in the log.
+
+JupyterLab itself never forgets that another cell became the active one (hundreds of listeners, some 250 nodes each time)
+nor quite what an output showed before. So the same number of steps is first made between two cells that show the same
+text by IPython alone: what the answers cost is what they cost beyond that.
 """
 
 from __future__ import annotations
@@ -31,17 +35,30 @@ from .panel_page import Panel
 __all__ = ["ANSWERS_VARIABLE", "CELLS", "ROUND", "Soak", "growth"]
 
 ANSWERS_VARIABLE: Final = "DEEPSEEK_MAGIC_SOAK_ANSWERS"
-ROUND: Final = 9
+ROUND: Final = 10
 """Answers a round."""
 
+PLAIN: Final = """
+from IPython.display import Markdown, display
+display(Markdown("| a | b |\\n|-|-|\\n" + "| 1 | 2 |\\n" * 8 + "\\n```python\\n" + "print(1)\\n" * 12 + "```"))
+""".strip()
+"""What the answers show, about as much of it, and nothing of ours."""
+
 CELLS: Final = (
-    "%load_ext deepseek_magic\nimport deepseek_magic as ds\nds.panel(think='low')",
+    """
+%load_ext deepseek_magic
+import deepseek_magic as ds
+import deepseek_magic.notebook.panel_answers as shown
+shown.SHOWN_TURNS = 5  # so that the first round fills the panel, and nothing that is seen grows after it
+ds.panel(think='low')
+""".strip(),
     "ds.panel(chat='second', think='off')",
     "%%deepseek --think low --no-history\nA table and code",
     "%%deepseek -b --no-history -o later\nlong 2",
     """
 import ctypes, gc, ipywidgets, json, threading
-later.wait(60)
+if "later" in globals():
+    later.wait(60)
 for _ in range(3):
     gc.collect()
 ctypes.CDLL(None).malloc_trim(0)
@@ -54,8 +71,12 @@ print(json.dumps({
     "answers": len(ds.log),
 }))
 """.strip(),
+    PLAIN,
+    PLAIN,
 )
-PANEL, OTHER_PANEL, CELL, BACKGROUND, LEFT = range(len(CELLS))
+PANEL, OTHER_PANEL, CELL, BACKGROUND, LEFT, PLAIN_CELL, OTHER_PLAIN_CELL = range(len(CELLS))
+STEPS: Final = 7
+"""How often another cell becomes the active one in a round."""
 
 QUICK: Final = LIKE_A_MODEL.scaled(0.02)
 WATCHABLE: Final = LIKE_A_MODEL.scaled(0.3)
@@ -67,13 +88,17 @@ class Soak:
     def __init__(self, page: Page, demo: DemoServer) -> None:
         self.page = page
         self.demo = demo
-        self.measured: list[dict[str, float]] = []
         self._cdp = page.page.context.new_cdp_session(page.page)
         self._cdp.send("Performance.enable")
         demo.pace, demo.fault = QUICK, None
         for cell in (PANEL, OTHER_PANEL):
             page.run(cell)
         self._panels = [Panel(page, cell) for cell in (PANEL, OTHER_PANEL)]
+
+    def plain_round(self) -> None:
+        """As many steps as in a round, between two cells that ask nothing."""
+        for step in range(STEPS):
+            self.page.run(PLAIN_CELL if step % 2 else OTHER_PLAIN_CELL)
 
     def round(self) -> None:
         """Ten answers, as a person asks: to their end, stopped, gone on with, once more, cut, in cells and beside them."""
@@ -110,8 +135,13 @@ class Soak:
     def _click(self, panel: Panel, name: str) -> None:
         """Begin another answer in the place of the last one, and let it come to its end."""
         calls = len(self.demo.requests)
-        panel.button(name).click()
-        self.page.wait_until(lambda: len(self.demo.requests) > calls)
+
+        def asked() -> bool:
+            if len(self.demo.requests) == calls and panel.button(name).is_enabled():
+                panel.button(name).click()  # as long as the panel still waits for the end of the last one, it says so
+            return len(self.demo.requests) > calls
+
+        self.page.wait_until(asked, every_s=0.5)
         self._ended(panel)
 
     def _ended(self, panel: Panel) -> None:
@@ -128,15 +158,14 @@ class Soak:
             "tab_nodes": metrics["Nodes"],
             "tab_listeners": metrics["JSEventListeners"],
         }
-        self.measured.append(told)
         return told
 
 
 def growth(measured: Sequence[Mapping[str, float]], name: str) -> float:
-    """How much ``name`` grows an answer: the median of the slopes between any two measurements (Theil and Sen), which one
+    """How much ``name`` grows a round: the median of the slopes between any two measurements (Theil and Sen), which one
     bad measurement in five does not move."""
-    slopes = [(b[name] - a[name]) / (b["answers"] - a["answers"]) for a, b in combinations(measured, 2)]
-    return statistics.median(slopes)
+    numbered = list(enumerate(each[name] for each in measured))
+    return statistics.median((b - a) / (j - i) for (i, a), (j, b) in combinations(numbered, 2))
 
 
 def main() -> int:

@@ -128,6 +128,24 @@ async def test_a_long_request_is_written_at_the_servers_pace(transport: HTTPXTra
         assert server.requests[0].body == body
 
 
+async def test_head_and_body_of_a_request_are_one_write(transport: HTTPXTransport) -> None:
+    reads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**16):
+                reads.append(data)
+                writer.write(CHUNKED)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert [await body_of(transport, url) for _ in range(3)] == [BODY] * 3
+        await transport.aclose()
+    assert [data.endswith(b"\r\n\r\n{}") for data in reads] == [True] * 3
+
+
 @pytest.mark.parametrize(
     "url", ["http://", "ftp://x", "http://a b/", "http://x:99999/", "http://x:y/", "http://ü..de/"]
 )
