@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin, StreamRecord
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
-from ..policy.deadlines import Happening
+from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
@@ -26,16 +26,13 @@ from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStre
 from ..protocol.events import (
     Event,
     Finish,
-    Heartbeat,
     ReasoningDelta,
-    ResponseStarted,
     Seam,
     TextDelta,
     ToolCallDelta,
     Usage,
-    UsageReport,
 )
-from ..protocol.runs import Run, runs_of
+from ..protocol.runs import runs_of
 from . import keys
 from .attempt import StreamPosition
 from .batched import Batched
@@ -230,18 +227,19 @@ class Stream(Batched):
         alone pays for each step, and fifty that come together should not pay fifty times.
         """
         now_s, runs = watch.now_s, runs_of(batch)
+        events = [event for event, _ in runs]
         if self._keeper is not None:
-            self._keeper.brought(self, [event for event, _ in runs])
+            self._keeper.brought(self, events)
         if self._max_tokens is not None:
             self._count(batch)
-        for event, _ in runs:
+        for event in events:
             self._answer.add(event)
         assert self._meter is not None
         self._meter.add(batch, now_s, runs)
-        happening = _happening(runs)
+        happening = happening_of(events)
         if happening is not None:
             # Not by what happened last: a piece of the answer and its end may come in one read.
-            segment.brought = segment.brought or any(type(event) in _PIECES for event, _ in runs)
+            segment.brought = segment.brought or any(type(event) in _PIECES for event in events)
             watch.told(happening, now_s)
         return now_s
 
@@ -369,27 +367,6 @@ def pieces_of(completion: Completion) -> list[Event]:
 
 
 _PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
-_HAPPENINGS: Final[dict[type[Event], Happening]] = {
-    TextDelta: "text",
-    ReasoningDelta: "reasoning",
-    ToolCallDelta: "tool",
-    Finish: "finish",
-}
-
-
-def _happening(runs: list[Run]) -> Happening | None:
-    """What a batch is evidence for: its end or its last piece of answer, else any data, else a sign of life.
-    None for one that did not come from the server."""
-    found: Happening | None = None
-    for event, _ in reversed(runs):
-        happening = _HAPPENINGS.get(type(event))
-        if happening is not None:
-            return happening
-        if type(event) is Heartbeat:
-            found = found or "comment"
-        elif type(event) is ResponseStarted or type(event) is UsageReport:
-            found = "payload"
-    return found
 
 
 def _usage(record: StreamRecord) -> Usage:
