@@ -164,7 +164,8 @@ class Attempt:
             return
         done = payloads.endswith(_LAST)
         if self._chat.started and self._chat.decode_lines(payloads[: -len(_LAST)] if done else payloads, batch):
-            self.position.read("", "")
+            if not self.position.broken:
+                self.position.read("", "")
             self._done = done
         else:
             self._read_each([_event(line) for line in payloads.split(b"\n")], batch)

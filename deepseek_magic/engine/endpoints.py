@@ -253,7 +253,8 @@ _PASTED_TAILS: Final = ("/chat/completions", "/models")
 def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None) -> Endpoint:
     """The endpoint for a name, a base URL or nothing at all; ``base_url`` moves a named one to another address.
 
-    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides. Raises ConfigurationError for an unknown
+    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that this process was started
+    beside, if there is one. Raises ConfigurationError for an unknown
     name and for what is no base URL.
     """
     if isinstance(endpoint, Endpoint):
@@ -269,6 +270,9 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     from_environment = os.environ.get(BASE_URL_VARIABLE, "").strip()
     if endpoint in (None, "deepseek") and from_environment:
         return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), local_key_variables=_DEEPSEEK.key_variables)
+    beside = os.environ.get(DEMO_VARIABLE)
+    if endpoint == "demo" and beside:
+        return _moved(ENDPOINTS["demo"], beside)
     return _named(endpoint or "deepseek")
 
 

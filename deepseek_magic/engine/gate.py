@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from itertools import islice
 from typing import Final
 
 from ..policy.limits import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
@@ -19,6 +20,11 @@ from .calls import HTTPAnswer
 from .keys import Key
 
 __all__ = ["Gate", "Ticket", "gate_of"]
+
+PLACE_S: Final = 0.5
+"""Who stands in the queue looks at their place so often."""
+NEAR: Final = 3
+"""So many in front are told at once when their place changes."""
 
 
 class Ticket:
@@ -46,9 +52,9 @@ class Ticket:
             self._loop.call_soon_threadsafe(self._awake.set)
 
     async def turn(self, timeout_s: float | None) -> None:
-        """Wait until it is worth asking again, at most ``timeout_s`` seconds."""
+        """Wait until it is worth asking again: at most ``timeout_s`` seconds, or until one's place may be another."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(PLACE_S if timeout_s is None else timeout_s):
                 await self._awake.wait()
         self._awake.clear()
 
@@ -159,8 +165,9 @@ class Gate:
             self._queue[0].wake()
 
     def _move_up(self) -> None:
-        """Everyone's place has changed, which those who wait are shown."""
-        for ticket in self._queue:
+        """Places have changed, which those who wait are shown: those in front at once, for waking all each time was half
+        of the CPU of 32 short calls; the others look for themselves."""
+        for ticket in islice(self._queue, NEAR):
             ticket.wake()
 
 

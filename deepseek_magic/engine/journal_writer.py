@@ -23,8 +23,9 @@ import msgspec
 
 from ..metrics.record import StreamRecord
 from ..protocol.chat import Request
-from ..protocol.completion import Completion, growing_text
+from ..protocol.completion import Completion
 from ..protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
+from ..protocol.growing import GrowingText
 from .journal_file import NewerJournal, open_for_writing
 
 __all__ = ["WRITE_S", "JournalWriter"]
@@ -50,7 +51,7 @@ class _Stream:
         self.seq = 0
         self._closed: list[Event] = []
         self._kind: type[TextDelta] | type[ReasoningDelta] | None = None
-        self._open = growing_text()
+        self._open = GrowingText()
         self._usage: UsageReport | None = None
 
     def add(self, events: Sequence[Event]) -> None:
@@ -69,8 +70,8 @@ class _Stream:
 
     def _close(self) -> None:
         if self._kind is not None:
-            self._closed.append(self._kind(text=self._open.getvalue()))
-            self._open = growing_text()
+            self._closed.append(self._kind(text=self._open.text))
+            self._open = GrowingText()
             self._kind = None
 
     def drain(self) -> list[Event]:
@@ -288,7 +289,10 @@ class JournalWriter:
 
     def _text(self, text: str) -> str:
         """The text as it may be stored: masked, and lone surrogates of a prompt (which are no UTF-8) replaced."""
-        return self._mask(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        masked = self._mask(text)
+        if masked.isascii():  # without the copies of four times its size
+            return masked
+        return masked.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _give_up(self, error: Exception) -> None:
         with self._lock:

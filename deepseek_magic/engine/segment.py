@@ -171,10 +171,9 @@ class Segment:
                 joined = splice.release() if batch is None else splice.feed(batch, watch.now_s)
                 if joined:
                     yield joined
-                elif batch:
+                elif batch and (happening := happening_of(batch)) is not None:
                     # Held back or dropped, it is a sign of life all the same; what is delivered is told by its taker.
-                    for event in batch:
-                        watch.told(happening_of(event))
+                    watch.told(happening)
                 if splice.over:
                     self.ending = self._ended_by(splice)
                     return

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin, StreamRecord
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
-from ..policy.deadlines import Happening
+from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
@@ -26,15 +26,13 @@ from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStre
 from ..protocol.events import (
     Event,
     Finish,
-    Heartbeat,
     ReasoningDelta,
-    ResponseStarted,
     Seam,
     TextDelta,
     ToolCallDelta,
     Usage,
-    UsageReport,
 )
+from ..protocol.runs import runs_of
 from . import keys
 from .attempt import StreamPosition
 from .batched import Batched
@@ -57,7 +55,7 @@ class Keeper(Protocol):
         """Its first request is about to be sent."""
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
-        """A batch, before the consumer has it."""
+        """A batch, neighbouring text joined, before the consumer has it."""
 
     def ended(self, stream: Stream) -> None:
         """Its completion is there."""
@@ -192,8 +190,7 @@ class Stream(Batched):
                 try:
                     async with contextlib.aclosing(segment.batches(watch)) as batches:
                         async for batch in batches:
-                            self._take(batch, segment)
-                            watch.leave()
+                            watch.leave(self._take(batch, segment, watch))
                             yield batch
                             watch.enter()
                 except asyncio.CancelledError:
@@ -205,8 +202,7 @@ class Stream(Batched):
                 if isinstance(step, Accept):
                     if step.finish_reason is not None:
                         last: list[Event] = [Finish(reason=step.finish_reason)]
-                        self._take(last, segment)
-                        watch.leave()
+                        watch.leave(self._take(last, segment, watch))
                         yield last
                     self._end(interrupted=step.outcome == "interrupted")
                     return
@@ -224,23 +220,28 @@ class Stream(Batched):
             watch.close()
             self._over.set()
 
-    def _take(self, batch: list[Event], segment: Segment) -> None:
-        """Fold a batch into the answer and the record, and move the deadlines by what it brought."""
+    def _take(self, batch: list[Event], segment: Segment, watch: Watch) -> float:
+        """Fold a batch into the answer and the record, and move the deadlines by what it brought; the time it came.
+
+        All that is done for a batch is done here, with its text joined once and the clock read once: a token that comes
+        alone pays for each step, and fifty that come together should not pay fifty times.
+        """
+        now_s, runs = watch.now_s, runs_of(batch)
+        events = [event for event, _ in runs]
         if self._keeper is not None:
-            self._keeper.brought(self, batch)
+            self._keeper.brought(self, events)
         if self._max_tokens is not None:
             self._count(batch)
-        add = self._answer.add
-        for event in batch:
-            add(event)
-        assert self._watch is not None
+        for event in events:
+            self._answer.add(event)
         assert self._meter is not None
-        self._meter.add(batch, self._watch.now_s)
-        happening = _happening(batch)
+        self._meter.add(batch, now_s, runs)
+        happening = happening_of(events)
         if happening is not None:
             # Not by what happened last: a piece of the answer and its end may come in one read.
-            segment.brought = segment.brought or any(type(event) in _PIECES for event in batch)
-            self._watch.told(happening)
+            segment.brought = segment.brought or any(type(event) in _PIECES for event in events)
+            watch.told(happening, now_s)
+        return now_s
 
     def _count(self, batch: list[Event]) -> None:
         """On api.deepseek.com a delta is a token (measured: within 3 of an answer). Call it before the batch is folded."""
@@ -366,27 +367,6 @@ def pieces_of(completion: Completion) -> list[Event]:
 
 
 _PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
-_HAPPENINGS: Final[dict[type[Event], Happening]] = {
-    TextDelta: "text",
-    ReasoningDelta: "reasoning",
-    ToolCallDelta: "tool",
-    Finish: "finish",
-}
-
-
-def _happening(batch: list[Event]) -> Happening | None:
-    """What a batch is evidence for: its end or its last piece of answer, else any data, else a sign of life.
-    None for one that did not come from the server."""
-    found: Happening | None = None
-    for event in reversed(batch):
-        happening = _HAPPENINGS.get(type(event))
-        if happening is not None:
-            return happening
-        if type(event) is Heartbeat:
-            found = found or "comment"
-        elif type(event) is ResponseStarted or type(event) is UsageReport:
-            found = "payload"
-    return found
 
 
 def _usage(record: StreamRecord) -> Usage:

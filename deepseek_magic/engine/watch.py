@@ -61,17 +61,18 @@ class Watch:
         if self._left_s is not None:
             self._away_s += self._loop.time() - self._left_s
             self._left_s = None
-        self._task = asyncio.current_task()
-        self._cancelling = self._task.cancelling() if self._task is not None else 0
+        task = self._task = asyncio.current_task()
+        self._cancelling = task.cancelling() if task is not None else 0
         self._sent = False
-        self._arm()
+        if self._timer is None:  # else it rings no later than it should: time away only moves deadlines on
+            self._arm()
         if self.stopped:
             self._cancel()
 
-    def leave(self) -> None:
-        """The consumer has it from now on."""
+    def leave(self, now_s: float) -> None:
+        """The consumer has it from ``now_s`` on, a time of the call's own clock."""
         self._task = None
-        self._left_s = self._loop.time()
+        self._left_s = now_s + self._away_s
 
     def close(self) -> None:
         """The call is over; no timer is left behind."""
@@ -80,13 +81,14 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
-    def told(self, happening: Happening) -> None:
-        """Something happened; deadlines move."""
+    def told(self, happening: Happening, now_s: float | None = None) -> None:
+        """Something happened, now or at ``now_s``; deadlines move."""
+        now_s = self.now_s if now_s is None else now_s
         if happening == self._happening:
-            self._happened_s = self.now_s  # the deadline is later than before; the timer will find out when it rings
+            self._happened_s = now_s  # the deadline is later than before; the timer will find out when it rings
             return
         self._settle()
-        self._happening, self._happened_s = happening, self.now_s
+        self._happening, self._happened_s = happening, now_s
         self._due = self._deadlines.told(happening, self._happened_s)
         self._arm()
 

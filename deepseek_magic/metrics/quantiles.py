@@ -17,6 +17,9 @@ __all__ = ["EXACT_COUNT", "RELATIVE_ERROR", "DurationSketch", "quantile"]
 EXACT_COUNT: Final = 4096
 """32 KiB of doubles; an answer that comes in fewer pieces has exact quantiles."""
 
+AT_ONCE: Final = 128
+"""Values for the buckets are counted so many at a time: each alone costs twice as much, and a kilobyte is no memory."""
+
 RELATIVE_ERROR: Final = 0.01
 
 _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
@@ -63,22 +66,17 @@ class DurationSketch:
             return
         if duration_s > self.max_s:
             self.max_s = duration_s
-        if self._buckets is not None:
-            bucket = math.ceil(math.log(duration_s) / _LOG_GAMMA)
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-        elif len(self._values) < EXACT_COUNT:
-            self._values.append(duration_s)
-        else:
-            self._count_in_buckets()
-            self.n -= 1
-            self.add(duration_s)
+        self._values.append(duration_s)
+        if len(self._values) > (EXACT_COUNT if self._buckets is None else AT_ONCE):
+            self._buckets = self._buckets or {}
+            self._count_in_buckets(self._buckets)
 
-    def _count_in_buckets(self) -> None:
-        self._buckets = {}
+    def _count_in_buckets(self, buckets: dict[int, int]) -> None:
+        """Move the values there."""
         for value in self._values:
             bucket = math.ceil(math.log(value) / _LOG_GAMMA)
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-        self._values = array("d")
+            buckets[bucket] = buckets.get(bucket, 0) + 1
+        del self._values[:]
 
     @property
     def exact(self) -> bool:
@@ -95,6 +93,7 @@ class DurationSketch:
             values = sorted(self._values)
             low = self._ranked(values, below)
             return low + (self._ranked(values, min(below + 1, self.n - 1)) - low) * (at - below)
+        self._count_in_buckets(self._buckets)
         rank = round(at) - self._zeros
         if rank < 0:
             return 0.0

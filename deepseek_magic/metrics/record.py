@@ -36,6 +36,7 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
+from ..protocol.runs import Run, runs_of
 from .phases import Course, PhaseKind
 from .quantiles import DurationSketch
 from .row import Origin, StreamRecord, TimelineEntry
@@ -121,16 +122,16 @@ class StreamMeter:
         if wire_bytes is not None:
             self.wire_bytes = (self.wire_bytes or 0) + wire_bytes
 
-    def add(self, events: Sequence[Event], now_s: float) -> None:
-        """Take the events that arrived at ``now_s``, in order."""
+    def add(self, events: Sequence[Event], now_s: float, runs: Sequence[Run] | None = None) -> None:
+        """Take the events that arrived at ``now_s``, in order; ``runs`` are theirs where the caller has them already."""
         answer = reasoning = chars = 0
-        for event in events:
+        for event, count in runs_of(events) if runs is None else runs:
             kind = type(event)
             if kind is TextDelta:
-                answer += 1
+                answer += count
                 chars += len(event.text)  # type: ignore[union-attr]
             elif kind is ReasoningDelta:
-                reasoning += 1
+                reasoning += count
                 chars += len(event.text)  # type: ignore[union-attr]
             elif kind is ToolCallDelta:
                 answer += 1

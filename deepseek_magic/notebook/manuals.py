@@ -39,7 +39,8 @@ def helped(magics: object, name: str, line: str) -> bool:
     """Whether the line of the magic of that name asks for help, which is printed then."""
     if not set(line.split()) & set(HELP_FLAGS):
         return False
-    print((inspect.getdoc(getattr(magics, name)) or "").strip())
+    told = (inspect.getdoc(getattr(magics, name)) or "").strip()
+    print(told.removeprefix("::").strip("\n"))  # the mark is for what renders docstrings
     return True
 
 

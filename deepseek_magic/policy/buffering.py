@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from ..protocol.runs import joined
 from .sentences import SentenceScanner
 
 __all__ = ["BufferMode", "BufferPolicy", "ChunkBuffer"]
@@ -127,7 +128,7 @@ class ChunkBuffer:
     def flush(self) -> list[Event]:
         """Everything that is held, in order; nothing is held afterwards."""
         held, self._held, self._times, self._held_chars = self._held, [], [], 0
-        return _merged(held)
+        return joined(held)
 
     def _adapt(self, now_s: float) -> None:
         """Let the group size follow the chunk rate, so that releases come about ``BALANCED_PERIOD_S`` apart."""
@@ -159,7 +160,7 @@ class ChunkBuffer:
             shown += self._split(open_chars)
         full = self._held_chars >= SENTENCE_MAX_CHARS
         if full or (self._held and now_s - self._since_s >= self._policy.max_delay_s):
-            shown = _merged([*shown, *self.flush()])
+            shown = joined([*shown, *self.flush()])
         return shown
 
     def _split(self, open_chars: int) -> list[Event]:
@@ -175,25 +176,4 @@ class ChunkBuffer:
             kept[0] = type(torn)(text=torn.text[-more:])  # type: ignore[call-arg, union-attr]
         self._held, self._times, self._held_chars = kept, times, open_chars
         self._since_s = times[0] if times else self._since_s
-        return _merged(shown)
-
-
-def _merged(events: list[Event]) -> list[Event]:
-    """The same events with neighbouring text of one channel joined."""
-    if len(events) < 2:
-        return events
-    merged: list[Event] = []
-    start = 0
-    while start < len(events):
-        first = events[start]
-        kind = type(first)
-        end = start + 1
-        if kind is TextDelta or kind is ReasoningDelta:
-            while end < len(events) and type(events[end]) is kind:
-                end += 1
-        if end - start == 1:
-            merged.append(first)
-        else:
-            merged.append(kind(text="".join([e.text for e in events[start:end]])))  # type: ignore[call-arg, union-attr]
-        start = end
-    return merged
+        return joined(shown)

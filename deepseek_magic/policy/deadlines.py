@@ -8,11 +8,21 @@ answer moves.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
 from ..protocol.errors import ConfigurationError
-from ..protocol.events import Event, Finish, Heartbeat, ReasoningDelta, TextDelta, ToolCallDelta
+from ..protocol.events import (
+    Event,
+    Finish,
+    Heartbeat,
+    ReasoningDelta,
+    ResponseStarted,
+    TextDelta,
+    ToolCallDelta,
+    UsageReport,
+)
 
 __all__ = ["FINISH_GRACE_S", "Deadline", "DeadlineName", "Deadlines", "Happening", "Timeouts", "happening_of"]
 
@@ -154,18 +164,25 @@ def _after(start_s: float, name: DeadlineName, limit_s: float | None) -> Deadlin
     return Deadline(name=name, at_s=start_s + limit_s, limit_s=limit_s)
 
 
-def happening_of(event: Event) -> Happening:
-    """What an event of the stream means for the clocks."""
-    match event:
-        case TextDelta():
-            return "text"
-        case ReasoningDelta():
-            return "reasoning"
-        case ToolCallDelta():
-            return "tool"
-        case Finish():
-            return "finish"
-        case Heartbeat():
-            return "comment"
-        case _:
-            return "payload"
+HAPPENINGS: Final[Mapping[type[Event], Happening]] = {
+    TextDelta: "text",
+    ReasoningDelta: "reasoning",
+    ToolCallDelta: "tool",
+    Finish: "finish",
+    Heartbeat: "comment",
+    ResponseStarted: "payload",
+    UsageReport: "payload",
+}
+"""What an event that a server has sent means for the clocks; the engine's own events mean nothing to them."""
+
+
+def happening_of(batch: Sequence[Event]) -> Happening | None:
+    """What events that came together are evidence for: their end or their last piece of answer, else any data, else a
+    sign of life. None for events that did not come from a server."""
+    found: Happening | None = None
+    for event in reversed(batch):
+        happening = HAPPENINGS.get(type(event))
+        if happening is not None and happening != "comment" and happening != "payload":
+            return happening
+        found = "payload" if "payload" in (happening, found) else happening or found
+    return found

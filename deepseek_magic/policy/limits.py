@@ -31,8 +31,10 @@ SlotEnd = Literal["done", "refused", "failed"]
 
 UNANSWERED_MIN: Final = 4
 UNANSWERED_SHARE: Final = 16
-"""At most this many requests (or a sixteenth of the cap) wait for their status at once. A lowered limit then shows after a
-handful of refusals, however wide the window is."""
+ACCEPTED_SHARE: Final = 8
+"""At most this many requests (or a sixteenth of the cap, or an eighth of those accepted in a row) wait for their status at
+once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs an eighth of what went
+well; and short answers are not held to four a round trip for ever."""
 
 RAMP_S: Final = 1.0
 RAMP_FIRST_S: Final = 0.1
@@ -146,6 +148,7 @@ class Limiter:
         self._frozen_until_s = -math.inf
         self._since_thaw = 0
         self._refusals = 0
+        self._accepted_in_a_row = 0
         self._broken_until_s = -math.inf
         self._why_broken = ""
         self._mean_completion_tokens: float | None = None
@@ -164,7 +167,8 @@ class Limiter:
     def may_start(self, now_s: float, tokens: float = 0.0) -> Pause | None:
         """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered."""
         unanswered = sum(state is None for state in self._answered.values())
-        most_unanswered = max(UNANSWERED_MIN, math.ceil(self.policy.concurrency / UNANSWERED_SHARE))
+        share = math.ceil(self.policy.concurrency / UNANSWERED_SHARE)
+        most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
         if self._refusals:
             most_unanswered = 1  # after a refusal one request asks for all, until it is accepted
         if len(self._answered) >= self.window.size or unanswered >= most_unanswered:
@@ -213,6 +217,8 @@ class Limiter:
     ) -> None:
         """A response has begun. ``u`` is uniform in [0, 1) and spreads what waits for the same moment."""
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        if status >= 400:
+            self._accepted_in_a_row = 0
         if slot.number in self._answered:
             self._answered[slot.number] = status < 400
         for budget in read_budgets(pairs, now_epoch_s):
@@ -228,6 +234,7 @@ class Limiter:
             self.window.overloaded(now_s, sent_at_s=slot.sent_at_s)
         elif status < 400:
             self._broken_until_s = -math.inf
+            self._accepted_in_a_row += 1
             if slot.sent_at_s > self.window.decreased_s:
                 self._refusals = 0
         told_s = retry_after_s(pairs, now_epoch_s)

@@ -7,6 +7,7 @@ longest-match guess deletes honest repetition ("ha ha" + " ha ha", list bullets,
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import deque
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ LOOP_MIN_TIMES: Final = 4
 
 _REPLACEMENT: Final = "\ufffd"
 _NEWLINES: Final = "\r\n"
+_VISIBLE: Final = re.compile(r"\S")
 _UNSPACED: Final = (
     (0x2E80, 0x312F),  # radicals, CJK punctuation, kana, bopomofo
     (0x31A0, 0x9FFF),  # more bopomofo and kana, CJK signs, ideographs
@@ -52,9 +54,10 @@ _UNSPACED: Final = (
 """Scripts written without spaces, where the last character takes the place of the last word."""
 
 
-def torn_from(text: str) -> int:
-    """Where the trailing run of torn characters (U+FFFD, lone surrogates) begins; ``len(text)`` if there is none."""
-    end = len(text)
+def torn_from(text: str, end: int | None = None) -> int:
+    """Where the trailing run of torn characters (U+FFFD, lone surrogates) of ``text[:end]`` begins; its end if there is
+    none."""
+    end = len(text) if end is None else end
     while end and (text[end - 1] == _REPLACEMENT or "\ud800" <= text[end - 1] <= "\udfff"):
         end -= 1
     return end
@@ -68,7 +71,10 @@ def rewind(text: str) -> int:
     newline in front of the word stays in the prefix: DeepSeek drops those that begin a non-thinking continuation.
     At most ``REWIND_MAX_CHARS`` visible characters are given up; torn ones are never sent.
     """
-    end = len(text[: torn_from(text)].rstrip())
+    # Counted from the end and never sliced: the answer may be long, and this is asked at every end.
+    end = torn_from(text)
+    while end and text[end - 1].isspace():
+        end -= 1
     start = end
     while start and end - start < REWIND_MAX_CHARS and not (text[start - 1].isspace() or _is_unspaced(text[start - 1])):
         start -= 1
@@ -78,10 +84,9 @@ def rewind(text: str) -> int:
         start -= 1
     while start and text[start - 1].isspace() and text[start - 1] not in _NEWLINES:
         start -= 1
-    kept = text[:start]
-    if not kept or kept.isspace():
+    if _VISIBLE.search(text, 0, start) is None:
         return 0
-    return start if torn_from(kept) == start else rewind(kept)
+    return start if torn_from(text, start) == start else rewind(text[:start])
 
 
 def _is_unspaced(char: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -52,7 +52,29 @@ class _Chunk(msgspec.Struct, gc=False):
     message: Any = None  # a flat error body (Alibaba, SiliconFlow) has its text here, and no choices
 
 
+class _PlainDelta(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: None = None
+    tool_calls: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False):
+    """A chunk that can only be a piece of text, as nearly all are: its type is the proof, and nothing is left to ask."""
+
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    error: None = None
+
+
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
+_PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
 _EXCERPT_CHARS: Final = 200
 _REPLACEMENT: Final = "\ufffd"
 
@@ -99,7 +121,9 @@ class ChatDecoder:
 
     def decode_lines(self, lines: bytes, events: list[Event]) -> bool:
         """Append the events of many payloads, a line each, to ``events``. False, with nothing taken, when one of them
-        needs the care of ``decode``. Half the cost of a call for each."""
+        needs the care of ``decode``. A third of the cost of a call for each."""
+        if self._decode_plain_lines(lines, events):
+            return True
         try:
             chunks = _CHUNK.decode_lines(lines)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -112,6 +136,30 @@ class ChatDecoder:
                 return False
         for chunk in chunks:
             self._read_chunk(chunk, events)
+        return True
+
+    def _decode_plain_lines(self, lines: bytes, events: list[Event]) -> bool:
+        """The same where every chunk is a piece of text and no character is torn."""
+        if not self.started or self._torn is not None or self._surrogates:
+            return False
+        try:
+            chunks = _PLAIN_CHUNK.decode_lines(lines)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        if len(chunks) != lines.count(b"\n") + 1:
+            return False
+        plain: list[Event] = []
+        for chunk in chunks:
+            delta = chunk.choices[0].delta
+            if thought := delta.reasoning_content:
+                if thought[-1] == _REPLACEMENT:
+                    return False
+                plain.append(ReasoningDelta(text=thought))
+            if text := delta.content:
+                if text[-1] == _REPLACEMENT:
+                    return False
+                plain.append(TextDelta(text=text))
+        events += plain
         return True
 
     def _read_chunk(self, chunk: _Chunk, events: list[Event]) -> None:

@@ -6,7 +6,6 @@ end of the file alone and a timer alone do not.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,9 +27,10 @@ from .events import (
     UsageReport,
 )
 from .extract import code_of, read_json
+from .growing import GrowingText
 from .schema import Schema
 
-__all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "growing_text", "verdict"]
+__all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "verdict"]
 
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
@@ -156,13 +156,6 @@ class _Fragments:
         self.arguments: list[str] = []
 
 
-def growing_text() -> io.StringIO:
-    """A text that grows in place; pieces in a list would cost some 60 bytes of objects a token."""
-    text = io.StringIO(newline="")
-    text.readline()  # a StringIO is such a list itself until something is read from it
-    return text
-
-
 class Accumulator:
     """Folds the events of a call into its completion. Keeps the text and nothing else of the chunks.
 
@@ -190,8 +183,8 @@ class Accumulator:
         self.usage = Usage()
         self.attempts = 0
         self.seams: tuple[Seam, ...] = ()
-        self._text = growing_text()
-        self._reasoning = growing_text()
+        self._text = GrowingText()
+        self._reasoning = GrowingText()
         self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
         self._tools: dict[int, _Fragments] = {}
 
@@ -234,29 +227,28 @@ class Accumulator:
             self._tools.clear()
         for stream, at in ((self._text, seam.at_chars), (self._reasoning, seam.reasoning_at_chars)):
             if at is not None:
-                stream.seek(min(at, stream.tell()))
-                stream.truncate()
+                stream.truncate(at)
         self._blank = not self.text.strip()
 
     @property
     def text(self) -> str:
         """The answer so far."""
-        return self._text.getvalue()
+        return self._text.text
 
     @property
     def reasoning(self) -> str:
         """The chain of thought so far."""
-        return self._reasoning.getvalue()
+        return self._reasoning.text
 
     @property
     def text_chars(self) -> int:
         """Length of the answer so far, in characters, without building it."""
-        return self._text.tell()
+        return self._text.chars
 
     @property
     def reasoning_chars(self) -> int:
         """Length of the chain of thought so far, in characters, without building it."""
-        return self._reasoning.tell()
+        return self._reasoning.chars
 
     @property
     def tool_open(self) -> bool:

@@ -106,6 +106,11 @@ class SSEDecoder:
         """
         if (self._at_start and self._line) or self._after_cr or self._data or self._event or self._id:
             return None
+        if not self._line and data.find(b"\n") == len(data) - 2 and data.startswith(_DATA) and data.endswith(b"\n\n"):
+            if b"\r" in data or len(data) > self._max_event_bytes or self._retry is not None or self._too_large:
+                return None
+            self._at_start = False
+            return data[len(_DATA) : -2]  # one event, as nearly every read of a paced stream is
         end = data.rfind(b"\n\n") + 2
         block, rest = bytes(self._line) + data[:end], data[end:]
         if end < 2 or b"\r" in data or b"\n" in rest or len(block) > self._max_event_bytes:

@@ -71,10 +71,11 @@ async def main(port: int, round_trip_s: float, bytes_per_s: float) -> None:
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         now_s, half_s = asyncio.get_running_loop().time(), round_trip_s / 2
-        await asyncio.gather(
-            carry(reader, far_writer, up, half_s, now_s + round_trip_s),
-            carry(far_reader, writer, down, half_s, now_s),
-        )
+        with contextlib.suppress(asyncio.CancelledError):  # at the end
+            await asyncio.gather(
+                carry(reader, far_writer, up, half_s, now_s + round_trip_s),
+                carry(far_reader, writer, down, half_s, now_s),
+            )
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -205,7 +205,8 @@ def rendering(bench: Bench) -> Table:
         "lag median, ms",
         "lag worst, ms",
     )
-    fast = {f"{size} kB, 1,000 tokens/s: MB": size for size in (24, 120, 240)}
+    sizes = (120, 240) if bench.short else (24, 120, 240)
+    fast = {f"{size} kB, 1,000 tokens/s: MB": size for size in sizes}
     rows: dict[str, dict[str, float]] = {}
     missing: dict[str, str] = {}
     for name in WAYS:
@@ -223,7 +224,7 @@ def rendering(bench: Bench) -> Table:
         except RuntimeError as error:
             missing[name] = str(error)
     ours = rows.get(OURS, {})
-    half, whole = (ours.get(column) for column in tuple(fast)[1:])
+    half, whole = (ours.get(column) for column in tuple(fast)[-2:])
     return Table(
         id="P8",
         title="Showing an answer",

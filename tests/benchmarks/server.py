@@ -37,7 +37,13 @@ class Server:
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until the other side leaves."""
         self.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        left = (
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            ssl.SSLError,
+            asyncio.CancelledError,
+        )  # the last at the end
+        with contextlib.suppress(*left):
             while True:
                 top = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = int(top.partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)

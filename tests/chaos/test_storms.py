@@ -62,8 +62,9 @@ async def refusals_under_a_lowered_limit(*, task_s: float) -> tuple[float, float
         return total_s, ideal_s, refused, len(server.requests)
 
 
-async def test_a_limit_that_falls_from_32_to_5_is_found_without_a_failed_call() -> None:
-    total_s, ideal_s, refused, requests = await refusals_under_a_lowered_limit(task_s=1.5)
+@pytest.mark.parametrize("task_s", [0.5, 1.5])
+async def test_a_limit_that_falls_from_32_to_5_is_found_without_a_failed_call(task_s: float) -> None:
+    total_s, ideal_s, refused, requests = await refusals_under_a_lowered_limit(task_s=task_s)
     print(
         f"\n64 tasks: {total_s:.2f} s, ideal {ideal_s:.2f} s, ratio {total_s / ideal_s:.2f}; {refused} of {requests} refused"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_magic.engine.endpoints import ENDPOINTS, Endpoint, resolve
+from deepseek_magic.engine.endpoints import DEMO_VARIABLE, ENDPOINTS, Endpoint, resolve
 from deepseek_magic.protocol.errors import ConfigurationError
 
 
@@ -19,6 +19,13 @@ def test_every_entry_says_where_it_comes_from() -> None:
         assert endpoint.needs_key == (not endpoint.is_local)
         assert resolve(endpoint.base_url).base_url == endpoint.base_url
         assert not endpoint.models or endpoint.default_model in endpoint.models
+
+
+def test_the_demo_is_the_one_that_this_process_was_started_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve("demo").base_url == ENDPOINTS["demo"].base_url
+    monkeypatch.setenv(DEMO_VARIABLE, "http://127.0.0.1:8651")
+    assert resolve("demo").base_url == "http://127.0.0.1:8651"
+    assert resolve("demo").name == "demo"
 
 
 def test_nothing_typed_means_deepseek() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -128,6 +129,24 @@ async def test_a_long_request_is_written_at_the_servers_pace(transport: HTTPXTra
         assert server.requests[0].body == body
 
 
+async def test_head_and_body_of_a_request_are_one_write(transport: HTTPXTransport) -> None:
+    reads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(2**16):
+                reads.append(data)
+                writer.write(CHUNKED)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert [await body_of(transport, url) for _ in range(3)] == [BODY] * 3
+        await transport.aclose()
+    assert [data.endswith(b"\r\n\r\n{}") for data in reads] == [True] * 3
+
+
 @pytest.mark.parametrize(
     "url", ["http://", "ftp://x", "http://a b/", "http://x:99999/", "http://x:y/", "http://ü..de/"]
 )
@@ -163,6 +182,33 @@ async def test_every_address_of_a_host_is_tried_and_refusals_of_all_are_one_sent
         assert await body_of(transport, url) == b"fine"
     with pytest.raises(Disconnected, match=r"Nothing listens at localhost:\d+\."):
         await body_of(HTTPXTransport(), url)
+
+
+async def test_an_address_that_swallows_connections_is_not_waited_for(
+    transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As IPv6 does that leads nowhere: the next address is tried after a quarter of a second, not after the deadline."""
+    loop = asyncio.get_running_loop()
+    async with ScriptedServer([fixed("200 OK", b"fine")]) as server:
+        reached: list[str] = []
+        connect = loop.sock_connect
+
+        async def swallowed(sock: socket.socket, address: tuple[str, int]) -> None:
+            reached.append(address[0])
+            if address[0] != "127.0.0.1":
+                await asyncio.sleep(60)
+            await connect(sock, address)
+
+        async def addresses(*_: object, **__: object) -> list[tuple[object, ...]]:
+            kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+            return [(*kind, (host, server.port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+        monkeypatch.setattr(loop, "sock_connect", swallowed)
+        monkeypatch.setattr(loop, "getaddrinfo", addresses)
+        began_s = loop.time()
+        assert await body_of(transport, f"http://two.example:{server.port}") == b"fine"
+        assert loop.time() - began_s < 1.0
+    assert reached == ["127.0.0.2", "127.0.0.1"]
 
 
 # proxies

@@ -108,3 +108,13 @@ def test_an_answer_of_the_kernels_own_demo_goes_on_there(run_headless: Run) -> N
     ]
     *_, told = run_headless(*cells)
     assert told[0].text.startswith("incomplete complete True\n")
+
+
+def test_in_the_demos_own_notebooks_an_answer_goes_on_where_it_came_from(
+    environment: dict[str, str], demo: DemoServer
+) -> None:
+    with kernel_in({**environment, "DEEPSEEK_MAGIC_DEMO": demo.base_url}) as kernel:
+        kernel.run(LOAD)
+        interrupted(kernel, demo)
+        assert kernel.run("%deepseek_resume -o b").reply["status"] == "ok"
+        assert kernel.run("print(a.outcome, b.outcome, b.record.endpoint)").printed == "interrupted complete demo\n"

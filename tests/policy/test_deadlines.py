@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Deadlines, Happening, Timeouts, happening_of
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import (
+    AttemptStarted,
     Event,
     Finish,
     Heartbeat,
@@ -101,7 +102,7 @@ def test_a_time_out_that_is_no_time_is_refused(wrong: float) -> None:
     ],
 )
 def test_an_event_moves_its_own_clock(event: Event, happening: str) -> None:
-    assert happening_of(event) == happening
+    assert happening_of([event]) == happening
 
 
 HAPPENINGS = st.sampled_from(
@@ -123,3 +124,22 @@ def test_no_attempt_ever_waits_without_a_deadline(steps: list[tuple[Happening, f
     assert after is not None
     # A comment never buys more than the queue or the line allows.
     assert after.at_s <= max(comment.at_s, now + 100.0) or after.name == "queue"
+
+
+@pytest.mark.parametrize(
+    ("batch", "happening"),
+    [
+        ([TextDelta(text="a"), Heartbeat()], "text"),
+        ([TextDelta(text="a"), Finish(reason="stop"), UsageReport(usage=Usage())], "finish"),
+        ([ReasoningDelta(text="a"), TextDelta(text="b")], "text"),
+        ([ResponseStarted(), Heartbeat()], "payload"),
+        ([Heartbeat(), ResponseStarted()], "payload"),
+        ([AttemptStarted(), Heartbeat()], "comment"),
+        ([AttemptStarted()], None),
+        ([], None),
+    ],
+)
+def test_a_batch_is_evidence_for_the_last_that_moved_the_answer(
+    batch: list[Event], happening: Happening | None
+) -> None:
+    assert happening_of(batch) == happening

@@ -507,3 +507,27 @@ def test_a_queue_always_drains_and_never_exceeds_its_cap(seed: int, limit: int, 
     storm.run([0.2 + chance.random() for _ in range(20)])
     assert storm.done == 20
     assert storm.most_running <= min(limit, concurrency)
+
+
+def test_a_server_that_accepts_is_asked_by_more_at_once_until_it_refuses() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=64))
+
+    def unanswered_at_once() -> int:
+        slots: list[Slot] = []
+        while limiter.may_start(0.0) is None:
+            slots.append(limiter.started(0.0))
+        for slot in slots:
+            limiter.ended(slot, 0.0, "failed")
+        return len(slots)
+
+    def answered(status: int) -> None:
+        slot = limiter.started(0.0)
+        limiter.observe(slot, 0.0, status=status, now_epoch_s=0.0)
+        limiter.ended(slot, 0.0, "done" if status == 200 else "failed")
+
+    assert unanswered_at_once() == 4
+    for _ in range(160):
+        answered(200)
+    assert unanswered_at_once() == 20
+    answered(500)
+    assert unanswered_at_once() == 4

@@ -24,6 +24,8 @@ __all__ = ["AsyncioBackend", "Socket"]
 
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
+UNSENT_BYTES: Final = 64 * 1024
+"""What is written together is sent together up to here."""
 HAPPY_EYEBALLS_S: Final = 0.25
 """The next address of a host is tried so long after the one before (RFC 8305, section 5)."""
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
@@ -61,6 +63,8 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._writable = True
+        self._unsent = bytearray()
+        """Written in this turn of the loop, to be sent at its end."""
         self._closed = False
         self._broke: Exception | None = None
         self._head = ResponseHead()
@@ -120,7 +124,12 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._closed or self._transport is None:
             raise httpcore.WriteError(str(self._broke or "the connection is closed")) from self._broke
         self._head = ResponseHead()
-        self._transport.write(buffer)
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent += buffer
+        if self._writable and len(self._unsent) < UNSENT_BYTES:
+            return
+        self._send()
         with _raising(httpcore.WriteTimeout, httpcore.WriteError):
             async with asyncio.timeout(timeout):
                 while not self._writable and not self._closed:
@@ -128,6 +137,13 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
                     await self._writer
         if self._closed:
             raise httpcore.WriteError(str(self._broke or "the connection was closed")) from self._broke
+
+    def _send(self) -> None:
+        # httpcore writes head and body one after the other; sent apart they are two packets, two records of TLS and two
+        # system calls: an eighth of the CPU of short calls.
+        unsent, self._unsent = bytes(self._unsent), bytearray()
+        if unsent and self._transport is not None and not self._closed:
+            self._transport.write(unsent)
 
     async def aclose(self) -> None:
         """Close at once: nothing that was written is waited for, and no farewell of TLS."""

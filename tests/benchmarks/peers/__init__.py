@@ -46,9 +46,24 @@ class Target:
 class Answer:
     """What a peer made of an answer. ``chars`` stays None where nothing is decoded."""
 
+    keep: bool = False
     first_s: float | None = None
     chars: int | None = None
     kept: list[Any] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    def take(self, made: Any, piece: str | None) -> None:
+        """One object that the library made, and the piece of the answer in it, if there is one."""
+        if piece:
+            self.begun()
+            self.pieces.append(piece)
+        if self.keep:
+            self.kept.append(made)
+
+    def whole(self) -> Answer:
+        """The answer at its end, its pieces joined."""
+        self.chars = len("".join(self.pieces))
+        return self
 
     def begun(self) -> None:
         """The first of the answer is there; only the first call counts."""
@@ -67,6 +82,11 @@ def module_of(peer: str) -> ModuleType:
 def body(prompt: str) -> dict[str, Any]:
     """The request for those who write it themselves."""
     return {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "stream": True}
+
+
+def content(chunk: dict[str, Any]) -> str | None:
+    """The piece of the answer in a chunk, for those who read it themselves."""
+    return chunk["choices"][0]["delta"].get("content") if chunk["choices"] else None
 
 
 def headers(target: Target) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from . import Answer, Ask, Target, body, headers
+from . import Answer, Ask, Target, body, content, headers
 
 TITLE = "the article's requests loop"
 PACKAGE = "requests"
@@ -17,7 +17,7 @@ def asking(post: Callable[..., Any], target: Target) -> Ask:
     """The loop, over ``requests.post`` or a session's."""
 
     async def ask(prompt: str) -> Answer:
-        answer, text = Answer(), []
+        answer = Answer(keep=target.keep)
         with post(
             f"{target.base_url}/chat/completions",
             json=body(prompt),
@@ -28,13 +28,8 @@ def asking(post: Callable[..., Any], target: Target) -> Ask:
             for line in response.iter_lines():
                 if line.startswith(b"data: ") and line != b"data: [DONE]":
                     chunk = json.loads(line[6:])
-                    if chunk["choices"] and (piece := chunk["choices"][0]["delta"].get("content")):
-                        answer.begun()
-                        text.append(piece)
-                    if target.keep:
-                        answer.kept.append(chunk)
-        answer.chars = len("".join(text))
-        return answer
+                    answer.take(chunk, content(chunk))
+        return answer.whole()
 
     return ask
 

@@ -16,11 +16,11 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
     async with httpx.AsyncClient(base_url=target.base_url, headers=headers(target), timeout=120) as client:
 
         async def ask(prompt: str) -> Answer:
-            answer = Answer()
+            answer = Answer(keep=target.keep)
             async with client.stream("POST", "/chat/completions", json=body(prompt)) as response:
                 async for data in response.aiter_bytes():
                     answer.begun()
-                    if target.keep:
+                    if answer.keep:
                         answer.kept.append(data)
             return answer
 

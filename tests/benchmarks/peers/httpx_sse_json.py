@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 from httpx_sse import aconnect_sse
 
-from . import Answer, Ask, Target, body, headers
+from . import Answer, Ask, Target, body, content, headers
 
 TITLE = "httpx-sse + json"
 PACKAGE = "httpx-sse"
@@ -18,18 +18,13 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
     async with httpx.AsyncClient(base_url=target.base_url, headers=headers(target), timeout=120) as client:
 
         async def ask(prompt: str) -> Answer:
-            answer, text = Answer(), []
+            answer = Answer(keep=target.keep)
             async with aconnect_sse(client, "POST", "/chat/completions", json=body(prompt)) as source:
                 async for event in source.aiter_sse():
                     if event.data == "[DONE]":
                         break
                     chunk = json.loads(event.data)
-                    if chunk["choices"] and (piece := chunk["choices"][0]["delta"].get("content")):
-                        answer.begun()
-                        text.append(piece)
-                    if target.keep:
-                        answer.kept.append(chunk)
-            answer.chars = len("".join(text))
-            return answer
+                    answer.take(chunk, content(chunk))
+            return answer.whole()
 
         yield ask

@@ -19,14 +19,9 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
     model = ChatDeepSeek(model=MODEL, api_key=KEY, api_base=target.base_url, default_headers=encoding)
 
     async def ask(prompt: str) -> Answer:
-        answer, text = Answer(), []
+        answer = Answer(keep=target.keep)
         async for message in model.astream(prompt):
-            if message.content:
-                answer.begun()
-                text.append(message.content)
-            if target.keep:
-                answer.kept.append(message)
-        answer.chars = len("".join(text))
-        return answer
+            answer.take(message, message.content)
+        return answer.whole()
 
     yield ask

@@ -20,7 +20,7 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
     encoding = {"Accept-Encoding": "gzip" if target.gzip else "identity"}
 
     async def ask(prompt: str) -> Answer:
-        answer, text = Answer(), []
+        answer = Answer(keep=target.keep)
         stream = await litellm.acompletion(
             model=f"deepseek/{MODEL}",
             messages=[{"role": "user", "content": prompt}],
@@ -30,12 +30,7 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
             extra_headers=encoding,
         )
         async for chunk in stream:
-            if chunk.choices and (piece := chunk.choices[0].delta.content):
-                answer.begun()
-                text.append(piece)
-            if target.keep:
-                answer.kept.append(chunk)
-        answer.chars = len("".join(text))
-        return answer
+            answer.take(chunk, chunk.choices[0].delta.content if chunk.choices else None)
+        return answer.whole()
 
     yield ask

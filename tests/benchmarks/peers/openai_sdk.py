@@ -17,17 +17,12 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
     async with openai.AsyncOpenAI(base_url=target.base_url, api_key=KEY, default_headers=encoding) as client:
 
         async def ask(prompt: str) -> Answer:
-            answer, text = Answer(), []
+            answer = Answer(keep=target.keep)
             stream = await client.chat.completions.create(
                 model=MODEL, messages=[{"role": "user", "content": prompt}], stream=True
             )
             async for chunk in stream:
-                if chunk.choices and (piece := chunk.choices[0].delta.content):
-                    answer.begun()
-                    text.append(piece)
-                if target.keep:
-                    answer.kept.append(chunk)
-            answer.chars = len("".join(text))
-            return answer
+                answer.take(chunk, chunk.choices[0].delta.content if chunk.choices else None)
+            return answer.whole()
 
         yield ask

@@ -1,14 +1,15 @@
-"""Our transport and readers alone: no recovery, no deadlines, no limiter, no metrics, no journal."""
+"""Our transport and readers alone, as fast as they are in the engine: no recovery, no deadlines, no limiter, no metrics,
+no journal."""
 
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from deepseek_magic.engine.attempt import Attempt
 from deepseek_magic.engine.keys import Key
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
-from deepseek_magic.protocol.chat import ChatDecoder, Request
+from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator
-from deepseek_magic.protocol.sse import ServerSentEvent, SSEDecoder
 
 from . import KEY, Answer, Ask, Target, body
 
@@ -28,16 +29,11 @@ async def connected(target: Target) -> AsyncIterator[Ask]:
             body=json.dumps(body(prompt)).encode(),
             key=Key(KEY, source="the benchmark"),
         )
-        answer, read, decode = Answer(), SSEDecoder().feed, ChatDecoder().decode
-        result = Accumulator(Request.of(prompt))
-        add = result.add
-        async with transport.open(call) as response:
-            async for data in response.chunks():
-                for item in read(data):
-                    if isinstance(item, ServerSentEvent) and item.data != "[DONE]":
-                        for event in decode(item.data):
-                            add(event)
-                answer.begun()
+        answer, result = Answer(), Accumulator(Request.of(prompt))
+        async for batch in Attempt(transport, call).batches():
+            for event in batch:
+                result.add(event)
+            answer.begun()
         answer.chars = len(result.completion().text)
         return answer
 

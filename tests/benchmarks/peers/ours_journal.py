@@ -1,32 +1,38 @@
-"""The same with the journal, written while it streams."""
+"""The same with the journal, written while it streams, as the session writes it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from deepseek_magic.engine.journal import Journal
+from deepseek_magic.engine.stream import Stream
+from deepseek_magic.protocol.events import Event
 
-from . import Answer, Ask, Target
-from .ours import client_of, took
+from . import Ask, Target
+from .ours import asking, client_of
 
 TITLE = "deepseek-magic, with the journal"
 PACKAGE = None
 
 
+class Kept:
+    """See ``engine.stream.Keeper``."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+
+    def began(self, stream: Stream) -> None:
+        self.journal.begin(stream.call_id, stream.request, stream.endpoint.name)
+
+    def brought(self, stream: Stream, events: list[Event]) -> None:
+        self.journal.append(stream.call_id, events)
+
+    def ended(self, stream: Stream) -> None:
+        self.journal.end(stream.call_id, stream.completion, stream.completion.record)
+
+
 @asynccontextmanager
 async def connected(target: Target) -> AsyncIterator[Ask]:
-    journal = Journal()
-    async with client_of(target) as client:
-
-        async def ask(prompt: str) -> Answer:
-            answer = Answer()
-            stream = client.stream(prompt)
-            journal.begin(stream.call_id, stream.request, client.endpoint.name)
-            async for batch in stream.batches():
-                journal.append(stream.call_id, batch)
-                took(answer, batch, target)
-            journal.end(stream.call_id, stream.completion, stream.completion.record)
-            answer.chars = len(stream.completion.text)
-            return answer
-
-        yield ask
-    journal.close()
+    keeper = Kept()
+    async with client_of(target, keeper) as client:
+        yield asking(client, target)
+    keeper.journal.close()
