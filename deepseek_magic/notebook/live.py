@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Protocol
 
 from ..policy.buffering import BufferPolicy, ChunkBuffer
+from ..policy.pricing import estimate_tokens
 from ..protocol.completion import Completion
 from ..protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
 from ..protocol.language import translated
@@ -41,6 +42,9 @@ FREE_TAIL_BYTES: Final = 500
 
 STATUS_INTERVAL_S: Final = 0.5
 
+LONGEST_TOKEN_CHARS: Final = 20
+"""A longer piece is several tokens: of a host that sends in lumps, or what a resumed answer brings along."""
+
 KEEP_AFTER_S: Final = 5.0
 KEEP_GROWTH: Final = 1.5
 """What has come is left in the notebook's file when it takes longer than this, and again when there is half as much
@@ -51,19 +55,19 @@ State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the status line says while an answer is on its way. ``deltas_per_s`` is close to tokens per second."""
+    """What the status line says while an answer is on its way. Tokens are counted by pieces, long ones estimated."""
 
     state: State = "connecting"
     model: str = ""
     elapsed_s: float = 0.0
-    deltas_per_s: float | None = None
+    tokens_per_s: float | None = None
     attempt: int = 1
     of_attempts: int | None = None
     detail: str = ""
     because: str = ""
     """What the last attempt failed of, as long as nothing of the next one has come."""
     seams: int = 0
-    reasoning_deltas: int = 0
+    reasoning_tokens: int = 0
     thinking_s: float = 0.0
 
 
@@ -178,7 +182,7 @@ class LiveView:
         self._status = Status(model=model)
         self._thinking_since_s: float | None = None
         self._writing_since_s: float | None = None
-        self._deltas = 0
+        self._tokens = 0
         self._notices = tuple(notices)
         self._detached = detached
         self._kept_chars = 0
@@ -242,21 +246,22 @@ class LiveView:
     def _note(self, event: Event, now_s: float) -> None:
         """What the status line knows at once, whatever the buffer holds back."""
         match event:
-            case ReasoningDelta():
+            case ReasoningDelta(text=text):
                 if self._thinking_since_s is None:
                     self._thinking_since_s = now_s
-                self._deltas += 1
+                tokens = _tokens_in(text)
+                self._tokens += tokens
                 self._status = replace(
                     self._status,
                     state="thinking",
                     detail="",
-                    reasoning_deltas=self._status.reasoning_deltas + 1,
+                    reasoning_tokens=self._status.reasoning_tokens + tokens,
                     thinking_s=now_s - self._thinking_since_s,
                 )
-            case TextDelta():
+            case TextDelta(text=text):
                 if self._writing_since_s is None:
-                    self._writing_since_s, self._deltas = now_s, 0
-                self._deltas += 1
+                    self._writing_since_s, self._tokens = now_s, 0
+                self._tokens += _tokens_in(text)
                 if self._status.state != "writing":
                     self._status = replace(self._status, state="writing", detail="")
             case ResponseStarted(model=str(model)):
@@ -329,11 +334,16 @@ class LiveView:
             self._status = replace(
                 self._status,
                 elapsed_s=now_s - self._started_s,
-                deltas_per_s=self._deltas / writing_s if writing_s > 1 else None,
+                tokens_per_s=self._tokens / writing_s if writing_s > 1 else None,
             )
             self._surface.status(self._status)
             self._keep(now_s)
             self._status_due_s = now_s + STATUS_INTERVAL_S
+
+
+def _tokens_in(piece: str) -> int:
+    """About how many tokens a piece is."""
+    return 1 if len(piece) <= LONGEST_TOKEN_CHARS else estimate_tokens(piece)
 
 
 def _cause(detail: str) -> str:

@@ -166,14 +166,14 @@ def _spent(completion: Completion) -> list[str]:
     if usage.completion_tokens is not None:
         said.append(say("{about}{tokens} out", about=about, tokens=f"{usage.completion_tokens:,}"))
     if completion.cost is not None:
-        said.append(str(completion.cost))
+        said.append(completion.cost.rounded)
     return said
 
 
 def _kept(completion: Completion, kept: Kept) -> str:
     asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime(MOMENT))
     # About: it was paid at the tariff of that hour.
-    saved = say("saved ≈ {cost}", cost=str(kept.cost).removeprefix("≈ ")) if kept.cost is not None else ""
+    saved = say("saved ≈ {cost}", cost=kept.cost.rounded.removeprefix("≈ ")) if kept.cost is not None else ""
     return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)
 
 

@@ -18,8 +18,8 @@ def status_text(status: Status) -> str:
     else:
         said = [say("{state}…", state=state)]
     said += [status.model, say("{seconds} s", seconds=f"{status.elapsed_s:.0f}")]
-    if status.deltas_per_s is not None and status.state in ("thinking", "writing"):
-        said.append(say("{rate} tokens/s", rate=f"{status.deltas_per_s:.0f}"))
+    if status.tokens_per_s is not None and status.state in ("thinking", "writing"):
+        said.append(say("{rate} tokens/s", rate=f"{status.tokens_per_s:.0f}"))
     if status.attempt > 1 and status.of_attempts:
         said.append(say("attempt {attempt} of {of}", attempt=status.attempt, of=status.of_attempts))
     elif status.attempt > 1:
@@ -53,8 +53,7 @@ def status_html(status: Status) -> str:
 
 def reasoning_title(status: Status) -> str:
     """The heading of the folded reasoning, with its own counter."""
-    return say(
-        "Reasoning · {tokens} tokens · {seconds} s",
-        tokens=f"{status.reasoning_deltas:,}",
-        seconds=f"{status.thinking_s:.0f}",
-    )
+    seconds = f"{status.thinking_s:.0f}"
+    if status.reasoning_tokens == 1:
+        return say("Reasoning · 1 token · {seconds} s", seconds=seconds)
+    return say("Reasoning · {tokens} tokens · {seconds} s", tokens=f"{status.reasoning_tokens:,}", seconds=seconds)

@@ -116,7 +116,7 @@ class WidgetSurface:
     def status(self, status: Status) -> None:
         """Redraw the status line and the title of the reasoning."""
         self._status.value = status_html(status)
-        if status.reasoning_deltas:
+        if status.reasoning_tokens:
             self._fold.titles = (reasoning_title(status),)
 
     def reset(self) -> None:

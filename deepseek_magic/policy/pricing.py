@@ -107,7 +107,15 @@ class Cost:
     estimated: bool = False
 
     def __str__(self) -> str:
-        return f"{'≈ ' if self.estimated else ''}{self.amount.normalize():f} {self.currency}"
+        return self._said(self.amount)
+
+    @property
+    def rounded(self) -> str:
+        """The same to three digits, or to the cent, for a line that is read in passing."""
+        return self._said(round(self.amount, max(2, 2 - self.amount.adjusted())))
+
+    def _said(self, amount: Decimal) -> str:
+        return f"{'≈ ' if self.estimated else ''}{amount.normalize():f} {self.currency}"
 
 
 def is_peak(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS) -> bool | None:

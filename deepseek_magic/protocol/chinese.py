@@ -30,6 +30,7 @@ _LIVE: Final = {
     "joined {count}×": "拼接 {count} 次",
     "Reasoning": "思考过程",
     "Reasoning · {tokens} tokens": "思考过程 · {tokens} token",
+    "Reasoning · 1 token · {seconds} s": "思考过程 · 1 token · {seconds} 秒",
     "Reasoning · {tokens} tokens · {seconds} s": "思考过程 · {tokens} token · {seconds} 秒",
     "Stop": "停止",
     "Stop this answer and keep what has come": "停止这个回答，保留已收到的内容",

@@ -170,11 +170,17 @@ def test_the_status_says_what_goes_on() -> None:
     stage.play(ReasoningDelta(text="m"), after_s=1)
     assert stage.paper.states[-1].state == "thinking"
     assert stage.paper.states[-1].model == "deepseek-flash"
-    assert stage.paper.states[-1].reasoning_deltas == 2
+    assert stage.paper.states[-1].reasoning_tokens == 2
     stage.play(Waiting(reason="retry_after", seconds=4, detail="429, next try in 4 s", of_attempts=5))
     assert (stage.paper.states[-1].state, stage.paper.states[-1].detail) == ("waiting", "429, next try in 4 s")
     stage.play(AttemptStarted(attempt=2), TextDelta(text="x"), after_s=4)
     assert (stage.paper.states[-1].state, stage.paper.states[-1].attempt) == ("writing", 2)
+
+
+def test_a_long_piece_counts_as_the_tokens_that_it_is_about() -> None:
+    stage = Stage()
+    stage.play(ReasoningDelta(text="What a resumed answer had thought before it was cut comes as one piece. " * 5))
+    assert 50 < stage.paper.states[-1].reasoning_tokens < 200
 
 
 def test_reasoning_is_drawn_whole_and_apart() -> None:

@@ -220,3 +220,12 @@ def test_money_reads_well() -> None:
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a" * 10, 3), ("你好" * 5, 6), ("你好, world", 4)])
 def test_tokens_are_estimated_by_the_rule_of_thumb(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [("0.000241537", "0.000242 USD"), ("12.3456", "12.35 USD"), ("1234.5", "1234.5 USD"), ("0", "0 USD")],
+)
+def test_a_rounded_cost_has_three_digits_or_cents_and_no_exponent(amount: str, said: str) -> None:
+    assert Cost(amount=Decimal(amount), currency="USD").rounded == said
+    assert str(Cost(amount=Decimal(amount), currency="USD")) == f"{amount} USD"
