@@ -54,6 +54,8 @@ class PanelSurface(WidgetSurface):
         self._slot.children = (view,)
 
     def _leave(self, parts: Sequence[Part]) -> None:
+        for segment in self._answer.children:
+            segment.outputs = ()  # while it is on the page: what leaves that full is never forgotten, see ``close``
         self._slot.children = tuple(_settled(data) for data, _ in parts)
         self._on_leave(parts)
 
@@ -98,10 +100,8 @@ class Transcript:
         """
         answer = self._slots.pop(turn)
         gone = next(child for child in self.box.children if answer in child.children)
-        inside, gone.children = gone.children, ()
         gone.layout.display = "none"
-        for child in inside:
-            close_all(child)
+        _empty(gone)
         empty = [child for child in self.box.children if not child.children]
         if len(empty) >= EMPTY_TURNS:
             self.box.children = tuple(child for child in self.box.children if child.children)

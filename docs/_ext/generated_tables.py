@@ -6,6 +6,8 @@ Each lands in ``docs/_generated`` and is included by the page that is about it.
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +60,7 @@ def takes(option: Option) -> str:
     if option.minimum is not None:
         kind += f" above {option.minimum:g}" if option.above_minimum else f" from {option.minimum:g}"
     if option.maximum is not None:
-        kind += f" to {option.maximum:,.10g}"
+        kind += f" to {int(option.maximum):,}" if option.kind == "integer" else f" to {option.maximum:g}"
     return f"{kind} ({option.unit})" if option.unit else kind
 
 
@@ -125,7 +127,8 @@ def magics() -> str:
     found = {name: magic for name, magic in shell.magics_manager.magics["line"].items() if name.startswith("deepseek_")}
     parts = []
     for name in sorted(found):
-        text = (found[name].__doc__ or "").strip().removeprefix("::").strip("\n")
+        # The mark of a literal block is for what renders docstrings; here all of it stands in one.
+        text = re.sub(r"^::\n+", "", inspect.cleandoc(found[name].__doc__ or ""), flags=re.MULTILINE)
         parts.append(f"### `%{name}`\n\n```text\n{text}\n```\n")
     InteractiveShell.clear_instance()
     return "\n".join(parts)

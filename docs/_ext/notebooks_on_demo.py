@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from deepseek_magic.demo.pace import PACE_VARIABLE
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.endpoints import DEMO_VARIABLE
 
 PACE: Final = 0.05
 COPIES: Final = "notebooks"
@@ -40,6 +41,7 @@ def start(app: Any) -> None:
         DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY="sk-demo-needs-no-key", DEEPSEEK_MAGIC_HOME=home
     )
     os.environ[PACE_VARIABLE] = str(PACE)
+    os.environ[DEMO_VARIABLE] = server.base_url
 
     def stop(*_: Any) -> None:
         server.stop()
