@@ -22,6 +22,7 @@ from deepseek_magic.policy.limits import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import DeepSeekError
 from tests.chaos.run import open_files
+from tests.steady import SteadyLoop
 
 __all__ = ["ASKED", "LEAK_BLOCKS", "a_pair", "cancelled_after", "growth", "until_quiet"]
 
@@ -106,7 +107,8 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=10_000)
     given = parser.parse_args()
     began_s = time.monotonic()
-    slope, files, tasks = asyncio.run(growth(given.streams))
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        slope, files, tasks = runner.run(growth(given.streams))
     print(
         f"{given.streams} streams in {time.monotonic() - began_s:.0f} s: {slope:+.3f} blocks of memory a stream, ",
         end="",
