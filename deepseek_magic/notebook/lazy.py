@@ -29,6 +29,7 @@ NAMES: Final = (
 
 _ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")
 _TYPED: Final = re.compile(rf"{_ASKS.pattern}\s")
+_NAMED: Final = re.compile(r"\s*(%%?)(\w*)")
 _MATCHER: Final = "deepseek_magic_lazy"
 
 
@@ -42,13 +43,16 @@ def register(shell: Any) -> None:
 
 
 def _complete(shell: Any) -> None:
-    """Tab on the line of one of the magics loads the extension and offers its flags; the names IPython completes itself."""
-    from IPython.core.completer import CompletionContext, SimpleMatcherResult, context_matcher
+    """Tab on the line of one of the magics loads the extension and offers its flags; on a part of a name, the names,
+    where IPython does not offer by itself what is registered lazily (8.18 does not)."""
+    from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
     @context_matcher(identifier=_MATCHER)
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
         if not _TYPED.match(context.text_until_cursor):
-            return SimpleMatcherResult(completions=[])
+            known = "deepseek" in shell.magics_manager.lsmagic()["line"]
+            named = None if known else _NAMED.fullmatch(context.text_until_cursor)
+            return SimpleMatcherResult(completions=[SimpleCompletion(text=name) for name in _names(named)])
         matchers = shell.Completer.custom_matchers
         matchers.remove(matcher)
         shell.extension_manager.load_extension(EXTENSION)
@@ -56,6 +60,14 @@ def _complete(shell: Any) -> None:
         return answer
 
     shell.Completer.custom_matchers.append(matcher)
+
+
+def _names(typed: re.Match[str] | None) -> list[str]:
+    """What a part of a name may become, as IPython orders it: after one percent sign also the cell's magic."""
+    if typed is None:
+        return []
+    signs = ("%", "%%") if typed[1] == "%" else ("%%",)
+    return [sign + name for sign in signs for name in NAMES if name.startswith(typed[2])]
 
 
 class _Loader:
