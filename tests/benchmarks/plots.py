@@ -24,6 +24,8 @@ def draw(table: Table, folder: Path) -> str | None:
 
     column = table.columns[PLOTTED[table.id]]
     bars = [(row, figures[column]) for row, figures in table.rows.items() if figures.get(column)]
+    if not bars:
+        return None  # why there are no figures stands in the table
     bars.sort(key=lambda bar: bar[1], reverse=True)
     values = [value for _, value in bars]
     figure = Figure(figsize=(8, 0.7 + 0.36 * len(bars)), layout="constrained")
