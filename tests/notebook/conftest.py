@@ -132,12 +132,19 @@ class Kernel:
                 ran.reply = reply["content"]
         return ran
 
-    def run(self, source: str, *, cell: str | None = "cell-1") -> Ran:
-        """Run a cell to its end."""
-        ran = self.collect(self.send(source, cell=cell))
+    def run(
+        self,
+        source: str,
+        *,
+        cell: str | None = "cell-1",
+        when: Callable[[Ran], bool] | None = None,
+        do: Callable[[], None] | None = None,
+    ) -> Ran:
+        """Run a cell to its end; ``when`` and ``do`` as for ``collect``."""
+        ran = self.collect(self.send(source, cell=cell), when=when, do=do)
         while ran.reply["status"] == "aborted":  # ipykernel 6 does so to what comes right after a cell that failed
             time.sleep(0.1)
-            ran = self.collect(self.send(source, cell=cell))
+            ran = self.collect(self.send(source, cell=cell), when=when, do=do)
         return ran
 
 

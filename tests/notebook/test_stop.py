@@ -53,7 +53,7 @@ def timed(kernel: Kernel, source: str, ready: Callable[[Ran], bool], do: Do) -> 
         done_s = time.monotonic()
         do(kernel, seen)
 
-    ran = kernel.collect(kernel.send(source), when=look, do=act)
+    ran = kernel.run(source, when=look, do=act)
     assert done_s, "the cell ended before it was ready"
     return done_s, ran
 
