@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -73,6 +73,7 @@ class _PlainChunk(msgspec.Struct, gc=False):
     error: None = None
 
 
+_C = TypeVar("_C", _Chunk, _PlainChunk)
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 _PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
 _EXCERPT_CHARS: Final = 200
@@ -124,12 +125,8 @@ class ChatDecoder:
         needs the care of ``decode``. A third of the cost of a call for each."""
         if self._decode_plain_lines(lines, events):
             return True
-        try:
-            chunks = _CHUNK.decode_lines(lines)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        # msgspec would also take two objects on one line, and skip a blank one.
-        if len(chunks) != lines.count(b"\n") + 1:
+        chunks = _one_a_line(_CHUNK, lines)
+        if chunks is None:
             return False
         for chunk in chunks:
             if chunk.choices is None or chunk.error:
@@ -142,11 +139,8 @@ class ChatDecoder:
         """The same where every chunk is a piece of text and no character is torn."""
         if not self.started or self._torn is not None or self._surrogates:
             return False
-        try:
-            chunks = _PLAIN_CHUNK.decode_lines(lines)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        if len(chunks) != lines.count(b"\n") + 1:
+        chunks = _one_a_line(_PLAIN_CHUNK, lines)
+        if chunks is None:
             return False
         plain: list[Event] = []
         for chunk in chunks:
@@ -294,6 +288,16 @@ class ChatDecoder:
         self._last_tool = which
         self._tools = max(self._tools, which + 1)
         return which
+
+
+def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | None:
+    """The chunks of lines, one of each; None where one of them is no chunk, or none at all."""
+    try:
+        chunks = decoder.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # msgspec would also take two objects on one line, and skip a blank one.
+    return chunks if len(chunks) == lines.count(b"\n") + 1 else None
 
 
 def _not_a_chunk(data: str | bytes, why: str) -> ProtocolError:
