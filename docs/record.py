@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
-from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, TOKEN, Lab, Page, clean_environment  # noqa: E402
+from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, clean_environment  # noqa: E402
 
 TARGET: Final = ROOT / "docs" / "_static" / "streaming.webp"
 SIZE: Final = {"width": 900, "height": 860}
@@ -65,10 +65,7 @@ def record(playwright: Any, lab: Lab, path: Path) -> list[bytes]:
     """The frames, as PNG files."""
     browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
     page = browser.new_context(viewport=SIZE).new_page()
-    page.goto(f"{lab.url}/doc/tree/{path.name}?token={TOKEN}")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
-    notebook = Page(page, lab, path)
+    notebook = lab.open(page, path)
     page.add_style_tag(content=BARE)
     notebook.run(0)
     frames: list[bytes] = []

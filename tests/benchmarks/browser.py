@@ -47,7 +47,7 @@ def pages(bench: Bench) -> Iterator[Any]:
     """``open(cells)`` opens a notebook in the browser. Raises ImportError or RuntimeError where that cannot be."""
     from playwright.sync_api import sync_playwright
 
-    from ..browser.conftest import CHROMIUM, CHROMIUM_FLAGS, TOKEN, Lab, Page, clean_environment
+    from ..browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, Page, clean_environment
 
     if not CHROMIUM.exists():
         raise RuntimeError("Chromium is not installed")
@@ -65,10 +65,7 @@ def pages(bench: Bench) -> Iterator[Any]:
             nbformat.write(notebook, path)
             page = chromium.new_page(viewport={"width": 1280, "height": 900})
             page.set_default_timeout(60_000)
-            page.goto(f"{lab.url}/doc/tree/{path.name}?token={TOKEN}")
-            page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-            page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
-            return Page(page, lab, path)
+            return lab.open(page, path)
 
         try:
             yield open_one

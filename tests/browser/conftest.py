@@ -40,6 +40,8 @@ SCREENSHOTS: Final = Path(__file__).parent / "screenshots"
 TOKEN: Final = "browser-test"
 START_S: Final = 60
 STEP_MS: Final = 30_000
+KERNEL_IS_IDLE: Final = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+"""In the page. JupyterLab's own indicator says idle before there is a kernel; a cell run then opens a dialog."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,6 +91,7 @@ class Lab:
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}", "--ip=127.0.0.1"]
         command += [f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}"]
         command += ["--LabApp.extension_manager=readonly", "--ServerApp.port_retries=0"]
+        command += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
@@ -120,6 +123,13 @@ class Lab:
             except OSError:
                 time.sleep(0.2)
         raise RuntimeError(f"JupyterLab did not start:\n{(self.home / 'lab.log').read_text()}")
+
+    def open(self, page: Any, path: Path, where: str = "doc/tree") -> Page:
+        """Open a notebook of this server and wait until it is connected to its kernel."""
+        page.goto(f"{self.url}/{where}/{path.relative_to(self.root).as_posix()}?token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.wait_for_function(KERNEL_IS_IDLE)
+        return Page(page, self, path)
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -320,10 +330,7 @@ def open_notebook(browser: Any, lab: Lab, request: pytest.FixtureRequest) -> Ite
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(STEP_MS)
-        page.goto(f"{lab.url}/{where}/{path.relative_to(lab.root).as_posix()}?token={TOKEN}")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
-        return Page(page, lab, path)
+        return lab.open(page, path, where)
 
     yield open_one
     for context in contexts:

@@ -26,7 +26,7 @@ import pytest
 
 from tests.protocol.hostile import PAYLOADS
 
-from .conftest import SCREENSHOTS, STEP_MS, TOKEN, Lab, Page, clean_environment
+from .conftest import SCREENSHOTS, STEP_MS, Lab, Page, clean_environment
 
 CANARY: Final = Path(__file__).with_name("canary.js")
 HERE: Final = re.compile(r"(?:https?|wss?)://127\.0\.0\.1:|data:|blob:|about:")
@@ -135,13 +135,6 @@ def watched_page(browser: Any) -> Iterator[tuple[Any, Watch]]:
     context.close()
 
 
-def open_in(page: Any, lab: Lab, path: Path, where: str) -> Page:
-    page.goto(f"{lab.url}/{where}/{path.name}?token={TOKEN}")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
-    return Page(page, lab, path)
-
-
 def run(page: Page, index: int) -> str:
     page.start(index)
     # Rarely: each look makes a large page lay itself out anew.
@@ -180,7 +173,7 @@ def shown(browser: Any, lab: Lab) -> Iterator[Shown]:
     )
     nbformat.write(notebook, path)
     with watched_page(browser) as (page, watch):
-        opened = open_in(page, lab, path, "doc/tree")
+        opened = lab.open(page, path, "doc/tree")
         texts = [run(opened, index) for index in range(len(CELLS))]
         wait_until_rendered(page, *IN_JUPYTER)
         opened.screenshot("hostile_corpus")
@@ -198,7 +191,7 @@ def test_no_payload_runs_in_notebook_7_where_the_saved_notebook_is_trusted(
     shown: Shown, browser: Any, lab: Lab
 ) -> None:
     with watched_page(browser) as (page, watch):
-        opened = open_in(page, lab, shown.path, "notebooks")
+        opened = lab.open(page, shown.path, "notebooks")
         wait_until_rendered(page, *IN_JUPYTER)
         opened.screenshot("hostile_notebook_7")
         assert watch.faults == []
