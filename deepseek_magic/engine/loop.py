@@ -165,6 +165,7 @@ class Call:
             # Kept for the consumer, who raises it: a task's own exception would only reach the loop's log.
             self._error = error
         finally:
+            self._task = None  # it keeps the context that asked, with the request of the cell
             self._ended.set()
             self._notify()
 

@@ -50,13 +50,14 @@ class BackgroundAnswer:
 
     def __init__(self, call: Call, view: View, shell: Any) -> None:
         self._call = call
-        self._view = view
-        self._publisher = shell.display_pub
+        publisher = shell.display_pub
         in_kernel = getattr(shell, "kernel", None) is not None
-        self._header = dict(self._publisher.parent_header) if in_kernel else None
+        header = dict(publisher.parent_header) if in_kernel else None
         self._drawn: concurrent.futures.Future[Completion] = concurrent.futures.Future()
         self._drawn.set_running_or_notify_cancel()  # who waits may be cancelled; the answer is not
-        threading.Thread(target=self._follow, name="deepseek-magic view", daemon=True).start()
+        # The thread's alone: the answer stays in IPython's ``Out``, and shall not keep what it was drawn with.
+        drawing = (view, header, publisher)
+        threading.Thread(target=self._follow, args=drawing, name="deepseek-magic view", daemon=True).start()
 
     @classmethod
     def ended(cls, call: Call) -> BackgroundAnswer:
@@ -67,11 +68,11 @@ class BackgroundAnswer:
         answer._drawn.set_result(call.completion)
         return answer
 
-    def _follow(self) -> None:
+    def _follow(self, view: View, header: dict[str, Any] | None, publisher: Any) -> None:
         try:
-            with _in_the_name_of(self._header, self._publisher):
-                completion = pump(self._call, self._view.show)
-                self._view.finish(completion)
+            with _in_the_name_of(header, publisher):
+                completion = pump(self._call, view.show)
+                view.finish(completion)
         except BaseException as error:
             # Kept for whoever waits: a thread of its own has nobody else to tell.
             self._drawn.set_exception(error)

@@ -24,7 +24,7 @@ from ..protocol.errors import DeepSeekError
 from ..protocol.language import say
 from .as_magic import as_cell
 from .live import STATUS_INTERVAL_S
-from .panel_answers import Transcript, close_all
+from .panel_answers import Transcript
 from .panel_calls import Calls
 from .panel_chats import ChatPicker
 from .panel_controls import Controls
@@ -32,6 +32,7 @@ from .panel_gauges import Reading, Service, gauges_html
 from .panel_lab import Story
 from .panel_sections import History, Lab, Metrics, Settings, Source
 from .panel_still import still, still_class
+from .parts import close
 from .prompt_box import PromptBox
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Panel:
     def close(self) -> None:
         """Stop what runs and let go of the widgets."""
         self._calls.stop()
-        close_all(self.widget)
+        close(self.widget)
 
     # what a person does
 

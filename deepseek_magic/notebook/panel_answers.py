@@ -16,10 +16,11 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.language import say
 from ..protocol.markdown import safe
 from .live import Status
+from .parts import Html, Output, VBox, close
 from .settled import Part
-from .widgets import WidgetSurface, close
+from .widgets import WidgetSurface
 
-__all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript", "close_all"]
+__all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript"]
 
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
@@ -54,8 +55,6 @@ class PanelSurface(WidgetSurface):
         self._slot.children = (view,)
 
     def _leave(self, parts: Sequence[Part]) -> None:
-        for segment in self._answer.children:
-            segment.outputs = ()  # while it is on the page: what leaves that full is never forgotten, see ``close``
         self._slot.children = tuple(_settled(data) for data, _ in parts)
         self._on_leave(parts)
 
@@ -75,18 +74,18 @@ class Transcript:
         for turn in conversation.turns[-SHOWN_TURNS:] if conversation is not None else ():
             self.slot(turn.id, _text(turn)).children = (_answer(turn),)
         if not self._slots:
-            self.box.children = (ipywidgets.HTML(f"<p>{html.escape(say('Nothing was asked in this chat yet.'))}</p>"),)
+            self.box.children = (Html(f"<p>{html.escape(say('Nothing was asked in this chat yet.'))}</p>"),)
 
     def slot(self, turn: str, question: str) -> Any:
         """Where the answer of a turn goes; its question stands above. A turn that is asked again keeps its place."""
         if turn not in self._slots:
             if not self._slots:
                 _empty(self.box)
-            asked = ipywidgets.HTML(f'<div class="deepseek-magic-question">{html.escape(question)}</div>')
-            answer = ipywidgets.VBox()
+            asked = Html(f'<div class="deepseek-magic-question">{html.escape(question)}</div>')
+            answer = VBox()
             answer.add_class("deepseek-magic-answer")
             self._slots[turn] = answer
-            self.box.children = (*self.box.children, ipywidgets.VBox((asked, answer)))
+            self.box.children = (*self.box.children, VBox((asked, answer)))
             while len(self._slots) > SHOWN_TURNS:
                 self._drop(next(iter(self._slots)))
         return self._slots[turn]
@@ -100,13 +99,13 @@ class Transcript:
         """
         answer = self._slots.pop(turn)
         gone = next(child for child in self.box.children if answer in child.children)
-        gone.layout.display = "none"
+        gone.add_class("deepseek-magic-gone")
         _empty(gone)
         empty = [child for child in self.box.children if not child.children]
         if len(empty) >= EMPTY_TURNS:
             self.box.children = tuple(child for child in self.box.children if child.children)
             for child in empty:
-                close_all(child)
+                close(child)
 
 
 def _text(turn: Turn) -> str:
@@ -120,18 +119,10 @@ def _answer(turn: Turn) -> Any:
 
 
 def _settled(data: dict[str, str]) -> Any:
-    shown = {"output_type": "display_data", "data": data, "metadata": {}}
-    return ipywidgets.Output(outputs=(shown,))
+    return Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))
 
 
 def _empty(box: Any) -> None:
     for child in box.children:
-        close_all(child)
+        close(child)
     box.children = ()
-
-
-def close_all(widget: Any) -> None:
-    """Close a widget with all that is in it."""
-    for child in getattr(widget, "children", ()):
-        close_all(child)
-    close(widget)

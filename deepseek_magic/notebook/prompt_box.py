@@ -1,8 +1,8 @@
 """The prompt box of the panel: a text area whose keys send, and the buttons beside it.
 
-The one widget here with front-end code of its own, because no widget of ipywidgets hears Shift-Enter or puts a cell into
-the notebook, and because what is sent must be the text as it was at that moment: a ``Textarea`` reports its value
-message by message and holds back the last one while the kernel is busy, a click on a button beside it overtakes it.
+The one widget on the screen with front-end code of its own, because no widget of ipywidgets hears Shift-Enter or puts a
+cell into the notebook, and because what is sent must be the text as it was at that moment: a ``Textarea`` reports its
+value message by message and holds back the last one while the kernel is busy, a click on a button beside it overtakes it.
 """
 
 from __future__ import annotations

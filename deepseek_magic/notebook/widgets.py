@@ -14,15 +14,15 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import ipywidgets
 from IPython.display import DisplayHandle, display
 
 from ..protocol.language import say
 from .live import Ending, Status
+from .parts import Accordion, Button, HBox, Html, Output, VBox, close
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
-__all__ = ["WidgetSurface", "close"]
+__all__ = ["WidgetSurface"]
 
 CLASS: Final = "deepseek-magic"
 
@@ -34,6 +34,9 @@ STYLE: Final = f"""<style>
 {{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
 .{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
 .{CLASS} .jp-OutputArea-output {{padding: 0;}}
+.{CLASS} .{CLASS}-style {{display: none;}}
+.{CLASS} .{CLASS}-top {{align-items: flex-start;}}
+.{CLASS} .{CLASS}-top > button {{width: 5.5em; height: 26px;}}
 .{CLASS} .jupyter-widgets-disconnected::before, .{CLASS} button.jupyter-widgets-disconnected {{display: none;}}
 </style>"""
 """The fold shall look like the ``<details>`` that takes its place when the answer settles. When the kernel has ended the
@@ -61,18 +64,18 @@ class WidgetSurface:
         on_refused: Callable[[DisplayHandle], None] | None = None,
     ) -> None:
         self._unfolded = unfolded
-        self._tail = ipywidgets.Output()
-        self._answer = ipywidgets.VBox((self._tail,))
-        self._thought = ipywidgets.HTML()
+        self._tail = Output()
+        self._answer = VBox((self._tail,))
         self._thought_text = ""
-        self._thoughts = ipywidgets.VBox((self._thought,))
-        self._fold = ipywidgets.Accordion(children=(self._thoughts,), selected_index=0 if unfolded else None)
-        self._status = ipywidgets.HTML()
-        self._style = ipywidgets.HTML(STYLE)
-        self._style.layout.display = "none"
-        self._top = ipywidgets.HBox(_stop_button(on_stop))
-        self._top.layout.align_items = "flex-start"
-        self._view = ipywidgets.VBox((self._style, self._top, self._answer, self._status))
+        self._thought: Any = None
+        self._thoughts: Any = None
+        self._fold: Any = None
+        self._status = Html()
+        self._style = Html(STYLE)
+        self._style.add_class(f"{CLASS}-style")
+        self._top = HBox(_stop_button(on_stop))
+        self._top.add_class(f"{CLASS}-top")
+        self._view = VBox((self._style, self._top, self._answer, self._status))
         self._view.add_class(CLASS)
         self._handle: DisplayHandle | None = None
         self._kept: DisplayHandle | None = None
@@ -90,7 +93,7 @@ class WidgetSurface:
         """Leave each segment in the widget of the tail, and give the tail a new one."""
         for block in blocks:
             self.tail(block)
-            self._tail = ipywidgets.Output()
+            self._tail = Output()
             self._answer.children = (*self._answer.children, self._tail)
 
     def tail(self, markdown: str) -> None:
@@ -100,15 +103,21 @@ class WidgetSurface:
 
     def reasoning(self, text: str) -> None:
         """Append to the fold, as text that is never rendered."""
-        if self._fold not in self._top.children:
-            self._top.children = (*self._top.children, self._fold)
+        if self._fold is None:
+            self._begin_reasoning()
         self._thought_text += text
         while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
             self._show_thought(self._thought_text[: cut - 1])
             self._thought_text = self._thought_text[cut:]
-            self._thought = ipywidgets.HTML()
+            self._thought = Html()
             self._thoughts.children = (*self._thoughts.children, self._thought)
         self._show_thought(self._thought_text)
+
+    def _begin_reasoning(self) -> None:
+        self._thought = Html()
+        self._thoughts = VBox((self._thought,))
+        self._fold = Accordion((self._thoughts,), selected_index=0 if self._unfolded else None)
+        self._top.children = (*self._top.children, self._fold)
 
     def _show_thought(self, text: str) -> None:
         self._thought.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{html.escape(text)}</div>'
@@ -116,7 +125,7 @@ class WidgetSurface:
     def status(self, status: Status) -> None:
         """Redraw the status line and the title of the reasoning."""
         self._status.value = status_html(status)
-        if status.reasoning_tokens:
+        if status.reasoning_tokens and self._fold is not None:
             self._fold.titles = (reasoning_title(status),)
 
     def reset(self) -> None:
@@ -145,9 +154,7 @@ class WidgetSurface:
     def close(self, ending: Ending) -> None:
         """Turn the view into the lasting output and let go of the widgets."""
         self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
-        boxes = (self._top, self._thoughts, self._answer, self._view)
-        for widget in {*boxes, self._fold, *(child for box in boxes for child in box.children)}:
-            close(widget)
+        close(self._view)
 
     def _place(self, view: Any) -> None:
         """Where the view is seen: the output of the cell."""
@@ -165,26 +172,9 @@ class WidgetSurface:
             display(data, metadata=metadata, raw=True)
 
 
-def _stop_button(on_stop: Callable[[], None] | None) -> tuple[ipywidgets.Button, ...]:
+def _stop_button(on_stop: Callable[[], None] | None) -> tuple[Button, ...]:
     if on_stop is None:
         return ()
-    button = ipywidgets.Button(
-        description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep what has come")
-    )
-    button.layout.width = "5.5em"
-    button.layout.height = "26px"
+    button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep what has come"))
     button.on_click(lambda _button: on_stop())
     return (button,)
-
-
-def close(widget: Any) -> None:
-    """Let go of a widget with its layout and style, which are widgets of their own.
-
-    An Output is emptied first: JupyterLab never forgets one (its model listens to the session for as long as the page
-    lives), nor what it shows, closed or not.
-    """
-    if isinstance(widget, ipywidgets.Output):
-        widget.outputs = ()
-    for part in (widget.layout, getattr(widget, "style", None), widget):
-        if part is not None:
-            part.close()

@@ -86,7 +86,8 @@ class Lab:
         self.home = home
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._write_settings(environment)
+        self._disabled: dict[str, bool] = {}
+        self.disable("@jupyterlab/apputils-extension:announcements")
         self._log = (home / "lab.log").open("w")
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={self.port}", "--ip=127.0.0.1"]
         command += [f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}"]
@@ -97,20 +98,24 @@ class Lab:
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
         self._wait()
 
-    def _write_settings(self, environment: dict[str, str]) -> None:
-        config = Path(environment["JUPYTER_CONFIG_DIR"]) / "labconfig"
-        config.mkdir(parents=True, exist_ok=True)
-        quiet = {"@jupyterlab/apputils-extension:announcements": True}
-        (config / "page_config.json").write_text(json.dumps({"disabledExtensions": quiet}), "utf-8")
+    def _write_settings(self) -> None:
+        """As a new user's, whatever the page before has changed, the theme above all."""
         settings = {
             "notebook-extension/tracker": {"windowingMode": "none"},
             "docmanager-extension/plugin": {"autosave": False},
             "apputils-extension/themes": {"adaptive-theme": False},
         }
         for name, values in settings.items():
-            path = Path(environment["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path = self.home / "lab" / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values), "utf-8")
+
+    def disable(self, *extensions: str) -> None:
+        """Let pages that are opened from now on do without these of JupyterLab's extensions."""
+        config = self.home / "jupyter" / "config" / "labconfig" / "page_config.json"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        self._disabled |= dict.fromkeys(extensions, True)
+        config.write_text(json.dumps({"disabledExtensions": self._disabled}), "utf-8")
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
@@ -126,6 +131,7 @@ class Lab:
 
     def open(self, page: Any, path: Path, where: str = "doc/tree") -> Page:
         """Open a notebook of this server and wait until it is connected to its kernel."""
+        self._write_settings()
         page.goto(f"{self.url}/{where}/{path.relative_to(self.root).as_posix()}?token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_function(KERNEL_IS_IDLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,10 +53,7 @@ def test_a_restart_in_mid_answer_leaves_what_had_come_on_the_screen_and_in_the_f
 @pytest.fixture
 def lab_without_widgets(start_lab: Callable[[Path], Lab], tmp_path: Path) -> Lab:
     lab = start_lab(tmp_path)
-    config = lab.home / "jupyter" / "config" / "labconfig" / "page_config.json"
-    disabled = json.loads(config.read_text("utf-8"))
-    disabled["disabledExtensions"]["@jupyter-widgets/jupyterlab-manager"] = True
-    config.write_text(json.dumps(disabled), "utf-8")
+    lab.disable("@jupyter-widgets/jupyterlab-manager")
     return lab
 
 

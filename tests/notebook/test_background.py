@@ -169,3 +169,11 @@ def test_a_background_answer_is_a_turn_of_its_conversation(kernel: Kernel, demo:
     kernel.run("a.wait()", cell="2")
     kernel.run("%%deepseek\ntwo", cell="3")
     assert [m["role"] for m in demo.requests[-1].body["messages"]] == ["user", "assistant", "user"]
+
+
+def test_an_answer_that_is_done_keeps_nothing_that_it_was_drawn_with(kernel: Kernel) -> None:
+    kernel.run("%%deepseek -b -o later\nA table")
+    kernel.run("later.wait()")
+    kept = """import gc; gc.collect()
+print(later.done, sum(type(o).__name__ in ("LiveView", "WidgetSurface") for o in gc.get_objects()))"""
+    assert kernel.run(kept).printed == "True 0\n"

@@ -1,0 +1,37 @@
+"""What closed widgets leave in the page is swept out by a few lines of front-end code, see ``broom.js``.
+
+JupyterLab 4.6 connects every widget's channel to the kernel's status and never disconnects it, so that a model outlives
+its widget; ipywidgets' views listen to their model and never cease. Together they keep every answer that was ever on the
+screen, node by node. Where the front end cannot run the code nothing is seen of it, and the page keeps them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["sweep"]
+
+
+def sweep(widgets: Sequence[Any]) -> None:
+    """Tell the page that these are about to be closed."""
+    if _is_jupyter() and (broom := _broom()).comm is not None:
+        broom.send({"closed": [widget.model_id for widget in widgets]})
+
+
+def _is_jupyter() -> bool:
+    """Whether a Jupyter server started this kernel. Others ask their user before they load code that is not theirs."""
+    return "JPY_SESSION_NAME" in os.environ
+
+
+@functools.cache
+def _broom() -> Any:
+    import anywidget
+
+    class Broom(anywidget.AnyWidget):
+        _esm = Path(__file__).with_name("broom.js")
+
+    return Broom()
