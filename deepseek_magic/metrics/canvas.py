@@ -147,5 +147,5 @@ def word(text: str) -> str:
 
 
 def legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, labelcolor=INK, loc="best", fontsize=9)
+    if axes.get_legend_handles_labels()[0]:  # above the picture: inside, it would stand on a curve sooner or later
+        axes.legend(frameon=False, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
