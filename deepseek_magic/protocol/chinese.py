@@ -261,6 +261,10 @@ _RECOVERY: Final = {
 
 _ERRORS: Final = {
     "The API answered with {status}: {said}.": "API 返回 {status}：{said}。",
+    "A proxy on the way answered with {status}: {said}.": "途中的代理返回 {status}：{said}。",
+    "Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host.": (
+        "请把用户名和密码写入代理地址，如 HTTP_PROXY=http://name:password@host。"
+    ),
     "The API answered inside the stream: {said}.": "API 在数据流中报告：{said}。",
     "no reason given": "未说明原因",
     "Change the request; sending the same one again fails again.": "请修改请求；原样重发仍会失败。",

@@ -164,7 +164,7 @@ class APIStatusError(DeepSeekError):
 
 
 class InvalidRequest(APIStatusError):
-    """400, 404, 413 or 422: the same request would fail again."""
+    """400, 404, 407, 413 or 422: the same request would fail again."""
 
 
 class AuthenticationError(APIStatusError):
@@ -197,6 +197,7 @@ _BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {
     402: (InsufficientBalance, "Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
     403: (AuthenticationError, "This key may not do that; check its rights, or use another key."),
     404: (InvalidRequest, "Check the base URL (and the model name, on other hosts)."),
+    407: (InvalidRequest, "Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host."),
     413: (InvalidRequest, "Send less: shorten the prompt or start a new chat."),
     200: (ServerError, "The server reported an error inside the stream; try again."),
     422: (InvalidRequest, "A parameter has a value that the API refuses; change it."),
@@ -214,14 +215,18 @@ def status_error(
     retry_after_s: float | None = None,
     trace_id: str | None = None,
 ) -> APIStatusError:
-    """The error for an HTTP status (API page "error codes"); any other 4xx is an InvalidRequest."""
+    """The error for an HTTP status (API page "error codes"); any other 4xx is an InvalidRequest.
+
+    407 is never the API's: only a proxy asks so (RFC 9110, 15.5.8), one before an address without TLS as if it were the API.
+    """
     kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
     if status == 429 and "balance" in message:
         hint = "The limit shrinks with the account's balance: top up, or send fewer requests at once."
     said = message.strip().rstrip(".") or "no reason given"
     where = "inside the stream" if status == 200 else f"with {status}"
+    who = "A proxy on the way" if status == 407 else "The API"
     return kind(
-        f"The API answered {where}: {said}.",
+        f"{who} answered {where}: {said}.",
         status=status,
         type=type,
         code=code,

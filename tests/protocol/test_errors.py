@@ -57,6 +57,12 @@ def test_an_empty_purse_behind_a_429_is_said() -> None:
     assert "top up" not in status_error(429, "limit of 25").hint
 
 
+def test_a_proxy_that_asks_for_a_password_is_not_called_the_api() -> None:
+    error = status_error(407, "Proxy Authentication Required")
+    assert error.message == "A proxy on the way answered with 407: Proxy Authentication Required."
+    assert "HTTP_PROXY" in error.hint
+
+
 def test_an_answer_without_a_reason_says_so() -> None:
     assert status_error(500, " ").message == "The API answered with 500: no reason given."
 
