@@ -17,6 +17,7 @@ import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from deepseek_magic.demo.server import DemoServer
 
@@ -53,14 +54,25 @@ def notebook_of(*cells: str) -> Any:
     )
 
 
+@contextmanager
+def ipc() -> Iterator[dict[str, str]]:
+    """How a kernel is spoken to: by sockets in a folder, since a free port may be another's by the time it is bound."""
+    with tempfile.TemporaryDirectory(prefix="ds") as folder:
+        yield {"transport": "ipc", "ip": f"{folder}/k"}
+
+
 @pytest.fixture
 def run_headless(environment: dict[str, str]) -> Callable[..., list[list[Any]]]:
     """Run cells as nbclient does; the outputs of each."""
 
     def run(*cells: str, **options: Any) -> list[list[Any]]:
         notebook = notebook_of(*cells)
-        client = NotebookClient(notebook, timeout=60, kernel_name="python3", **{"allow_errors": True, **options})
-        client.execute(env=environment)
+        with ipc() as sockets:
+            config = Config(KernelManager=sockets)
+            options = {"allow_errors": True, **options}
+            NotebookClient(notebook, timeout=60, kernel_name="python3", config=config, **options).execute(
+                env=environment
+            )
         return [cell.outputs for cell in notebook.cells[1:]]
 
     return run
@@ -150,9 +162,8 @@ class Kernel:
 
 @contextmanager
 def kernel_in(environment: dict[str, str]) -> Iterator[Kernel]:
-    # Sockets in a folder instead of ports: two kernels that start together pick the same port now and then.
-    with tempfile.TemporaryDirectory(prefix="ds") as folder:
-        manager = KernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/k")
+    with ipc() as sockets:
+        manager = KernelManager(kernel_name="python3", **sockets)
         manager.start_kernel(env=environment)
         kernel = Kernel(manager)
         try:
