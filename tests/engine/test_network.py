@@ -211,6 +211,23 @@ async def test_an_address_that_swallows_connections_is_not_waited_for(
     assert reached == ["127.0.0.2", "127.0.0.1"]
 
 
+async def test_a_host_that_has_moved_is_looked_up_again(
+    transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: list[ScriptedServer] = []
+
+    async def addresses(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", at[-1].port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+    async with ScriptedServer([fixed("200 OK", b"there")]) as there:
+        async with ScriptedServer([fixed("200 OK", b"here")]) as here:
+            at.append(here)
+            assert await body_of(transport, "http://moves.example") == b"here"
+        at.append(there)  # the idle connection has just died with the server
+        assert await body_of(transport, "http://moves.example") == b"there"
+
+
 # proxies
 
 
