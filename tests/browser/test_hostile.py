@@ -173,7 +173,7 @@ def shown(browser: Any, lab: Lab) -> Iterator[Shown]:
     )
     nbformat.write(notebook, path)
     with watched_page(browser) as (page, watch):
-        opened = lab.open(page, path, "doc/tree")
+        opened = lab.open(page, path)
         texts = [run(opened, index) for index in range(len(CELLS))]
         wait_until_rendered(page, *IN_JUPYTER)
         opened.screenshot("hostile_corpus")
