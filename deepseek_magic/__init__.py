@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.client import Client as Client
-    from .engine.endpoints import Endpoint as Endpoint
-    from .engine.journal import Journal
+    from .engine.hosts.endpoints import Endpoint as Endpoint
+    from .engine.journal.reader import Journal
     from .metrics.log import MetricsLog
-    from .notebook.panel_magic import panel as panel
+    from .notebook.panel.magic import panel as panel
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
-    from .policy.limits import LimitPolicy as LimitPolicy
+    from .policy.limits.limiter import LimitPolicy as LimitPolicy
     from .policy.recovery import RecoveryPolicy as RecoveryPolicy
     from .protocol.chat import Message as Message
     from .protocol.chat import Request as Request
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from .protocol.errors import ReadTimeout as ReadTimeout
     from .protocol.errors import ServerError as ServerError
     from .protocol.errors import TransportError as TransportError
-    from .session import aask as aask
-    from .session import ask as ask
-    from .session import resume as resume
+    from .session.calls import aask as aask
+    from .session.calls import ask as ask
+    from .session.calls import resume as resume
 
     journal: Journal
     log: MetricsLog
@@ -50,21 +50,21 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "engine.client",
-    "Endpoint": "engine.endpoints",
+    "Endpoint": "engine.hosts.endpoints",
     "BufferPolicy": "policy.buffering",
-    "LimitPolicy": "policy.limits",
+    "LimitPolicy": "policy.limits.limiter",
     "RecoveryPolicy": "policy.recovery",
     "Timeouts": "policy.deadlines",
     "Message": "protocol.chat",
     "Request": "protocol.chat",
     "Completion": "protocol.completion",
     "ToolCall": "protocol.completion",
-    "aask": "session",
-    "ask": "session",
-    "journal": "session",
-    "log": "session",
-    "panel": "notebook.panel_magic",
-    "resume": "session",
+    "aask": "session.calls",
+    "ask": "session.calls",
+    "journal": "session.calls",
+    "log": "session.calls",
+    "panel": "notebook.panel.magic",
+    "resume": "session.calls",
     **dict.fromkeys(
         (
             "APIStatusError",

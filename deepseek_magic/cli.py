@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import __version__
-from .engine.endpoints import DEMO_PORT
+from .engine.hosts.endpoints import DEMO_PORT
 from .protocol.errors import ConfigurationError, DeepSeekError
 
 __all__ = ["main"]
@@ -101,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
-    from .demo.pace import PACE_VARIABLE
     from .demo.server import DemoServer
-    from .engine.endpoints import DEMO_VARIABLE
+    from .demo.wire.pace import PACE_VARIABLE
+    from .engine.hosts.endpoints import DEMO_VARIABLE
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
     folder = tour.copy_to(typed.folder)
@@ -154,8 +154,8 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
-    from .engine.doctor import examine, is_well, verdict, versions
-    from .engine.endpoints import in_order
+    from .engine.hosts.doctor import examine, is_well, verdict, versions
+    from .engine.hosts.endpoints import in_order
 
     well = []
     for endpoint in in_order(typed.endpoint, typed.base_url):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from deepseek_magic.engine import gate, relay, stream
+from deepseek_magic.engine import failover as relay
+from deepseek_magic.engine import gate, stream
 
 # The same examples every time, so that a failure is about the change at hand, and no example is too slow for a busy
 # machine. New ones are drawn by `bash .ci/test tests/policy --hypothesis-profile=chance`.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
 ASKED = "import deepseek_magic as ds; print(ds.ask('echo one', think='off').text)"
 AWAITED = "import asyncio, deepseek_magic as ds; print(asyncio.run(ds.aask('echo one', think='off')).text)"

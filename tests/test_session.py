@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.endpoints import resolve
+from deepseek_magic.engine.hosts.endpoints import resolve
 from deepseek_magic.engine.loop import pump
-from deepseek_magic.notebook.settled import footer
+from deepseek_magic.notebook.view.settled import footer
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,
@@ -25,7 +25,7 @@ from deepseek_magic.protocol.errors import (
     MissingKey,
 )
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
-from deepseek_magic.session import Session
+from deepseek_magic.session.calls import Session
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ import time
 from types import TracebackType
 from typing import Final
 
-from .http import Answer, BadRequest, read_request
-from .pace import Pace
-from .ratelimit import RateLimit
-from .routes import respond
-from .sending import refuse_unread
-from .service import Ids, Service
+from .api.ratelimit import RateLimit
+from .api.routes import respond
+from .api.service import Ids, Service
+from .wire.http import Answer, BadRequest, read_request
+from .wire.pace import Pace
+from .wire.sending import refuse_unread
 
 __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
 

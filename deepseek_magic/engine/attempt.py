@@ -12,14 +12,14 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..policy.ratelimit_headers import headers_in_body, retry_after_s, should_retry
+from ..policy.limits.ratelimit_headers import headers_in_body, retry_after_s, should_retry
 from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import Comment, ServerSentEvent, SSEDecoder
 from .calls import HTTPAnswer, HTTPCall, Transport
-from .keys import mask
+from .hosts.keys import mask
 
 __all__ = ["LARGEST_BODY_BYTES", "Attempt", "StreamPosition", "read_all", "status_error_of"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-from .keys import Key
+from .hosts.keys import Key
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "Transport"]
 

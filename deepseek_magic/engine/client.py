@@ -13,19 +13,19 @@ from ..metrics.row import Origin
 from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.deadlines import Timeouts
 from ..policy.failover import is_down
-from ..policy.limits import LimitPolicy
+from ..policy.limits.limiter import LimitPolicy
 from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
-from . import health
-from .endpoints import Endpoint, Endpoints, in_order
+from .failover import Leg, Relay
 from .gate import Gate, gate_of
-from .health import Balance, Health
-from .keys import Key, find_key
-from .relay import Leg, Relay
+from .hosts import health
+from .hosts.endpoints import Endpoint, Endpoints, in_order
+from .hosts.health import Balance, Health
+from .hosts.keys import Key, find_key
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream
 from .transport import HTTPXTransport, Transport

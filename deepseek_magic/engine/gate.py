@@ -1,4 +1,4 @@
-"""The queue in front of a server: ``policy.limits`` says when a request may start, callers wait here for it, in order.
+"""The queue in front of a server: ``policy.limits.limiter`` says when a request may start, callers wait here for it, in order.
 
 One gate for each endpoint and key, shared by every cell, panel, client and thread of the process: a limit that a server
 counts per account is of no use when each part of the program counts alone.
@@ -14,10 +14,10 @@ from collections import deque
 from itertools import islice
 from typing import Final
 
-from ..policy.limits import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
+from ..policy.limits.limiter import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
 from ..protocol.errors import APIStatusError
 from .calls import HTTPAnswer
-from .keys import Key
+from .hosts.keys import Key
 
 __all__ = ["Gate", "Ticket", "gate_of"]
 

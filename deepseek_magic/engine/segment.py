@@ -18,7 +18,7 @@ from ..metrics.row import Origin
 from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts, happening_of
-from ..policy.limits import Pause, Slot, SlotEnd
+from ..policy.limits.limiter import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator
@@ -26,9 +26,9 @@ from ..protocol.errors import APIStatusError, ConfigurationError, InsufficientBa
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
 from .attempt import Attempt, StreamPosition
 from .calls import HTTPAnswer, HTTPCall, Transport
-from .endpoints import Endpoint
 from .gate import Gate, Ticket
-from .keys import Key
+from .hosts.endpoints import Endpoint
+from .hosts.keys import Key
 from .silence import with_silences
 from .splice import Splice
 from .watch import Watch

@@ -33,10 +33,10 @@ from ..protocol.events import (
     Usage,
 )
 from ..protocol.runs import runs_of
-from . import keys
 from .attempt import StreamPosition
 from .batched import Batched
-from .endpoints import Endpoint
+from .hosts import keys
+from .hosts.endpoints import Endpoint
 from .segment import Another, Segment, Terms
 from .watch import Watch
 

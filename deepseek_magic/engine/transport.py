@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 from .. import __version__
 from ..protocol.errors import ConfigurationError, Disconnected
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
-from .inflate import Damaged, EndsEarly, Inflater
+from .hosts.warmth import Warmth, knock, origin_of
 from .network.core import BACKEND, httpcore
 from .network.exchange import Exchange, Network
 from .network.failures import raise_ours
-from .warmth import Warmth, knock, origin_of
+from .network.inflate import Damaged, EndsEarly, Inflater
 
 if TYPE_CHECKING or BACKEND == "httpx":
     import httpx

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..protocol.language import language, translated
+from ..text.language import language, translated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

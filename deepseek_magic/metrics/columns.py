@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..protocol.language import say
 from ..protocol.options import closest
+from ..text.language import say
 from .tables import html_table, text_table
 
 __all__ = ["MEANINGS", "Explained", "Meaning", "explain"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from ..protocol.language import say, translated
+from ..text.language import say, translated
 from .canvas import (
     BLUE,
     GREEN,

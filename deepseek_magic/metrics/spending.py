@@ -14,7 +14,7 @@ from typing import Any
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
-from ..protocol.language import say, translated
+from ..text.language import say, translated
 from .record import StreamRecord
 from .tables import cell, html_table, spent_on, text_table
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from ..protocol.language import say, translated
+from ..text.language import say, translated
 from .quantiles import quantile
 from .record import StreamRecord
 from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from ..protocol.language import say
+from ..text.language import say
 
 __all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "text_table"]
 

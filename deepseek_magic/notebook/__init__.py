@@ -12,17 +12,17 @@ __all__ = ["load", "unload"]
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
-    from .cells import CellTransformer, line_transformer
-    from .chats import ChatMagics
-    from .completion import add_matcher
-    from .defaults import take_project_defaults
-    from .demo import DemoMagics
-    from .fix import FixMagics
-    from .logs import Breaches, LogMagics
-    from .magics import DeepSeekMagics
-    from .panel_magic import PanelMagics
-    from .resume import ResumeMagics
-    from .service import ServiceMagics
+    from .magic.cells import CellTransformer, line_transformer
+    from .magic.chats import ChatMagics
+    from .magic.completion import add_matcher
+    from .magic.defaults import take_project_defaults
+    from .magic.demo import DemoMagics
+    from .magic.fix import FixMagics
+    from .magic.logs import Breaches, LogMagics
+    from .magic.magics import DeepSeekMagics
+    from .magic.resume import ResumeMagics
+    from .magic.service import ServiceMagics
+    from .panel.magic import PanelMagics
 
     unload(shell)
     magics, demo = DeepSeekMagics(shell), DemoMagics(shell)
@@ -45,12 +45,12 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Take away the transformers of an earlier load; IPython has no way to take away a magic."""
-    from .background import Background
-    from .cells import CellTransformer, DeepSeekLine
-    from .completion import remove_matcher
-    from .logs import Breaches
-    from .past import LastError
-    from .turns import Turns
+    from .magic.cells import CellTransformer, DeepSeekLine
+    from .magic.completion import remove_matcher
+    from .magic.logs import Breaches
+    from .magic.past import LastError
+    from .magic.turns import Turns
+    from .view.background import Background
 
     manager = shell.input_transformer_manager
     for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:

@@ -86,7 +86,7 @@ def view_for(shell: Any) -> ViewName:
     """
     parent = _parent(shell)
     if getattr(shell, "kernel", None) is None:
-        from .terminal import has_rich
+        from .view.terminal import has_rich
 
         return "rich" if sys.stdout.isatty() and has_rich() else "text"
     if "google.colab" in sys.modules or _widgets_refused:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 from ..protocol.runs import joined
-from .sentences import SentenceScanner
+from ..text.sentences import SentenceScanner
 
 __all__ = ["BufferMode", "BufferPolicy", "ChunkBuffer"]
 

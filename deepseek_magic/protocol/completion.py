@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from ..text.extract import code_of, read_json
 from . import markdown
 from .chat import Request
 from .errors import DeepSeekError, ProtocolError
@@ -26,7 +27,6 @@ from .events import (
     Usage,
     UsageReport,
 )
-from .extract import code_of, read_json
 from .growing import GrowingText
 from .schema import Schema
 

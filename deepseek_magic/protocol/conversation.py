@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ..text.language import say
 from .chat import Message, Request
 from .completion import Completion
 from .errors import ConfigurationError
-from .language import say
 from .options import closest
 
 __all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]

@@ -25,7 +25,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from .language import language, translated
+from ..text.language import language, translated
 
 __all__ = [
     "APIStatusError",

@@ -5,7 +5,7 @@ The door to three rooms: ``blocks`` and ``inline`` make a text safe, ``segments`
 
 from __future__ import annotations
 
-from .blocks import safe
-from .segments import Segmenter
+from ..text.blocks import safe
+from ..text.segmenter import Segmenter
 
 __all__ = ["Segmenter", "safe"]

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ..text.extract import read_json
 from .chat import Message, Request
 from .errors import ConfigurationError
-from .extract import read_json
 from .options import closest
 from .template import lookup
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import deepseek_magic
-from deepseek_magic.demo.kinds import KINDS
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.demo.faults.kinds import KINDS
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.protocol import errors
 from deepseek_magic.protocol.models import ALIASES, MODELS
 from deepseek_magic.protocol.options import OPTIONS, Option

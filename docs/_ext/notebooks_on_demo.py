@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from deepseek_magic.demo.pace import PACE_VARIABLE
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.endpoints import DEMO_VARIABLE
+from deepseek_magic.demo.wire.pace import PACE_VARIABLE
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
 
 PACE: Final = 0.05
 COPIES: Final = "notebooks"

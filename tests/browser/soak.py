@@ -26,8 +26,8 @@ from typing import Final
 
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
 from .conftest import Page
 from .panel_page import Panel
@@ -43,7 +43,7 @@ CELLS: Final = (
     """
 %load_ext deepseek_magic
 import deepseek_magic as ds
-import deepseek_magic.notebook.panel_answers as shown
+import deepseek_magic.notebook.panel.answers as shown
 shown.SHOWN_TURNS = 5  # so that the first round fills the panel, and nothing that is seen grows after it
 ds.panel(think='low')
 """.strip(),

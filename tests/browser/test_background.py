@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
 from .conftest import Page
 

@@ -48,9 +48,9 @@ SETUP: Final = f"""
 import asyncio, json, pathlib
 from IPython.display import display
 from deepseek_magic.engine.loop import apump, engine
-from deepseek_magic.notebook.handles import HandleSurface
-from deepseek_magic.notebook.live import LiveView
-from deepseek_magic.notebook.widgets import WidgetSurface
+from deepseek_magic.notebook.view.handles import HandleSurface
+from deepseek_magic.notebook.view.live import LiveView
+from deepseek_magic.notebook.view.widgets import WidgetSurface
 from deepseek_magic.policy.buffering import BufferPolicy
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion

@@ -8,8 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from tests.notebook.test_kernel import HEARS_CLICKS
 
 from .conftest import Lab, Page

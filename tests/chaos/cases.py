@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from deepseek_magic.demo.api import plan
-from deepseek_magic.demo.tokens import PrefixCache
+from deepseek_magic.demo.api.frames import plan
+from deepseek_magic.demo.api.tokens import PrefixCache
 from deepseek_magic.protocol.chat import Request
 
 __all__ = ["GRID", "Case", "Effect", "Oracle", "Row", "cases", "load", "oracle_of"]

@@ -29,7 +29,7 @@ from deepseek_magic.engine.calls import HTTPAnswer, HTTPCall
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.transport import HTTPXTransport
 from deepseek_magic.policy.deadlines import Timeouts
-from deepseek_magic.policy.limits import LimitPolicy
+from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import DeepSeekError
 from deepseek_magic.protocol.events import Event, TextDelta, Waiting

@@ -19,10 +19,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.demo.tokens import tokenize
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.engine.stream import Stream
 from deepseek_magic.engine.transport import HTTPAnswer, HTTPCall, HTTPXTransport
 from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Timeouts

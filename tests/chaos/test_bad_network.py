@@ -11,7 +11,7 @@ from typing import Final
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.client import Client
 from deepseek_magic.policy.deadlines import Timeouts
-from deepseek_magic.policy.limits import LimitPolicy
+from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import DeepSeekError
 from tests.chaos.cases import Case, oracle_of

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from deepseek_magic.demo.faults import KINDS, parse
+from deepseek_magic.demo.faults.spec import KINDS, parse
 from tests.chaos.cases import GRID, cases, load
 from tests.chaos.run import run, run_in_processes
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import pytest
 
-from deepseek_magic.demo.faults import KINDS
+from deepseek_magic.demo.faults.spec import KINDS
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.engine.stream import Stream
 from deepseek_magic.policy.deadlines import Timeouts
 from deepseek_magic.policy.recovery import RecoveryPolicy

@@ -23,9 +23,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from deepseek_magic.engine import gate as gate_module
 from deepseek_magic.engine.calls import HTTPCall
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.policy.deadlines import Timeouts
-from deepseek_magic.policy.limits import LimitPolicy
+from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.completion import Accumulator
 from deepseek_magic.protocol.errors import ConnectTimeout, DeepSeekError, Disconnected

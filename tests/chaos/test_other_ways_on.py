@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import Endpoint
+from deepseek_magic.engine.hosts.endpoints import Endpoint
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.policy.seams import ECHO_MIN_CHARS, REWIND_MAX_CHARS
 from deepseek_magic.protocol.chat import ContinueStyle

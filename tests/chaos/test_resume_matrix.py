@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from deepseek_magic.demo.tokens import tokenize
+from deepseek_magic.demo.api.tokens import tokenize
 from tests.chaos.cases import TOOL, Case, oracle_of
 from tests.chaos.play import OTHER_TEXT, play, watch_tasks
 

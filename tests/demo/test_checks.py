@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.checks import check
-from deepseek_magic.demo.shapes import Refused
+from deepseek_magic.demo.api.checks import check
+from deepseek_magic.demo.api.shapes import Refused
 
 recipe = pytest.importorskip("deepseek_recipe")
 

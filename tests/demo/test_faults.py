@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.faults import Faults, parse
-from deepseek_magic.demo.kinds import KINDS, PLACES
+from deepseek_magic.demo.faults.kinds import KINDS, PLACES
+from deepseek_magic.demo.faults.spec import Faults, parse
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.protocol.errors import ConfigurationError
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.demo.replies import asked_for, continuation, reply
-from deepseek_magic.demo.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
+from deepseek_magic.demo.api.replies import asked_for, continuation, reply
+from deepseek_magic.demo.api.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 OFF = {"type": "disabled"}
 FAILED = "Repair it in Python code.\n\n```python\n1 / 0\n```\n\nThe error:\n\n```\nline 1\nZeroDivisionError: division by zero\n```\n"

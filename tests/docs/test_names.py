@@ -13,8 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import deepseek_magic as ds
 from deepseek_magic.cli import _parser
-from deepseek_magic.protocol import chinese
 from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.text import chinese
 
 ROOT: Final = Path(__file__).parents[2]
 GENERATED: Final = (("docs", "notebooks"), ("docs", "benchmarks"))
@@ -73,7 +73,7 @@ def test_every_flag_that_a_page_names_is_one(page: Path, magics: tuple[set[str],
 def test_every_magic_setting_and_command_that_a_page_names_is_one(
     page: Path, magics: tuple[set[str], set[str]]
 ) -> None:
-    from deepseek_magic.notebook.magics import DeepSeekMagics
+    from deepseek_magic.notebook.magic.magics import DeepSeekMagics
 
     text = text_of(page)
     assert set(re.findall(r"%(deepseek\w*)", text)) <= magics[0]

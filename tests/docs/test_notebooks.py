@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from deepseek_magic.demo import tour
-from deepseek_magic.demo.pace import PACE_VARIABLE
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import PACE_VARIABLE
 
 NOTEBOOKS: Final = Path(__file__).parents[2] / "notebooks"
 PACE: Final = 0.05

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.engine import keys
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts import keys
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from tests.steady import LOOPS
 
 

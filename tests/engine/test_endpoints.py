@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_magic.engine.endpoints import DEMO_VARIABLE, ENDPOINTS, Endpoint, resolve
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE, ENDPOINTS, Endpoint, resolve
 from deepseek_magic.protocol.errors import ConfigurationError
 
 

@@ -12,10 +12,10 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import gate as gate_module
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.gate import Gate, Ticket, gate_of
-from deepseek_magic.engine.keys import Key
+from deepseek_magic.engine.hosts.keys import Key
 from deepseek_magic.engine.stream import Stream
 from deepseek_magic.policy.attempts import RecoveryPolicy
-from deepseek_magic.policy.limits import LimitPolicy, Pause, Slot
+from deepseek_magic.policy.limits.limiter import LimitPolicy, Pause, Slot
 from deepseek_magic.protocol.errors import RateLimited
 from deepseek_magic.protocol.events import AttemptStarted, Event, TextDelta, Waiting
 from tests.engine.wire import CLOSE, HANG, Script, ScriptedServer, answer, delta, head, piece, until

@@ -8,7 +8,7 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import ENDPOINTS, resolve
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, resolve
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, MissingKey, ProtocolError
 from deepseek_magic.protocol.models import MODELS
 from tests.engine.wire import HANG, ScriptedServer, fixed

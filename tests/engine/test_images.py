@@ -13,10 +13,10 @@ import pytest
 from IPython.display import Image as DisplayImage
 from PIL import Image
 
-from deepseek_magic.engine import images
-from deepseek_magic.engine.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.protocol.chat import Message, Request
 from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.session import images
 
 PICTURE = Image.new("RGB", (4, 3), (200, 30, 30))
 

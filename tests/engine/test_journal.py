@@ -18,9 +18,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from deepseek_magic.engine import journal_writer
-from deepseek_magic.engine.journal import JOURNAL_COLUMNS, Journal
-from deepseek_magic.engine.journal_file import SCHEMA, default_path
+from deepseek_magic.engine.journal import writer as journal_writer
+from deepseek_magic.engine.journal.file import SCHEMA, default_path
+from deepseek_magic.engine.journal.reader import JOURNAL_COLUMNS, Journal
 from deepseek_magic.metrics.log import COLUMNS
 from deepseek_magic.metrics.record import StreamRecord
 from deepseek_magic.protocol.chat import Message, Request
@@ -303,7 +303,7 @@ def test_a_kernel_killed_in_the_middle_loses_at_most_the_last_second(tmp_path: P
     path = tmp_path / "journal.sqlite3"
     code = """
         import sys, time
-        from deepseek_magic.engine.journal import Journal
+        from deepseek_magic.engine.journal.reader import Journal
         from deepseek_magic.protocol.chat import Request
         from deepseek_magic.protocol.events import AttemptStarted, TextDelta
         journal = Journal(sys.argv[1])
@@ -336,7 +336,7 @@ def test_what_the_last_half_second_brought_is_written_at_exit(tmp_path: Path) ->
     path = tmp_path / "journal.sqlite3"
     code = """
         import sys
-        from deepseek_magic.engine.journal import Journal
+        from deepseek_magic.engine.journal.reader import Journal
         from deepseek_magic.protocol.chat import Request
         from deepseek_magic.protocol.events import TextDelta
         journal = Journal(sys.argv[1])
@@ -353,7 +353,7 @@ def test_kernels_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite3"
     code = """
         import sys
-        from deepseek_magic.engine.journal import Journal
+        from deepseek_magic.engine.journal.reader import Journal
         from deepseek_magic.protocol.chat import Request
         from deepseek_magic.protocol.completion import Completion
         from deepseek_magic.protocol.events import TextDelta
@@ -442,7 +442,7 @@ def test_a_full_disk_ends_in_one_notice_and_not_in_the_answer(tmp_path: Path) ->
     code = """
         import resource, sys
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # no file may grow beyond this
-        from deepseek_magic.engine.journal import Journal
+        from deepseek_magic.engine.journal.reader import Journal
         from deepseek_magic.protocol.chat import Request
         from deepseek_magic.protocol.events import TextDelta
         journal = Journal(sys.argv[1], on_notice=print)
@@ -466,8 +466,8 @@ def test_a_folder_that_is_read_only_ends_in_one_notice(tmp_path: Path) -> None:
     locked.mkdir(mode=0o555)
     code = """
         import os, sys
-        from deepseek_magic.engine.journal import Journal
-        from deepseek_magic.engine import journal_writer
+        from deepseek_magic.engine.journal.reader import Journal
+        from deepseek_magic.engine.journal import writer as journal_writer
         from deepseek_magic.protocol.chat import Request
         import deepseek_magic.metrics.log
         if os.geteuid() == 0:

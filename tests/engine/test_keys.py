@@ -12,9 +12,9 @@ from types import ModuleType
 
 import pytest
 
-from deepseek_magic.engine import keys
-from deepseek_magic.engine.endpoints import ENDPOINTS, resolve
-from deepseek_magic.engine.keys import Key, find_key, forget, looks_like_key, mask
+from deepseek_magic.engine.hosts import keys
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, resolve
+from deepseek_magic.engine.hosts.keys import Key, find_key, forget, looks_like_key, mask
 from deepseek_magic.protocol.errors import ConfigurationError, MissingKey
 
 DEEPSEEK = ENDPOINTS["deepseek"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.engine.project import project
-from deepseek_magic.engine.prompts import applied, saved_prompt
 from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.session.project import project
+from deepseek_magic.session.prompts import applied, saved_prompt
 
 
 @pytest.fixture

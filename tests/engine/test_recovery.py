@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine import keys
 from deepseek_magic.engine import splice as splice_module
 from deepseek_magic.engine import stream as stream_module
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import Endpoint
+from deepseek_magic.engine.hosts import keys
+from deepseek_magic.engine.hosts.endpoints import Endpoint
 from deepseek_magic.engine.transport import HTTPXTransport
 from deepseek_magic.policy.attempts import RecoveryPolicy, RefusedWays
 from deepseek_magic.policy.deadlines import Timeouts
-from deepseek_magic.policy.limits import LimitPolicy
+from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine import relay
+from deepseek_magic.engine import failover as relay
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.endpoints import Endpoint, in_order, resolve
+from deepseek_magic.engine.hosts.endpoints import Endpoint, in_order, resolve
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from deepseek_magic.policy.failover import DownEndpoints
 from deepseek_magic.protocol.completion import Accumulator, Completion

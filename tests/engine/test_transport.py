@@ -9,9 +9,9 @@ import zlib
 
 import pytest
 
-from deepseek_magic.engine.inflate import PIECE_BYTES, Damaged, Inflater
-from deepseek_magic.engine.keys import Key
+from deepseek_magic.engine.hosts.keys import Key
 from deepseek_magic.engine.network.connections import IDLE_CONNECTIONS, KEEPALIVE_S, Connections, proxy_for
+from deepseek_magic.engine.network.inflate import PIECE_BYTES, Damaged, Inflater
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import (
     ConfigurationError,

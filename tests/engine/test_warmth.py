@@ -10,11 +10,18 @@ from dataclasses import dataclass, field
 import pytest
 
 from deepseek_magic.engine.client import Client
+from deepseek_magic.engine.hosts.warmth import (
+    KEEP_WARM_LEAST_S,
+    KEEP_WARM_MOST_S,
+    LOST_MOST,
+    UNUSED_S,
+    Warmth,
+    origin_of,
+)
 from deepseek_magic.engine.network.connections import KEEPALIVE_S
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
-from deepseek_magic.engine.warmth import KEEP_WARM_LEAST_S, KEEP_WARM_MOST_S, LOST_MOST, UNUSED_S, Warmth, origin_of
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.language import translated, use
+from deepseek_magic.text.language import translated, use
 from tests.engine.wire import ScriptedServer, fixed, until
 
 ORIGIN = "https://api.example"

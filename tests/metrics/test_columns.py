@@ -8,8 +8,8 @@ import pytest
 
 from deepseek_magic.metrics.columns import MEANINGS
 from deepseek_magic.metrics.log import COLUMNS, MetricsLog
-from deepseek_magic.protocol.chinese import CHINESE
-from deepseek_magic.protocol.language import use
+from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.language import use
 
 
 @pytest.fixture

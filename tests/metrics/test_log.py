@@ -25,7 +25,7 @@ from deepseek_magic.metrics.log import COLUMNS, MAX_ROWS, MetricsLog
 from deepseek_magic.metrics.phases import Phase
 from deepseek_magic.metrics.record import StreamRecord, TimelineEntry
 from deepseek_magic.metrics.summary import ServiceLevels
-from deepseek_magic.protocol.language import use
+from deepseek_magic.text.language import use
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J|&'\"\u202e"

@@ -16,7 +16,7 @@ from deepseek_magic.metrics import canvas, plots
 from deepseek_magic.metrics.log import MetricsLog
 from deepseek_magic.metrics.phases import PHASES, Phase
 from deepseek_magic.metrics.record import StreamRecord
-from deepseek_magic.protocol.language import use
+from deepseek_magic.text.language import use
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PAPERS = {"white": "#ffffff", "JupyterLab's black": "#111111", "GitHub's black": "#0d1117"}

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.endpoints import DEMO_VARIABLE, resolve
-from deepseek_magic.engine.journal import JOURNAL_COLUMNS, Journal
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE, resolve
+from deepseek_magic.engine.journal.reader import JOURNAL_COLUMNS, Journal
 from deepseek_magic.policy.pricing import PLAY_MONEY, PRICES, Price
 from deepseek_magic.protocol.errors import BudgetExceeded
-from deepseek_magic.session import Session
+from deepseek_magic.session.calls import Session
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.endpoints import resolve
-from deepseek_magic.session import Session
+from deepseek_magic.engine.hosts.endpoints import resolve
+from deepseek_magic.session.calls import Session
 
 WARM_UP = 60
 ANSWERS = 200

@@ -15,9 +15,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.endpoints import resolve
+from deepseek_magic.engine.hosts.endpoints import resolve
 from deepseek_magic.protocol.errors import DeepSeekError
-from deepseek_magic.session import Session
+from deepseek_magic.session.calls import Session
 
 KEY = "sk-test-1234"
 PROMPT = f"Say hello to the key {KEY}."

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.http import Answer
-from deepseek_magic.demo.pace import Pace
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.http import Answer
+from deepseek_magic.demo.wire.pace import Pace
 from deepseek_magic.engine.client import Client
 from deepseek_magic.metrics.phases import STALL_S
 from deepseek_magic.metrics.record import StreamRecord

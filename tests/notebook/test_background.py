@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
 from .conftest import Kernel
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.notebook.completion import candidates
-from deepseek_magic.notebook.flags import FLAGS, help_text, read_line
+from deepseek_magic.notebook.magic.completion import candidates
+from deepseek_magic.notebook.magic.flags import FLAGS, help_text, read_line
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.notebook.formats import Verbatim
+from deepseek_magic.notebook.view.formats import Verbatim
 
 from .conftest import Kernel
 

@@ -12,8 +12,8 @@ from typing import Any
 import ipykernel
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.notebook.frontend import AWAITING_KERNEL
 
 from .conftest import Kernel, Ran

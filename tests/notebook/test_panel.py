@@ -14,20 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.demo.faults import parse
-from deepseek_magic.demo.pace import LIKE_A_MODEL
+from deepseek_magic.demo.faults.spec import parse
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.notebook.as_magic import SYSTEM_VARIABLE, as_cell
-from deepseek_magic.notebook.flags import read_line
-from deepseek_magic.notebook.panel_controls import Controls, panel_options
-from deepseek_magic.notebook.panel_gauges import Gauges, Reading, Service, curve, gauges_html
-from deepseek_magic.notebook.panel_history import history_html, matching
-from deepseek_magic.notebook.panel_lab import EXPERIMENTS, Story, story_html
-from deepseek_magic.notebook.panel_still import still, still_class
-from deepseek_magic.protocol.chinese import CHINESE
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
+from deepseek_magic.notebook.magic.flags import read_line
+from deepseek_magic.notebook.panel.as_magic import SYSTEM_VARIABLE, as_cell
+from deepseek_magic.notebook.panel.controls import Controls, panel_options
+from deepseek_magic.notebook.panel.gauges import Gauges, Reading, Service, curve, gauges_html
+from deepseek_magic.notebook.panel.history import history_html, matching
+from deepseek_magic.notebook.panel.lab import EXPERIMENTS, Story, story_html
+from deepseek_magic.notebook.panel.still import still, still_class
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting
 from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.text.chinese import CHINESE
 
 from .conftest import Kernel
 
@@ -343,7 +343,7 @@ def test_a_panel_run_again_takes_the_place_of_the_old_one(kernel: Kernel) -> Non
 def test_answers_leave_no_widgets_behind(kernel: Kernel) -> None:
     front = Front(kernel, "p = ds.panel(no_history=True)\np")
     # The boxes of turns that are off the screen go so many at a time; in this test, a few.
-    front.value("setattr(__import__('deepseek_magic.notebook.panel_answers').notebook.panel_answers, 'EMPTY_TURNS', 5)")
+    front.value("setattr(__import__('deepseek_magic.notebook.panel.answers').notebook.panel.answers, 'EMPTY_TURNS', 5)")
     for number in range(22):
         front.ask(f"echo {number}")
     full = int(front.value(WIDGETS))

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from deepseek_magic.demo.pace import LIKE_A_MODEL
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
 from .conftest import LOAD, Kernel, Ran, kernel_in
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_magic.notebook.live import Ending
-from deepseek_magic.notebook.seam_marks import SIGN, marked
-from deepseek_magic.notebook.settled import lasting
+from deepseek_magic.notebook.view.live import Ending
+from deepseek_magic.notebook.view.seam_marks import SIGN, marked
+from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Seam

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from deepseek_magic.demo.pace import Pace
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import Pace
 
 from .conftest import Kernel, Ran
 from .test_kernel import HEARS_CLICKS, streaming

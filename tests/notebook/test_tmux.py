@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.demo.pace import Pace
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.demo.wire.pace import Pace
 
 TMUX = shutil.which("tmux")
 WAIT_S = 60

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from deepseek_magic.policy.budget import dollars, refusal
-from deepseek_magic.protocol.language import use
+from deepseek_magic.text.language import use
 
 
 def judged(cap: str, spent: str = "0", held: str = "0", most: str = "0", unknown_calls: int = 0) -> str | None:

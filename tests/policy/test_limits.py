@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.policy.buckets import EMPTY_WAIT_MAX_S, SLOWEST_GAP_S, Allowance, TokenBucket
-from deepseek_magic.policy.concurrency import ConcurrencyWindow
-from deepseek_magic.policy.limits import BREAK_S, Limiter, LimitPolicy, Pause, RetryBudget, Slot
-from deepseek_magic.policy.ratelimit_headers import Budget
+from deepseek_magic.policy.limits.buckets import EMPTY_WAIT_MAX_S, SLOWEST_GAP_S, Allowance, TokenBucket
+from deepseek_magic.policy.limits.concurrency import ConcurrencyWindow
+from deepseek_magic.policy.limits.limiter import BREAK_S, Limiter, LimitPolicy, Pause, RetryBudget, Slot
+from deepseek_magic.policy.limits.ratelimit_headers import Budget
 from deepseek_magic.protocol.errors import APIStatusError, ConfigurationError, status_error
 
 EPOCH = 1_800_000_000.0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.policy.ratelimit_headers import (
+from deepseek_magic.policy.limits.ratelimit_headers import (
     balance_is_low,
     concurrency_limit,
     headers_in_body,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.protocol import language
-from deepseek_magic.protocol.chinese import CHINESE
 from deepseek_magic.protocol.errors import RateLimited, status_error
-from deepseek_magic.protocol.language import of_locales, say, translated, use
 from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.text import language
+from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.language import of_locales, say, translated, use
 
 PACKAGE = Path(language.__file__).parents[1]
 FIELD = re.compile(r"\{[a-z_]+\}")
@@ -45,7 +45,7 @@ SAID = sorted(
     ("where", "text", "fields"), SAID, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:40]
 )
 def test_every_text_that_is_said_has_its_chinese(where: str, text: str, fields: set[str]) -> None:
-    assert text in CHINESE, f"{where} says a text that protocol/chinese.py does not have"
+    assert text in CHINESE, f"{where} says a text that text/chinese.py does not have"
     if fields:
         assert {field[1:-1] for field in FIELD.findall(text)} == fields, where
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import Segmenter, safe
-from deepseek_magic.protocol.segments import FIRST_SEGMENT_CHARS, SEGMENTS_MAX
+from deepseek_magic.text.segmenter import FIRST_SEGMENT_CHARS, SEGMENTS_MAX
 from tests.protocol.judges import RENDERERS, visible
 
 render = RENDERERS["markdown-it"]

@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from deepseek_magic.notebook.chats import ChatMagics
-from deepseek_magic.notebook.demo import DemoMagics
-from deepseek_magic.notebook.fix import FixMagics
-from deepseek_magic.notebook.logs import LogMagics
-from deepseek_magic.notebook.magics import DeepSeekMagics
-from deepseek_magic.notebook.manuals import speak, texts_of
-from deepseek_magic.notebook.panel_magic import PanelMagics
-from deepseek_magic.notebook.resume import ResumeMagics
-from deepseek_magic.notebook.service import ServiceMagics
-from deepseek_magic.protocol import errors, language
-from deepseek_magic.protocol.chinese import CHINESE
-from deepseek_magic.protocol.language import translated, use
+from deepseek_magic.notebook.magic.chats import ChatMagics
+from deepseek_magic.notebook.magic.demo import DemoMagics
+from deepseek_magic.notebook.magic.fix import FixMagics
+from deepseek_magic.notebook.magic.logs import LogMagics
+from deepseek_magic.notebook.magic.magics import DeepSeekMagics
+from deepseek_magic.notebook.magic.manuals import speak, texts_of
+from deepseek_magic.notebook.magic.resume import ResumeMagics
+from deepseek_magic.notebook.magic.service import ServiceMagics
+from deepseek_magic.notebook.panel.magic import PanelMagics
+from deepseek_magic.protocol import errors
+from deepseek_magic.text import language
+from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.language import translated, use
 
 PACKAGE = Path(language.__file__).parents[1]
 SAYING = ("notebook", "session.py", "engine", "policy", "protocol", "metrics")

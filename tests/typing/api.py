@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any, assert_type
 
 import deepseek_magic as ds
-from deepseek_magic.engine.health import Balance, Health
-from deepseek_magic.engine.journal import Entry
+from deepseek_magic.engine.hosts.health import Balance, Health
+from deepseek_magic.engine.journal.reader import Entry
 from deepseek_magic.metrics.record import StreamRecord
-from deepseek_magic.notebook.panel import Panel
+from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Outcome
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from ...protocol.errors import ConfigurationError
-from ..endpoints import is_loopback
+from ..hosts.endpoints import is_loopback
 from .core import httpcore
 from .sockets import AsyncioBackend
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from ..inflate import Damaged
 from .connections import Connections
 from .core import httpcore
 from .framing import END_OF_CHUNKS, ChunkedBody
+from .inflate import Damaged
 from .sockets import Socket
 
 __all__ = ["Exchange", "Network"]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from deepseek_magic.engine.attempt import Attempt
-from deepseek_magic.engine.keys import Key
+from deepseek_magic.engine.hosts.keys import Key
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator

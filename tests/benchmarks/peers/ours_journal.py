@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from deepseek_magic.engine.journal import Journal
+from deepseek_magic.engine.journal.reader import Journal
 from deepseek_magic.engine.stream import Stream
 from deepseek_magic.protocol.events import Event
 

@@ -1,0 +1,1 @@
+"""What the demo answers: DeepSeek's API, its rules and its words."""

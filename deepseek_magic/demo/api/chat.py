@@ -1,0 +1,203 @@
+"""One chat: limits, checks and the fault of this request first, then the answer, streamed or in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..faults.rewrites import rewrite
+from ..faults.spec import Fault
+from ..wire.delivery import Delivery, head_of
+from ..wire.http import Answer, HTTPRequest
+from ..wire.sending import common_headers, refuse, reply
+from .checks import check
+from .errors import ERROR_FAULTS, HTML, error_of, headers_of, no_money, too_many
+from .frames import Frame, Plan, frames, plan, whole_body
+from .service import Seen, Service
+from .shapes import Refused
+
+__all__ = ["Chat"]
+
+_LOGIN_PAGE: Final = (
+    b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>\n"
+)
+_BREAKS_A_BODY: Final = frozenset(("cut", "reset", "eof-chunked", "eof-close", "stall"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Chat:
+    """A request for a chat and the answer to it. ``give`` returns whether the connection may be used again."""
+
+    service: Service
+    request: HTTPRequest
+    answer: Answer
+    seen: Seen
+    fault: Fault | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def give(self) -> bool:
+        """Answer. Raises Refused for what the API refuses, ConnectionError when the client leaves."""
+        service, seen = self.service, self.seen
+        self.headers = {**common_headers(seen), **_admit(service)}
+        with service.counted():
+            body = seen.body = _read_json(self.request.body)
+            check(body)
+            if service.balance <= 0:
+                raise no_money()
+            made = plan(body, beta=self.request.path.startswith("/beta"), cache=service.cache)
+            last = body["messages"][-1]
+            prefixed = last["role"] == "assistant" and bool(last.get("prefix"))
+            self.fault = service.faults.take(_phases(made), prefixed=prefixed)
+            seen.fault = str(self.fault) if self.fault else ""
+            if self.fault is not None and self.fault.kind in ERROR_FAULTS:
+                return await self._fail(self.fault)
+            if self.fault is not None and self.fault.at == "before-headers" and await self._fault_first(self.fault):
+                return False
+            return await (self._stream(made) if body.get("stream") else self._whole(made))
+
+    async def _fail(self, fault: Fault) -> bool:
+        """An error answer on request."""
+        self.seen.ended = "fault"
+        headers = headers_of(fault)
+        if headers["content-type"] == "text/html":
+            return await reply(self.answer, self.seen, int(fault.kind[:3]), HTML, headers)
+        key = self.request.headers["authorization"].rpartition(" ")[2]
+        return await refuse(self.answer, self.seen, error_of(fault, key=key, limit=self.service.concurrency), headers)
+
+    async def _fault_first(self, fault: Fault) -> bool:
+        """A fault before the headers; True when there will be no answer."""
+        self.seen.ended = "fault"
+        if fault.kind in ("cut", "reset"):
+            await self.answer.close(rst=fault.kind == "reset")
+            return True
+        await self.answer.until_client_leaves(fault.number("s" if fault.kind == "latency" else "for"))
+        if self.answer.client_left:
+            raise ConnectionResetError("the client did not wait")
+        self.fault = None
+        return False
+
+    async def _whole(self, made: Plan) -> bool:
+        """An answer in one piece: empty lines while it is queued, nothing while it is written, then the body."""
+        fault, answer = self.fault, self.answer
+        sent = whole_body(made, id=str(uuid.uuid4()), created=int(time.time()))
+        framing, gzip, version = head_of(fault, version=self.request.version, gzip=False)
+        head = {"content-type": "application/json", **self.headers}
+        if framing == "length" and fault is not None:
+            head["content-length"] = str(max(0, len(sent) + int(fault.number("by") or 0)))
+        self.seen.status = 200
+        await answer.head(200, head, framing=framing, gzip=gzip, version=version)
+        await self._wait(made, lines=framing != "length")
+        if fault is not None and fault.kind in _BREAKS_A_BODY:
+            self.seen.ended = "fault"
+            await answer.send(sent[: len(sent) // 2])
+            await self._break(fault)
+            return False
+        await answer.end(last=sent)
+        if framing == "length":
+            answer.cut()
+        return not answer.closed
+
+    async def _wait(self, made: Plan, *, lines: bool) -> None:
+        pace, began_s = self.service.pace, asyncio.get_running_loop().time()
+        for _ in range(math.ceil(pace.queue_s / pace.keepalive_s) if lines else 0):
+            await self.answer.send(b"\n")
+            await asyncio.sleep(pace.keepalive_s)
+        phases = ["start", *("reasoning" for _ in made.reasoning), *("content" for _ in made.content), "finish"]
+        await asyncio.sleep(max(0.0, began_s + pace.schedule(phases)[-1] - asyncio.get_running_loop().time()))
+
+    async def _break(self, fault: Fault) -> None:
+        if fault.kind == "eof-chunked":
+            await self.answer.end()
+            return
+        if fault.kind == "stall":
+            await self.answer.until_client_leaves(fault.number("for"))
+        await self.answer.close(rst=fault.kind == "reset")
+
+    async def _stream(self, made: Plan) -> bool:
+        """An answer in events."""
+        service, fault, answer, seen = self.service, self.fault, self.answer, self.seen
+        arrived_s = asyncio.get_running_loop().time()
+        kind = fault.kind if fault else ""
+        if kind == "html":
+            seen.ended = "fault"
+            return await reply(answer, seen, 200, _LOGIN_PAGE, {"content-type": "text/html"})
+        id, sent, first = self._frames(made)
+        delivery = Delivery(answer=answer, pace=service.pace, fault=fault, retry_ms=service.retry_ms, first=first)
+        if service.ids is not None:
+            delivery.event_id = lambda place: f"{id}:{place + 1}"
+        compress = service.gzip and self.request.takes_gzip
+        framing, gzip, version = head_of(fault, version=self.request.version, gzip=compress)
+        type = "text/plain" if kind == "wrong-type" else "text/event-stream; charset=utf-8"
+        head = {"content-type": type, "cache-control": "no-cache", **self.headers}
+        if framing == "length" and fault is not None:
+            size = sum(map(len, delivery.encode(sent)[first:]))
+            head["content-length"] = str(max(0, size + int(fault.number("by") or 0)))
+        seen.status = 200
+        await answer.head(200, head, framing=framing, gzip=gzip, version=version)
+        try:
+            reusable = await delivery.run(sent, arrived_s)
+        finally:
+            seen.events = delivery.sent
+            if delivery.fired:
+                seen.ended = "fault"
+        if framing == "length":
+            answer.cut()
+        return reusable and not answer.closed
+
+    def _frames(self, made: Plan) -> tuple[str, list[Frame], int]:
+        """The id of the answer, its frames and the first one to send: 0, or where a resumed stream goes on."""
+        service, fault, body = self.service, self.fault, self.seen.body
+        last, _, place = self.request.headers.get("last-event-id", "").rpartition(":")
+        known = service.streams.get(last) if service.ids not in (None, "ignore") else None
+        if known is not None and place.isdecimal():
+            first = {"resume": int(place), "inclusive": int(place) - 1}.get(str(service.ids), 0)
+            return last, known, min(max(0, first), len(known))
+        id = str(uuid.uuid4())
+        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        sent = frames(made, id=id, created=int(time.time()), include_usage=usage)
+        if service.ids is not None:
+            service.remember(id, sent)
+        prefix = str(body["messages"][-1].get("content") or "") if fault and fault.kind == "echo-prefix" else ""
+        return id, rewrite(sent, fault, prefix=prefix) if fault else sent, 0
+
+
+def _admit(service: Service) -> dict[str, str]:
+    """The rate-limit headers of this answer. Raises Refused with 429 above a limit."""
+    headers: dict[str, str] = {}
+    if service.rate_limit is not None:
+        passes, headers = service.rate_limit.admit(time.time())
+        if not passes:
+            raise Refused(
+                "Rate limit reached for requests",
+                status=429,
+                type="rate_limit_error",
+                code="invalid_request_error",
+                headers=headers,
+            )
+    if service.concurrency is not None and service.running >= service.concurrency:
+        raise too_many(service.running + 1, service.concurrency)
+    return headers
+
+
+def _read_json(raw: bytes) -> Any:
+    try:
+        body = json.loads(raw, parse_constant=_no_constant)
+        if b"\\ud" in raw.lower():  # half a surrogate pair is legal in JSON and impossible in an answer
+            body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"Failed to parse the request body as JSON: {error}") from None
+    return body
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _phases(made: Plan) -> set[str]:
+    there = {"reasoning": made.reasoning, "content": made.content, "tool": made.calls}
+    return {name for name, pieces in there.items() if pieces}

@@ -1,0 +1,1 @@
+"""The servers that a call can go to: their addresses, keys and health."""

@@ -1,0 +1,352 @@
+"""The servers that a call can go to: addresses, names of keys, models, and how each one continues a cut answer.
+
+Data, each entry with its source and date; ``resolve`` turns what a user typed into one of them. Apart from keys,
+because an address may be known where no secret is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from ...protocol.chat import ContinueStyle
+from ...protocol.errors import ConfigurationError
+from ...protocol.models import DEFAULT_MODEL, MODELS
+from ...protocol.options import closest
+
+__all__ = [
+    "BASE_URL_VARIABLE",
+    "DEMO_PORT",
+    "DEMO_VARIABLE",
+    "ENDPOINTS",
+    "Endpoint",
+    "Endpoints",
+    "in_order",
+    "is_loopback",
+    "resolve",
+]
+
+BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
+DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
+"""The base URL of the demo server that this process was started beside: what answers there is the demo, not DeepSeek."""
+DEMO_PORT: Final = 8642
+"""Where ``deepseek-magic serve`` listens unless told otherwise."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One server.
+
+    ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
+    ``default_model`` and ``models`` are None and empty where the server decides. ``limit_headers`` names the dialect of
+    its rate-limit headers, or None where it sends none. ``is_priced``: DeepSeek's own prices hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
+    """
+
+    name: str
+    title: str
+    base_url: str
+    key_variables: tuple[str, ...] = ()
+    needs_key: bool = True
+    default_model: str | None = None
+    models: tuple[str, ...] = ()
+    beta_url: str | None = None
+    continuing: ContinueStyle = "none"
+    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    limit_headers: str | None = None
+    has_balance: bool = False
+    is_priced: bool = False
+    source: str = ""
+    as_of: str = ""
+
+    @property
+    def host(self) -> str:
+        """The host with its port, as a person would name it."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def price_list(self) -> str:
+        """The name under which the price table has its prices."""
+        return "deepseek" if self.is_priced else self.name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine."""
+        return is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def is_clear_text(self) -> bool:
+        """Whether what is sent could be read on the way: http to another machine."""
+        return self.base_url.startswith("http:") and not self.is_local
+
+    @property
+    def chat_url(self) -> str:
+        """Where chats are posted."""
+        return f"{self.base_url}/chat/completions"
+
+    @property
+    def models_url(self) -> str:
+        """Where models are listed."""
+        return f"{self.base_url}/models"
+
+    @property
+    def balance_url(self) -> str | None:
+        """Where the account's balance is told; DeepSeek alone has such an address."""
+        return f"{self.base_url}/user/balance" if self.has_balance else None
+
+    @property
+    def continue_url(self) -> str:
+        """Where a partial answer is posted to be continued."""
+        return f"{self.beta_url or self.base_url}/chat/completions"
+
+
+_DEEPSEEK: Final = Endpoint(
+    name="deepseek",
+    title="DeepSeek",
+    base_url="https://api.deepseek.com",
+    key_variables=("DEEPSEEK_API_KEY",),
+    default_model=DEFAULT_MODEL,
+    models=tuple(model.id for model in MODELS),
+    beta_url="https://api.deepseek.com/beta",
+    continuing="deepseek_prefix",
+    has_balance=True,
+    is_priced=True,
+    source="api-docs.deepseek.com: quick_start/pricing, guides/chat_prefix_completion",
+    as_of="2026-11-22",
+)
+
+_ALL: Final = (
+    _DEEPSEEK,
+    replace(
+        _DEEPSEEK,
+        name="demo",
+        title="the demo server",
+        is_priced=False,
+        base_url=f"http://127.0.0.1:{DEMO_PORT}",
+        beta_url=f"http://127.0.0.1:{DEMO_PORT}/beta",
+        key_variables=(),
+        needs_key=False,
+        source="deepseek_magic/demo",
+    ),
+    Endpoint(
+        name="ollama",
+        title="Ollama",
+        base_url="http://127.0.0.1:11434/v1",
+        key_variables=("OLLAMA_API_KEY",),
+        needs_key=False,
+        reasoning_field="reasoning",
+        source="the project's page on OpenAI compatibility; continuing was not found documented",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="vllm",
+        title="vLLM",
+        base_url="http://127.0.0.1:8000/v1",
+        key_variables=("VLLM_API_KEY",),
+        needs_key=False,
+        continuing="continue_final_message",
+        reasoning_field="reasoning",
+        source="docs.vllm.ai, OpenAI-compatible server (reasoning renamed in 0.11)",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="llamacpp",
+        title="llama.cpp",
+        base_url="http://127.0.0.1:8080/v1",
+        key_variables=("LLAMA_API_KEY",),
+        needs_key=False,
+        continuing="continue_final_message",
+        source="ggml-org/llama.cpp pull request 23089 (May 2026); older builds answer 400 and are then restarted",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="sglang",
+        title="SGLang",
+        base_url="http://127.0.0.1:30000/v1",
+        key_variables=("SGLANG_API_KEY",),
+        needs_key=False,
+        continuing="continue_final_message",
+        source="docs.sglang.io, separate reasoning",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="openrouter",
+        title="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_variables=("OPENROUTER_API_KEY",),
+        default_model="deepseek/deepseek-v4.1-flash",
+        models=("deepseek/deepseek-v4.1-flash", "deepseek/deepseek-v4.1-flash-1017", "deepseek/deepseek-v4-pro"),
+        continuing="trailing_assistant",
+        reasoning_field="reasoning",
+        limit_headers="openrouter",
+        source="openrouter.ai documentation, assistant prefill and limits; prefill depends on the host behind it",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="siliconflow",
+        title="SiliconFlow",
+        base_url="https://api.siliconflow.cn/v1",
+        key_variables=("SILICONFLOW_API_KEY",),
+        source="the vendor's API reference; model ids were not found dated",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="volcengine",
+        title="Volcengine Ark",
+        base_url="https://ark.cn-beijing.volces.com/api/v3",
+        key_variables=("ARK_API_KEY", "VOLCENGINE_API_KEY"),
+        default_model="deepseek-v4-flash-ga-260731",
+        models=("deepseek-v4-flash-ga-260731",),
+        source="third-party price lists of dated ids; the vendor's chat reference",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="together",
+        title="Together",
+        base_url="https://api.together.xyz/v1",
+        key_variables=("TOGETHER_API_KEY",),
+        default_model="deepseek-ai/DeepSeek-V4.1-Flash-1017",
+        models=("deepseek-ai/DeepSeek-V4.1-Flash-1017",),
+        limit_headers="openai",
+        source="docs.together.ai, serverless rate limits",
+        as_of="2026-11-22",
+    ),
+    Endpoint(
+        name="fireworks",
+        title="Fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_variables=("FIREWORKS_API_KEY",),
+        default_model="accounts/fireworks/models/deepseek-v4p1-flash-1017",
+        models=(
+            "accounts/fireworks/models/deepseek-v4p1-flash-1017",
+            "accounts/fireworks/models/deepseek-v4-pro-0813",
+        ),
+        limit_headers="fireworks",
+        source="docs.fireworks.ai, serverless rate limits",
+        as_of="2026-11-22",
+    ),
+)
+
+ENDPOINTS: Final[Mapping[str, Endpoint]] = MappingProxyType({endpoint.name: endpoint for endpoint in _ALL})
+"""Every named endpoint."""
+
+_BY_HOST: Final[Mapping[str, Endpoint]] = MappingProxyType(
+    {e.host: e for e in _ALL if not e.is_local} | {"api.siliconflow.com": ENDPOINTS["siliconflow"]}
+)
+_PASTED_TAILS: Final = ("/chat/completions", "/models")
+
+
+def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None) -> Endpoint:
+    """The endpoint for a name, a base URL or nothing at all; ``base_url`` moves a named one to another address.
+
+    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that this process was started
+    beside, if there is one. Raises ConfigurationError for an unknown
+    name and for what is no base URL.
+    """
+    if isinstance(endpoint, Endpoint):
+        return endpoint if base_url is None else _moved(endpoint, _clean(base_url))
+    if endpoint is not None and "://" in endpoint:
+        if base_url is not None:
+            raise ConfigurationError("Two base URLs were given.", hint="Give the address once.")
+        endpoint, base_url = None, endpoint
+    if base_url is not None:
+        url = _clean(base_url)
+        # Named by the user: moved. A key meant for DeepSeek does not go to whatever listens on this machine.
+        return _moved(_named(endpoint), url) if endpoint is not None else _at(url, local_key_variables=())
+    from_environment = os.environ.get(BASE_URL_VARIABLE, "").strip()
+    if endpoint in (None, "deepseek") and from_environment:
+        return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), local_key_variables=_DEEPSEEK.key_variables)
+    beside = os.environ.get(DEMO_VARIABLE)
+    if endpoint == "demo" and beside:
+        return _moved(ENDPOINTS["demo"], beside)
+    return _named(endpoint or "deepseek")
+
+
+Endpoints = str | Endpoint | Sequence[str | Endpoint] | None
+"""What a user may say: a name or base URL, several with commas between, an Endpoint, a list of them, or nothing."""
+
+
+def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[Endpoint, ...]:
+    """The endpoints to ask, in that order, at least one; each as ``resolve`` has it. Raises ConfigurationError."""
+    typed: list[str | Endpoint]
+    if isinstance(endpoint, str):
+        typed = [name.strip() for name in endpoint.split(",") if name.strip()]
+    else:
+        typed = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint or ())
+    if base_url is not None and len(typed) > 1:
+        raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
+    return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
+
+
+def _named(name: str) -> Endpoint:
+    known = ENDPOINTS.get(name)
+    if known is None:
+        raise ConfigurationError(
+            f"There is no endpoint {name}{closest(name, tuple(ENDPOINTS))}.",
+            hint=f"Known are {', '.join(ENDPOINTS)}; any other server works by its base URL.",
+        )
+    return known
+
+
+def _at(url: str, *, local_key_variables: tuple[str, ...]) -> Endpoint:
+    """The endpoint at an address: a known host, or a custom one that is treated like DeepSeek until it refuses.
+
+    A server without a beta address answers 404 there, which turns continuing off for it; nothing is lost by asking.
+    """
+    if url == os.environ.get(DEMO_VARIABLE):
+        return _moved(ENDPOINTS["demo"], url)
+    known = _BY_HOST.get(urlsplit(url).netloc)
+    if known is not None:
+        return known if known is _DEEPSEEK and urlsplit(url).path in ("", "/v1") else _moved(known, url)
+    custom = _moved(
+        replace(_DEEPSEEK, name="custom", is_priced=False, source="the base URL that was given", as_of=""), url
+    )
+    return replace(custom, key_variables=local_key_variables) if custom.is_local else custom
+
+
+def _moved(endpoint: Endpoint, url: str) -> Endpoint:
+    beta = None if endpoint.beta_url is None else url.removesuffix("/v1").removesuffix("/beta") + "/beta"
+    parts = urlsplit(url)
+    title = endpoint.title if endpoint.host == parts.netloc or endpoint.name == "demo" else parts.netloc
+    # In clear text to another machine no key is ever sent, so none is asked for either.
+    secret = parts.scheme == "https"
+    return replace(endpoint, base_url=url, beta_url=beta, title=title, needs_key=endpoint.needs_key and secret)
+
+
+def _clean(url: str, *, said_by: str = "The base URL") -> str:
+    """The address without what people paste along with it. Raises ConfigurationError when it is none."""
+    shown = url.strip()
+    try:
+        parts = urlsplit(shown)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise _no_url(said_by, "it is not a web address") from None
+    if parts.username or parts.password:
+        raise _no_url(said_by, "it holds a user name or a password")
+    if parts.scheme not in ("http", "https") or not host:
+        raise _no_url(said_by, "it does not start with https:// (or http://) and a host")
+    if parts.query or parts.fragment:
+        raise _no_url(said_by, "it has a ? or a # in it")
+    path = parts.path.rstrip("/")
+    for tail in _PASTED_TAILS:
+        path = path.removesuffix(tail)
+    return SplitResult(parts.scheme, parts.netloc.lower(), path.rstrip("/"), "", "").geturl()
+
+
+def _no_url(said_by: str, why: str) -> ConfigurationError:
+    # The text itself is not shown: people paste keys into addresses.
+    return ConfigurationError(f"{said_by} cannot be used: {why}.", hint="It looks like https://api.deepseek.com.")

@@ -1,0 +1,225 @@
+"""Questions about the server itself: which models, how much money, and is it well.
+
+Source: DeepSeek's pages "list models" and "get user balance".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ...protocol.errors import ConfigurationError, DeepSeekError, Disconnected, ProtocolError
+from ...protocol.models import MODELS, Model
+from ..attempt import read_all, status_error_of
+from ..transport import HTTPAnswer, HTTPCall, HTTPXTransport, Transport
+from .endpoints import Endpoint
+from .keys import Key
+
+__all__ = ["Balance", "BalanceOf", "Health", "HealthStep", "balance", "check", "models"]
+
+_LARGEST_BODY_BYTES: Final = 8 * 2**20
+_READ_S: Final = 30.0
+_NAME_S: Final = 10.0
+_KNOWN: Final = {model.id: model for model in MODELS}
+
+StepName = Literal["name", "connect", "tls", "first_byte", "key", "models", "balance"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalanceOf:
+    """Money in one currency, as the text that the API sends (it is exact)."""
+
+    currency: str
+    total: str
+    granted: str | None = None
+    topped_up: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """The account's money. ``available`` is false when calls would be refused. It lags behind what was spent."""
+
+    available: bool
+    amounts: tuple[BalanceOf, ...] = ()
+
+    def __str__(self) -> str:
+        money = ", ".join(f"{amount.total} {amount.currency}" for amount in self.amounts) or "unknown"
+        return money if self.available else f"{money} (not enough for a call)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthStep:
+    """One question. ``ok`` is None when it was not asked; ``seconds`` None when it took no time of its own."""
+
+    name: StepName
+    ok: bool | None
+    seconds: float | None
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a check found, step by step, in the order of a call's way."""
+
+    endpoint: Endpoint
+    steps: tuple[HealthStep, ...]
+    models: tuple[Model, ...] = ()
+    balance: Balance | None = None
+    http_version: str | None = None
+    error: DeepSeekError | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing that was asked went wrong."""
+        return all(step.ok is not False for step in self.steps)
+
+    def step(self, name: StepName) -> HealthStep:
+        """One of the steps by its name."""
+        return next(step for step in self.steps if step.name == name)
+
+
+async def models(transport: Transport, endpoint: Endpoint, key: Key | None) -> list[Model]:
+    """The models that the server lists, with the limits that are known."""
+    return _read_models(await _get(transport, endpoint.models_url, key))
+
+
+async def balance(transport: Transport, endpoint: Endpoint, key: Key | None) -> Balance:
+    """The account's balance. Raises ConfigurationError where the endpoint does not tell it."""
+    if endpoint.balance_url is None:
+        raise ConfigurationError(f"{endpoint.title} does not tell a balance.")
+    return _read_balance(await _get(transport, endpoint.balance_url, key))
+
+
+async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
+    """Ask the server all that a call depends on, on a connection of its own. Raises nothing of our tree."""
+    steps: list[HealthStep] = []
+    found: dict[str, Any] = {}
+    transport = HTTPXTransport()
+    try:
+        await _check_name(endpoint, steps)
+        key = _check_key(key_of, steps)
+
+        def timed(answer: HTTPAnswer) -> None:
+            steps.extend(_timed(answer, endpoint))
+            found["http_version"] = answer.http_version
+
+        raw = await _get(transport, endpoint.models_url, key, on_answer=timed)
+        found["models"] = tuple(_read_models(raw))
+        names = ", ".join(model.id for model in found["models"][:5]) or "none"
+        steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
+        if endpoint.balance_url is not None:
+            began_s = time.perf_counter()
+            found["balance"] = told = await balance(transport, endpoint, key)
+            seconds = time.perf_counter() - began_s
+            steps.append(HealthStep(name="balance", ok=told.available, seconds=seconds, said=str(told)))
+    except DeepSeekError as error:
+        found["error"] = error
+        steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=str(error)))
+    finally:
+        await transport.aclose()
+    return Health(endpoint=endpoint, steps=tuple(steps), **found)
+
+
+_ORDER: Final[tuple[StepName, ...]] = ("name", "key", "connect", "tls", "first_byte", "models", "balance")
+
+
+def _next_step(done: list[HealthStep], endpoint: Endpoint) -> StepName:
+    names = {step.name for step in done}
+    return next(name for name in _ORDER if name not in names and not (name == "tls" and not _secure(endpoint)))
+
+
+def _secure(endpoint: Endpoint) -> bool:
+    return endpoint.base_url.startswith("https:")
+
+
+async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
+    parts = urlsplit(endpoint.base_url)
+    began_s = time.perf_counter()
+    try:
+        async with asyncio.timeout(_NAME_S):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
+    except OSError:  # a TimeoutError among them
+        raise Disconnected(
+            f"The name {parts.hostname} could not be resolved.", hint="Check the address and the network."
+        ) from None
+    addresses = sorted({str(each[4][0]) for each in found})
+    seconds = time.perf_counter() - began_s
+    steps.append(HealthStep(name="name", ok=True, seconds=seconds, said=", ".join(addresses[:4])))
+
+
+def _check_key(key_of: Callable[[], Key | None], steps: list[HealthStep]) -> Key | None:
+    key = key_of()
+    said = f"found in {key.source}" if key is not None else "none, and none is needed"
+    steps.append(HealthStep(name="key", ok=True, seconds=None, said=said))
+    return key
+
+
+def _timed(answer: HTTPAnswer, endpoint: Endpoint) -> list[HealthStep]:
+    parts: tuple[tuple[StepName, str], ...] = (
+        ("connect", "connect_tcp"),
+        ("tls", "start_tls"),
+        ("first_byte", "first_byte"),
+    )
+    steps = []
+    for name, timing in parts:
+        seconds = answer.timings_s.get(timing)
+        if seconds is not None:
+            steps.append(HealthStep(name=name, ok=True, seconds=seconds, said=answer.http_version))
+        elif name == "tls" and not _secure(endpoint):
+            steps.append(HealthStep(name=name, ok=None, seconds=None, said="not used: the address is http"))
+    return steps
+
+
+async def _get(
+    transport: Transport, url: str, key: Key | None, *, on_answer: Callable[[HTTPAnswer], None] | None = None
+) -> Any:
+    call = HTTPCall(method="GET", url=url, headers={"accept": "application/json"}, key=key, read_s=_READ_S)
+    async with transport.open(call) as answer:
+        if on_answer is not None:
+            on_answer(answer)
+        if not 200 <= answer.status < 300:
+            raise await status_error_of(answer)
+        body = await read_all(answer, _LARGEST_BODY_BYTES)
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ProtocolError(
+                f"{urlsplit(url).netloc} answered with something that is not JSON.", hint="Check the base URL."
+            ) from None
+
+
+def _read_models(raw: Any) -> list[Model]:
+    match raw:
+        case {"data": list(entries)} | list(entries):
+            ids = [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+            return [_KNOWN.get(id_, Model(id=id_)) for id_ in ids]
+    raise ProtocolError("The list of models is not in the API's form.", hint="Check the base URL.")
+
+
+def _read_balance(raw: Any) -> Balance:
+    match raw:
+        case {"is_available": bool(available), "balance_infos": list(infos)}:
+            return Balance(available=available, amounts=tuple(_amount(info) for info in infos))
+    raise ProtocolError("The balance is not in the API's form.", hint="Check the base URL.")
+
+
+def _amount(info: Any) -> BalanceOf:
+    match info:
+        case {"currency": str(currency), "total_balance": total}:
+            return BalanceOf(
+                currency=currency,
+                total=str(total),
+                granted=_text(info.get("granted_balance")),
+                topped_up=_text(info.get("topped_up_balance")),
+            )
+    raise ProtocolError("The balance is not in the API's form.", hint="Check the base URL.")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

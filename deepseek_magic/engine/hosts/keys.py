@@ -1,0 +1,185 @@
+"""Where a key comes from, and how it stays out of sight.
+
+A key is a value that never shows itself: it is masked in every repr, it cannot be pickled, and every key that was ever
+found lately is known to ``mask``, through which all text from a server passes before a person sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from ...protocol.errors import ConfigurationError, MissingKey
+from .endpoints import Endpoint
+
+__all__ = ["KEYRING_SERVICE", "Key", "MissingKey", "find_key", "forget", "looks_like_key", "mask"]
+
+KEYRING_SERVICE: Final = "deepseek-magic"
+"""The service name in the system's keyring; the user name there is the environment variable's name."""
+
+MASK: Final = "****"
+_SHORTEST_SECRET_CHARS: Final = 8
+"""Shorter keys (``x``, ``EMPTY``) are no secrets; masking them would riddle ordinary text with asterisks."""
+_LARGEST_ENV_FILE_BYTES: Final = 64 * 1024
+_PROJECT_ROOTS: Final = (".git", ".hg", "pyproject.toml", "setup.py", "environment.yml", "requirements.txt")
+_ECHOED_TAIL: Final = re.compile(r"[\w-]*\*{3,}[\w-]{1,8}")
+_KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}")
+_LEGAL_KEY: Final = re.compile(r"[\x21-\x7e]+")
+
+_SECRETS_MAX: Final = 256
+"""So many keys are masked, those used last; looking for each in every text must stay cheap."""
+
+_secrets: dict[str, None] = {}
+_asked: dict[tuple[str, str], Key] = {}
+
+
+class Key:
+    """A secret and where it was found. Equal keys are equal, so that one limiter can serve all calls with one key."""
+
+    __slots__ = ("_secret", "source")
+
+    def __init__(self, secret: str, *, source: str) -> None:
+        secret = secret.strip()
+        if not _LEGAL_KEY.fullmatch(secret):
+            raise ConfigurationError(
+                f"The key from {source} is empty or has characters that no key has.", hint="Copy it again, whole."
+            )
+        self._secret = secret
+        self.source = source
+        if len(secret) >= _SHORTEST_SECRET_CHARS:
+            _secrets.pop(secret, None)
+            _secrets[secret] = None
+            while len(_secrets) > _SECRETS_MAX:
+                _secrets.pop(next(iter(_secrets)), None)
+
+    def reveal(self) -> str:
+        """The secret itself; for the transport alone."""
+        return self._secret
+
+    def __repr__(self) -> str:
+        return f"<Key from {self.source}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self._secret == other._secret
+
+    def __hash__(self) -> int:
+        return hash(self._secret)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("a key is not written down: it can be neither pickled nor copied")
+
+
+def mask(text: str) -> str:
+    """``text`` without any key that was ever found, and without the last letters of keys that DeepSeek echoes."""
+    for secret in tuple(_secrets):
+        text = text.replace(secret, MASK)
+    return _ECHOED_TAIL.sub(MASK, text)
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a key stands in ``text``: one in the form of DeepSeek's, or one that is already in use.
+
+    A magic refuses such a cell: what is typed into a notebook is saved with it.
+    """
+    return _KEY_LITERAL.search(text) is not None or any(secret in text for secret in tuple(_secrets))
+
+
+def find_key(endpoint: Endpoint, *, explicit: str | None = None, ask: Callable[[str], str] | None = None) -> Key | None:
+    """The key for ``endpoint``, from the first of: ``explicit``, the environment, a ``.env`` file, the system's
+    keyring, ``ask(prompt)``. None where none was found and none is needed.
+
+    An answer to ``ask`` is remembered until ``forget``. Raises MissingKey where one is needed, and ConfigurationError
+    for a key that would travel in clear text (http to another machine).
+    """
+    key = _given(endpoint, explicit)
+    if key is None and ask is not None and endpoint.needs_key:
+        typed = ask(f"API key for {endpoint.title} (kept in memory only): ")
+        if typed.strip():
+            key = _asked[_place(endpoint)] = Key(typed, source="your input")
+    if key is not None and endpoint.is_clear_text:
+        raise ConfigurationError(
+            f"The key was not sent, because {endpoint.base_url} is not encrypted and anyone on the way could read it.",
+            hint="Use the https:// address; for a server that wants no key, say its kind: --endpoint vllm, ollama, ...",
+        )
+    if key is None and endpoint.needs_key:
+        raise MissingKey(
+            f"There is no API key for {endpoint.title}: set {_first_variable(endpoint)} (or type it with %deepseek_key), or try the demo without a key "
+            "(%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url."
+        )
+    return key
+
+
+def forget(endpoint: Endpoint) -> None:
+    """Drop the key that was typed for ``endpoint``, so that the next call asks again."""
+    _asked.pop(_place(endpoint), None)
+
+
+def _place(endpoint: Endpoint) -> tuple[str, str]:
+    return endpoint.name, endpoint.base_url
+
+
+def _first_variable(endpoint: Endpoint) -> str:
+    return endpoint.key_variables[0] if endpoint.key_variables else "api_key"
+
+
+def _given(endpoint: Endpoint, explicit: str | None) -> Key | None:
+    if explicit is not None:
+        return Key(explicit, source="the api_key argument")
+    for variable in endpoint.key_variables:
+        if os.environ.get(variable, "").strip():
+            return Key(os.environ[variable], source=f"the environment variable {variable}")
+    for path in _env_files():
+        for variable in endpoint.key_variables:
+            value = _read_env_file(path, variable)
+            if value:
+                return Key(value, source=f"{variable} in {path.name}")
+    for variable in endpoint.key_variables:
+        value = _from_keyring(variable)
+        if value:
+            return Key(value, source="the system's keyring")
+    return _asked.get(_place(endpoint))
+
+
+def _env_files() -> Iterator[Path]:
+    """``.env`` beside the notebook, then in the folders above it up to the project's root; outside a project only
+    the first, so that a file in a home or shared folder is never read by chance."""
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder was deleted under the kernel
+        return
+    folders = (here, *here.parents)
+    root = next((n for n, folder in enumerate(folders) if any((folder / r).exists() for r in _PROJECT_ROOTS)), 0)
+    for folder in folders[: root + 1]:
+        if (folder / ".env").is_file():
+            yield folder / ".env"
+
+
+def _read_env_file(path: Path, variable: str) -> str | None:
+    """One variable of a ``.env`` file: ``[export] NAME=value``, quoted or not, ``#`` begins a comment. The last wins."""
+    try:
+        if path.stat().st_size > _LARGEST_ENV_FILE_BYTES:
+            return None
+        text = path.read_text("utf-8-sig", "replace")
+    except OSError:
+        return None
+    line = re.compile(
+        rf"""^[ \t]*(?:export[ \t]+)?{re.escape(variable)}[ \t]*=[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^\n#]*?))[ \t]*(?:\#.*)?$""",
+        re.MULTILINE,
+    )
+    values = [double or single or bare for double, single, bare in line.findall(text)]
+    return values[-1].strip() if values else None
+
+
+def _from_keyring(variable: str) -> str | None:
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        value = keyring.get_password(KEYRING_SERVICE, variable)
+    except Exception:  # a locked or broken keyring has its own errors by the dozen; it is one place of several
+        return None
+    return str(value) if value else None

@@ -1,0 +1,342 @@
+"""Writing the journal while answers stream, in a thread of its own.
+
+The engine's loop only leaves things here, under a lock that is never held over disk work; twice a second the thread
+writes what has come in one transaction. A disk that is locked is tried again, one that is full, read-only or broken ends
+the journal for this session with one notice. Neither ever reaches the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ...metrics.record import StreamRecord
+from ...protocol.chat import Request
+from ...protocol.completion import Completion
+from ...protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
+from ...protocol.growing import GrowingText
+from .file import NewerJournal, open_for_writing
+
+__all__ = ["WRITE_S", "JournalWriter"]
+
+WRITE_S: Final = 0.5
+"""Time between two writes; with the write itself, less than a second of text is at risk when the process is killed."""
+
+LEASE_S: Final = 5.0
+"""A call that is under way but silent says at least this often that its process lives."""
+
+GIVE_UP_S: Final = 30.0
+"""How long a locked file is tried again before the journal is given up for this session."""
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+class _Stream:
+    """What a call received since the last write, deltas merged, so that it takes the memory of its text and no more."""
+
+    __slots__ = ("_closed", "_kind", "_open", "_usage", "seq")
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self._closed: list[Event] = []
+        self._kind: type[TextDelta] | type[ReasoningDelta] | None = None
+        self._open = GrowingText()
+        self._usage: UsageReport | None = None
+
+    def add(self, events: Sequence[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta or kind is ReasoningDelta:
+                if kind is not self._kind:
+                    self._close()
+                    self._kind = kind
+                self._open.write(event.text)  # type: ignore[union-attr]
+            elif isinstance(event, UsageReport):
+                self._usage = event  # a later report replaces an earlier one
+            elif kind is not Heartbeat and kind is not Waiting:
+                self._close()
+                self._closed.append(event)
+
+    def _close(self) -> None:
+        if self._kind is not None:
+            self._closed.append(self._kind(text=self._open.text))
+            self._open = GrowingText()
+            self._kind = None
+
+    def drain(self) -> list[Event]:
+        self._close()
+        events, self._closed = self._closed, []
+        if self._usage is not None:
+            events.append(self._usage)
+            self._usage = None
+        return events
+
+
+class JournalWriter:
+    """Takes calls from any thread and writes them to ``path``. Nothing is opened before the first call.
+
+    ``mask`` is laid over every text before it is written. ``on_failure`` is told once, in a sentence, when the journal
+    has to be given up; from then on everything is let go.
+    """
+
+    def __init__(self, path: Path, *, mask: Callable[[str], str], on_failure: Callable[[str], None]) -> None:
+        self.path = path
+        self.failed = False
+        self._mask = mask
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._calls: list[Callable[[], list[Statement]]] = []
+        self._streams: dict[str, _Stream] = {}
+        self._waiting: list[threading.Event] = []
+        self._statements: list[Statement] = []
+        self._seen_s = 0.0
+
+    # any thread; never the disk
+
+    def begin(
+        self,
+        call_id: str,
+        request: Request,
+        *,
+        endpoint: str,
+        base_url: str | None,
+        run_id: str | None,
+        started_at: datetime,
+    ) -> None:
+        """A call starts."""
+        begun = _now()
+        with self._lock:
+            self._streams[call_id] = _Stream()
+            self._calls.append(lambda: self._begin(call_id, request, endpoint, base_url, run_id, started_at, begun))
+        self._work()
+
+    def append(self, call_id: str, events: Sequence[Event]) -> None:
+        """Events of a call arrived."""
+        with self._lock:
+            stream = self._streams.get(call_id)
+            if stream is not None:
+                stream.add(events)
+
+    def end(self, call_id: str, completion: Completion, record: StreamRecord | None) -> None:
+        """A call is over; its completion replaces its pieces."""
+        ended = _now()
+        with self._lock:
+            if self._streams.pop(call_id, None) is None:
+                return
+            self._calls.append(lambda: self._end(call_id, completion, record, ended))
+        self._work()
+
+    def put(self, statement: Statement) -> None:
+        """Write something beside the calls."""
+        sql, values = statement
+        with self._lock:
+            self._calls.append(lambda: [(sql, tuple(self._text(v) if isinstance(v, str) else v for v in values))])
+        self._work()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
+        done = threading.Event()
+        with self._lock:
+            if self.failed or self._thread is None or not self._thread.is_alive():
+                return not self.failed
+            self._waiting.append(done)
+        self._wake.set()
+        return done.wait(timeout_s) and not self.failed
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is left and end the thread."""
+        with self._lock:
+            thread, self._closing = self._thread, True
+        self._wake.set()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+
+    def owns(self, call_id: str) -> bool:
+        """Whether this writer's process is still receiving the call."""
+        return call_id in self._streams
+
+    def _work(self) -> None:
+        with self._lock:
+            if self.failed:
+                self._let_go()
+                return
+            if self._thread is None or not self._thread.is_alive():  # also in a forked child, where it is gone
+                self._closing = False
+                self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    # the writer's thread
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        locked_since_s: float | None = None
+        try:
+            while True:
+                self._wake.wait(WRITE_S if self._streams or self._statements else None)
+                self._wake.clear()
+                closing = self._closing
+                try:
+                    connection = connection or open_for_writing(self.path)
+                    self._write(connection)
+                    locked_since_s = None
+                except Exception as error:  # whatever it is: it ends the journal, never an answer
+                    now_s = time.monotonic()
+                    locked_since_s = now_s if locked_since_s is None else locked_since_s
+                    if not _is_locked(error) or now_s - locked_since_s > GIVE_UP_S:
+                        self._give_up(error)
+                        return
+                    time.sleep(0.0 if closing else WRITE_S)
+                    self._wake.set()
+                if closing:
+                    return
+        finally:
+            if connection is not None:
+                connection.close()
+            self._tell_waiting()
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+            arrived = [(call_id, stream, stream.drain()) for call_id, stream in self._streams.items()]
+            waiting = len(self._waiting)
+        for call in calls:
+            self._statements += call()
+        for call_id, stream, events in arrived:
+            if events:
+                stream.seq += 1
+                self._statements.append((_PIECE, (call_id, stream.seq, self._text(dump_events(events).decode()))))
+        if arrived and time.monotonic() - self._seen_s > LEASE_S:
+            self._seen_s = time.monotonic()
+            self._statements += [(_SEEN, (_now(), call_id)) for call_id, _, _ in arrived]
+        if self._statements:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, values in self._statements:
+                    connection.execute(statement, values)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._statements = []
+        self._tell_waiting(waiting)
+
+    def _begin(
+        self,
+        call_id: str,
+        request: Request,
+        endpoint: str,
+        base_url: str | None,
+        run_id: str | None,
+        started_at: datetime,
+        begun: str,
+    ) -> list[Statement]:
+        asked = {"messages": [asdict(message) for message in request.messages], "options": dict(request.options)}
+        values = (
+            call_id,
+            run_id,
+            platform.node(),
+            os.getpid(),
+            started_at.astimezone(UTC).isoformat(),
+            begun,
+            endpoint,
+            base_url,
+            self._text(json.dumps(asked, default=str)),
+            self._text(request.prompt),
+        )
+        return [(_BEGIN, values)]
+
+    def _end(self, call_id: str, completion: Completion, record: StreamRecord | None, ended: str) -> list[Statement]:
+        error = completion.error
+        known = {
+            "id": completion.id,
+            "model": completion.model,
+            "system_fingerprint": completion.system_fingerprint,
+            "outcome": completion.outcome,
+            "finish_reason": completion.finish_reason,
+            "tool_calls": completion.tool_calls,
+            "usage": completion.usage,
+            "attempts": completion.attempts,
+            "seams": completion.seams,
+            "anomalies": completion.anomalies,
+            "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
+        }
+        values = (
+            ended,
+            ended,
+            self._text(completion.text),
+            self._text(completion.reasoning),
+            self._text(msgspec.json.encode(known).decode()),
+            None if record is None else self._text(msgspec.json.encode(record).decode()),
+            call_id,
+        )
+        return [(_END, values), (_FORGET_PIECES, (call_id,))]
+
+    def _text(self, text: str) -> str:
+        """The text as it may be stored: masked, and lone surrogates of a prompt (which are no UTF-8) replaced."""
+        masked = self._mask(text)
+        if masked.isascii():  # without the copies of four times its size
+            return masked
+        return masked.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def _give_up(self, error: Exception) -> None:
+        with self._lock:
+            self.failed = True
+            self._let_go()
+        self._on_failure(
+            f"The journal {self.path} cannot be written ({_reason(error)}), so calls are not recorded in this session."
+        )
+
+    def _let_go(self) -> None:
+        self._calls, self._statements = [], []
+        self._streams.clear()
+
+    def _tell_waiting(self, count: int | None = None) -> None:
+        with self._lock:
+            told, self._waiting = self._waiting[:count], self._waiting[len(self._waiting[:count]) :]
+        for done in told:
+            done.set()
+
+
+_BEGIN: Final = """
+    INSERT OR REPLACE INTO calls (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_PIECE: Final = "INSERT OR REPLACE INTO pieces (call_id, seq, events) VALUES (?, ?, ?)"
+_SEEN: Final = "UPDATE calls SET seen_at = ? WHERE call_id = ?"
+_END: Final = """
+    UPDATE calls SET seen_at = ?, ended_at = ?, text = ?, reasoning = ?, completion = ?, record = ? WHERE call_id = ?
+"""
+_FORGET_PIECES: Final = "DELETE FROM pieces WHERE call_id = ?"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _is_locked(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _reason(error: Exception) -> str:
+    if _is_locked(error):
+        return "another program holds it locked"
+    if isinstance(error, NewerJournal):
+        return f"a newer version made it: {error}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,188 @@
+"""Tab completion on a magic's line: flags, choices, models, endpoints, chats, and the names of variables.
+
+An IPython matcher (its API of version 2), so it works wherever IPython completes: terminal, JupyterLab, VS Code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from ...protocol.errors import ConfigurationError
+from ...protocol.models import ALIASES, MODELS
+from ...protocol.options import Option
+from .flags import FLAGS
+
+__all__ = ["add_matcher", "candidates", "remove_matcher"]
+
+_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
+_ASKING: Final = ("deepseek", "%deepseek", "deepseek_fix", "deepseek_panel")
+"""Magics that take every flag."""
+_PLACES: Final = ("deepseek_doctor", "deepseek_key", "deepseek_models")
+_HELP: Final = "--help"
+_MATCHER: Final = "deepseek_magic"
+
+
+def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
+    """What can stand at the end of ``line`` (all that is typed before the cursor); None when it is no line of ours.
+
+    The last word may be begun; only what goes on from it is returned, whole words each.
+    """
+    found = _LINE.match(line)
+    if found is None:
+        return None
+    magic, typed = found["magic"], found["typed"]
+    if magic in _ASKING:
+        return _flags(typed, variables, FLAGS)
+    if magic in _PLACES:
+        return _flags(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
+    match magic:
+        case "deepseek_chat":
+            return _chat_words(typed)
+        case "deepseek_resume":
+            return _resume_words(typed, variables)
+        case "deepseek_log":
+            from ...metrics.columns import MEANINGS
+            from ...metrics.plots import KINDS  # looked for at a key stroke, not when the extension is loaded
+
+            flags = ("--window", "--plot", "--columns", "--csv", "--overwrite")
+            return _words(typed, (), flags, {"--plot": KINDS, "--columns": MEANINGS})
+        case "deepseek_demo":
+            from .demo import kinds_of_fault
+
+            return _words(typed, ("start", "stop"), ("--fault", "--pace"), {"--fault": kinds_of_fault()})
+    return None
+
+
+def _flags(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]) -> list[str]:
+    """Flags, and the values of the last one."""
+    *words, begun = re.split(r"[\s=]+", typed)
+    option = flags.get(words[-1]) if words else None
+    if option is not None and option.kind != "switch":
+        if option.name == "system" and begun.startswith("@"):
+            return [f"@{name}" for name in _starting(begun[1:], _saved())]
+        if begun.startswith("$"):
+            return [f"${name}" for name in _starting(begun[1:], _texts(variables))]
+        return _starting(begun, _values(option, variables))
+    if not begun.startswith("-"):
+        return []
+    used = {flags[word].name for word in words if word in flags and flags[word].many == 1}
+    free = [flag for flag, option in flags.items() if option.name not in used]
+    return _starting(begun, [*free, _HELP])
+
+
+def _words(typed: str, first: Iterable[str], flags: Iterable[str], values: Mapping[str, Iterable[str]]) -> list[str]:
+    """The words of a magic that takes no prompt: its ``first`` ones, its flags, and the values of these."""
+    *words, begun = re.split(r"[\s=]+", typed)
+    if words and words[-1] in values:
+        return _starting(begun.lstrip("\"'"), values[words[-1]])
+    if begun.startswith("-"):
+        return _starting(begun, [flag for flag in (*flags, _HELP) if flag not in words])
+    return [] if words else _starting(begun, first)
+
+
+def _resume_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
+    """Its flags, and the variables that hold an answer which can be gone on with."""
+    from .resume import TAKEN, is_open
+
+    *words, begun = re.split(r"[\s=]+", typed)
+    flags = {flag: option for flag, option in FLAGS.items() if option.name in TAKEN}
+    found = _flags(typed, variables, flags)
+    if begun.startswith("-"):
+        return [*found, *([] if words else _starting(begun, ("--list",)))]
+    if words and words[-1] in flags and flags[words[-1]].kind != "switch":
+        return found
+    return _starting(begun, [name for name, value in _own(variables).items() if is_open(value)])
+
+
+def _starting(begun: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(begun)]
+
+
+def _chat_words(typed: str) -> list[str]:
+    from ...session.calls import session
+    from .chats import ACTIONS
+
+    *words, begun = re.split(r"\s+", typed)
+    if begun.startswith("-"):
+        return _starting(begun, ("--export", "--overwrite", _HELP))
+    if words == ["reload"]:
+        with contextlib.suppress(ConfigurationError):  # said when it is used; a key stroke is no place for it
+            return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))
+        return []
+    return _starting(begun, [*(() if words else ACTIONS), *session().chats])
+
+
+def _texts(variables: Mapping[str, Any]) -> list[str]:
+    return [name for name, value in _own(variables).items() if isinstance(value, str)]
+
+
+def _saved() -> list[str]:
+    from ...session.prompts import saved_prompts
+
+    try:
+        return sorted(saved_prompts())
+    except ConfigurationError:
+        return []
+
+
+def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's variables: not the shell's, and neither modules nor functions."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if not name.startswith("_") and not callable(value) and type(value).__name__ != "module"
+    }
+
+
+def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
+    if option.choices:
+        return list(option.choices)
+    match option.name:
+        case "model":
+            return [*ALIASES, *(model.id for model in MODELS)]
+        case "image":
+            return list(_own(variables))
+        case "output":
+            return [name for name in _own(variables) if name not in ("In", "Out")]
+        case "template":
+            return _saved()
+        case "schema":
+            return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
+        case "endpoint":
+            from ...engine.hosts.endpoints import ENDPOINTS
+
+            return list(ENDPOINTS)
+        case "chat":
+            from ...session.calls import session
+
+            return list(session().chats)
+    return []
+
+
+def add_matcher(shell: Any) -> None:
+    """Register the matcher with a shell's completer."""
+
+    @context_matcher(identifier=_MATCHER)
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        found = candidates(context.text_until_cursor, shell.user_ns)
+        if found is None:
+            return SimpleMatcherResult(completions=[], suppress=False)
+        # IPython replaces the word it found, which begins after a "$" or "@".
+        texts = [text.removeprefix("$").removeprefix("@") for text in found]
+        return SimpleMatcherResult(
+            completions=[SimpleCompletion(text=text, type="param") for text in texts], suppress=True, ordered=True
+        )
+
+    remove_matcher(shell)
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def remove_matcher(shell: Any) -> None:
+    """Take it away again."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != _MATCHER]

@@ -1,0 +1,51 @@
+"""The settings of a project's pyproject.toml as the defaults of its notebooks; a wrong one is said, with its line."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from traitlets import TraitError
+
+from ...protocol.errors import ConfigurationError
+from ...protocol.options import closest
+from ...session.project import FILE_NAME, project
+from ...text.language import translated
+
+__all__ = ["take_project_defaults"]
+
+
+def take_project_defaults(magics: Any) -> None:
+    """Set each trait of ``magics`` that ``[tool.deepseek-magic]`` names, over what the IPython profile says."""
+    try:
+        here = project()
+    except ConfigurationError as error:
+        _warn(error.told, Path(FILE_NAME))
+        return
+    if here is None:
+        return
+    known, path = magics.trait_names(config=True), here.folder / FILE_NAME
+    for name, value in here.settings.items():
+        if name not in known:
+            said = f"{FILE_NAME}: there is no setting {name}{closest(name, known)}."
+            _warn(translated(said), path, name)
+            continue
+        try:
+            setattr(magics, name, value)
+        except (TraitError, ConfigurationError) as error:
+            _warn(f"{FILE_NAME}: {str(error).splitlines()[0]}", path, name)
+
+
+def _warn(sentence: str, path: Path, setting: str = "") -> None:
+    """A project's slip must not keep its notebooks from loading, nor a setting from being missed in silence.
+
+    Warned as if by the line of the file, so that Python shows that line and not one of this module.
+    """
+    line = 1
+    if setting:
+        written = re.compile(rf"\s*[\"']?{re.escape(setting).replace('_', '[-_]')}[\"']?\s*=")
+        lines = path.read_text("utf-8", "replace").splitlines()
+        line = next((number for number, text in enumerate(lines, 1) if written.match(text)), 1)
+    warnings.warn_explicit(sentence, UserWarning, str(path), line)

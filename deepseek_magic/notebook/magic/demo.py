@@ -1,0 +1,99 @@
+"""``%deepseek_demo``: a DeepSeek on this machine, in the kernel's own process, for trying and teaching without a key."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from ...protocol.errors import ConfigurationError
+from ...text.language import say, translated
+from .flags import arguments
+from .manuals import helped
+
+if TYPE_CHECKING:
+    from ...demo.server import DemoServer
+
+__all__ = ["DemoMagics", "kinds_of_fault"]
+
+
+def kinds_of_fault() -> list[str]:
+    """What ``--fault`` may begin with."""
+    from ...demo.faults.kinds import KINDS
+
+    return list(KINDS)
+
+
+@magics_class
+class DemoMagics(Magics):
+    """Starts and stops the demo server, and points the session at it."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._server: DemoServer | None = None
+        self._before: dict[str, Any] = {}
+
+    @magic_arguments()
+    @argument("action", nargs="?", choices=("start", "stop"), default="start", help="start it (again), or stop it")
+    @argument(
+        "--fault",
+        metavar="SPEC",
+        help='let it fail, for example "cut after=20 times=1" or "429 times=3"; without times= every answer fails',
+    )
+    @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
+    @line_magic
+    def deepseek_demo(self, line: str) -> None:
+        """Answer from a demo server in this kernel: no key, no network, no cost."""
+        if helped(self, "deepseek_demo", line):
+            return
+        typed = arguments(self.deepseek_demo, line)
+        if typed.action == "stop":
+            self._stop()
+            return
+        server = self.start(typed.fault, typed.pace)
+        url = server.base_url
+        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        for sentence in self.legend:
+            print(say("What it does wrong: {sentence}", sentence=translated(sentence)))
+
+    @property
+    def server(self) -> DemoServer | None:
+        """The server that answers the cells of this kernel, None where none was started."""
+        return self._server
+
+    @property
+    def legend(self) -> list[str]:
+        """What the server does wrong at the moment, one sentence a fault."""
+        from ...demo.faults.spec import legend
+
+        return legend(self._server.fault) if self._server is not None else []
+
+    def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
+        """Start a server, in the place of the one before, and have cells answered by it."""
+        from ...demo.server import DemoServer
+        from ...demo.wire.pace import PACE_VARIABLE
+        from ...session.calls import session
+
+        if pace < 0:
+            raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+        server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
+        if self._server is None:
+            self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
+        else:
+            self._server.stop()
+        self._server = server
+        session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
+        return server
+
+    def _stop(self) -> None:
+        from ...session.calls import session
+
+        if self._server is None:
+            print(say("No demo server runs."))
+            return
+        self._server.stop()
+        self._server = None
+        session().defaults = session().defaults.replace(**self._before)
+        print(say("Demo server stopped."))

@@ -1,0 +1,174 @@
+"""A magic's line → the options that were typed, and the prompt that follows them.
+
+Every flag comes from ``protocol.options.OPTIONS``. IPython's own splitter is not used, because it keeps the quotes of
+quoted values, nor argparse, because a prompt on the line ("what's 2 < 3?") is not a list of arguments: reading stops at
+the first word that is not a flag, and the rest is the prompt as it was typed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from IPython.core.error import UsageError
+
+from ...protocol.errors import ConfigurationError
+from ...protocol.options import OPTIONS, Option, closest
+from ...text.language import say, translated
+
+__all__ = ["FLAGS", "HELP_FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words", "wrapped"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag in option.flags}
+HELP_FLAGS: Final = ("-h", "--help")
+HELP_COLUMNS: Final = 79
+"""What a terminal shows without wrapping, and the help pane of a notebook on a small screen."""
+
+_WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
+_QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
+_ESCAPED: Final = re.compile(r"""\\(["'\\])""")
+_SEE_HELP: Final = "%%deepseek --help lists all flags."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What was typed on the line: options by name, the text after them, and whether help was asked for."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    rest: str = ""
+    help: bool = False
+
+
+def read_line(line: str) -> Line:
+    """Read the flags at the start of ``line``. Raises ConfigurationError, with a guess at what was meant."""
+    options: dict[str, Any] = {}
+    position = 0
+    while word := _WORD.search(line, position):
+        text = word[0]
+        if text in HELP_FLAGS:
+            return Line(help=True)
+        if not text.startswith("-") or text == "-":
+            break
+        position = word.end()
+        if text == "--":  # all that follows is prompt
+            break
+        name, equals, value = text.partition("=")
+        option = _find(name)
+        if option.kind == "switch":
+            if equals:
+                raise ConfigurationError(f"{name} is a switch and takes no value.", hint=f"Write {name} alone.")
+            options[option.name] = True
+            continue
+        if not equals:
+            following = _WORD.search(line, position)
+            if following is None:
+                raise ConfigurationError(
+                    f"{name} needs a value ({', '.join(option.choices) or option.metavar}).", hint=_SEE_HELP
+                )
+            value, position = following[0], following.end()
+        _keep(options, option, option.parse(_unquote(value)))
+    return Line(options=options, rest=line[position:].strip())
+
+
+def words(line: str) -> list[str]:
+    """The words of a line that holds no prompt, read as a shell reads them. Raises ConfigurationError for an open quote."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The line cannot be read: {error}.", hint="A quote that opens must be closed."
+        ) from None
+
+
+def _find(name: str) -> Option:
+    option = FLAGS.get(name)
+    if option is None:
+        raise ConfigurationError(f"There is no flag {name}{closest(name, tuple(FLAGS))}.", hint=_SEE_HELP)
+    return option
+
+
+def _keep(options: dict[str, Any], option: Option, value: Any) -> None:
+    if option.many > 1:
+        value = option.check((*options.get(option.name, ()), *value))
+    options[option.name] = value
+
+
+def _unquote(word: str) -> str:
+    return _QUOTED.sub(lambda m: _ESCAPED.sub(r"\1", m[1] if m[1] is not None else m[2]), word)
+
+
+def arguments(magic: Any, line: str) -> Any:
+    """What a line holds for a magic declared by ``magic_arguments``. Raises ConfigurationError, as every magic does."""
+    try:
+        return magic.parser.parse_args(words(line))
+    except UsageError as error:
+        name = f"%{magic.__name__}"
+        why = str(error).rstrip(".")
+        if (strange := why.removeprefix("unrecognized arguments: ")) != why:
+            why += closest(strange.split()[0], [flag for a in magic.parser._actions for flag in a.option_strings])
+        raise ConfigurationError(f"{name} does not take that: {why}.", hint=f"{name}? explains it.") from None
+
+
+def _described(option: Option) -> str:
+    """What the flag does, with its unit, bounds and default."""
+    said = [say(option.help)]
+    if option.minimum is not None and option.maximum is not None:
+        low = f"{option.minimum:g}"
+        low = say("above {low}", low=low) if option.above_minimum else low
+        high = f"{int(option.maximum):,}" if option.kind == "integer" else f"{option.maximum:g}"
+        high += f" {option.unit}" if option.unit else ""
+        said.append(say("{low} to {high}", low=low, high=high))
+    if option.default is not None:
+        said.append(say("default: {value}", value=translated(option.default)))
+    return say("; ").join(said)
+
+
+def help_text() -> str:
+    """All flags with unit, bounds and default, for ``--help`` and ``%%deepseek?``."""
+    lines = [
+        say("Ask DeepSeek, and see the answer while it is written."),
+        "",
+        f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}",
+        f"  %deepseek [flags] prompt      {say('the prompt is on the line')}",
+        "",
+        *wrapped(
+            say(
+                "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces stay as "
+                "they are. The answer is in _, and in the variable named by -o. A ; at the end of the line shows nothing. "
+                "Stop with the button or the kernel's interrupt."
+            )
+        ),
+        "",
+        *wrapped(
+            say(
+                "Flags (%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml "
+                "those of a project):"
+            )
+        ),
+        "",
+    ]
+    for option in OPTIONS:
+        if option.flags:
+            value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
+            lines.append(f"  {', '.join(option.flags)} {value}".rstrip())
+            lines += wrapped(_described(option), indent=8)
+    return "\n".join(lines)
+
+
+def wrapped(text: str, indent: int = 0) -> list[str]:
+    """``text`` in lines that fit; a Chinese character takes two columns."""
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    columns = (HELP_COLUMNS - indent) * len(text) // (len(text) + wide)
+    return [" " * indent + line for line in textwrap.wrap(text, columns)]
+
+
+def documented(magic: Function) -> Function:
+    """``magic`` with the help as its docstring."""
+    magic.__doc__ = help_text()
+    return magic

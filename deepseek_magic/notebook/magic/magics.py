@@ -1,0 +1,353 @@
+"""The magics: parse the line, call the session, bind the result; nothing else.
+
+One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → ``Session.start`` → a view fed by a bridge
+→ the completion bound to the user's name and to ``_``. ``awaited`` and ``deepseek`` differ in the bridge alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
+
+from ...engine.loop import Call, apump, pump
+from ...policy.resuming import RESUMABLE
+from ...protocol.chat import Prompt, Request
+from ...protocol.completion import Completion
+from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
+from ...text.language import LANGUAGES, Language, of_locales, say, translated, use
+from ..frontend import ViewName, locales, notebook_path, view_for
+from ..view.background import Background, BackgroundAnswer
+from ..view.formats import offer_code
+from ..view.live import View
+from ..view.views import view_of
+from .flags import documented, help_text, read_line
+from .manuals import speak
+from .past import LastError, variables
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from ...session.calls import Prepared
+
+__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
+
+DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
+"""The settings that can have a default for all cells."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped the answer. Raised so that the cell counts as stopped and Run All does not go on over it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: one line, no frames."""
+        return [str(self)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What one magic asks for."""
+
+    prompt: Prompt
+    options: dict[str, Any]
+    output: str | None = None
+    quiet: bool = False
+    alone: bool = False
+    """Whether nothing else can be in the cell."""
+
+
+def _trait(option: Option) -> Any:
+    kind: dict[str, Callable[..., Any]] = {
+        "choice": lambda **k: Enum(option.choices, **k),
+        "integer": Int,
+        "number": Float,
+        "switch": Bool,
+    }
+    return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
+
+
+def read_order(line: str, body: str | None) -> Order | None:
+    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
+    from ...engine.hosts.keys import looks_like_key
+
+    if looks_like_key(line) or looks_like_key(body or ""):
+        raise ConfigurationError(
+            "The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it.",
+            hint="Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY.",
+        )
+    silenced = line.rstrip().endswith(";")
+    typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
+    if typed.help:
+        return None
+    if not (line.strip() or (body or "").strip()):
+        raise ConfigurationError(
+            "There is nothing to ask.", hint="Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+        )
+    if body is not None and body.strip() and typed.rest:
+        raise ConfigurationError(
+            f'"{typed.rest[:40]}" on the first line was not understood.',
+            hint="The prompt goes below the first line, and a value with spaces into quotes.",
+        )
+    options = dict(typed.options)
+    output = options.pop("output", None)
+    if output is not None and not output.isidentifier():
+        raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
+    prompt = body if body is not None and body.strip() else typed.rest
+    quiet = options.get("quiet", False) or silenced
+    return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """An order that is being answered."""
+
+    order: Order
+    call: Call
+    view: View
+    format: str = "markdown"
+    background: bool = False
+    handle: bool = False
+    """Whether the user's name is bound to a handle, as a background answer's is, also where the cell waits for it."""
+    interrupted: bool = False
+
+
+def _kept(name: str | None) -> str:
+    """Where a part of an answer is, and how to go on with it."""
+    command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
+    return f"What had arrived is kept in {name or '_'}; {command} goes on with it."
+
+
+@magics_class
+class DeepSeekMagics(Magics):
+    """DeepSeek in cells. Each setting is the default of the flag of its name: ``%config DeepSeekMagics.think = "off"``."""
+
+    shell: Any
+    locals().update({option.name: _trait(option) for option in DEFAULTS})  # traits are found in the class body alone
+
+    view = Enum(
+        ("auto", "widgets", "handles", "text", "rich", "silent"),
+        default_value="auto",
+        help="how a growing answer is drawn; auto looks at the front end",
+    ).tag(config=True)
+    language = Enum(
+        ("auto", *LANGUAGES),
+        default_value="auto",
+        help="the language of help, status lines and errors; auto follows DEEPSEEK_MAGIC_LANGUAGE, then the locale",
+    ).tag(config=True)
+    warm_up = Bool(
+        False,
+        help="connect to the endpoint when the extension is loaded, and when this is set, so that the first answer comes sooner",
+    ).tag(config=True)
+    keep_warm_s = Float(
+        None,
+        allow_none=True,
+        help="seconds between pings of an idle connection, until half an hour after the last call; unset: no pings",
+    ).tag(config=True)
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.turns = Turns(shell)
+        self._muted: list[Completion | BackgroundAnswer] = []
+        self.background_answers = Background(shell)
+        self.last_error = LastError(shell)
+        self._speak()
+
+    @observe("language")
+    def _speak(self, _change: Any = None) -> None:
+        use(cast(Language, self.language) if self.language != "auto" else of_locales(locales()))
+        for magics in self.shell.magics_manager.registry.values():
+            if type(magics).__module__.startswith(__package__):
+                speak(type(magics))
+        documented(type(self).deepseek)  # ``%%deepseek?`` shows it
+
+    @validate(*(option.name for option in DEFAULTS))
+    def _checked(self, proposal: Any) -> Any:
+        """A value that the flag would refuse is refused here, or ``%config`` would show what is not in force."""
+        if proposal["value"] is None:
+            return None
+        try:
+            return OPTIONS_BY_NAME[proposal["trait"].name].check(proposal["value"])
+        except ConfigurationError as error:
+            raise TraitError(error.told) from None
+
+    @observe(*(option.name for option in DEFAULTS))
+    def _default_changed(self, change: Any) -> None:
+        from ...session.calls import session
+
+        session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
+
+    @observe("keep_warm_s")
+    def _keep_warm(self, change: Any) -> None:
+        from ...session.calls import session
+
+        session().keep_warm_s = change["new"]
+
+    def loaded(self) -> None:
+        """Every default is known by now, so ``warm_up`` can act on them: before, it would knock at the wrong door."""
+        self._speak()  # the other magics are registered by now
+        self.observe(self._connect, "warm_up")
+        self._connect()
+
+    def _connect(self, _change: Any = None) -> None:
+        if self.warm_up:
+            from ...session.calls import session
+
+            session().warm_up()
+
+    @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
+    @line_cell_magic
+    @documented
+    def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
+        order = self._read(line, cell)
+        return None if order is None else self.answer(order)
+
+    def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
+        """Have an order answered, waiting for it; None when it was a dry run."""
+        run = self._begin(order, button=False)
+        return None if run is None else self.follow(run)
+
+    def follow(self, run: Run) -> Completion | BackgroundAnswer:
+        """Draw the answer until it ends, and bind it; blocks."""
+        if run.background:
+            return self._leave(run)
+        try:
+            pump(run.call, run.view.show)
+        except KeyboardInterrupt:
+            run.interrupted = True
+        return self._end(run)
+
+    async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
+        """The same for a cell that the input transformer turned into an ``await``."""
+        order = self._read(line, body)
+        run = None if order is None else self._begin(order, button=True)
+        return None if run is None else await self.follow_awaited(run)
+
+    async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
+        """The same for an async cell."""
+        if run.background:
+            return self._leave(run)
+        try:
+            await apump(run.call, run.view.show)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            run.interrupted = True
+        return self._end(run)
+
+    def _read(self, line: str, body: str | None) -> Order | None:
+        """The order that was typed; None when it asked for help and got it."""
+        order = read_order(line, body)
+        if order is None:
+            print(help_text())
+        return order
+
+    @property
+    def _view_name(self) -> ViewName:
+        return view_for(self.shell) if self.view == "auto" else cast(ViewName, self.view)
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on."""
+        return self._view_name != "silent"
+
+    def _begin(self, order: Order, *, button: bool) -> Run | None:
+        """Send what was typed; None when there is nothing to wait for."""
+        from ...session.calls import session
+
+        session().chats.notebook = notebook_path(self.shell)
+        try:
+            prepared = session().prepare(
+                order.prompt,
+                variables=variables(self.shell, self.last_error),
+                turn=self.turns.next(),
+                **{"chat": session().chat, **order.options},
+            )
+        except DeepSeekError as error:
+            self._bind_failure(order, error)
+            raise
+        if prepared.options.get("dry_run"):
+            from .preview import preview
+
+            display(preview(prepared, kept=session().kept(prepared)), raw=True)
+            return None
+        return self.start(order, prepared, button=button)
+
+    def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
+        """Send it, and make the view that will show it."""
+        from ...session.calls import session
+
+        # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
+        background = bool(prepared.options.get("background"))
+        detached = background and self.watched
+        call = session().start(prepared, mode=None if order.quiet else prepared.options.get("buffer", "balanced"))
+        view = view_of(
+            self._view_name,
+            prepared,
+            call,
+            quiet=order.quiet,
+            alone=order.alone,
+            button=button or detached,
+            detached=detached,
+            name=order.output or "_",
+        )
+        format = prepared.options.get("format", "markdown")
+        return Run(order=order, call=call, view=view, format=format, background=detached, handle=background)
+
+    def _leave(self, run: Run) -> BackgroundAnswer:
+        """Let the answer go on after its cell."""
+        answer = BackgroundAnswer(run.call, run.view, self.shell)
+        self.background_answers.add(answer)
+        self._bind(run.order, answer)
+        self._mute_echo(answer)
+        return answer
+
+    def _end(self, run: Run) -> Completion:
+        """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
+        completion = run.call.completion
+        # First: whatever happens to the drawing, the answer is not lost.
+        self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
+        run.view.show(run.call.drain())  # what came between the last look and an interrupt
+        run.view.finish(completion)
+        kept = _kept(run.order.output)
+        if run.interrupted or completion.outcome == "interrupted":
+            raise Stopped(say("Stopped. {kept}", kept=translated(kept)))
+        if completion.error is not None:
+            completion.error.completion = completion
+            if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
+                completion.error.add_note(kept)
+            raise completion.error
+        if run.format == "code" and completion.code is not None:
+            offer_code(self.shell, completion.code, watched=self.watched)
+        self._mute_echo(completion)
+        return completion
+
+    def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
+        self.shell.push({order.output: answer} if order.output else {})
+        self.shell.displayhook.update_user_ns(answer)
+
+    def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
+        """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
+        if order.output and order.prompt:
+            self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
+
+    def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
+        """The answer is on the screen already: what the cell returns must not show it a second time."""
+        shown = self.shell.display_formatter.ipython_display_formatter
+        kind = type(answer)
+        self._muted.append(answer)
+
+        def once(value: Completion | BackgroundAnswer) -> None:
+            if not any(value is muted for muted in self._muted):
+                self.shell.display_pub.publish(value._repr_mimebundle_())
+
+        def unmute(*_args: Any) -> None:
+            shown.pop(kind, None)
+            self._muted.clear()
+            self.shell.events.unregister("post_run_cell", unmute)
+
+        if kind not in shown.type_printers:
+            shown.for_type(kind, once)
+            self.shell.events.register("post_run_cell", unmute)

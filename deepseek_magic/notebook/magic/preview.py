@@ -1,0 +1,70 @@
+"""``--dry-run``: the request as it would be sent, about how many tokens it has, and what it may cost."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from ...policy.estimates import Estimate, estimate
+from ...policy.pricing import Cost
+from ...protocol.markdown import safe
+from ...text.extract import fenced
+from ...text.language import MOMENT, say, translated
+
+if TYPE_CHECKING:
+    from ...engine.journal.reader import Entry
+    from ...session.calls import Prepared
+
+__all__ = ["preview"]
+
+SHOWN_IMAGE_CHARS: Final = 24
+_IMAGE: Final = re.compile(r"(data:image/\w+;base64,)([\w+/=]+)")
+
+
+def preview(prepared: Prepared, *, kept: Entry | None = None, now: datetime | None = None) -> dict[str, str]:
+    """The preview as Markdown with a plain twin. The key is not in it. ``kept``: where the journal has the answer."""
+    address = f"POST {prepared.endpoint.base_url}/chat/completions"
+    body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
+    prices, place = prepared.client.prices, prepared.endpoint.price_list
+    guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
+    said = ["Not sent.", *_from_the_journal(prepared, kept), *_figures(guess), *prepared.notices]
+    lines = [translated(sentence) for sentence in said]
+    plain = "\n".join([address, body, "", *lines])
+    small = "\n".join(f"- {line}" for line in lines)
+    return {"text/plain": plain, "text/markdown": safe(f"{fenced(address)}\n{fenced(body, 'json')}\n{small}\n")}
+
+
+def _shortened(image: re.Match[str]) -> str:
+    begun = f"{image[1]}{image[2][:SHOWN_IMAGE_CHARS]}"
+    return say("{image}… ({count} characters)", image=begun, count=f"{len(image[2]):,}")
+
+
+def _from_the_journal(prepared: Prepared, kept: Entry | None) -> list[str]:
+    """What ``--cache`` does with this request, or would do."""
+    if kept is None:
+        return ["The journal does not have this answer: it would be asked."] if prepared.cached else []
+    when = kept.started_at.astimezone().strftime(MOMENT)
+    if prepared.cached:
+        return [f"The journal has this answer, of {when}: nothing would be sent, nor paid."]
+    return [f"The journal has this answer, of {when}: --cache would take it, at no cost."]
+
+
+def _figures(guess: Estimate) -> list[str]:
+    tokens = f"About {guess.prompt_tokens:,} tokens in."
+    if guess.max_tokens is not None:
+        tokens = f"About {guess.prompt_tokens:,} tokens in, at most {guess.max_tokens:,} out."
+    if guess.least is None or guess.most is None:
+        return [tokens, "Price: unknown."]
+    least, most = map(_money, (guess.least, guess.most))
+    return [
+        tokens,
+        f"Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer)"
+        f"{', at the peak tariff of this hour' if guess.most.peak else ''}.",
+    ]
+
+
+def _money(cost: Cost) -> str:
+    """Two digits, and never as a power of ten."""
+    return f"{float(f'{cost.amount:.2g}'):.10f}".rstrip("0") + f" {cost.currency}"

@@ -1,0 +1,136 @@
+"""``%deepseek_resume``: going on with an answer that was stopped, broke off or reached its length."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import display
+
+from ...metrics.tables import cell, html_table, text_table
+from ...policy.resuming import RESUMABLE
+from ...protocol.completion import Completion
+from ...protocol.errors import ConfigurationError
+from ...text.language import MOMENT, say
+from ..view.background import BackgroundAnswer
+from .flags import read_line
+from .magics import DeepSeekMagics, Order, Run
+from .manuals import helped
+
+__all__ = ["TAKEN", "ResumeMagics", "is_open"]
+
+TAKEN: Final = frozenset(
+    (
+        *("output", "quiet", "format", "buffer", "show_reasoning", "background"),
+        *("model", "max_tokens", "endpoint", "base_url", "continue_on_length"),
+    )
+)
+"""The options that can still act on an answer whose question is asked already."""
+_HEADS: Final = ("id", "asked", "prompt", "came", "outcome")
+_ID_CHARS: Final = 8
+
+
+@magics_class
+class ResumeMagics(Magics):
+    """Goes on with answers; draws and binds them as ``%%deepseek`` does."""
+
+    shell: Any
+
+    def __init__(self, shell: Any, magics: DeepSeekMagics) -> None:
+        super().__init__(shell)
+        self._magics = magics
+
+    @line_magic
+    def deepseek_resume(self, line: str) -> Completion | BackgroundAnswer | None:
+        """Go on with an answer that was stopped, broke off or reached its length.
+
+        ::
+
+          %deepseek_resume [flags]             the answer in _, the last one, or after a restart the newest in the journal
+          %deepseek_resume [flags] NAME        the answer in that variable
+          %deepseek_resume [flags] ID          the journal's answer whose id begins so
+          %deepseek_resume --list              what waits in the journal
+
+        The result is the whole answer; its usage and cost are those of the new call. Flags: -o, -m, --max-tokens,
+        --endpoint, --base-url, --continue, --background, and how it is shown (--quiet, --format, --buffer,
+        --show-reasoning).
+        """
+        run = self._begin(line, button=False)
+        return None if run is None else self._magics.follow(run)
+
+    async def awaited(self, line: str, _body: None) -> Completion | BackgroundAnswer | None:
+        """The same for a cell that the input transformer turned into an ``await``."""
+        run = self._begin(line, button=True)
+        return None if run is None else await self._magics.follow_awaited(run)
+
+    def _begin(self, line: str, *, button: bool) -> Run | None:
+        from ...session.calls import session
+
+        if helped(self, "deepseek_resume", line):
+            return None
+        if line.strip() == "--list":
+            _list()
+            return None
+        word, options = _read(line)
+        output = options.pop("output", None)
+        order = Order(prompt="", options={}, output=output, quiet=options.get("quiet", False))
+        prepared = session().prepare_resume(self._named(word), **options)
+        return self._magics.start(order, prepared, button=button)
+
+    def _named(self, word: str) -> Completion | str | None:
+        """The answer that the word on the line means; without one the answer in ``_`` if it waits to be gone on with."""
+        value = self.shell.user_ns.get(word or "_")
+        if isinstance(value, BackgroundAnswer):
+            if not value.done:
+                raise ConfigurationError("This answer is still being written.", hint="Wait for it, or stop() it.")
+            value = value.completion
+        if isinstance(value, Completion):
+            return value if word or value.outcome in RESUMABLE else None
+        if word and value is not None:
+            raise ConfigurationError(f"{word} is not an answer that could be gone on with.")
+        return word or None
+
+
+def is_open(value: Any) -> bool:
+    """Whether this variable holds an answer that waits to be gone on with."""
+    if isinstance(value, BackgroundAnswer):
+        value = value.completion
+    return isinstance(value, Completion) and value.outcome in RESUMABLE
+
+
+def _read(line: str) -> tuple[str, dict[str, Any]]:
+    """The word on the line and the flags around it. Raises ConfigurationError."""
+    before = read_line(line)
+    word, _, rest = before.rest.partition(" ")
+    after = read_line(rest)
+    options = {**before.options, **after.options}
+    wrong = sorted(set(options) - TAKEN)
+    if after.rest or wrong:
+        what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
+        raise ConfigurationError(
+            f"%deepseek_resume cannot take {what}: the question is asked already.", hint="%deepseek_resume? explains."
+        )
+    return word, options
+
+
+def _list() -> None:
+    from ...session.calls import session
+
+    rows = []
+    for entry in session().journal.resumable():
+        completion = entry.completion
+        came = (
+            say("{count} characters", count=f"{len(completion.text):,}")
+            if completion.text
+            else say("reasoning")
+            if completion.reasoning
+            else ""
+        )
+        asked = entry.started_at.astimezone().strftime(MOMENT)
+        rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, say(completion.outcome)])
+    if not rows:
+        print(say("No answer waits to be gone on with."))
+        return
+    caption = say("%deepseek_resume ID goes on with one of them")
+    heads = tuple(map(say, _HEADS))
+    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)

@@ -1,0 +1,133 @@
+"""``%deepseek_key``, ``%deepseek_models``, ``%deepseek_doctor``: the way to the endpoint, and what stands in it."""
+
+from __future__ import annotations
+
+from getpass import getpass
+from typing import TYPE_CHECKING
+
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from ...engine.loop import engine
+from ...protocol.errors import ConfigurationError, MissingKey
+from ...protocol.models import ALIASES
+from ...text.language import say, translated
+from .flags import read_line
+from .manuals import helped
+
+if TYPE_CHECKING:
+    from ...engine.hosts.endpoints import Endpoint
+    from ...engine.hosts.health import Health
+
+__all__ = ["ServiceMagics"]
+
+
+def _endpoints(line: str) -> tuple[Endpoint, ...]:
+    """The endpoints named on the line, or those in force. Raises ConfigurationError."""
+    from ...engine.hosts.endpoints import in_order
+    from ...session.calls import session
+
+    typed = read_line(line)
+    if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
+        raise ConfigurationError("This magic takes --endpoint and --base-url only.")
+    options = session().defaults.replace(**typed.options)
+    return in_order(options.get("endpoint"), options.get("base_url"))
+
+
+def _check(line: str) -> list[Health]:
+    """Ask each endpoint. Raises ConfigurationError."""
+    from ...engine.client import Client
+
+    endpoints = _endpoints(line)
+
+    async def check() -> list[Health]:
+        async with Client(endpoints) as client:
+            return await client.check_all()
+
+    return engine.run(check())
+
+
+def _raise_if_all_failed(checked: list[Health]) -> None:
+    errors = [health.error for health in checked if health.error is not None]
+    if len(errors) == len(checked):
+        raise errors[0]
+
+
+def _ask(question: str) -> str:
+    try:
+        return getpass(question)
+    except StdinNotImplementedError:
+        raise MissingKey(
+            "No key was asked for, because nobody can answer here: this run has no keyboard.",
+            hint="Set the key in the environment instead.",
+        ) from None
+
+
+@magics_class
+class ServiceMagics(Magics):
+    """Questions to the service itself."""
+
+    @line_magic
+    def deepseek_key(self, line: str) -> None:
+        """Ask for the API key in a masked box and keep it in this kernel's memory, nowhere else.
+
+        ::
+
+          %deepseek_key [--endpoint NAME,...] [--base-url URL]
+
+        A magic of its own, so that no cell stops a Run All with a question. Where a key is found already (environment,
+        ``.env``, keyring), it says where.
+        """
+        if helped(self, "deepseek_key", line):
+            return
+        from ...engine.hosts.keys import find_key
+
+        for endpoint in _endpoints(line):
+            key = find_key(endpoint, ask=_ask)
+            if key is None:
+                print(say("{endpoint} needs no key.", endpoint=endpoint.title))
+            else:
+                source = translated(key.source)
+                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=source))
+
+    @line_magic
+    def deepseek_doctor(self, line: str) -> None:
+        """Check key, name, connection, TLS, models, balance and the versions here, each with a verdict.
+
+        ::
+
+          %deepseek_doctor [--endpoint NAME,...] [--base-url URL]
+        """
+        if helped(self, "deepseek_doctor", line):
+            return
+        from ...engine.hosts.doctor import examine, is_well, verdict, versions
+
+        well = []
+        for endpoint in _endpoints(line):
+            print(f"{endpoint.title}, {endpoint.base_url}")
+            findings = engine.run(examine(endpoint))
+            print(*findings, sep="\n")
+            well.append(is_well(findings))
+        print(*versions(), sep="\n")
+        if not any(well):
+            raise ConfigurationError(verdict(well))
+        print(translated(verdict(well)))
+
+    @line_magic
+    def deepseek_models(self, line: str) -> None:
+        """List the models of the endpoint, and the short names for them.
+
+        ::
+
+          %deepseek_models [--endpoint NAME,...] [--base-url URL]
+        """
+        if helped(self, "deepseek_models", line):
+            return
+        checked = _check(line)
+        _raise_if_all_failed(checked)
+        short = {model: name for name, model in ALIASES.items()}
+        for health in checked:
+            if len(checked) > 1:
+                print(f"{health.endpoint.title}: {health.error.told}" if health.error else f"{health.endpoint.title}:")
+            for model in health.models:
+                print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

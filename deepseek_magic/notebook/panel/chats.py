@@ -1,0 +1,131 @@
+"""The picker of conversations: choose one, begin a new one, rename, delete, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import ipywidgets
+
+from ...protocol.errors import ConfigurationError
+from ...session.files import free_path
+from ...text.language import say
+from .sections import Guard, button
+
+__all__ = ["ChatPicker"]
+
+
+class ChatPicker:
+    """``box`` is the widget, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
+
+    While the panel is ``busy`` with an answer nothing can be switched.
+
+    Its choice is the panel's own: cells go on from the conversation they went on from.
+    """
+
+    def __init__(
+        self,
+        chosen: str,
+        *,
+        on_switch: Callable[[], None],
+        busy: Callable[[], bool],
+        tell: Callable[[str], None],
+        guard: Guard,
+    ) -> None:
+        self.chosen = chosen
+        self._busy = busy
+        self._guard = guard
+        self._on_switch = on_switch
+        self._tell = tell
+        self._sure = False
+        self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is gone on from"))
+        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("new name"))
+        self._delete = button(say("Delete"), say("forget this chat"), guard, self._on_delete)
+        buttons = (
+            button(say("New"), say("begin another chat"), guard, self._on_new),
+            button(say("Rename"), say("give this chat the name in the box"), guard, self._on_rename),
+            button(say("Export"), say("write this chat to a file, .md or .jsonl"), guard, self._on_export),
+            self._delete,
+        )
+        self.box = ipywidgets.HBox((self._names, self._name, *buttons))
+        self.box.add_class("deepseek-magic-chats")
+        self._names.observe(self._on_chosen, "value")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the conversations that there are now."""
+        from ...session.calls import session
+
+        names = tuple(dict.fromkeys((*session().chats, self.chosen)))
+        self._names.unobserve(
+            self._on_chosen, "value"
+        )  # new options stand at the first of them for a moment, which nobody chose
+        if names != self._names.options:
+            self._names.options = names
+        self._names.value = self.chosen
+        self._names.observe(self._on_chosen, "value")
+
+    def _switch(self, name: str) -> None:
+        if self._busy():
+            self.refresh()
+            raise ConfigurationError("An answer is being written in this chat.", hint="Stop it first, or wait.")
+        self.chosen = name
+        self.refresh()
+        self._name.value = ""
+        self._unsure()
+        self._on_switch()
+
+    def _on_chosen(self, change: Any) -> None:
+        if change["new"] is not None and change["new"] != self.chosen:
+            self._guard(lambda: self._switch(change["new"]))
+
+    def _on_new(self) -> None:
+        from ...session.calls import session
+
+        taken = session().chats
+        name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
+        if name in taken:
+            raise ConfigurationError(f"There is a conversation {name} already.", hint="Take another name.")
+        self._switch(name)
+
+    def _on_rename(self) -> None:
+        from ...session.calls import session
+
+        if not self._typed:
+            raise ConfigurationError("A name is missing.", hint="Type it into the box beside the chats.")
+        if self.chosen in session().chats:
+            session().chats.rename(self.chosen, self._typed)
+            if session().chat == self.chosen:
+                session().defaults = session().defaults.replace(chat=self._typed)
+        self._switch(self._typed)
+
+    def _on_delete(self) -> None:
+        from ...session.calls import session
+
+        if not self._sure and not self._busy():
+            self._sure = True
+            self._delete.description = say("Really delete?")
+            return
+        gone = self.chosen
+        self._switch(next((name for name in session().chats if name != gone), session().chat))
+        if gone in session().chats:
+            session().chats.remove(gone)
+        self.refresh()
+        self._tell(say("{name} is deleted.", name=gone))
+
+    def _on_export(self) -> None:
+        from ...session.calls import session
+
+        chat = session().chats.find(self.chosen)
+        path = free_path(self._typed or f"{self.chosen}.md", (".md", ".jsonl"), overwrite=False)
+        path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
+        self._tell(say("{name}: {count} turns written to {path}.", name=self.chosen, count=len(chat.turns), path=path))
+
+    def _unsure(self) -> None:
+        self._sure = False
+        self._delete.description = say("Delete")
+
+    @property
+    def _typed(self) -> str:
+        return str(self._name.value).strip()

@@ -1,0 +1,110 @@
+"""A control for every option, made from its declaration, and the options that the controls stand at.
+
+A control that was not touched stands at nothing, and a setting that was not given is not sent: so a number is a text
+field with its default in grey, and a choice has a first entry that leaves it to the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import ipywidgets
+
+from ...engine.hosts.endpoints import ENDPOINTS
+from ...protocol.models import MODELS
+from ...protocol.options import OPTIONS, Option, Options
+from ...text.language import say
+
+__all__ = ["GROUPS", "Controls", "panel_options"]
+
+_ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
+"""Options that the panel has other means for, or that mean nothing in it."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Model": ("model", "think", "system", "endpoint", "buffer"),
+    "Sampling": ("temperature", "top_p", "max_tokens", "stop", "seed"),
+}
+"""What stands where; an option that is not named here stands under "More"."""
+
+_SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "model": tuple(model.id for model in MODELS),
+    "endpoint": tuple(ENDPOINTS),
+}
+
+
+def panel_options() -> dict[str, list[Option]]:
+    """The options with a control, by group."""
+    shown = [option for option in OPTIONS if option.flags and option.name not in _ELSEWHERE]
+    placed = {name: group for group, names in GROUPS.items() for name in names}
+    grouped: dict[str, list[Option]] = {group: [] for group in (*GROUPS, "More")}
+    for option in shown:
+        grouped[placed.get(option.name, "More")].append(option)
+    for group, names in GROUPS.items():
+        grouped[group].sort(key=lambda option: names.index(option.name))
+    return grouped
+
+
+class Controls:
+    """The controls by option name. ``given`` is what they stand at; ``on_change`` hears every change."""
+
+    def __init__(self, given: Mapping[str, Any], on_change: Callable[[], None]) -> None:
+        self.by_group = panel_options()
+        self.widgets: dict[str, Any] = {}
+        for option in (option for options in self.by_group.values() for option in options):
+            widget = _control(option)
+            self.widgets[option.name] = widget
+            if option.name in given:
+                self.set(option, given[option.name])
+            widget.observe(lambda _change: on_change(), "value")
+
+    def set(self, option: Option, value: Any) -> None:
+        """Have the control of ``option`` stand at ``value``."""
+        if option.kind in ("choice", "switch"):
+            self.widgets[option.name].value = value
+        else:
+            self.widgets[option.name].value = "\n".join(value) if isinstance(value, list | tuple) else str(value)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given. Raises ConfigurationError, in one sentence, for what cannot be one."""
+        options = (option for group in self.by_group.values() for option in group)
+        read = {option.name: _read(option, self.widgets[option.name].value) for option in options}
+        return dict(Options(**read))
+
+    def group(self, name: str) -> tuple[Any, ...]:
+        """The controls of one group, in order."""
+        return tuple(self.widgets[option.name] for option in self.by_group[name])
+
+    def close(self) -> None:
+        """Let go of the widgets."""
+        for widget in self.widgets.values():
+            widget.close()
+
+
+def _control(option: Option) -> Any:
+    common = {"description": say(option.name.replace("_", " ")), "tooltip": say(option.help)}
+    default = say("default") + (f": {option.default}" if option.default else "")
+    if option.kind == "choice":
+        return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)
+    if option.kind == "switch":
+        return ipywidgets.Checkbox(value=False, indent=True, **common)
+    if option.name in _SUGGESTED:
+        return ipywidgets.Combobox(
+            options=_SUGGESTED[option.name], placeholder=default, continuous_update=False, **common
+        )
+    if option.many > 1 or option.name == "system":  # a line each, or a text of several lines
+        return ipywidgets.Textarea(placeholder=default, rows=2, continuous_update=False, **common)
+    return ipywidgets.Text(placeholder=default, continuous_update=False, **common)
+
+
+def _read(option: Option, value: Any) -> Any:
+    """What a control's value means as the option's; None when it stands at nothing."""
+    if option.kind == "choice":
+        return value
+    if option.kind == "switch":
+        return value or None
+    text = str(value).strip()
+    if not text:
+        return None
+    return tuple(line for line in text.split("\n") if line) if option.many > 1 else option.parse(text)

@@ -1,0 +1,64 @@
+"""The log as a table that is filtered by words and by outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final, get_args
+
+from ...metrics.tables import cell, html_table
+from ...protocol.completion import Outcome
+from ...text.language import say, translated
+
+__all__ = ["OUTCOMES", "history_html", "matching"]
+
+OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
+SHOWN_ROWS: Final = 100
+"""More would be slow to draw, and nobody reads them: the log itself has them all."""
+
+_COLUMNS: Final[Mapping[str, str]] = {
+    "started": "started_at",
+    "model": "model",
+    "outcome": "outcome",
+    "first token, s": "ttft_s",
+    "total, s": "total_s",
+    "tokens/s": "tokens_per_s",
+    "tokens out": "completion_tokens",
+    "attempts": "attempts",
+    "cost": "cost",
+    "error": "error_type",
+    "endpoint": "endpoint",
+}
+_SEARCHED: Final = ("model", "endpoint", "outcome", "error_type", "finish_reason", "think", "mode")
+
+
+def matching(rows: Sequence[Mapping[str, Any]], words: str, outcome: str | None) -> list[Mapping[str, Any]]:
+    """The rows with that outcome (None: any) that have every word in one of their texts, newest first."""
+    wanted = words.lower().split()
+
+    def fits(row: Mapping[str, Any]) -> bool:
+        text = " ".join(str(row[name]) for name in _SEARCHED if row.get(name) is not None).lower()
+        return (outcome is None or row["outcome"] == outcome) and all(word in text for word in wanted)
+
+    return [row for row in reversed(rows) if fits(row)]
+
+
+def history_html(rows: Sequence[Mapping[str, Any]], words: str = "", outcome: str | None = None) -> str:
+    """The table of the rows that fit."""
+    found = matching(rows, words, outcome)
+    today = datetime.now().astimezone().date()
+    shown = [[_shown(row, name, today) for name in _COLUMNS.values()] for row in found[:SHOWN_ROWS]]
+    caption = say("{found} of {all} calls, newest first", found=f"{len(found):,}", all=f"{len(rows):,}")
+    return html_table(tuple(say(head) for head in _COLUMNS), shown, caption)
+
+
+def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
+    value = row.get(name)
+    if isinstance(value, datetime):  # of today's calls the hour says enough, and leaves room for the figures
+        there = value.astimezone()
+        return f"{there:%H:%M:%S}" if there.date() == today else cell(value)
+    if name == "outcome":
+        return translated(str(value))
+    if name == "cost" and value is not None and row.get("currency"):
+        return f"{cell(value)} {row['currency']}"
+    return cell(value)

@@ -1,0 +1,139 @@
+"""The failure lab: experiments that make the demo server of this kernel fail, and what the class sees happen.
+
+An experiment is a fault of the demo with two sentences, what breaks and what to watch. ``told`` turns the events of an
+answer into the story of what the client did about it.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ...protocol.completion import Completion
+from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
+from ...text.language import say, translated
+
+__all__ = ["EXPERIMENTS", "Experiment", "Story", "story_html"]
+
+STORY_LINES: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A fault by name: its spec for the demo, what it breaks, and what there is to see."""
+
+    name: str
+    fault: str | None
+    breaks: str
+    watch: str
+
+
+EXPERIMENTS: Final = (
+    Experiment(name="all is well", fault=None, breaks="Nothing is broken.", watch="One attempt, no wait, no seam."),
+    Experiment(
+        name="slow",
+        fault="slow rate=5",
+        breaks="The model writes five tokens a second.",
+        watch="The curve lies low, the first token is as quick as ever, and nothing is retried: slow is not broken.",
+    ),
+    Experiment(
+        name="cut",
+        fault="cut after=25 times=1",
+        breaks="The connection closes in the middle of the answer, before the body has ended.",
+        watch="A second attempt sends what has come as a prefix and goes on from there; the seam is counted and the text is whole.",
+    ),
+    Experiment(
+        name="cut three times",
+        fault="cut after=15 times=3",
+        breaks="Three connections in a row close in the middle.",
+        watch="Each attempt brings something new, so the client goes on; the attempts add up to one answer.",
+    ),
+    Experiment(
+        name="an end too early",
+        fault="eof-chunked after=25 times=1",
+        breaks="The body ends properly, only too early: no finish reason came.",
+        watch="Many clients call this a success; here only a finish reason makes an answer complete.",
+    ),
+    Experiment(
+        name="stall",
+        fault="stall after=20 for=5 times=1",
+        breaks="The server falls silent for five seconds and keeps the line open.",
+        watch="Tokens a second fall to nothing while the state stays as it was: only the client's own clock can notice.",
+    ),
+    Experiment(
+        name="refuse",
+        fault="refuse for=3",
+        breaks="The port is closed for three seconds: nobody answers the knock.",
+        watch="Attempts follow each other with growing pauses until one is let in.",
+    ),
+    Experiment(
+        name="too busy",
+        fault="503 times=2",
+        breaks="The service is too busy and says so, twice.",
+        watch="The pauses grow, each a little different, so that many clients do not come back at the same moment.",
+    ),
+    Experiment(
+        name="limit",
+        fault="429 times=2 retry-after=2",
+        breaks="Too many requests: the answer names how long to stay away.",
+        watch="The whole process waits as long as it was told, and fewer requests run at once; ask six times to see the line.",
+    ),
+    Experiment(
+        name="wrong key",
+        fault="401 times=1",
+        breaks="The key is refused.",
+        watch="No retry: the same request would fail again, so the error is said at once.",
+    ),
+)
+
+
+class Story:
+    """What happened to one answer, line by line, with the seconds since it was asked."""
+
+    def __init__(self, now_s: float) -> None:
+        self._started_s = now_s
+        self._writing = False
+        self.lines: list[tuple[float, str]] = []
+
+    def note(self, events: Sequence[Event], now_s: float) -> None:
+        """Take events that have just come."""
+        for event in events:
+            line = self._told(event)
+            if line and len(self.lines) < STORY_LINES and (not self.lines or self.lines[-1][1] != line):
+                self.lines.append((now_s - self._started_s, line))
+
+    def end(self, completion: Completion, now_s: float) -> None:
+        """The call is over: say how, where no event has."""
+        if completion.outcome == "interrupted":
+            self.lines.append((now_s - self._started_s, say("Stopped; what had come is kept.")))
+        elif completion.error is not None:
+            self.lines.append((now_s - self._started_s, completion.error.told))
+
+    def _told(self, event: Event) -> str:
+        match event:
+            case AttemptStarted(attempt=attempt, strategy=strategy):
+                self._writing = False
+                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=say(strategy))
+            case ResponseStarted():
+                return say("The server answers.")
+            case TextDelta() if not self._writing:
+                self._writing = True
+                return say("Text arrives.")
+            case Waiting(detail=detail, reason=reason):
+                return translated(detail) or say("Waiting: {reason}.", reason=say(reason.replace("_", " ")))
+            case Seam(kind=kind, at_chars=at_chars, detail=detail):
+                where = "" if at_chars is None else say("at character {at}", at=f"{at_chars:,}")
+                return f"{say('Seam')} ({' '.join((say(kind), where)).strip()}): {translated(detail)}"
+            case Finish(reason=reason):
+                return say("Finished: {reason}.", reason=reason)
+        return ""
+
+
+def story_html(lines: Sequence[tuple[float, str]]) -> str:
+    """The story as a list."""
+    if not lines:
+        return f"<p>{html.escape(say('Ask something to see what happens.'))}</p>"
+    items = "".join(f"<li><b>{at_s:.1f} s</b> {html.escape(line)}</li>" for at_s, line in lines)
+    return f'<ol class="deepseek-magic-story">{items}</ol>'

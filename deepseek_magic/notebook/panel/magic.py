@@ -1,0 +1,86 @@
+"""``%deepseek_panel``, and the panels of a kernel: a cell that is run again gets a new one in the place of its old one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.display import display
+
+from ...protocol.errors import ConfigurationError
+from ..frontend import cell_id, notebook_path, view_for
+from ..magic.demo import DemoMagics
+from ..magic.flags import read_line
+from ..magic.magics import DeepSeekMagics
+from ..magic.manuals import helped
+
+if TYPE_CHECKING:
+    from .panel import Panel
+
+__all__ = ["PanelMagics", "panel"]
+
+
+@magics_class
+class PanelMagics(Magics):
+    """Shows panels."""
+
+    shell: Any
+
+    def __init__(self, shell: Any, magics: DeepSeekMagics, demo: DemoMagics) -> None:
+        super().__init__(shell)
+        self._magics = magics
+        self._demo = demo
+        self._panels: dict[str, Panel] = {}
+
+    @line_magic
+    def deepseek_panel(self, line: str) -> None:
+        """Show a panel: prompt, conversation, gauges, settings, failure lab, history.
+
+        ::
+
+          %deepseek_panel [flags]      the flags of %%deepseek are what its controls stand at first
+        """
+        if helped(self, "deepseek_panel", line):
+            return
+        typed = read_line(line)
+        if typed.rest:
+            raise ConfigurationError(
+                f'"{typed.rest[:40]}" was not understood: %deepseek_panel takes flags only.',
+                hint="The prompt is typed into the panel.",
+            )
+        display(self.make(**typed.options))
+
+    def make(self, **options: Any) -> Panel:
+        """A panel whose controls stand at ``options``. Raises ConfigurationError where no widget can be shown."""
+        if view_for(self.shell) in ("text", "rich"):
+            raise ConfigurationError(
+                "A panel needs a notebook: a terminal draws no widgets.",
+                hint="Use %%deepseek here, or open JupyterLab.",
+            )
+        from ...session.calls import session
+        from .panel import Panel
+
+        session().chats.notebook = notebook_path(self.shell)
+        made = Panel(self._magics, self._demo, **options)
+        cell = cell_id(self.shell)
+        if cell is not None:
+            if (before := self._panels.get(cell)) is not None:
+                before.close()
+            self._panels[cell] = made
+        return made
+
+
+def panel(**options: Any) -> Panel:
+    """``ds.panel()``: a panel as the result of a cell; ``options`` are what its controls stand at first.
+
+    Raises ConfigurationError outside a notebook.
+    """
+    shell: Any = get_ipython()
+    if shell is None:
+        raise ConfigurationError("A panel needs a notebook.", hint="Use ds.ask() in a script.")
+    registry = shell.magics_manager.registry
+    if "PanelMagics" not in registry:
+        shell.extension_manager.load_extension("deepseek_magic")
+    made: Panel = registry["PanelMagics"].make(**options)
+    return made

@@ -1,0 +1,301 @@
+"""The panel: prompt, conversation, gauges and settings in one widget, on the engine of the magics.
+
+``%deepseek_panel`` and ``ds.panel()`` show one. It is put together here; what its parts do stands in ``panel_*``.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+from IPython.display import display
+
+from ...engine.loop import Call
+from ...metrics.tables import cell
+from ...protocol.completion import Completion
+from ...protocol.errors import DeepSeekError
+from ...text.language import say
+from ..view.live import STATUS_INTERVAL_S
+from ..view.parts import close
+from .answers import Transcript
+from .as_magic import as_cell
+from .calls import Calls
+from .chats import ChatPicker
+from .controls import Controls
+from .gauges import Reading, Service, gauges_html
+from .lab import Story
+from .prompt_box import PromptBox
+from .sections import History, Lab, Metrics, Settings, Source
+from .still import still, still_class
+
+if TYPE_CHECKING:
+    from ..magic.demo import DemoMagics
+    from ..magic.magics import DeepSeekMagics
+
+__all__ = ["Panel"]
+
+STYLE = Path(__file__).with_name("panel.css")
+_STATES = {
+    "connecting": "Connecting",
+    "waiting": "Waiting",
+    "thinking": "Thinking",
+    "writing": "Writing",
+    "stopping": "Stopping",
+    "idle": "Ready",
+}
+
+
+class Panel:
+    """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it."""
+
+    def __init__(self, magics: DeepSeekMagics, demo: DemoMagics, **options: Any) -> None:
+        from ...session.calls import session
+
+        self._magics = magics
+        self._id = uuid.uuid4().hex[:8]
+        self._picture: Any = None
+        self._lock = threading.RLock()
+        self._reading, self._story = Reading(), list[tuple[float, str]]()
+        self._state, self._counted, self._money = "idle", 0, ""
+        self._message = ipywidgets.HTML()
+        self._gauges = ipywidgets.HTML()
+        self._transcript = Transcript()
+        self._calls = Calls(magics, self._transcript, self)
+        chat = str(options.pop("chat", session().chat))
+        self._controls = Controls(options, self._settings_changed)
+        self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)), texts=_texts())
+        self._chats = ChatPicker(
+            chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
+        )
+        self._history, self._metrics = History(), Metrics()
+        self._lab = Lab(demo, self._guard, self._ask_several)
+        self._source = Source(self._guard, self._insert, self._copy)
+        self._tabs = ipywidgets.Tab(
+            [
+                section.box
+                for section in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)
+            ],
+            titles=[say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")],
+        )
+        self._prompt.observe(self._typed, "value")
+        self._tabs.observe(lambda _change: self._refresh(), "selected_index")
+        self.widget = self._put_together()
+        self._chat_switched()
+        self._draw()
+
+    def _put_together(self) -> Any:
+        hidden = f".jp-OutputArea-child:has(.{still_class(self._id)}) {{ display: none; }}"
+        style = ipywidgets.HTML(f"<style>{STYLE.read_text('utf-8')}{hidden}</style>")
+        style.layout.display = "none"
+        # Laid out from below, so that it stays at its end while an answer grows, unless the reader scrolls away.
+        scroll = ipywidgets.Box((self._transcript.box,))
+        scroll.add_class("deepseek-magic-scroll")
+        parts = (self._chats.box, scroll, self._prompt, self._message, self._gauges)
+        main, side = ipywidgets.VBox(parts), ipywidgets.VBox((self._tabs,))
+        columns = ipywidgets.Box((main, side))
+        whole = ipywidgets.VBox((style, columns))
+        for widget, name in ((main, "main"), (side, "side"), (columns, "columns"), (whole, "panel")):
+            widget.add_class(f"deepseek-magic-{name}")
+        return whole
+
+    @property
+    def answer(self) -> Completion | None:
+        """The completion of the last call that ended; None before."""
+        return self._calls.answer
+
+    def _ipython_display_(self) -> None:
+        """IPython's hook: the widget, and below it the picture that outlives the kernel."""
+        # Without a kernel a front end shows a widget's plain text, which would be its repr, above the picture.
+        display({**self.widget._repr_mimebundle_(), "text/plain": ""}, raw=True)
+        data, metadata = self._still()
+        self._picture = display(data, metadata=metadata, raw=True, display_id=True)
+
+    def close(self) -> None:
+        """Stop what runs and let go of the widgets."""
+        self._calls.stop()
+        close(self.widget)
+
+    # what a person does
+
+    def _guard(self, do: Callable[[], None]) -> None:
+        self._say("")
+        try:
+            do()
+        except DeepSeekError as error:
+            self._say(error.told, failed=True)
+        self._draw()
+
+    def _act(self, name: str, text: str) -> None:
+        if name == "stop":
+            self._calls.stop()
+        elif self._calls.running:
+            self._say(say("An answer is being written: stop it first, or wait."))
+        elif name == "send":
+            self._calls.send(text, self._chats.chosen, self._controls.given)
+            self._prompt.taken(text)
+        elif name == "continue":
+            self._calls.go_on(self._controls.given)
+        elif name == "regenerate":
+            self._calls.regenerate(self._controls.given)
+
+    def _typed(self, change: Any) -> None:
+        from ...session.calls import session
+
+        self._draw_source()
+        # The first key stroke of a question: while it is typed the connection can be made.
+        if change["new"] and not change["old"]:
+            given = self._controls.given
+            session().warm_up(**{name: given[name] for name in ("endpoint", "base_url") if name in given})
+
+    def _ask_several(self, count: int) -> None:
+        calls = self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
+        follow = threading.Thread(target=self._follow_several, args=(calls,), name="deepseek-magic gauges", daemon=True)
+        follow.start()
+
+    def _follow_several(self, calls: Sequence[Call]) -> None:
+        """Let the gauges show the line until nobody stands in it any more."""
+        while not all(call.done for call in calls):
+            self._draw_gauges()
+            time.sleep(STATUS_INTERVAL_S)
+        self._refresh()
+        self._draw_gauges()
+
+    def _chat_switched(self) -> None:
+        from ...session.calls import session
+
+        self._calls.forget()
+        self._transcript.show(session().chats.get(self._chats.chosen))
+        self._draw_source()
+
+    def _settings_changed(self) -> None:
+        self._guard(self._draw_source)
+
+    def _insert(self) -> None:
+        cell = self._cell()
+        self._magics.shell.push(dict(cell.variables))
+        self._prompt.insert(cell.source)
+
+    def _copy(self) -> None:
+        self._prompt.copy(self._cell().source)
+
+    # what the call does; these two come from the thread that draws
+
+    def moved(self, state: str, reading: Reading, story: Story) -> None:
+        """There is something new about the running call."""
+        self._state, self._reading = state, reading
+        self._tell(story)
+        self._draw_gauges()
+
+    def ended(self, completion: Completion, story: Story) -> None:
+        """The call is over."""
+        self._state = "idle"
+        self._say("")  # whatever was said of the running answer is over with it
+        story.end(completion, time.monotonic())
+        if (record := completion.record) is not None:
+            self._reading = replace(
+                self._reading,
+                first_token_s=record.ttft_s,
+                tokens_per_s=record.tokens_per_s,
+                chunks_per_s=record.chunks_per_s,
+                attempt=record.attempts,
+            )
+        self._tell(story)
+        self._chats.refresh()
+        self._refresh()
+        self._draw()
+        if self._picture is not None:
+            data, metadata = self._still()
+            self._picture.update(data, metadata=metadata, raw=True)
+
+    # drawing
+
+    def _tell(self, story: Story) -> None:
+        with self._lock:
+            if story.lines != self._story:
+                self._story = list(story.lines)
+                self._lab.tell(self._story)
+
+    def _say(self, text: str, *, failed: bool = False) -> None:
+        style, role = ("deepseek-magic-error", "alert") if failed else ("", "status")
+        self._message.value = f'<div class="{style}" role="{role}">{html.escape(text)}</div>' if text else ""
+
+    def _draw(self) -> None:
+        with self._lock:  # the answer may end while the kernel's thread is drawing that it began
+            running = self._calls.running
+            again = self._calls.asked is not None and not running
+            self._prompt.actions = _actions(running, self._calls.can_continue, again)
+            self._draw_gauges()
+
+    def _draw_gauges(self) -> None:
+        from ...session.calls import session
+
+        gate, log = self._calls.gate, session().log
+        if log.spending.calls != self._counted:
+            self._counted = log.spending.calls
+            self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
+        service = Service(
+            waiting=gate.waiting if gate is not None else 0,
+            standing=gate.standing if gate is not None else None,
+            money=self._money,
+        )
+        self._gauges.value = gauges_html(say(_STATES[self._state]), self._reading, service)
+
+    def _refresh(self) -> None:
+        chosen = self._tabs.selected_index
+        if chosen is not None and self._tabs.children[chosen] is self._history.box:
+            self._history.refresh()
+        elif chosen is not None and self._tabs.children[chosen] is self._metrics.box:
+            self._metrics.refresh()
+
+    def _cell(self) -> Any:
+        from ...session.calls import session
+
+        options = self._controls.given
+        if self._chats.chosen != session().chat:
+            options["chat"] = self._chats.chosen
+        return as_cell(self._prompt.value or (self._calls.asked.prompt if self._calls.asked else ""), options)
+
+    def _draw_source(self) -> None:
+        self._source.show(self._cell())
+
+    def _still(self) -> Any:
+        asked = self._calls.asked
+        question = asked.prompt if asked is not None else ""
+        return still(self._id, self._controls.given, question, self._calls.lasting)
+
+
+def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, Any]]:
+    go_on = say("go on with an answer that was stopped or broke off")
+    return [
+        _action("send", say("Send"), say("ask"), enabled=not running, primary=True),
+        _action("stop", say("Stop"), say("end the answer now and keep what has come"), enabled=running),
+        _action("continue", say("Continue"), go_on, enabled=can_continue),
+        _action("regenerate", say("Regenerate"), say("ask the last question again"), enabled=again),
+    ]
+
+
+def _action(name: str, text: str, title: str, *, enabled: bool, primary: bool = False) -> dict[str, Any]:
+    return {"name": name, "text": text, "title": title, "enabled": enabled, "primary": primary}
+
+
+def _texts() -> dict[str, str]:
+    return {
+        "label": say("Prompt"),
+        "conversation": say("Conversation"),
+        "placeholder": say("Ask DeepSeek…  {name} takes the variable of that name"),
+        "keys": say("Shift-Enter or Ctrl-Enter sends"),
+        "busy": say("The kernel is busy with a cell: it will hear this when the cell has ended."),
+        "inserted": say("The cell stands below the panel."),
+        "copied": say("Copied."),
+        "copied_instead": say(
+            "This front end lets no widget insert a cell, so it is in the clipboard: paste it into a cell."
+        ),
+        "neither": say("This front end allows neither inserting nor copying: select the text above and copy it."),
+    }

@@ -1,0 +1,208 @@
+"""The sections beside the conversation: settings, failure lab, history, metrics, and the cell that asks the same."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import ipywidgets
+
+from ...text.language import say, translated
+from .as_magic import Cell
+from .controls import Controls
+from .history import OUTCOMES, history_html
+from .lab import EXPERIMENTS, story_html
+
+if TYPE_CHECKING:
+    from ...metrics.log import MetricsLog
+    from ...metrics.plots import PlotKind
+    from ..magic.demo import DemoMagics
+
+__all__ = ["Guard", "History", "Lab", "Metrics", "Settings", "Source", "button"]
+
+Guard = Callable[[Callable[[], None]], None]
+"""Does something, and shows the sentence of the DeepSeekError that it may raise."""
+
+SEVERAL: Final = 6
+
+PLOT_IN: Final = 4.6
+"""As wide as the section is on a laptop, so that the letters of a plot are as tall as those around it."""
+
+
+def button(text: str, tooltip: str, guard: Guard, do: Callable[[], None]) -> Any:
+    """A button that is as wide as its text."""
+    made = ipywidgets.Button(description=text, tooltip=tooltip)
+    made.layout.width = "auto"
+    made.on_click(lambda _button: guard(do))
+    return made
+
+
+class Settings:
+    """All controls; the ones that are seldom needed unfold at a click."""
+
+    def __init__(self, controls: Controls) -> None:
+        boxes: list[Any] = [ipywidgets.VBox(controls.group("Model"))]
+        for name in ("Sampling", "More"):
+            folded = ipywidgets.VBox(controls.group(name))
+            folded.layout.display = "none"
+            toggle = ipywidgets.ToggleButton(
+                description=say(name), icon="caret-right", tooltip=say("show or hide these")
+            )
+            toggle.layout.width = "auto"
+            toggle.observe(_unfolds(toggle, folded), "value")
+            boxes += [toggle, folded]
+        self.box = ipywidgets.VBox(boxes)
+
+
+def _unfolds(toggle: Any, folded: Any) -> Callable[[Any], None]:
+    def unfold(change: Any) -> None:
+        folded.layout.display = None if change["new"] else "none"
+        toggle.icon = "caret-down" if change["new"] else "caret-right"
+
+    return unfold
+
+
+class History:
+    """The log as a table."""
+
+    def __init__(self) -> None:
+        self._words = ipywidgets.Text(description=say("filter"), placeholder=say("words: model, endpoint, error, …"))
+        every = (say("any outcome"), None)
+        self._outcome = ipywidgets.Dropdown(
+            description=say("outcome"), options=[every, *((translated(o), o) for o in OUTCOMES)], index=0
+        )
+        self._table = ipywidgets.HTML(tabbable=True)
+        self._table.add_class("deepseek-magic-wide")
+        self.box = ipywidgets.VBox((self._words, self._outcome, self._table))
+        for control in (self._words, self._outcome):
+            control.observe(lambda _change: self.refresh(), "value")
+
+    def refresh(self) -> None:
+        """Show the log as it is now."""
+        from ...session.calls import session
+
+        self._table.value = history_html(list(session().log), self._words.value, self._outcome.value)
+
+
+class Metrics:
+    """The sums of the session, whether the service levels were met, and a plot."""
+
+    def __init__(self) -> None:
+        self._kind = ipywidgets.Dropdown(
+            description=say("plot"),
+            options=[
+                (say("latency of all calls"), "latency"),
+                (say("speed over time"), "speed"),
+                (say("waterfall of the last call"), "waterfall"),
+            ],
+            value="latency",
+        )
+        self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
+        self._tables.add_class("deepseek-magic-wide")
+        self._tables.add_class("deepseek-magic-figures")
+        self.box = ipywidgets.VBox((self._kind, self._plot, self._tables))
+        self._kind.observe(lambda _change: self.refresh(), "value")
+
+    def refresh(self) -> None:
+        """Sum up the log as it is now."""
+        from ...session.calls import session
+
+        log = session().log
+        none = f"<p>{html.escape(say('No call has been made in this session yet.'))}</p>"
+        self._tables.value = log.summary()._repr_mimebundle_()["text/html"] if len(log) else none
+        self._plot.value = _picture(log, self._kind.value) if len(log) else ""
+
+
+def _picture(log: MetricsLog, kind: PlotKind) -> str:
+    """The plot as an image, or what is missing to draw it."""
+    try:
+        plot = log.plot(kind, width_in=PLOT_IN)
+    except (ImportError, ValueError) as error:
+        return f"<p>{html.escape(str(error))}</p>"
+    return f'<div style="color: var(--jp-ui-font-color1)">{plot.svg()}</div>'
+
+
+class Lab:
+    """Experiments with the demo server of this kernel, and the story of what the client did."""
+
+    def __init__(self, demo: DemoMagics, guard: Guard, ask_several: Callable[[int], None]) -> None:
+        self._demo = demo
+        self._experiment = ipywidgets.Dropdown(
+            description=say("experiment"), options=[(say(e.name), i) for i, e in enumerate(EXPERIMENTS)], value=0
+        )
+        self._fault = ipywidgets.Text(
+            description=say("fault"),
+            placeholder=say("or any other, e.g. {example}", example="reset at=reasoning after=2 times=1"),
+        )
+        self._pace = ipywidgets.BoundedFloatText(description=say("slowness"), value=1.0, min=0.0, max=20.0, step=0.5)
+        self._legend = ipywidgets.HTML()
+        self._story = ipywidgets.HTML(story_html(()))
+        row = ipywidgets.HBox(
+            (
+                button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up),
+                button(
+                    say("Ask {count} times", count=SEVERAL),
+                    say("the prompt in the box, all at once, to see the line and the limiter"),
+                    guard,
+                    lambda: ask_several(SEVERAL),
+                ),
+            )
+        )
+        title = ipywidgets.HTML(f"<b>{html.escape(say('What happened'))}</b>")
+        self.box = ipywidgets.VBox((self._experiment, self._fault, self._pace, row, self._legend, title, self._story))
+        self._experiment.observe(lambda _change: self._explain(), "value")
+        self._explain()
+
+    def _explain(self) -> None:
+        chosen = EXPERIMENTS[self._experiment.value]
+        self._fault.value = chosen.fault or ""
+        self._say(say(chosen.breaks), say(chosen.watch))
+
+    def _say(self, breaks: str, watch: str = "") -> None:
+        server = self._demo.server
+        said = [("What breaks", breaks), ("What to watch", watch)]
+        lines = [f"<b>{html.escape(say(name))}:</b> {html.escape(text)}" for name, text in said if text]
+        if server is None:
+            lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
+        else:
+            now = server.fault or say("nothing")
+            lines.append(html.escape(say("In force at {url}: {fault}.", url=server.base_url, fault=now)))
+        self._legend.value = f'<div style="line-height: 1.5">{"<br>".join(lines)}</div>'
+
+    def _set_up(self) -> None:
+        server = self._demo.server or self._demo.start()
+        server.pace = self._pace.value
+        server.fault = self._fault.value.strip() or None
+        chosen = EXPERIMENTS[self._experiment.value]
+        if (chosen.fault or None) == server.fault:
+            self._say(say(chosen.breaks), say(chosen.watch))
+        else:
+            self._say(" ".join(say(sentence) for sentence in self._demo.legend))
+
+    def tell(self, lines: list[tuple[float, str]]) -> None:
+        """Show the story of the answer that is being written, or was written last."""
+        self._story.value = story_html(lines)
+
+
+class Source:
+    """The cell that would ask the same."""
+
+    def __init__(self, guard: Guard, insert: Callable[[], None], copy: Callable[[], None]) -> None:
+        self._text = ipywidgets.HTML()
+        self._text.add_class("deepseek-magic-source")
+        row = ipywidgets.HBox(
+            (
+                button(say("Insert below"), say("put this cell below the panel"), guard, insert),
+                button(say("Copy"), say("copy this cell to the clipboard"), guard, copy),
+            )
+        )
+        self.box = ipywidgets.VBox((self._text, row))
+
+    def show(self, cell: Cell) -> None:
+        """Show the text of the cell and what it needs beside it."""
+        needs = "".join(
+            f"<p>{html.escape(say('{name} holds the system prompt; inserting the cell sets it in this kernel.', name=name))}</p>"
+            for name in cell.variables
+        )
+        self._text.value = f"<pre>{html.escape(cell.source)}</pre>{needs}"

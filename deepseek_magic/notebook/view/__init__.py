@@ -1,0 +1,1 @@
+"""How one answer is shown, in a page, a terminal and a saved notebook."""

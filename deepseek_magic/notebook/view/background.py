@@ -1,0 +1,166 @@
+"""An answer that goes on while other cells run: its thread, and the handle that stands for it in the user's variable.
+
+The engine streams in its own thread anyway; what is needed beside it is somebody who draws. That is one small thread an
+answer, because the kernel's own thread may be computing. What it displays is sent in the name of the cell that asked:
+without that, ipykernel 6 would put it below whichever cell runs at the moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from ...engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
+from ...protocol.completion import Completion
+from ...text.language import say
+from ..frontend import cell_id, request_id
+from .live import View
+
+__all__ = ["Background", "BackgroundAnswer"]
+
+
+@contextlib.contextmanager
+def _in_the_name_of(header: dict[str, Any] | None, publisher: Any) -> Iterator[None]:
+    """Whatever this thread displays belongs to the request with that header."""
+    if header is None:
+        yield
+        return
+
+    def claim(message: dict[str, Any]) -> dict[str, Any]:
+        message["parent_header"] = header
+        return message
+
+    publisher.register_hook(claim)  # hooks belong to the thread that registers them
+    try:
+        yield
+    finally:
+        publisher.unregister_hook(claim)
+
+
+class BackgroundAnswer:
+    """An answer in the making: ``await`` it or ``wait()`` for it, ``stop()`` it; once done it is its completion.
+
+    ``wait`` and ``await`` give the completion, or raise the DeepSeekError that ended the call; a stopped answer raises
+    nothing. All attributes of the completion (text, usage, ...) are this one's, too, as soon as it is done.
+    """
+
+    def __init__(self, call: Call, view: View, shell: Any) -> None:
+        self._call = call
+        publisher = shell.display_pub
+        in_kernel = getattr(shell, "kernel", None) is not None
+        header = dict(publisher.parent_header) if in_kernel else None
+        self._drawn: concurrent.futures.Future[Completion] = concurrent.futures.Future()
+        self._drawn.set_running_or_notify_cancel()  # who waits may be cancelled; the answer is not
+        # The thread's alone: the answer stays in IPython's ``Out``, and shall not keep what it was drawn with.
+        drawing = (view, header, publisher)
+        threading.Thread(target=self._follow, args=drawing, name="deepseek-magic view", daemon=True).start()
+
+    @classmethod
+    def ended(cls, call: Call) -> BackgroundAnswer:
+        """The handle of an answer that its cell has waited for and drawn."""
+        answer = cls.__new__(cls)
+        answer._call = call
+        answer._drawn = concurrent.futures.Future()
+        answer._drawn.set_result(call.completion)
+        return answer
+
+    def _follow(self, view: View, header: dict[str, Any] | None, publisher: Any) -> None:
+        try:
+            with _in_the_name_of(header, publisher):
+                completion = pump(self._call, view.show)
+                view.finish(completion)
+        except BaseException as error:
+            # Kept for whoever waits: a thread of its own has nobody else to tell.
+            self._drawn.set_exception(error)
+        else:
+            self._drawn.set_result(completion)
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer has ended and stands below its cell."""
+        return self._drawn.done()
+
+    @property
+    def completion(self) -> Completion | None:
+        """The completion, None as long as the answer is being written."""
+        return self._call.completion if self.done else None
+
+    def stop(self) -> None:
+        """End the answer now and keep what has arrived."""
+        self._call.stop(wait_s=CLOSE_S)
+        concurrent.futures.wait((self._drawn,), CLOSE_S)
+
+    def wait(self, timeout_s: float | None = None) -> Completion:
+        """Block until the answer is done, at most ``timeout_s`` seconds, and give it.
+
+        Raises TimeoutError, or the DeepSeekError that ended the call. An interrupt ends the waiting, not the answer.
+        """
+        left_s = timeout_s
+        while not self.done and (left_s is None or left_s > 0):
+            step_s = HEARTBEAT_S if left_s is None else min(HEARTBEAT_S, left_s)
+            concurrent.futures.wait((self._drawn,), step_s)
+            left_s = None if left_s is None else left_s - step_s
+        return self._whole()
+
+    def __await__(self) -> Generator[Any, None, Completion]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Completion:
+        drawn = asyncio.wrap_future(self._drawn)
+        while not drawn.done():
+            # In short steps: the kernel's loop notices an interrupt only when it wakes.
+            await asyncio.wait((drawn,), timeout=HEARTBEAT_S)
+        return self._whole()
+
+    def _whole(self) -> Completion:
+        completion = self._drawn.result(0)
+        if completion.error is not None and completion.outcome != "interrupted":
+            completion.error.completion = completion
+            raise completion.error
+        return completion
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Completion, name):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if not self.done:
+            yet = "There is no {name} yet: the answer is being written; await it, or call wait()."
+            raise AttributeError(say(yet, name=name))
+        return getattr(self._call.completion, name)
+
+    def __str__(self) -> str:
+        """The answer's text; waits for it, so that half an answer is never taken for one."""
+        concurrent.futures.wait((self._drawn,))
+        return self._call.completion.text
+
+    def __repr__(self) -> str:
+        return repr(self.completion) if self.done else say("<BackgroundAnswer, being written>")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        completion = self.completion
+        return {"text/plain": repr(self)} if completion is None else completion._repr_mimebundle_()
+
+
+class Background:
+    """The answers of a shell that go on after their cell. A cell that is run again stops those of its earlier run."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+        self._running: list[tuple[str | None, str | None, BackgroundAnswer]] = []
+
+    def add(self, answer: BackgroundAnswer) -> None:
+        """Remember ``answer`` as one of the cell that runs now."""
+        self._running = [entry for entry in self._running if not entry[2].done]
+        self._running.append((cell_id(self._shell), request_id(self._shell), answer))
+
+    def pre_run_cell(self, _info: Any) -> None:
+        """IPython's event: the cell that is about to run begins anew, its old answers with it."""
+        cell, request = cell_id(self._shell), request_id(self._shell)
+        if cell is None:
+            return
+        for of_cell, of_request, answer in self._running:
+            if of_cell == cell and of_request != request:
+                answer.stop()

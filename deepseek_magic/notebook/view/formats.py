@@ -1,0 +1,97 @@
+"""``--format``: what is made of an answer besides Markdown, while it is written and when it is there.
+
+Text and JSON are drawn verbatim, in a code block. Code stays Markdown, since it comes with words around it; it is offered
+as the next cell, and never run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any, Final
+
+from ...protocol.completion import Completion
+from ...protocol.errors import ProtocolError
+from ...protocol.markdown import Segmenter, safe
+from ...text.extract import fenced
+from ...text.language import say
+
+__all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
+
+VERBATIM: Final = ("text", "json")
+FIRST_SEGMENT_CHARS: Final = 8_192
+
+
+class Verbatim:
+    """Cuts a text that is still being written into code blocks. Same face as ``Segmenter``.
+
+    A segment is settled when it is as long as all before it, so that there are few however long the text gets.
+    """
+
+    def __init__(self) -> None:
+        self.raw_settled: list[str] = []
+        self._settled_chars = 0
+        self._open = ""
+
+    def feed(self, delta: str) -> None:
+        """Take the next piece of the answer."""
+        self._open += delta
+
+    def settled(self) -> list[str]:
+        """The code blocks settled since the last call."""
+        if len(self._open) < max(FIRST_SEGMENT_CHARS, self._settled_chars):
+            return []
+        cut = self._open.rfind("\n") + 1
+        return self._settle(cut) if cut else []
+
+    def tail(self) -> str:
+        """The open rest as a code block."""
+        return safe(fenced(self._open)) if self._open else ""
+
+    def finish(self) -> list[str]:
+        """The last code block."""
+        return self._settle(len(self._open)) if self._open else []
+
+    def _settle(self, chars: int) -> list[str]:
+        text, self._open = self._open[:chars], self._open[chars:]
+        self.raw_settled.append(text)
+        self._settled_chars += chars
+        return [safe(fenced(text))] if text.strip() else []
+
+
+def segmenter(format: str) -> Segmenter | Verbatim:
+    """What cuts an answer of this format."""
+    return Verbatim() if format in VERBATIM else Segmenter()
+
+
+def body(format: str, completion: Completion) -> str:
+    """The whole answer as safe Markdown."""
+    text = completion.text
+    if not text:
+        return ""
+    if format == "json":
+        with contextlib.suppress(ProtocolError):
+            return safe(fenced(json.dumps(completion.json, indent=2, ensure_ascii=False), "json"))
+    return safe(fenced(text)) if format in VERBATIM else safe(text)
+
+
+def complaint(format: str, completion: Completion) -> str | None:
+    """A sentence where the answer is not of the format that was asked for."""
+    if not completion.text:
+        return None
+    if format == "json" or completion.schema is not None:
+        try:
+            completion.value  # noqa: B018  (read for what it raises)
+        except ProtocolError as error:
+            return error.told
+    if format == "code" and completion.code is None:
+        return say("The answer holds no code, so no cell was made of it.")
+    return None
+
+
+def offer_code(shell: Any, code: str, *, watched: bool) -> None:
+    """Make ``code`` the next cell, to be read and run by hand; print it where nobody watches."""
+    if watched:
+        shell.set_next_input(code)
+    else:
+        print(code)

@@ -1,0 +1,61 @@
+"""Where two segments of an answer were joined: a thin mark in the text, with how and why behind it.
+
+The mark is display only; the answer's own text is never touched. It is left out wherever it could change what is around
+it (code, formulas, tables, links, at the edge of an emphasis): the footer below the answer names every seam anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ...protocol.events import Seam
+
+__all__ = ["SIGN", "marked"]
+
+SIGN: Final = "┊"
+_PLACE: Final = "\ue5ea"
+"""Stands for a mark while the text is made safe. A private character, which no renderer knows."""
+
+_REACH_CHARS: Final = 40
+"""A mark does not cut a word: it waits for the next space, so far at most."""
+_UNSURE: Final = re.compile(r"[`$|<\\\]~]|^(?: {4}|\t)|https?:", re.MULTILINE)
+_FENCE: Final = re.compile(r"^[ \t]*(?:[-*+>]|\d+[.)])?[ \t]*(?:```|~~~)", re.MULTILINE)
+_WIDE: Final = "\u2e80"
+"""From here on words need no spaces between them."""
+
+
+def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], said: Callable[[Seam], str]) -> str:
+    """``safe(text)`` with a mark at each seam that allows one; ``said`` is what it tells, as HTML without quotes."""
+    if _PLACE in text:
+        return safe(text)
+    places = {place: seam for seam in seams if (place := _place(text, seam)) is not None}
+    if not places:
+        return safe(text)
+    pieces, begin = [], 0
+    for place in sorted(places):
+        pieces.append(text[begin:place])
+        begin = place
+    shown = safe(_PLACE.join([*pieces, text[begin:]]))
+    for place in sorted(places):
+        shown = shown.replace(_PLACE, f'<span title="{said(places[place])}">{SIGN}</span>', 1)
+    return shown
+
+
+def _place(text: str, seam: Seam) -> int | None:
+    """Where the mark goes: between two words of a plain paragraph; None where there is no such place."""
+    at = seam.at_chars
+    if seam.kind == "restarted" or at is None or not 0 < at < len(text):
+        return None
+    if not (text[at - 1] >= _WIDE and text[at] >= _WIDE):
+        at = text.find(" ", at - 1, at + _REACH_CHARS)
+        if at < 1:
+            return None
+    begin, end = text.rfind("\n\n", 0, at) + 1, text.find("\n\n", at)
+    paragraph = text[begin : end if end >= 0 else len(text)]
+    before, after = text[at - 1], text[at:].lstrip(" ")[:1]
+    plain = (before.isalnum() or before in ",.;:!?，。；：！？") and after.isalnum()
+    if not plain or _UNSURE.search(paragraph) or len(_FENCE.findall(text[:at])) % 2:
+        return None
+    return at

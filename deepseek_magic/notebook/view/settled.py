@@ -1,0 +1,207 @@
+"""What lasts of an answer in a saved notebook: one Markdown output with its plain twin and its provenance.
+
+The answer goes through ``protocol.markdown.safe``; everything around it (folded reasoning, footer) is written here
+around escaped text, because a live JupyterLab trusts the HTML in Markdown outputs.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ...protocol.completion import Completion, Kept
+from ...protocol.events import Seam
+from ...protocol.markdown import safe
+from ...text.language import MOMENT, say, translated
+from .formats import VERBATIM, body
+from .live import Ending
+from .seam_marks import marked
+
+__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder", "seam_line"]
+
+METADATA_KEY: Final = "deepseek_magic"
+
+ONE_OUTPUT_CHARS: Final = 50_000
+"""Above this one Markdown output would freeze the browser for some tenths of a second; segments are left instead."""
+
+Part = tuple[dict[str, str], dict[str, Any]]
+"""Data and metadata of one output."""
+
+EMPTY: Final[dict[str, str]] = {"text/plain": ""}
+"""What takes the place of a live view that has nothing to leave."""
+
+_ENTITIES: Final = str.maketrans(
+    {
+        **{c: f"&#{ord(c)};" for c in "`@{}~"},
+        **{c: f"<span>&#{ord(c)};</span>" for c in "\\$"},
+        "\n": "<br>",
+        "\r": "",
+        "\t": "&emsp;",
+    }
+)
+"""Inside an HTML block nothing is Markdown, but JupyterLab cuts formulas out of the whole source before it looks for
+blocks, and an empty line would end the block. The spans keep MathJax, which reads the finished page, from formulas."""
+
+
+def escape(text: str) -> str:
+    """``text`` as inert text inside an HTML block of a Markdown document, on one line."""
+    return html.escape(text).translate(_ENTITIES)
+
+
+def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
+    """``text`` behind a summary that opens at a click."""
+    opened = " open" if unfolded else ""
+    return f"<details{opened}><summary>{escape(summary)}</summary><blockquote>{escape(text.strip())}</blockquote></details>"
+
+
+def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
+    """Data and metadata of what lasts: one output; a very long answer keeps its segments, each its own output.
+
+    The first begins with the folded reasoning, the last ends with the footer and carries the provenance. The plain texts,
+    joined, are the answer.
+    """
+    text = ending.completion.text
+    if len(text) <= ONE_OUTPUT_CHARS or len(ending.segments) < 2:
+        return [_part(_body(ending), text, ending, top=True, unfolded=unfolded)]
+    first, *middle, last = ending.segments
+    return [
+        ({"text/markdown": f"{_head(ending, unfolded)}\n\n{first.markdown}".strip("\n"), "text/plain": first.raw}, {}),
+        *(({"text/markdown": piece.markdown, "text/plain": piece.raw}, {}) for piece in middle),
+        _part(last.markdown, last.raw, ending, top=False, unfolded=unfolded),
+    ]
+
+
+def _body(ending: Ending) -> str:
+    """The answer as it is shown, with its seams marked where it is Markdown."""
+    completion = ending.completion
+    if not completion.seams or ending.format in VERBATIM:
+        return body(ending.format, completion)
+    return marked(completion.text, completion.seams, safe, lambda seam: escape(seam_line(seam)))
+
+
+def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
+    """The last output where the segments before it stay as they were drawn."""
+    rest = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
+    return _part(rest, ending.completion.text, ending, top=True, unfolded=unfolded)
+
+
+def _part(shown: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
+    parts = (_head(ending, unfolded) if top else "", shown, _foot(ending))
+    data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}
+    return data, provenance(ending.completion)
+
+
+def _small(lines: Sequence[str]) -> str:
+    return "<br>".join(f"<sub>{escape(line)}</sub>" for line in lines)
+
+
+def _foot(ending: Ending) -> str:
+    """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
+    line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
+    if not seams:
+        return f"<p>{_small([line, *ending.said])}</p>"
+    joined = f"<details><summary>{_small([line])}</summary>{_small([seam_line(seam) for seam in seams])}</details>"
+    return joined + (f"<p>{_small(ending.said)}</p>" if ending.said else "")
+
+
+def _head(ending: Ending, unfolded: bool) -> str:
+    completion = ending.completion
+    if not completion.reasoning:
+        return ""
+    return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
+
+
+def _reasoning_summary(completion: Completion) -> str:
+    tokens = completion.usage.reasoning_tokens
+    return say("Reasoning · {tokens} tokens", tokens=f"{tokens:,}") if tokens else say("Reasoning")
+
+
+def footer(completion: Completion, elapsed_s: float | None = None) -> str:
+    """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
+    if completion.kept is not None:
+        return _kept(completion, completion.kept)
+    said = [_ended(completion), completion.model or completion.request.model]
+    # As the engine measured it, where it did: the view begins a moment later.
+    total_s = getattr(completion.record, "total_s", None)
+    total_s = elapsed_s if total_s is None else total_s
+    if total_s is not None:
+        said.append(say("{seconds} s", seconds=f"{total_s:.1f}"))
+    first_s = getattr(completion.record, "ttft_s", None)
+    if first_s is not None:
+        said.append(say("first token {seconds} s", seconds=f"{first_s:.2f}"))
+    said += _spent(completion)
+    if completion.seams:
+        said.append(say("joined {count}×", count=len(completion.seams)))
+    elif completion.attempts > 1:
+        said.append(say("{count} attempts", count=completion.attempts))
+    if completion.finish_reason and completion.finish_reason != "stop":
+        said.append(completion.finish_reason)
+    return " · ".join(part for part in said if part)
+
+
+def _ended(completion: Completion) -> str:
+    match completion.outcome:
+        case "truncated":
+            return say("cut off at the token limit")
+        case "filtered":
+            return say("cut by the content filter")
+        case "interrupted":
+            return say("stopped")
+        case "incomplete":
+            return say("incomplete")
+    return ""
+
+
+def _spent(completion: Completion) -> list[str]:
+    """Tokens and money; what is unknown is left out."""
+    usage, said = completion.usage, []
+    about = "≈ " if usage.estimated else ""
+    if usage.prompt_tokens is not None and usage.cache_hit_tokens:
+        share = f"{usage.cache_hit_tokens / usage.prompt_tokens:.0%}"
+        tokens = f"{usage.prompt_tokens:,}"
+        said.append(say("{about}{tokens} tokens in ({share} cached)", about=about, tokens=tokens, share=share))
+    elif usage.prompt_tokens is not None:
+        said.append(say("{about}{tokens} tokens in", about=about, tokens=f"{usage.prompt_tokens:,}"))
+    if usage.completion_tokens is not None:
+        said.append(say("{about}{tokens} out", about=about, tokens=f"{usage.completion_tokens:,}"))
+    if completion.cost is not None:
+        said.append(completion.cost.rounded)
+    return said
+
+
+def _kept(completion: Completion, kept: Kept) -> str:
+    asked = say("from the journal, {when}", when=kept.asked_at.astimezone().strftime(MOMENT))
+    # About: it was paid at the tariff of that hour.
+    saved = say("saved ≈ {cost}", cost=kept.cost.rounded.removeprefix("≈ ")) if kept.cost is not None else ""
+    return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)
+
+
+def seam_line(seam: Seam) -> str:
+    """Where two segments were joined, how, and why."""
+    where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
+    match seam.kind:
+        case "restarted":
+            how = say("begun anew")
+        case "continued":
+            how = say("gone on from there")
+        case _:
+            how = say("taken up again")
+    return " · ".join(part for part in (where, how, translated(seam.detail)) if part)
+
+
+def provenance(completion: Completion) -> dict[str, Any]:
+    """Output metadata: who wrote this and from what. The prompt as a hash, never a key."""
+    usage = {name: getattr(completion.usage, name) for name in completion.usage.__struct_fields__}
+    return {
+        METADATA_KEY: {
+            "model": completion.model,
+            "parameters": dict(completion.request.options),
+            "prompt_sha256": completion.request.digest(),
+            "outcome": completion.outcome,
+            "finish_reason": completion.finish_reason,
+            "usage": {name: value for name, value in usage.items() if value is not None},
+            "attempts": completion.attempts,
+            "seams": [{"kind": s.kind, "at_chars": s.at_chars, "detail": s.detail} for s in completion.seams],
+        }
+    }

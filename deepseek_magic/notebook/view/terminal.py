@@ -1,0 +1,141 @@
+"""The live view in a terminal: settled blocks are printed once, only the open tail is redrawn. Ctrl-C is Stop.
+
+With rich installed the answer is rendered; without it, and in consoles that show plain text only, it is printed as it
+comes. Control characters are taken out: a model must not steer the terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, Final
+
+from ...protocol.completion import Completion
+from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
+from ...text.language import say, translated
+from .formats import complaint
+from .live import Ending, Status, Surface
+from .settled import footer
+from .status import status_text
+
+__all__ = ["PlainView", "RichSurface", "has_rich", "printable"]
+
+_CONTROLS: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters but for tab and newline."""
+    return text.translate(_CONTROLS)
+
+
+def has_rich() -> bool:
+    """Whether rich can be imported."""
+    return find_spec("rich") is not None
+
+
+class PlainView:
+    """Prints deltas as they come. Same face as ``LiveView``."""
+
+    def __init__(self, notices: Sequence[str] = (), *, format: str = "markdown") -> None:
+        self._format = format
+        self._thinking = False
+        self._column_open = False
+        for notice in notices:
+            self._line(f"({translated(notice)})")
+
+    def show(self, events: Sequence[Event]) -> None:
+        """Print the text of ``events``."""
+        for event in events:
+            match event:
+                case ReasoningDelta() if not self._thinking:
+                    self._thinking = True
+                    self._line(say("(thinking…)"))
+                case TextDelta(text=text):
+                    self._print(printable(text))
+                case Seam(at_chars=int()):
+                    self._line(say("(the answer was joined here; the final text is in the variable)"))
+        sys.stdout.flush()
+
+    def stopping(self) -> None:
+        """Nothing: the stop is said at the end."""
+
+    def finish(self, completion: Completion) -> None:
+        """End the line, print the footer."""
+        if completion.text or completion.error is None:
+            self._line(f"({footer(completion)})")
+        if wrong := complaint(self._format, completion):
+            self._line(wrong)
+        sys.stdout.flush()
+
+    def _line(self, text: str) -> None:
+        self._print(("\n" if self._column_open else "") + text + "\n")
+
+    def _print(self, text: str) -> None:
+        if text:
+            sys.stdout.write(text)
+            self._column_open = not text.endswith("\n")
+
+
+class RichSurface(Surface):
+    """Renders Markdown with rich. The tail lives in a transient ``rich.live.Live`` that settled blocks pass by above."""
+
+    def __init__(self, *, unfolded: bool = False) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.markdown import Markdown
+        from rich.text import Text
+
+        self._markdown, self._text = Markdown, Text
+        self._console = Console()
+        self._live = Live(console=self._console, transient=True, auto_refresh=False)
+        self._unfolded = unfolded
+        self._tail: Any = None
+        self._status = Status()
+
+    def open(self, status: Status) -> None:
+        """Start the live part."""
+        self._live.start()
+        self.status(status)
+
+    def settle(self, blocks: Sequence[str]) -> None:
+        """Print above the live part, once."""
+        for block in blocks:
+            self._console.print(self._markdown(printable(block)))
+
+    def tail(self, markdown: str) -> None:
+        """Redraw the open rest, its last lines when it is taller than the screen."""
+        self._tail = self._markdown(printable(markdown)) if markdown else None
+        self._redraw()
+
+    def reasoning(self, text: str) -> None:
+        """Printed dimmed when asked for, else only counted in the status line."""
+        if self._unfolded:
+            self._console.print(self._text(printable(text), style="dim"), end="")
+
+    def status(self, status: Status) -> None:
+        """Redraw the status line."""
+        self._status = status
+        self._redraw()
+
+    def reset(self) -> None:
+        """What was printed stays above; say that it begins anew."""
+        self._console.print(self._text(say("(the answer begins anew)"), style="dim"))
+
+    def keep(self, text: str) -> None:
+        """Nothing: what was printed stays."""
+
+    def close(self, ending: Ending) -> None:
+        """Print what was still open, then the footer."""
+        self._live.update(self._text(""), refresh=True)
+        self._live.stop()
+        self.settle([piece.markdown for piece in ending.segments[ending.drawn :]])
+        if not ending.empty:
+            for line in (footer(ending.completion, ending.elapsed_s), *ending.said):
+                self._console.print(self._text(line, style="dim"))
+
+    def _redraw(self) -> None:
+        from rich.console import Group
+
+        line = self._text(status_text(self._status) + " · " + say("Ctrl-C stops"), style="dim")
+        self._live.update(Group(self._tail, line) if self._tail is not None else line, refresh=True)

@@ -1,0 +1,95 @@
+"""The view of one answer: the front end's own, with what the call asks for (quiet, detached, a Stop button, a format)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from IPython.display import DisplayHandle
+
+from ...engine.loop import Call
+from ...policy.buffering import BufferPolicy
+from ...text.language import say
+from ..frontend import ViewName, widgets_refused
+from .formats import VERBATIM
+from .handles import HandleSurface, SilentSurface
+from .live import LiveView, Surface, View
+
+if TYPE_CHECKING:
+    from ...session.calls import Prepared
+
+__all__ = ["view_of"]
+
+
+def view_of(
+    front_end: ViewName,
+    prepared: Prepared,
+    call: Call,
+    *,
+    name: str,
+    quiet: bool = False,
+    alone: bool = False,
+    button: bool = False,
+    detached: bool = False,
+) -> View:
+    """The view for ``front_end``. ``name``: the variable that the answer is kept in; ``alone``: the cell shows nothing else.
+
+    ``button``: a Stop button would be heard; ``detached``: the cell does not wait for the answer.
+    """
+    options = prepared.options
+    format = options.get("format", "markdown")
+    quiet = quiet or bool(options.get("quiet"))
+    in_terminal = front_end in ("text", "rich")
+    if in_terminal and detached and not quiet:
+        # The answer itself would be printed into what is typed meanwhile.
+        said = "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it."
+        print(say(said, name=name))
+        quiet = True
+    if not quiet and (front_end == "text" or (front_end == "rich" and format in VERBATIM)):
+        from .terminal import PlainView
+
+        return PlainView(prepared.notices, format=format)
+
+    def stop() -> None:
+        call.stop()
+        view.stopping()
+
+    def do_without(handle: DisplayHandle) -> None:
+        widgets_refused()
+        view.move(HandleSurface(alone=alone, unfolded=unfolded, first=handle))
+
+    alone = alone and not detached
+    unfolded = bool(options.get("show_reasoning"))
+    if quiet or front_end == "silent":
+        surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
+    else:
+        surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
+    view = LiveView(
+        surface,
+        model=prepared.request.model,
+        notices=prepared.notices,
+        buffer=BufferPolicy(mode=options.get("buffer", "balanced")),
+        format=format,
+        detached=detached,
+    )
+    return view
+
+
+def _surface(
+    front_end: ViewName,
+    on_stop: Callable[[], None] | None,
+    on_refused: Callable[[DisplayHandle], None],
+    *,
+    alone: bool,
+    unfolded: bool,
+) -> Surface:
+    # Imported at first use: ipywidgets alone is a third of what loading may cost.
+    if front_end == "widgets":
+        from .widgets import WidgetSurface
+
+        return WidgetSurface(on_stop=on_stop, unfolded=unfolded, on_refused=on_refused)
+    if front_end == "rich":
+        from .terminal import RichSurface
+
+        return RichSurface(unfolded=unfolded)
+    return HandleSurface(alone=alone, unfolded=unfolded)

@@ -1,0 +1,180 @@
+"""The live view in Output widgets: one for each settled segment, and one for the open tail, which is drawn again.
+
+Contents are set as the widgets' state and not displayed into them: one message a redraw, nothing sent back by the
+browser, and whatever else the cell prints stays where it belongs. When a segment settles, the tail's widget keeps it
+and a new one takes the tail, so that nothing is on the screen twice, not even for a frame. The whole view is one
+display, which at the end is updated in place into the lasting Markdown: no jump, and nothing of the widgets is left in
+the saved notebook.
+"""
+
+from __future__ import annotations
+
+import html
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from IPython.display import DisplayHandle, display
+
+from ...text.language import say
+from .live import Ending, Status
+from .parts import Accordion, Button, HBox, Html, Output, VBox, close
+from .settled import EMPTY, Part, lasting
+from .status import reasoning_title, status_html
+
+__all__ = ["WidgetSurface"]
+
+CLASS: Final = "deepseek-magic"
+
+THOUGHT_CHARS: Final = 2_000
+"""Reasoning is sent again until its piece is this long; then the next piece begins."""
+
+STYLE: Final = f"""<style>
+.{CLASS} .jupyter-widget-Collapse, .{CLASS} .jupyter-widget-Collapse-header, .{CLASS} .jupyter-widget-Collapse-contents
+{{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
+.{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
+.{CLASS} .jp-OutputArea-output {{padding: 0;}}
+.{CLASS} .{CLASS}-style {{display: none;}}
+.{CLASS} .{CLASS}-top {{align-items: flex-start;}}
+.{CLASS} .{CLASS}-top > button {{width: 5.5em; height: 26px;}}
+.{CLASS} .jupyter-widgets-disconnected::before, .{CLASS} button.jupyter-widgets-disconnected {{display: none;}}
+</style>"""
+"""The fold shall look like the ``<details>`` that takes its place when the answer settles. When the kernel has ended the
+text stays without JupyterLab's broken links, and a Stop that nobody hears goes."""
+
+
+KEPT_STYLE: Final = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
+
+
+KEPT_NO_MORE: Final = {"text/html": "", "text/plain": ""}
+"""An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
+
+
+class WidgetSurface:
+    """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it.
+
+    ``on_refused`` is called with the view's handle when the front end closes the widgets: it has nothing to draw them.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_stop: Callable[[], None] | None,
+        unfolded: bool = False,
+        on_refused: Callable[[DisplayHandle], None] | None = None,
+    ) -> None:
+        self._unfolded = unfolded
+        self._tail = Output()
+        self._answer = VBox((self._tail,))
+        self._thought_text = ""
+        self._thought: Any = None
+        self._thoughts: Any = None
+        self._fold: Any = None
+        self._status = Html()
+        self._style = Html(STYLE)
+        self._style.add_class(f"{CLASS}-style")
+        self._top = HBox(_stop_button(on_stop))
+        self._top.add_class(f"{CLASS}-top")
+        self._view = VBox((self._style, self._top, self._answer, self._status))
+        self._view.add_class(CLASS)
+        self._handle: DisplayHandle | None = None
+        self._kept: DisplayHandle | None = None
+        self._kept_class = f"{CLASS}-kept-{uuid.uuid4().hex[:8]}"
+        if on_refused is not None and self._view.comm is not None:
+            self._on_refused = on_refused
+            self._view.comm.on_close(self._refused)
+
+    def open(self, status: Status) -> None:
+        """Display the view."""
+        self.status(status)
+        self._place(self._view)
+
+    def settle(self, blocks: Sequence[str]) -> None:
+        """Leave each segment in the widget of the tail, and give the tail a new one."""
+        for block in blocks:
+            self.tail(block)
+            self._tail = Output()
+            self._answer.children = (*self._answer.children, self._tail)
+
+    def tail(self, markdown: str) -> None:
+        """Draw the open rest in place of the last one."""
+        shown = {"output_type": "display_data", "data": {"text/markdown": markdown}, "metadata": {}}
+        self._tail.outputs = (shown,) if markdown else ()
+
+    def reasoning(self, text: str) -> None:
+        """Append to the fold, as text that is never rendered."""
+        if self._fold is None:
+            self._begin_reasoning()
+        self._thought_text += text
+        while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
+            self._show_thought(self._thought_text[: cut - 1])
+            self._thought_text = self._thought_text[cut:]
+            self._thought = Html()
+            self._thoughts.children = (*self._thoughts.children, self._thought)
+        self._show_thought(self._thought_text)
+
+    def _begin_reasoning(self) -> None:
+        self._thought = Html()
+        self._thoughts = VBox((self._thought,))
+        self._fold = Accordion((self._thoughts,), selected_index=0 if self._unfolded else None)
+        self._top.children = (*self._top.children, self._fold)
+
+    def _show_thought(self, text: str) -> None:
+        self._thought.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{html.escape(text)}</div>'
+
+    def status(self, status: Status) -> None:
+        """Redraw the status line and the title of the reasoning."""
+        self._status.value = status_html(status)
+        if status.reasoning_tokens and self._fold is not None:
+            self._fold.titles = (reasoning_title(status),)
+
+    def reset(self) -> None:
+        """Take all text back."""
+        for widget in self._answer.children[:-1]:
+            close(widget)
+        self._answer.children = (self._tail,)
+        self.tail("")
+
+    def _refused(self, _message: Any) -> None:
+        if self._handle is not None:
+            self._on_refused(self._handle)
+
+    def keep(self, text: str) -> None:
+        """Put the raw text into an output of its own. The view's style hides it, so it is seen when the view is gone."""
+        if self._handle is None:
+            return
+        shown = f'<pre class="{self._kept_class}" style="{KEPT_STYLE}">{html.escape(text)}</pre>'
+        data = {"text/html": shown, "text/plain": text} if text else KEPT_NO_MORE
+        if self._kept is None:
+            self._style.value = f"{STYLE}<style>.{self._kept_class} {{display: none;}}</style>"
+            self._kept = display(data, display_id=True, raw=True)
+        else:
+            self._kept.update(data, raw=True)
+
+    def close(self, ending: Ending) -> None:
+        """Turn the view into the lasting output and let go of the widgets."""
+        self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
+        close(self._view)
+
+    def _place(self, view: Any) -> None:
+        """Where the view is seen: the output of the cell."""
+        self._handle = display(view, display_id=True)
+
+    def _leave(self, parts: Sequence[Part]) -> None:
+        """Put what lasts in the view's place."""
+        assert self._handle is not None
+        (data, metadata), *others = parts
+        self._handle.update(data, metadata=metadata, raw=True)
+        if others and self._kept is not None:  # it stands in the second place, and shall not stand there empty
+            data, metadata = others.pop(0)
+            self._kept.update(data, metadata=metadata, raw=True)
+        for data, metadata in others:
+            display(data, metadata=metadata, raw=True)
+
+
+def _stop_button(on_stop: Callable[[], None] | None) -> tuple[Button, ...]:
+    if on_stop is None:
+        return ()
+    button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep what has come"))
+    button.on_click(lambda _button: on_stop())
+    return (button,)

@@ -1,0 +1,45 @@
+"""Which earlier answer a user means who wants to go on with one: what was named, the last one, or the journal's newest."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ..engine.journal.reader import Entry, Journal
+from ..protocol.completion import Completion
+from ..protocol.errors import ConfigurationError
+from ..text.language import MOMENT
+
+__all__ = ["Found", "find_earlier"]
+
+SHOWN_CHARS: Final = 60
+"""So much of a prompt tells which one it is."""
+
+
+class Found(NamedTuple):
+    """The answer, the name of the endpoint it came from, and what to tell about it when the user did not name it."""
+
+    completion: Completion
+    endpoint: str | None
+    said: str = ""
+
+
+def find_earlier(what: Completion | Entry | str | None, *, last: Completion | None, journal: Journal) -> Found:
+    """The answer that ``what`` means: itself, the call of the journal whose id begins so, or without one the ``last`` of
+    this process, else the newest of the journal that waits. Raises ConfigurationError when there is none, or several."""
+    what = last if what is None else what
+    if isinstance(what, Completion):
+        return Found(what, what.record.endpoint if what.record is not None else None)
+    if isinstance(what, Entry):
+        return Found(what.completion, what.endpoint)
+    entries = journal.resumable() if what is None else journal.beginning_with(what)
+    if what is None and not entries:
+        raise ConfigurationError("No answer waits to be gone on with.", hint="Only broken and stopped ones do.")
+    if what is not None and not entries:
+        raise ConfigurationError(f"The journal has no call whose id begins with {what[:40]}.")
+    if what is not None and len(entries) > 1:
+        raise ConfigurationError(f"The journal has {len(entries)} calls whose id begins with {what[:40]}.")
+    entry = entries[0]
+    began = entry.started_at.astimezone().strftime(MOMENT)
+    prompt = " ".join(entry.completion.request.prompt.split())
+    shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
+    return Found(entry.completion, entry.endpoint, f"Going on with the answer to “{shown}”, asked {began}.")

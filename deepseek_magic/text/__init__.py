@@ -1,0 +1,1 @@
+"""Below the protocol: text that people read, and what is inside it."""
