@@ -78,6 +78,13 @@ def test_the_demo_stands_on_the_protocol_alone(name: str) -> None:
     assert {floor(t) for t in own(name)} <= {"demo", "protocol", "text"}
 
 
+@pytest.mark.parametrize("name", [m for m in MODULES if m.startswith("demo.") and m not in PACKAGES])
+def test_the_demo_s_drawers_have_floors_of_their_own(name: str) -> None:
+    height = {"wire": 0, "api": 1, "faults": 2}  # what orchestrates them lies above, in no drawer
+    below = [height.get(part.split(".")[1], 3) for part in (name, *own(name)) if part.startswith("demo.")]
+    assert max(below) == below[0], sorted(own(name))
+
+
 def test_there_are_no_circles() -> None:
     done: set[str] = set()
 

@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import Final
 
 from .api.ratelimit import RateLimit
-from .api.routes import respond
-from .api.service import Ids, Service
+from .routes import respond
+from .sending import refuse_unread
+from .state import DemoState, Ids
 from .wire.http import Answer, BadRequest, read_request
 from .wire.pace import Pace
-from .wire.sending import refuse_unread
 
 __all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
 
@@ -32,8 +32,8 @@ _STOP_S: Final = 5.0
 _SETTLE_TURNS: Final = 4
 
 
-class DemoServer(Service):
-    """The server on a port of 127.0.0.1 (0: any free one). Settings: see ``Service``."""
+class DemoServer(DemoState):
+    """The server on a port of 127.0.0.1 (0: any free one). Settings: see ``DemoState``."""
 
     def __init__(
         self,

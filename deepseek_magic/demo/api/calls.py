@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["Call", "calls_for", "value_for"]
+__all__ = ["CalledTool", "calls_for", "value_for"]
 
 _VALUE_CHARS: Final = 60
 
@@ -17,7 +17,7 @@ Tool = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class CalledTool:
     """A tool call of the reply; ``arguments`` is JSON text."""
 
     id: str
@@ -25,7 +25,7 @@ class Call:
     arguments: str
 
 
-def calls_for(prompt: str, tools: Sequence[Tool], choice: Any) -> Iterator[Call]:
+def calls_for(prompt: str, tools: Sequence[Tool], choice: Any) -> Iterator[CalledTool]:
     """At most one call: the tool that was demanded by ``tool_choice``, or the first that the prompt speaks of."""
     if choice == "none":
         return
@@ -38,7 +38,7 @@ def calls_for(prompt: str, tools: Sequence[Tool], choice: Any) -> Iterator[Call]
     for tool in wanted[:1]:
         arguments = json.dumps(value_for(tool.get("parameters") or {}, prompt), ensure_ascii=False)
         digest = hashlib.sha256(f"{tool['name']}{arguments}{prompt}".encode()).hexdigest()[:20]
-        yield Call(id=f"call_00_{digest}", name=tool["name"], arguments=arguments)
+        yield CalledTool(id=f"call_00_{digest}", name=tool["name"], arguments=arguments)
 
 
 _COMMON_WORDS: Final = frozenset(

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from .checks import CONTEXT_TOKENS
-from .replies import Asked, Reply, asked_for, continuation, prompt_tokens, reply
+from .replies import Inquiry, Reply, asked_for, continuation, prompt_tokens, reply
 from .shapes import Refused
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
@@ -40,7 +40,7 @@ class Frame:
 class Plan:
     """An answer before it is sent: its pieces, how it ends, and what it counts."""
 
-    asked: Asked
+    asked: Inquiry
     reasoning: tuple[str, ...]
     content: tuple[str, ...]
     calls: tuple[tuple[str, str, tuple[str, ...]], ...]  # id, name, pieces of the arguments
@@ -81,7 +81,7 @@ def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
     )
 
 
-def _budget(body: Mapping[str, Any], asked: Asked, prompt: int) -> int:
+def _budget(body: Mapping[str, Any], asked: Inquiry, prompt: int) -> int:
     wanted = body.get("max_tokens")
     if prompt + (wanted or 0) > CONTEXT_TOKENS:
         raise Refused(

@@ -26,13 +26,13 @@ from typing import Any, Final
 
 from ...protocol.models import MODELS, resolve_model
 from ...text.extract import fenced
-from .calls import Call, calls_for, value_for
+from .calls import CalledTool, calls_for, value_for
 from .checks import text_of, thinks
 from .images import described
 from .sections import SECTIONS, unsafe
 from .tokens import tokenize
 
-__all__ = ["Asked", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
+__all__ = ["Inquiry", "Reply", "asked_for", "continuation", "prompt_tokens", "reply"]
 
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")
 _FAILED: Final = re.compile(
@@ -48,7 +48,7 @@ Message = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Inquiry:
     """What decides a reply; ``messages`` without a prefix to be continued."""
 
     model: str
@@ -78,16 +78,16 @@ class Reply:
 
     text: str = ""
     reasoning: str = ""
-    calls: tuple[Call, ...] = ()
+    calls: tuple[CalledTool, ...] = ()
 
 
-def asked_for(body: Mapping[str, Any]) -> Asked:
+def asked_for(body: Mapping[str, Any]) -> Inquiry:
     """The part of a checked body that decides the reply."""
     messages = body["messages"]
     if messages[-1]["role"] == "assistant" and messages[-1].get("prefix"):
         messages = messages[:-1]
     effort = body.get("reasoning_effort") or "high"
-    return Asked(
+    return Inquiry(
         model=resolve_model(body["model"]).id,
         messages=tuple(messages),
         thinking=thinks(body),
@@ -99,7 +99,7 @@ def asked_for(body: Mapping[str, Any]) -> Asked:
     )
 
 
-def prompt_tokens(asked: Asked) -> list[str]:
+def prompt_tokens(asked: Inquiry) -> list[str]:
     """The prompt as the model sees it, in tokens; the thinking line comes first, so changing it loses the cache."""
     tokens = tokenize(f"<|System|>Reasoning Effort: {_EFFORT_LINES[asked.effort]}\n") if asked.thinking else []
     for tool in asked.tools:
@@ -112,7 +112,7 @@ def prompt_tokens(asked: Asked) -> list[str]:
     return [*tokens, "<|assistant|>"]
 
 
-def reply(asked: Asked) -> Reply:
+def reply(asked: Inquiry) -> Reply:
     """The whole reply, the same for the same question."""
     asks = asked.messages[-1]["role"] == "user"
     calls = tuple(calls_for(asked.prompt, asked.tools, asked.tool_choice)) if asks else ()
@@ -120,7 +120,7 @@ def reply(asked: Asked) -> Reply:
     return Reply(text=text, reasoning=_reasoning(asked, calls) if asked.thinking else "", calls=calls)
 
 
-def continuation(asked: Asked, text: str, reasoning: str | None) -> Reply:
+def continuation(asked: Inquiry, text: str, reasoning: str | None) -> Reply:
     """What comes after ``text`` (or, while that is empty, after ``reasoning``).
 
     A prefix of the reply that these messages get is continued to its end, also when it began with another thinking mode
@@ -154,7 +154,7 @@ def _gap(before: str) -> str:
 # thinking
 
 
-def _reasoning(asked: Asked, calls: Sequence[Call]) -> str:
+def _reasoning(asked: Inquiry, calls: Sequence[CalledTool]) -> str:
     subject = _short(asked.prompt)
     if asked.chinese:
         lines = [f"用户问的是“{subject}”。", "先说明收到了什么，再给出一个清楚的例子。", "保持简短，适合投影。"]
@@ -180,14 +180,14 @@ def _short(text: str) -> str:
 # the answer
 
 
-def _text(asked: Asked) -> str:
+def _text(asked: Inquiry) -> str:
     if asked.messages[-1]["role"] == "tool":
         return _after_tools(asked)
     images = described(asked.messages[-1].get("content"))
     return "\n\n".join([*_seen(images, asked), _answer(asked)])
 
 
-def _seen(images: Sequence[str], asked: Asked) -> list[str]:
+def _seen(images: Sequence[str], asked: Inquiry) -> list[str]:
     """What reached the demo as images, first of all; a model that does not see is told of none."""
     if not images or asked.model not in {model.id for model in MODELS if model.vision}:
         return []
@@ -199,7 +199,7 @@ def _seen(images: Sequence[str], asked: Asked) -> list[str]:
     return [head + "\n\n" + "\n".join(f"- {image}" for image in images)]
 
 
-def _answer(asked: Asked) -> str:
+def _answer(asked: Inquiry) -> str:
     prompt = asked.prompt
     if re.search(r"\becho\b", prompt, re.IGNORECASE):
         return _echo(prompt)
@@ -248,7 +248,7 @@ def _long(chars: int) -> str:
     return "\n\n".join(paragraphs)
 
 
-def _after_tools(asked: Asked) -> str:
+def _after_tools(asked: Inquiry) -> str:
     results = []
     for message in reversed(asked.messages):
         if message["role"] != "tool":
@@ -260,7 +260,7 @@ def _after_tools(asked: Asked) -> str:
     return f"{lead}\n\n{shown}\n\n{close}"
 
 
-def _explanation(asked: Asked) -> str:
+def _explanation(asked: Inquiry) -> str:
     tokens = len(prompt_tokens(asked))
     system = next((text_of(m.get("content")) for m in asked.messages if m["role"] == "system"), "")
     turns = sum(m["role"] == "user" for m in asked.messages)
@@ -288,7 +288,7 @@ def _explanation(asked: Asked) -> str:
     return f"{head}\n\n{table}{tail}"
 
 
-def _framed(asked: Asked) -> tuple[str, str]:
+def _framed(asked: Inquiry) -> tuple[str, str]:
     """What stands before and behind the table: an introduction at first, later a proof that the chat is remembered."""
     earlier = [text_of(m.get("content")) for m in asked.messages if m["role"] == "user"][:-1]
     if earlier:
@@ -313,7 +313,7 @@ def _framed(asked: Asked) -> tuple[str, str]:
     )
 
 
-def _temperature(asked: Asked) -> str:
+def _temperature(asked: Inquiry) -> str:
     if asked.temperature is None:
         return "默认" if asked.chinese else "default"
     if asked.thinking:
@@ -321,7 +321,7 @@ def _temperature(asked: Asked) -> str:
     return str(asked.temperature)
 
 
-def _footer(asked: Asked) -> str:
+def _footer(asked: Inquiry) -> str:
     tokens = len(prompt_tokens(asked))
     if asked.chinese:
         mode = f"思考开（{asked.effort}）" if asked.thinking else "思考关"
@@ -345,7 +345,7 @@ def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _json_text(asked: Asked) -> str:
+def _json_text(asked: Inquiry) -> str:
     schema = next((found for m in asked.messages if (found := _schema_in(text_of(m.get("content"))))), None)
     if schema is not None:
         return json.dumps(value_for(schema, asked.prompt), ensure_ascii=False, indent=2)

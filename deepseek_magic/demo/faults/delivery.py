@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..api.frames import Frame
-from ..faults.spec import Fault, Trigger
-from .http import Answer, Framing
-from .pace import Pace
+from ..wire.http import Answer, Framing
+from ..wire.pace import Pace
+from .spec import Fault, Trigger
 
 __all__ = ["Delivery", "head_of"]
 

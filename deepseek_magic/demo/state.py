@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ..faults.spec import Faults
-from ..wire.http import HTTPRequest
-from ..wire.pace import LIKE_A_MODEL, Pace
-from .frames import Frame
-from .ratelimit import RateLimit
-from .tokens import PrefixCache
+from .api.frames import Frame
+from .api.ratelimit import RateLimit
+from .api.tokens import PrefixCache
+from .faults.spec import Faults
+from .wire.http import HTTPRequest
+from .wire.pace import LIKE_A_MODEL, Pace
 
-__all__ = ["CONTROL_PATH", "Ids", "Seen", "Service"]
+__all__ = ["CONTROL_PATH", "DemoState", "Ids", "Seen"]
 
 CONTROL_PATH: Final = "/_demo"
 """Where the demo itself is asked and switched; these requests are not noted."""
@@ -50,7 +50,7 @@ class Seen:
     ended_at_s: float | None = None
 
 
-class Service:
+class DemoState:
     """The API behind the sockets. Everything may be changed while it runs.
 
     fault        a spec (see ``faults``), or None

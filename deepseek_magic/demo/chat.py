@@ -10,16 +10,17 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..faults.rewrites import rewrite
-from ..faults.spec import Fault
-from ..wire.delivery import Delivery, head_of
-from ..wire.http import Answer, HTTPRequest
-from ..wire.sending import common_headers, refuse, reply
-from .checks import check
-from .errors import ERROR_FAULTS, HTML, error_of, headers_of, no_money, too_many
-from .frames import Frame, Plan, frames, plan, whole_body
-from .service import Seen, Service
-from .shapes import Refused
+from .api.checks import check
+from .api.errors import HTML, no_money, too_many
+from .api.frames import Frame, Plan, frames, plan, whole_body
+from .api.shapes import Refused
+from .faults.delivery import Delivery, head_of
+from .faults.refusals import ERROR_FAULTS, error_of, headers_of
+from .faults.rewrites import rewrite
+from .faults.spec import Fault
+from .sending import common_headers, refuse, reply
+from .state import DemoState, Seen
+from .wire.http import Answer, HTTPRequest
 
 __all__ = ["Chat"]
 
@@ -33,7 +34,7 @@ _BREAKS_A_BODY: Final = frozenset(("cut", "reset", "eof-chunked", "eof-close", "
 class Chat:
     """A request for a chat and the answer to it. ``give`` returns whether the connection may be used again."""
 
-    service: Service
+    state: DemoState
     request: HTTPRequest
     answer: Answer
     seen: Seen
@@ -42,17 +43,17 @@ class Chat:
 
     async def give(self) -> bool:
         """Answer. Raises Refused for what the API refuses, ConnectionError when the client leaves."""
-        service, seen = self.service, self.seen
-        self.headers = {**common_headers(seen), **_admit(service)}
-        with service.counted():
+        state, seen = self.state, self.seen
+        self.headers = {**common_headers(seen), **_admit(state)}
+        with state.counted():
             body = seen.body = _read_json(self.request.body)
             check(body)
-            if service.balance <= 0:
+            if state.balance <= 0:
                 raise no_money()
-            made = plan(body, beta=self.request.path.startswith("/beta"), cache=service.cache)
+            made = plan(body, beta=self.request.path.startswith("/beta"), cache=state.cache)
             last = body["messages"][-1]
             prefixed = last["role"] == "assistant" and bool(last.get("prefix"))
-            self.fault = service.faults.take(_phases(made), prefixed=prefixed)
+            self.fault = state.faults.take(_phases(made), prefixed=prefixed)
             seen.fault = str(self.fault) if self.fault else ""
             if self.fault is not None and self.fault.kind in ERROR_FAULTS:
                 return await self._fail(self.fault)
@@ -67,7 +68,7 @@ class Chat:
         if headers["content-type"] == "text/html":
             return await reply(self.answer, self.seen, int(fault.kind[:3]), HTML, headers)
         key = self.request.headers["authorization"].rpartition(" ")[2]
-        return await refuse(self.answer, self.seen, error_of(fault, key=key, limit=self.service.concurrency), headers)
+        return await refuse(self.answer, self.seen, error_of(fault, key=key, limit=self.state.concurrency), headers)
 
     async def _fault_first(self, fault: Fault) -> bool:
         """A fault before the headers; True when there will be no answer."""
@@ -103,7 +104,7 @@ class Chat:
         return not answer.closed
 
     async def _wait(self, made: Plan, *, lines: bool) -> None:
-        pace, began_s = self.service.pace, asyncio.get_running_loop().time()
+        pace, began_s = self.state.pace, asyncio.get_running_loop().time()
         for _ in range(math.ceil(pace.queue_s / pace.keepalive_s) if lines else 0):
             await self.answer.send(b"\n")
             await asyncio.sleep(pace.keepalive_s)
@@ -120,17 +121,17 @@ class Chat:
 
     async def _stream(self, made: Plan) -> bool:
         """An answer in events."""
-        service, fault, answer, seen = self.service, self.fault, self.answer, self.seen
+        state, fault, answer, seen = self.state, self.fault, self.answer, self.seen
         arrived_s = asyncio.get_running_loop().time()
         kind = fault.kind if fault else ""
         if kind == "html":
             seen.ended = "fault"
             return await reply(answer, seen, 200, _LOGIN_PAGE, {"content-type": "text/html"})
         id, sent, first = self._frames(made)
-        delivery = Delivery(answer=answer, pace=service.pace, fault=fault, retry_ms=service.retry_ms, first=first)
-        if service.ids is not None:
+        delivery = Delivery(answer=answer, pace=state.pace, fault=fault, retry_ms=state.retry_ms, first=first)
+        if state.ids is not None:
             delivery.event_id = lambda place: f"{id}:{place + 1}"
-        compress = service.gzip and self.request.takes_gzip
+        compress = state.gzip and self.request.takes_gzip
         framing, gzip, version = head_of(fault, version=self.request.version, gzip=compress)
         type = "text/plain" if kind == "wrong-type" else "text/event-stream; charset=utf-8"
         head = {"content-type": type, "cache-control": "no-cache", **self.headers}
@@ -151,26 +152,26 @@ class Chat:
 
     def _frames(self, made: Plan) -> tuple[str, list[Frame], int]:
         """The id of the answer, its frames and the first one to send: 0, or where a resumed stream goes on."""
-        service, fault, body = self.service, self.fault, self.seen.body
+        state, fault, body = self.state, self.fault, self.seen.body
         last, _, place = self.request.headers.get("last-event-id", "").rpartition(":")
-        known = service.streams.get(last) if service.ids not in (None, "ignore") else None
+        known = state.streams.get(last) if state.ids not in (None, "ignore") else None
         if known is not None and place.isdecimal():
-            first = {"resume": int(place), "inclusive": int(place) - 1}.get(str(service.ids), 0)
+            first = {"resume": int(place), "inclusive": int(place) - 1}.get(str(state.ids), 0)
             return last, known, min(max(0, first), len(known))
         id = str(uuid.uuid4())
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         sent = frames(made, id=id, created=int(time.time()), include_usage=usage)
-        if service.ids is not None:
-            service.remember(id, sent)
+        if state.ids is not None:
+            state.remember(id, sent)
         prefix = str(body["messages"][-1].get("content") or "") if fault and fault.kind == "echo-prefix" else ""
         return id, rewrite(sent, fault, prefix=prefix) if fault else sent, 0
 
 
-def _admit(service: Service) -> dict[str, str]:
+def _admit(state: DemoState) -> dict[str, str]:
     """The rate-limit headers of this answer. Raises Refused with 429 above a limit."""
     headers: dict[str, str] = {}
-    if service.rate_limit is not None:
-        passes, headers = service.rate_limit.admit(time.time())
+    if state.rate_limit is not None:
+        passes, headers = state.rate_limit.admit(time.time())
         if not passes:
             raise Refused(
                 "Rate limit reached for requests",
@@ -179,8 +180,8 @@ def _admit(service: Service) -> dict[str, str]:
                 code="invalid_request_error",
                 headers=headers,
             )
-    if service.concurrency is not None and service.running >= service.concurrency:
-        raise too_many(service.running + 1, service.concurrency)
+    if state.concurrency is not None and state.running >= state.concurrency:
+        raise too_many(state.running + 1, state.concurrency)
     return headers
 
 

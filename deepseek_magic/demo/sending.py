@@ -6,10 +6,10 @@ import json
 import uuid
 from collections.abc import Mapping
 
-from ..api.errors import NO_KEY
-from ..api.service import Seen
-from ..api.shapes import Refused
-from .http import Answer
+from .api.errors import NO_KEY
+from .api.shapes import Refused
+from .state import Seen
+from .wire.http import Answer
 
 __all__ = ["common_headers", "refuse", "refuse_unread", "reply"]
 
