@@ -13,9 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "deepseek_magic"
 FLOORS = ("cli", "notebook", "session", "engine", "metrics", "policy", "protocol", "text")
 EVERYWHERE_ELSE_FORBIDDEN = {
     "httpx": {"engine/transport.py"},
-    "httpx2": {"engine/transport.py"},
-    "httpcore": {"engine/network/core.py"},
-    "httpcore2": {"engine/network/core.py"},
+    "httpcore": {"engine/transport.py", "engine/network/"},
     "IPython": {"notebook/"},
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},

@@ -130,8 +130,8 @@ class Attempt:
                                 yield batch
                             if failure is not None or self._done or self._diverged:
                                 break
-                if self._done:
-                    await answer.drain()
+                if self._done and not await answer.drain():
+                    self.anomalies.append("damaged_end")
         except DeepSeekError as error:
             failure = error
         self.ending = self._verdict(failure)

@@ -52,8 +52,9 @@ class HTTPAnswer(Protocol):
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""
 
-    async def drain(self) -> None:
-        """Read the rest of a body nobody needs, at most ``DRAIN_S`` seconds, so that the connection can be kept."""
+    async def drain(self) -> bool:
+        """Read the rest of a body nobody needs, at most ``DRAIN_S`` seconds, so that the connection can be kept. False
+        when what came of it was damaged: a wrong checksum, a compressed body that ends early."""
 
 
 class Transport(Protocol):

@@ -153,11 +153,11 @@ class Gate:
             )
             self._wake()
 
-    def ended(self, slot: Slot, outcome: SlotEnd, *, tokens: int | None, completion_tokens: int | None) -> None:
+    def ended(self, slot: Slot, outcome: SlotEnd, *, tokens: int | None = None) -> None:
         """The request is over, however it ended."""
         with self._lock:
             self._used_s = time.monotonic()
-            self._limiter.ended(slot, self._used_s, outcome, tokens=tokens, completion_tokens=completion_tokens)
+            self._limiter.ended(slot, self._used_s, outcome, tokens=tokens)
             self._wake()
 
     def _wake(self) -> None:

@@ -301,12 +301,7 @@ class Segment:
         if ending is not None:
             outcome = "done" if ending.kind == "finished" else "failed" if ending.opened else "refused"
         usage = self._answer.usage if outcome == "done" else None
-        self._terms.gate.ended(
-            slot,
-            outcome,
-            tokens=usage.total_tokens if usage is not None else None,
-            completion_tokens=usage.completion_tokens if usage is not None else None,
-        )
+        self._terms.gate.ended(slot, outcome, tokens=usage.total_tokens if usage is not None else None)
 
 
 def _blocked(why: str) -> Ending:

@@ -1,7 +1,7 @@
 """The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
 
 httpx's client writes requests and reads responses; below it stands our own network (``engine.network``), because httpx's
-own costs more for each token than all the rest of the engine. httpx2, its successor, can take its place (``network.core``).
+own costs more for each token than all the rest of the engine.
 A key enters a request in this file and nowhere else.
 """
 
@@ -10,21 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import httpcore
+import httpx
 
 from .. import __version__
 from ..protocol.errors import ConfigurationError, Disconnected
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
 from .hosts.warmth import Warmth, knock, origin_of
-from .network.core import BACKEND, httpcore
 from .network.exchange import Exchange, Network
 from .network.failures import raise_ours
 from .network.inflate import Damaged, EndsEarly, Inflater
-
-if TYPE_CHECKING or BACKEND == "httpx":
-    import httpx
-else:
-    import httpx2 as httpx
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
 
@@ -184,15 +181,16 @@ class _Answer:
         self.wire_bytes = 0
         self.body_bytes = 0
         self._call = call
+        self._encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        self._inflater = Inflater() if self._encoding in ("gzip", "x-gzip") else None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "", "gzip", "x-gzip"):
+        inflater = self._inflater
+        if inflater is None and self._encoding not in ("identity", ""):
             raise Disconnected(
-                f"{self._call.host} answered in the encoding {encoding[:40]}, which was not asked for.",
+                f"{self._call.host} answered in the encoding {self._encoding[:40]}, which was not asked for.",
                 hint="A proxy on the way may be changing answers.",
             )
-        inflater = Inflater() if "gzip" in encoding else None
         try:
             async for part in self._exchange.parts:
                 self.wire_bytes += len(part)
@@ -214,10 +212,21 @@ class _Answer:
         except Exception as error:
             raise_ours(error, self._call)
 
-    async def drain(self) -> None:
-        # What goes wrong here concerns nobody: the answer is whole, and a connection that is not read to its end is
-        # closed, not reused.
-        with contextlib.suppress(Exception):
+    async def drain(self) -> bool:
+        # The answer is whole, whatever comes now, and a connection that is not read to its end is closed, not reused.
+        inflater = self._inflater
+        try:
+            if inflater is not None:
+                self.body_bytes += sum(map(len, inflater.feed(b"")))
             async with asyncio.timeout(DRAIN_S):
                 async for part in self._exchange.parts:
                     self.wire_bytes += len(part)
+                    if inflater is not None:
+                        self.body_bytes += sum(map(len, inflater.feed(part)))
+                if inflater is not None:
+                    inflater.close()
+        except Damaged:
+            return False
+        except Exception:
+            return True
+        return True

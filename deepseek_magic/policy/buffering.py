@@ -95,11 +95,6 @@ class ChunkBuffer:
         self._sentences = SentenceScanner() if policy.mode == "sentence" else None
         self._wanted = policy.realtime_chunks if policy.mode == "realtime" else policy.start_chunks
 
-    @property
-    def wanted_chunks(self) -> int:
-        """How many chunks make the next group (not used by sentences)."""
-        return self._wanted
-
     def add(self, event: Event, now_s: float) -> list[Event]:
         """Take one event that arrived at ``now_s`` (seconds of any monotonic clock); what to show now, in order."""
         kind = type(event)

@@ -199,12 +199,11 @@ class RestartFilter:
     ``diverged_at`` says where, and nothing is delivered any more: to choose between two texts is not a filter's business.
     """
 
-    __slots__ = ("_delivered", "_diverged", "at", "diverged_at")
+    __slots__ = ("_delivered", "at", "diverged_at")
 
     def __init__(self, delivered: str) -> None:
         self._delivered = delivered
         self.at = 0
-        self._diverged: list[str] = []
         self.diverged_at: int | None = None
 
     @property
@@ -212,24 +211,16 @@ class RestartFilter:
         """Whether the new run has repeated everything that was delivered."""
         return self.at == len(self._delivered) and self.diverged_at is None
 
-    @property
-    def alternative(self) -> str:
-        """The text of the new run, once it has diverged."""
-        return self._delivered[: self.at] + "".join(self._diverged)
-
     def feed(self, delta: str) -> str:
         """The text to deliver now, possibly none."""
         if self.diverged_at is not None:
-            self._diverged.append(delta)
             return ""
         expected = self._delivered[self.at : self.at + len(delta)]
         if delta.startswith(expected):
             self.at += len(expected)
             return delta[len(expected) :]
-        same = _common(delta, expected)
-        self.at += same
+        self.at += _common(delta, expected)
         self.diverged_at = self.at
-        self._diverged.append(delta[same:])
         return ""
 
 

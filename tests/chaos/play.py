@@ -447,10 +447,13 @@ def _judge_words(
     if key in shown:
         say("I16: the key is shown")
     twice = "events_repeated" if case.ids else None
-    wanted = {"no-done": "missing_done", "replay": twice}.get(case.fault.split()[0])
+    kind = case.fault.split()[0]
+    wanted = {"no-done": "missing_done", "replay": twice}.get(kind)
     if wanted and wanted not in completion.anomalies and not case.act:
         say(f"I15: {wanted} is not told")
     known = {"missing_done"} if case.place == "before-done" or wanted or "slow-close" in case.fault else set()
+    if kind in ("gzip-bad-crc", "gzip-no-trailer"):
+        known = {"damaged_end"}  # where the end comes within the time that is given to it
     if case.effect == "harmless" and not known and not case.clocks_s < CALM_S and completion.anomalies:
         say(f"I15: false alarm: {completion.anomalies}")
 

@@ -256,6 +256,20 @@ async def test_a_gzip_body_is_read_and_one_that_ends_early_is_a_cut() -> None:
         assert isinstance(failure, Disconnected | IncompleteStream)
 
 
+async def test_a_checksum_that_is_wrong_after_the_answer_is_an_anomaly_of_the_answer() -> None:
+    packed = gzip.compress(b"".join([delta("half"), delta(" done", finish="stop"), DONE]))
+    wrong = packed[:-8] + bytes(4) + packed[-4:]
+    for parts in ([piece(wrong)], [piece(wrong[:-8]), piece(wrong[-8:])]):
+        script = [head(content_encoding="gzip"), *parts, END]
+        async with ScriptedServer([script]) as server, client_of(server, transport=HTTPXTransport(gzip=True)) as client:
+            completion = await client.complete("Hi")
+        assert (completion.text, completion.outcome, completion.anomalies) == (
+            "half done",
+            "complete",
+            ("damaged_end",),
+        )
+
+
 async def test_a_short_body_of_known_length_is_a_cut() -> None:
     body = delta("half")
     failure = await failure_of([head(content_length=str(len(body) + 50)), body, CLOSE])

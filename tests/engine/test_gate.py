@@ -158,7 +158,7 @@ async def test_an_answer_that_goes_on_stands_before_those_who_have_not_begun() -
     assert isinstance(slot, Slot)
     gate.line_up(waiting)
     gate.line_up(going_on, ahead=True)
-    gate.ended(slot, "failed", tokens=None, completion_tokens=None)
+    gate.ended(slot, "failed")
     assert isinstance(gate.enter(waiting), Pause)
     assert isinstance(gate.enter(going_on), Slot)
     assert gate.standing.running == 1

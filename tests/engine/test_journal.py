@@ -406,16 +406,13 @@ def test_a_file_locked_for_ever_gives_the_journal_up_with_one_notice(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("PRAGMA journal_mode = WAL")
     other.execute("BEGIN IMMEDIATE")
-    notices: list[str] = []
-    journal = Journal(path, on_notice=notices.append)
+    journal = Journal(path)
     ask(journal, "c1")
     assert not journal.flush(20)
     ask(journal, "c2")
     assert not journal.flush(1)
     other.close()
-    assert len(notices) == 1
-    assert "another program holds it locked" in notices[0]
-    assert journal.notice == notices[0]
+    assert "another program holds it locked" in journal.notice
 
 
 @pytest.mark.parametrize("obstacle", ["a file where a folder should be", "a folder", "no database"])
@@ -428,13 +425,11 @@ def test_a_place_that_cannot_be_written_ends_in_one_notice(tmp_path: Path, obsta
         path.write_bytes(b"this is not a database, it only lies where one should be" * 100)
     else:
         path.parent.write_text("a file")
-    notices: list[str] = []
-    journal = Journal(path, on_notice=notices.append)
+    journal = Journal(path)
     ask(journal, "c1")
     assert not journal.flush(10)
     ask(journal, "c2")
-    assert len(notices) == 1
-    assert "cannot be written" in notices[0]
+    assert "cannot be written" in journal.notice
 
 
 @POSIX
@@ -445,11 +440,12 @@ def test_a_full_disk_ends_in_one_notice_and_not_in_the_answer(tmp_path: Path) ->
         from deepseek_magic.engine.journal.reader import Journal
         from deepseek_magic.protocol.chat import Request
         from deepseek_magic.protocol.events import TextDelta
-        journal = Journal(sys.argv[1], on_notice=print)
+        journal = Journal(sys.argv[1])
         journal.begin("c1", Request.of("hi"), "deepseek")
         for i in range(20):
             journal.append("c1", [TextDelta(text="x" * 20_000)])
             journal.flush()
+        print(journal.notice)
         print("answered")
     """
     done = run_python(code, str(tmp_path / "journal.sqlite3"))
@@ -472,9 +468,10 @@ def test_a_folder_that_is_read_only_ends_in_one_notice(tmp_path: Path) -> None:
         import deepseek_magic.metrics.log
         if os.geteuid() == 0:
             os.setuid(65534)  # root may write everywhere
-        journal = Journal(sys.argv[1], on_notice=print)
+        journal = Journal(sys.argv[1])
         journal.begin("c1", Request.of("hi"), "deepseek")
         journal.flush()
+        print(journal.notice)
     """
     done = run_python(code, str(locked / "journal.sqlite3"))
     assert done.stderr == ""
@@ -486,11 +483,10 @@ def test_any_other_fault_of_the_journal_ends_in_one_notice_too(tmp_path: Path) -
     def broken(text: str) -> str:
         raise KeyError("a bug")
 
-    notices: list[str] = []
-    journal = Journal(tmp_path / "home" / "journal.sqlite3", mask=broken, on_notice=notices.append)
+    journal = Journal(tmp_path / "home" / "journal.sqlite3", mask=broken)
     ask(journal, "c1")
     assert not journal.flush(10)
-    assert len(notices) == 1
+    assert journal.notice
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:

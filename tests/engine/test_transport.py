@@ -298,7 +298,8 @@ def inflated(data: bytes, *, step: int) -> bytes:
 
 def gzip_with_all_fields(plain: bytes) -> bytes:
     packed = gzip.compress(plain)
-    return b"\x1f\x8b\x08\x1e" + packed[4:10] + b"\x03\x00abcname\0comment\0\x12\x34" + packed[10:]
+    header = b"\x1f\x8b\x08\x1e" + packed[4:10] + b"\x03\x00abcname\0comment\0"
+    return header + (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") + packed[10:]
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ...protocol.chat import ContinueStyle
@@ -53,8 +53,7 @@ class Endpoint:
     """One server.
 
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
-    ``default_model`` and ``models`` are None and empty where the server decides. ``limit_headers`` names the dialect of
-    its rate-limit headers, or None where it sends none. ``is_priced``: DeepSeek's own prices hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
+    ``default_model`` and ``models`` are None and empty where the server decides. ``is_priced``: DeepSeek's own prices hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
     """
 
     name: str
@@ -66,8 +65,6 @@ class Endpoint:
     models: tuple[str, ...] = ()
     beta_url: str | None = None
     continuing: ContinueStyle = "none"
-    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
-    limit_headers: str | None = None
     has_balance: bool = False
     is_priced: bool = False
     source: str = ""
@@ -148,7 +145,6 @@ _ALL: Final = (
         base_url="http://127.0.0.1:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
         needs_key=False,
-        reasoning_field="reasoning",
         source="the project's page on OpenAI compatibility; continuing was not found documented",
         as_of="2026-11-22",
     ),
@@ -159,7 +155,6 @@ _ALL: Final = (
         key_variables=("VLLM_API_KEY",),
         needs_key=False,
         continuing="continue_final_message",
-        reasoning_field="reasoning",
         source="docs.vllm.ai, OpenAI-compatible server (reasoning renamed in 0.11)",
         as_of="2026-11-22",
     ),
@@ -191,8 +186,6 @@ _ALL: Final = (
         default_model="deepseek/deepseek-v4.1-flash",
         models=("deepseek/deepseek-v4.1-flash", "deepseek/deepseek-v4.1-flash-1017", "deepseek/deepseek-v4-pro"),
         continuing="trailing_assistant",
-        reasoning_field="reasoning",
-        limit_headers="openrouter",
         source="openrouter.ai documentation, assistant prefill and limits; prefill depends on the host behind it",
         as_of="2026-11-22",
     ),
@@ -221,7 +214,6 @@ _ALL: Final = (
         key_variables=("TOGETHER_API_KEY",),
         default_model="deepseek-ai/DeepSeek-V4.1-Flash-1017",
         models=("deepseek-ai/DeepSeek-V4.1-Flash-1017",),
-        limit_headers="openai",
         source="docs.together.ai, serverless rate limits",
         as_of="2026-11-22",
     ),
@@ -235,7 +227,6 @@ _ALL: Final = (
             "accounts/fireworks/models/deepseek-v4p1-flash-1017",
             "accounts/fireworks/models/deepseek-v4-pro-0813",
         ),
-        limit_headers="fireworks",
         source="docs.fireworks.ai, serverless rate limits",
         as_of="2026-11-22",
     ),

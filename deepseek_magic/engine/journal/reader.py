@@ -96,8 +96,8 @@ class Entry:
 class Journal:
     """The journal at ``path`` (see ``default_path``). Neither the file nor its folder is made before the first call.
 
-    ``mask`` is laid over every text that is written: the session passes what hides its keys. ``on_notice`` is told, once
-    and from another thread, when the journal had to be given up; ``notice`` keeps that sentence. All methods are
+    ``mask`` is laid over every text that is written: the session passes what hides its keys. ``notice`` says, from then
+    on, that the journal had to be given up. All methods are
     thread-safe, and those that write never wait for the disk. Those that read raise sqlite3.Error when the file is damaged.
     """
 
@@ -107,7 +107,6 @@ class Journal:
         enabled: bool = True,
         *,
         mask: Callable[[str], str] = str,
-        on_notice: Callable[[str], None] | None = None,
     ) -> None:
         self.path = Path(path) if path is not None else default_path()
         self.enabled = enabled
@@ -118,8 +117,6 @@ class Journal:
             journal = me()
             if journal is not None:
                 journal.notice = sentence
-            if on_notice is not None:
-                on_notice(sentence)
 
         self._writer = JournalWriter(self.path, mask=mask, on_failure=give_up)
         # At exit too: what the last half second brought is written before the interpreter goes.

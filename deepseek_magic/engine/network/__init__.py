@@ -4,6 +4,5 @@
 * ``connections``  kept connections, proxies, certificates
 * ``sockets``      httpcore's sockets on bare asyncio
 * ``framing``      heads and chunks, pure
-* ``core``         httpcore, or its successor
 * ``failures``     what the libraries raise → TransportError
 """

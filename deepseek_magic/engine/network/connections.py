@@ -17,9 +17,10 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import httpcore
+
 from ...protocol.errors import ConfigurationError
 from ..hosts.endpoints import is_loopback
-from .core import httpcore
 from .sockets import AsyncioBackend
 
 __all__ = ["Connections", "proxy_for", "ssl_context"]

@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
+import httpcore
+
 from .connections import Connections
-from .core import httpcore
 from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
 from .sockets import Socket

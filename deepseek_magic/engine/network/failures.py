@@ -6,14 +6,15 @@ import re
 import ssl
 from typing import Final, NoReturn
 
+import httpcore
+
 from ...protocol.errors import ConfigurationError, ConnectTimeout, DeepSeekError, Disconnected, ReadTimeout
 from ..calls import HTTPCall
-from .core import httpcore
 
 __all__ = ["raise_ours"]
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
-_LIBRARIES: Final = ("httpcore", "httpcore2", "h11", "h2", "hpack", "anyio", "socksio")
+_LIBRARIES: Final = ("httpcore", "h11", "h2", "hpack", "anyio", "socksio")
 
 
 def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:

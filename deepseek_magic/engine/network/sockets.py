@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from .core import httpcore
+import httpcore
+
 from .framing import ResponseHead
 
 __all__ = ["AsyncioBackend", "Socket"]

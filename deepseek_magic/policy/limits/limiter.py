@@ -47,8 +47,6 @@ BREAK_S: Final = 10.0
 FREEZE_BASE_S: Final = 0.5
 FREEZE_MAX_S: Final = 8.0
 SPREAD: Final = 0.05
-COMPLETION_MARGIN: Final = 1.5
-MEAN_WEIGHT: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,18 +149,12 @@ class Limiter:
         self._accepted_in_a_row = 0
         self._broken_until_s = -math.inf
         self._why_broken = ""
-        self._mean_completion_tokens: float | None = None
 
     # before
 
     def blocked(self, now_s: float) -> str | None:
         """Why no request makes sense at the moment (balance or quota used up), in the server's words; else None."""
         return self._why_broken if now_s < self._broken_until_s else None
-
-    def estimate_tokens(self, prompt_tokens: float, max_tokens: int | None = None) -> float:
-        """What a request will cost in tokens, by the answers seen so far."""
-        completion = COMPLETION_MARGIN * (self._mean_completion_tokens or 0.0)
-        return prompt_tokens + (completion if max_tokens is None else min(completion, max_tokens))
 
     def may_start(self, now_s: float, tokens: float = 0.0) -> Pause | None:
         """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered."""
@@ -256,19 +248,9 @@ class Limiter:
 
     # after
 
-    def ended(
-        self,
-        slot: Slot,
-        now_s: float,
-        outcome: SlotEnd,
-        *,
-        tokens: float | None = None,
-        completion_tokens: float | None = None,
-    ) -> None:
-        """The request is over and its slot free; a second time changes nothing.
-
-        ``tokens`` is the real cost, ``completion_tokens`` the answer's part of it; None where nobody said.
-        """
+    def ended(self, slot: Slot, now_s: float, outcome: SlotEnd, *, tokens: float | None = None) -> None:
+        """The request is over and its slot free; a second time changes nothing. ``tokens`` is the real cost, None where
+        nobody said."""
         if slot.number not in self._answered:
             return
         full = len(self._answered) >= self.window.size
@@ -278,11 +260,6 @@ class Limiter:
         used = 0.0 if outcome == "refused" else tokens
         if used is not None:
             self._each(lambda a, name: a.settle(now_s, _cost(name, slot.tokens), _cost(name, used)))
-        if completion_tokens is not None:
-            mean = self._mean_completion_tokens
-            self._mean_completion_tokens = (
-                completion_tokens if mean is None else mean + MEAN_WEIGHT * (completion_tokens - mean)
-            )
 
     def _each(self, act: Callable[[Allowance, str], None]) -> None:
         for name, allowance in self._allowances.items():
