@@ -184,3 +184,33 @@ def test_the_readmes_links_and_the_docs_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *sorted(pages)):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+CHECKERS = {
+    "mypy": ("--config-file", ROOT / "pyproject.toml"),
+    "basedpyright": ("--level", "error", "--pythonpath", sys.executable),
+}
+CALLS = (
+    "ds.ask('Why?', {})",
+    "print(ds.aask('Why?', {}))",
+    "ds.resume({})",
+    "ds.panel({})",
+    "ds.Client().stream('Why?', {})",
+    "print(ds.Client().complete('Why?', {}))",
+    "ds.Client().request('Why?', {})",
+    "ds.Client().resume(ds.ask('Why?'), {})",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_a_type_checker_refuses_a_misspelt_option_of_every_call(checker: str, tmp_path: Path) -> None:
+    pytest.importorskip(checker)
+    snippet = tmp_path / "snippet.py"
+    asked = [call.format(option) for call in CALLS for option in ("temperature=1", "temprature=1")]
+    snippet.write_text("\n".join(("import deepseek_magic as ds", *asked)), "utf-8")
+    command = (sys.executable, "-m", checker, *CHECKERS[checker], snippet)
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    misspelt = re.findall(r"snippet\.py:(\d+):.* error.*temprature", said)
+    assert [int(line) for line in misspelt] == list(range(3, len(asked) + 2, 2)), said
+    assert f"{len(CALLS)} errors" in said

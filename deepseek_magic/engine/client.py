@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Self, Unpack
 
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, RecoveryPolicy
@@ -20,6 +20,7 @@ from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
+from ..protocol.options import RequestOptions
 from .failover import Leg, Relay
 from .gate import Gate, gate_of
 from .hosts import health
@@ -114,7 +115,7 @@ class Client:
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
         origin: Origin | None = None,
-        **options: Any,
+        **options: Unpack[RequestOptions],
     ) -> Stream | Relay:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
@@ -133,7 +134,7 @@ class Client:
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
         origin: Origin | None = None,
-        **options: Any,
+        **options: Unpack[RequestOptions],
     ) -> Stream | Relay:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
 
@@ -167,7 +168,7 @@ class Client:
         *,
         timeline: bool | None,
         origin: Origin | None,
-        options: dict[str, Any],
+        options: RequestOptions,
     ) -> list[Leg]:
         requests = self.requests(prompt, **options)
         return [(r, self._terms(e, recovery, timeline, origin)) for r, e in zip(requests, self.endpoints, strict=True)]
@@ -200,7 +201,7 @@ class Client:
             origin=origin or Origin(),
         )
 
-    async def complete(self, prompt: Prompt, **options: Any) -> Completion:
+    async def complete(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Completion:
         """The whole answer. Raises the DeepSeekError that ended the call; its ``completion`` has what had arrived."""
         stream = self.stream(prompt, **options)
         async with contextlib.aclosing(stream):
@@ -208,11 +209,11 @@ class Client:
                 pass
         return stream.completion
 
-    def request(self, prompt: Prompt, **options: Any) -> Request:
+    def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
         """The request as the first endpoint is sent it: with a model, and DeepSeek's old model names translated."""
         return _addressed(Request.of(prompt, **options), self.endpoint)
 
-    def requests(self, prompt: Prompt, **options: Any) -> tuple[Request, ...]:
+    def requests(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> tuple[Request, ...]:
         """The request as each endpoint would be sent it. A model that an endpoint behind the first one does not know is
         left to its own default."""
         asked = Request.of(prompt, **options)

@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from .chunks import DONE, ChatDecoder, error_from_body, read_usage
 from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
-from .options import Options
+from .options import Options, RequestOptions
 
 __all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
 
@@ -102,11 +102,12 @@ class Request:
     options: Options = field(default_factory=Options)
 
     @classmethod
-    def of(cls, prompt: Prompt, *, system: str | None = None, **options: Any) -> Request:
+    def of(cls, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
         """A request from a prompt, from messages (the API's JSON or ``Message``), or from another request.
 
         Raises ConfigurationError for an empty prompt, unknown options and values out of bounds.
         """
+        system = options.pop("system", None)
         if isinstance(prompt, Request):
             base = prompt if not options else replace(prompt, options=prompt.options.replace(**options).of("request"))
             return base if system is None else base.with_system(system)

@@ -12,11 +12,21 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from .errors import ConfigurationError
 
-__all__ = ["OPTIONS", "OPTIONS_BY_NAME", "Option", "Options", "Scope", "closest", "notices"]
+__all__ = [
+    "OPTIONS",
+    "OPTIONS_BY_NAME",
+    "CallOptions",
+    "Option",
+    "Options",
+    "RequestOptions",
+    "Scope",
+    "closest",
+    "notices",
+]
 
 Kind = Literal["text", "integer", "number", "choice", "switch", "json"]
 Scope = Literal["request", "call", "cell"]
@@ -410,6 +420,52 @@ OPTIONS: Final[tuple[Option, ...]] = (
 )
 
 OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})
+
+
+class RequestOptions(TypedDict, total=False):
+    """What a request is made of, for type checkers; a test holds it to ``OPTIONS``. None counts as not given."""
+
+    model: str | None
+    system: str | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | list[str] | tuple[str, ...] | None
+    think: Literal["off", "low", "high", "max"] | None
+    json: bool | None
+    seed: int | None
+    tools: Sequence[Mapping[str, object]] | None
+    tool_choice: str | Mapping[str, object] | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    user_id: str | None
+    extra_body: Mapping[str, object] | None
+
+
+class CallOptions(RequestOptions, total=False):
+    """Every setting but ``endpoint``, whose values only the engine knows; the same test holds it to ``OPTIONS``."""
+
+    output: str | None
+    template: str | None
+    raw: bool | None
+    schema: type | str | None
+    image: object
+    format: Literal["markdown", "text", "json", "code"] | None
+    buffer: Literal["realtime", "balanced", "sentence"] | None
+    base_url: str | None
+    chat: str | None
+    new: bool | None
+    no_history: bool | None
+    max_history: int | None
+    background: bool | None
+    continue_on_length: bool | None
+    budget: float | None
+    cache: bool | None
+    fresh: bool | None
+    timeline: bool | None
+    dry_run: bool | None
+    quiet: bool | None
+    show_reasoning: bool | None
 
 
 def closest(word: str, known: Sequence[str]) -> str:

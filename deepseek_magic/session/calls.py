@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..engine.client import Client
 from ..engine.hosts import keys
@@ -36,7 +36,7 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.models import resolve_model
-from ..protocol.options import OPTIONS_BY_NAME, Options, notices
+from ..protocol.options import OPTIONS_BY_NAME, CallOptions, Options, notices
 from ..protocol.schema import Schema
 from . import cache, images
 from .asking import question
@@ -50,6 +50,20 @@ MAX_HISTORY_TOKENS: Final = 200_000
 
 ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
 """Some answer, to ask whether one could be gone on from."""
+
+
+class ResumeOptions(CallOptions, total=False):
+    """What a call from Python takes: every setting, and the endpoints and key that only Python can name."""
+
+    endpoint: Endpoints
+    api_key: str | None
+
+
+class AskOptions(ResumeOptions, total=False):
+    """Besides, where ``{name}`` is looked up, and which turn of its conversation the call is (``Session.prepare``)."""
+
+    variables: Mapping[str, Any] | None
+    turn: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,7 +357,7 @@ class Session:
             self._clients.clear()
             engine.stop(self._transport.aclose)
 
-    def ask(self, prompt: Prompt, **options: Any) -> Completion:
+    def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
 
         Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
@@ -351,7 +365,7 @@ class Session:
         wait = pump_turning if self.keep_loop_turning else pump
         return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
 
-    def resume(self, what: Completion | Entry | str | None = None, **options: Any) -> Completion:
+    def resume(self, what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
         """Go on with an answer that was stopped, broke off or reached its length, and wait; see ``prepare_resume``.
 
         The completion is the whole answer; its usage and cost are those of the new call. Raises as ``ask`` does.
@@ -359,7 +373,7 @@ class Session:
         wait = pump_turning if self.keep_loop_turning else pump
         return _whole(wait(self.start(self.prepare_resume(what, **options)), _show_nothing))
 
-    async def aask(self, prompt: Prompt, **options: Any) -> Completion:
+    async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same for ``await``, on any loop."""
         return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
 
@@ -408,7 +422,7 @@ def session() -> Session:
     return _SESSION
 
 
-def ask(prompt: Prompt, **options: Any) -> Completion:
+def ask(prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
     """Ask, and wait for the answer; works in a cell, in a script, in a function, also where a loop runs.
 
     ``options`` are the flags of ``%%deepseek`` under their long names, and ``endpoint``, ``base_url``, ``api_key``. The
@@ -418,7 +432,7 @@ def ask(prompt: Prompt, **options: Any) -> Completion:
     return _SESSION.ask(prompt, **options)
 
 
-def resume(what: Completion | Entry | str | None = None, **options: Any) -> Completion:
+def resume(what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
     """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
 
     ``what`` is its completion, an entry of the journal, or the beginning of a call's id; without it, the last call of
@@ -427,6 +441,6 @@ def resume(what: Completion | Entry | str | None = None, **options: Any) -> Comp
     return _SESSION.resume(what, **options)
 
 
-async def aask(prompt: Prompt, **options: Any) -> Completion:
+async def aask(prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
     """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
     return await _SESSION.aask(prompt, **options)

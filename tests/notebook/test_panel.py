@@ -409,3 +409,8 @@ def test_outside_a_notebook_a_panel_is_refused_in_one_sentence() -> None:
 
     with pytest.raises(ConfigurationError, match="A panel needs a notebook"):
         ds.panel()
+
+
+def test_a_panel_refuses_an_option_that_does_not_exist(kernel: Kernel) -> None:
+    ran = kernel.run("import deepseek_magic as ds\nds.panel(temprature=1)")
+    assert "did you mean temperature?" in ran.reply["evalue"]

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.options import OPTIONS, OPTIONS_BY_NAME, Option, Options, closest, notices
+from deepseek_magic.protocol.options import (
+    OPTIONS,
+    OPTIONS_BY_NAME,
+    CallOptions,
+    Option,
+    Options,
+    RequestOptions,
+    closest,
+    notices,
+)
 
 BOUNDED = [option for option in OPTIONS if option.maximum is not None]
 
@@ -32,6 +42,30 @@ def test_no_name_and_no_flag_is_declared_twice() -> None:
     flags = [flag for option in OPTIONS for flag in option.flags]
     assert len(set(flags)) == len(flags)
     assert len(OPTIONS_BY_NAME) == len(OPTIONS)
+
+
+def test_a_type_checker_knows_every_option_by_name() -> None:
+    assert set(CallOptions.__annotations__) | {"endpoint"} == set(OPTIONS_BY_NAME)
+    of_requests = {option.name for option in OPTIONS if option.scope == "request"}
+    assert set(RequestOptions.__annotations__) == of_requests | {"system"}
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.name != "endpoint"], ids=lambda option: option.name)
+def test_a_type_checker_takes_what_an_option_takes_and_nothing_else(option: Option) -> None:
+    hint = get_type_hints(CallOptions)[option.name]
+    kinds = {get_origin(kind) or kind for kind in get_args(hint)} - {type(None)}
+    match option.kind:
+        case "choice":
+            assert get_args(get_args(hint)[0]) == option.choices
+            assert kinds == {Literal}
+        case "json":
+            assert kinds == {list: {Sequence}, dict: {Mapping}, None: {str, Mapping}}[option.shape]
+        case "text" if option.name in ("image", "schema"):
+            assert isinstance("Recipe", hint)
+        case "text" if option.many > 1:
+            assert kinds == {str, list, tuple}
+        case kind:
+            assert kinds == {{"text": str, "integer": int, "number": float, "switch": bool}[kind]}
 
 
 @pytest.mark.parametrize("option", BOUNDED, ids=lambda option: option.name)

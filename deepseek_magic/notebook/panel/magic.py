@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
 from ...protocol.errors import ConfigurationError
+from ...protocol.options import CallOptions
 from ..frontend import cell_id, notebook_path, view_for
 from ..magic.demo import DemoMagics
 from ..magic.flags import read_line
@@ -71,7 +72,7 @@ class PanelMagics(Magics):
         return made
 
 
-def panel(**options: Any) -> Panel:
+def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Panel:
     """``ds.panel()``: a panel as the result of a cell; ``options`` are what its controls stand at first.
 
     Raises ConfigurationError outside a notebook.
@@ -82,5 +83,5 @@ def panel(**options: Any) -> Panel:
     registry = shell.magics_manager.registry
     if "PanelMagics" not in registry:
         shell.extension_manager.load_extension("deepseek_magic")
-    made: Panel = registry["PanelMagics"].make(**options)
+    made: Panel = registry["PanelMagics"].make(endpoint=endpoint, **options)
     return made

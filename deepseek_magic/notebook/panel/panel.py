@@ -21,6 +21,7 @@ from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
+from ...protocol.options import Options
 from ...text.language import say
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import close
@@ -68,8 +69,9 @@ class Panel:
         self._gauges = ipywidgets.HTML()
         self._transcript = Transcript()
         self._calls = Calls(magics, self._transcript, self)
-        chat = str(options.pop("chat", session().chat))
-        self._controls = Controls(options, self._settings_changed)
+        given = dict(Options(**options))
+        chat = str(given.pop("chat", session().chat))
+        self._controls = Controls(given, self._settings_changed)
         self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)), texts=_texts())
         self._chats = ChatPicker(
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
