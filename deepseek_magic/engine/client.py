@@ -11,8 +11,8 @@ from typing import Self, Unpack
 
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, RecoveryPolicy
+from ..policy.causes import is_down
 from ..policy.deadlines import Timeouts
-from ..policy.failover import is_down
 from ..policy.limits.limiter import LimitPolicy
 from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on

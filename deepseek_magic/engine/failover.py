@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..policy.failover import DownEndpoints, is_down, patience, taking_over
+from ..policy.causes import is_down
+from ..policy.failover import DownEndpoints, patience, taking_over
 from ..policy.recovery import Retry
 from ..protocol.chat import Request
 from ..protocol.completion import Completion

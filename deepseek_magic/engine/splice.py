@@ -12,8 +12,8 @@ from typing import Final
 from ..policy.recovery import Continue, Restart
 from ..policy.seams import EchoFilter, RestartFilter, StopFilter
 from ..protocol.chat import Request
-from ..protocol.completion import verdict
 from ..protocol.events import Event, Finish, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from ..protocol.outcome import verdict
 
 __all__ = ["HOLD_S", "Splice"]
 

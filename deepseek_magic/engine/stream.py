@@ -17,11 +17,12 @@ from typing import Final, Protocol
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin, StreamRecord
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
+from ..policy.causes import burdens
 from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.seams import DeltaCount, remaining_max_tokens
 from ..protocol.chat import Request
-from ..protocol.completion import Accumulator, Completion, verdict
+from ..protocol.completion import Accumulator, Completion
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
 from ..protocol.events import (
     Event,
@@ -32,6 +33,7 @@ from ..protocol.events import (
     ToolCallDelta,
     Usage,
 )
+from ..protocol.outcome import AT_LENGTH, verdict
 from ..protocol.runs import runs_of
 from .attempt import StreamPosition
 from .batched import Batched
@@ -276,8 +278,7 @@ class Stream(Batched):
         step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
         now_s = asyncio.get_running_loop().time()
         _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
-        burdened = ending.status is not None and (ending.status == 429 or ending.status >= 500)
-        if burdened and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
+        if burdens(ending.status) and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
             return GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
         return step
 
@@ -311,7 +312,7 @@ class Stream(Batched):
             position = before.position
             told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
             step = replace(step, delay_s=max(step.delay_s, told_s))
-        elif isinstance(step, Continue) and before.ending.finish_reason == "length":
+        elif isinstance(step, Continue) and before.ending.finish_reason == AT_LENGTH:
             self._renew_budget(step)
         elif isinstance(step, Continue) and step.max_tokens is not None:
             step = replace(step, max_tokens=step.max_tokens + self._written_anew(step))

@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from ..policy.pricing import Cost
+from ..protocol.outcome import WHOLE
 from .phases import Phase
 
 __all__ = ["COLUMNS", "NAMES", "Origin", "Row", "StreamRecord", "TimelineEntry", "row_of"]
@@ -143,7 +144,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def has_proper_end(self) -> bool:
         """Whether the model came to an end, be it its token limit; neither an error nor the user cut it off."""
-        return self.outcome in _PROPER_ENDS
+        return self.outcome in WHOLE
 
     @property
     def paid(self) -> Cost | None:
@@ -157,9 +158,6 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             price_date=self.price_date,
             estimated=bool(self.cost_estimated),
         )
-
-
-_PROPER_ENDS: Final = frozenset(("complete", "truncated", "filtered"))
 
 
 NO_COLUMNS: Final = ("phases", "timeline")

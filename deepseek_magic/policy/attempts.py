@@ -33,7 +33,6 @@ __all__ = [
     "RefusedWays",
     "Spent",
     "Way",
-    "quota_exhausted",
 ]
 
 EndingKind = Literal[
@@ -48,13 +47,6 @@ Way = Literal["resume", "continue", "continue_reasoning"]
 _HOW: Final[Mapping[DisconnectedHow, EndingKind]] = {"broken": "reset", "early": "cut", "damaged": "damaged"}
 REFUSED_FOR_S: Final = 3600.0
 _TOO_LARGE: Final = 413
-
-_QUOTA_WORDS: Final = (
-    "insufficient_quota",
-    "insufficient balance",
-    "free-models-per-day",
-    "exceeded your current quota",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,11 +262,3 @@ class RefusedWays:
         """The ways not to try with this endpoint and model now."""
         self._until_s = {key: until for key, until in self._until_s.items() if until > now_s}
         return frozenset(way for url, name, way in self._until_s if (url, name) == (base_url, model))
-
-
-def quota_exhausted(error: DeepSeekError | None) -> bool:
-    """Whether the money or the day's share is used up: a 402, or a 429 that no waiting of seconds would cure."""
-    if not isinstance(error, APIStatusError):
-        return False
-    words = f"{error.code} {error.type} {error.message}".lower()
-    return error.status == 402 or (error.status == 429 and any(word in words for word in _QUOTA_WORDS))

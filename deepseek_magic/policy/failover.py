@@ -7,27 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
-from .attempts import Abilities, Delivered, RecoveryPolicy, quota_exhausted
+from ..protocol.errors import DeepSeekError
+from .attempts import Abilities, Delivered, RecoveryPolicy
+from .causes import is_down
 from .recovery import Continue, Restart, Retry, cannot_continue, reasoning_to_send
 
-__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "is_down", "patience", "taking_over"]
+__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "patience", "taking_over"]
 
 DOWN_FOR_S: Final = 60.0
 """An endpoint that failed is asked last for so long; asked it still is, when all others fail too."""
 
 ATTEMPTS_BEFORE_THE_NEXT: Final = 2
 """One that fails twice is left for the next one; waiting longer is for the last one alone."""
-
-
-def is_down(error: DeepSeekError | None) -> bool:
-    """Whether another endpoint may do better: this one cannot be reached, is overloaded or broken, or has no quota left.
-
-    A refused request or key would be refused by the next one too, or is the user's to repair.
-    """
-    if isinstance(error, APIStatusError):
-        return error.status == 429 or error.status >= 500 or quota_exhausted(error)
-    return isinstance(error, ConnectTimeout | Disconnected | IncompleteStream | ReadTimeout)
 
 
 def patience(policy: RecoveryPolicy, *, last: bool) -> RecoveryPolicy:

@@ -30,9 +30,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..protocol.completion import Outcome
 from ..protocol.errors import Disconnected
-from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way, quota_exhausted
+from ..protocol.outcome import AT_LENGTH, GAVE_UP, OUTCOMES, Outcome
+from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way
+from .causes import cause_of, is_passing
 
 __all__ = [
     "Abilities",
@@ -51,7 +52,6 @@ __all__ = [
     "backoff_s",
     "cannot_continue",
     "decide",
-    "quota_exhausted",
     "reasoning_to_send",
 ]
 
@@ -66,20 +66,6 @@ FRUITLESS_MAX: Final = 2
 
 COMPARE_MAX_CHARS: Final = 2000
 """A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
-
-_REPEATED: Final = frozenset({200, 408, 425, 429, *range(500, 600)}) - {501, 505}
-_NEVER_REPEATED: Final = frozenset({400, 401, 402, 403, 404, 405, 413, 422})
-"""Not even when the server says x-should-retry: the same request fails again, or costs money that is not there."""
-
-_KEY_TROUBLE: Final = frozenset({401, 402, 403})
-_ENDS: Final[Mapping[str, Outcome]] = {
-    "stop": "complete",
-    "tool_calls": "complete",
-    "function_call": "complete",
-    "length": "truncated",
-    "content_filter": "filtered",
-}
-_GAVE_UP: Final = frozenset({"insufficient_system_resource", "aborted"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +141,7 @@ def decide(
     step = _step(ending, delivered, policy, spent, u, can)
     if step.spent.at_length and isinstance(step, Restart | GiveUp):
         why = f"{_what_happened(ending, delivered)}; the answer stays as the token budget ended it."
-        return Accept(outcome="truncated", finish_reason="length", why=why, spent=step.spent)
+        return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=step.spent)
     return step
 
 
@@ -164,7 +150,7 @@ def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: S
     over = _end_of_call(ending, delivered, policy, spent, can)
     if over is not None:
         return over
-    if ending.kind == "finished" and ending.finish_reason == "length":
+    if ending.kind == "finished" and ending.finish_reason == AT_LENGTH:
         return _beyond_length(delivered, policy, spent)
     what = _what_happened(ending, delivered)
     told_s = ending.retry_after_s
@@ -196,7 +182,7 @@ def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
     """Which way on the endpoint does not know: it refused our request for it, not the user's request."""
     if ending.strategy == "resume" and ending.kind == "diverged":
         return "resume"
-    refusal = ending.kind == "status" and not _repeatable(ending) and ending.status not in _KEY_TROUBLE
+    refusal = ending.kind == "status" and not _passing(ending) and not cause_of(ending.status).account
     refusal = refusal and not delivered.new_chars  # after text it is an error in the stream
     if refusal and ending.strategy == "resume":
         return "resume"
@@ -205,10 +191,8 @@ def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
     return None
 
 
-def _repeatable(ending: Ending) -> bool:
-    if ending.should_retry is False or quota_exhausted(ending.error):
-        return False
-    return ending.status in _REPEATED or (ending.should_retry is True and ending.status not in _NEVER_REPEATED)
+def _passing(ending: Ending) -> bool:
+    return is_passing(ending.error, status=ending.status, should_retry=ending.should_retry)
 
 
 def _end_of_call(
@@ -225,7 +209,7 @@ def _end_of_call(
             return GiveUp(why=f"{what}; no further attempt is made.", spent=spent)
         case "diverged" if ending.strategy != "resume":
             return GiveUp(why="The repeated answer differs from what was already given out.", spent=spent)
-        case "status" if not _repeatable(ending) and _refused_way(ending, delivered) is None:
+        case _ if not _passing(ending) and _refused_way(ending, delivered) is None:
             return GiveUp(why=f"{what}; sending it again would not help.", spent=spent)
     return None
 
@@ -234,7 +218,7 @@ def _end_by_finish(
     ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
 ) -> Accept | GiveUp | None:
     reason = ending.finish_reason or ""
-    outcome = _ENDS.get(reason)
+    outcome = OUTCOMES.get(reason)
     if outcome == "truncated":
         asked = policy.continue_on_length and spent.continuations < policy.continuations
         if asked and delivered.anything and cannot_continue(delivered, can, spent) is None:
@@ -247,7 +231,7 @@ def _end_by_finish(
             return Accept(outcome=outcome, why="The answer is complete.", spent=spent)
         if ending.strategy == "continue" and _sent_whole(delivered) and spent.fruitless >= FRUITLESS_MAX:
             return Accept(outcome=outcome, finish_reason=reason, why="The answer was complete before.", spent=spent)
-    if outcome is None and reason not in _GAVE_UP and delivered.anything:
+    if outcome is None and reason not in GAVE_UP and delivered.anything:
         return GiveUp(why=f'The answer ended for a reason that is not documented: "{reason}".', spent=spent)
     return None
 
@@ -333,7 +317,7 @@ def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) 
     """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
     obstacle = cannot_continue(delivered, can, spent) or ""
     # The end of an answer without a word is no place to go on from; text that stood before an empty response is.
-    empty = ending.kind == "finished" and ending.finish_reason not in _GAVE_UP and not delivered.has_answer
+    empty = ending.kind == "finished" and ending.finish_reason not in GAVE_UP and not delivered.has_answer
     comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
     anew = can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS)
     resumable = delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished"
@@ -362,7 +346,7 @@ def _recover(
         return GiveUp(why=f"{what}; it cannot go on: {obstacle}.", spent=spent)
     if way is Continue and delivered.tokens_left is not None and delivered.tokens_left <= 0:
         why = "The connection broke as the token budget was used up."
-        return Accept(outcome="truncated", finish_reason="length", why=why, spent=spent)
+        return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
     if not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None:
         number, limit = spent.attempts + 1, policy.attempts
@@ -407,11 +391,10 @@ def _what_happened(ending: Ending, delivered: Delivered) -> str:
             return f"The endpoint would not go on from a prefix ({ending.status})"
         if ending.status == 200:
             return f"The server reported an error{where}"
-        return f"The API answered {ending.status}" + (
-            f" ({_STATUS_WORDS[ending.status]})" if ending.status in _STATUS_WORDS else ""
-        )
+        words = cause_of(ending.status).words
+        return f"The API answered {ending.status}" + (f" ({words})" if words else "")
     if ending.kind == "finished":
-        if ending.finish_reason in _ENDS:
+        if ending.finish_reason in OUTCOMES:
             return "The answer was empty"
         return f'The server gave up{where} ("{ending.finish_reason}")'
     if ending.kind == "damaged" and isinstance(ending.error, Disconnected):
@@ -419,16 +402,6 @@ def _what_happened(ending: Ending, delivered: Delivered) -> str:
     if ending.kind == "stall" and ending.error is not None:
         return ending.error.message.rstrip(".")
     return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)
-
-
-_STATUS_WORDS: Final[Mapping[int | None, str]] = {
-    408: "time-out",
-    429: "too many requests",
-    500: "server fault",
-    502: "bad gateway",
-    503: "too busy",
-    504: "gateway time-out",
-}
 
 
 def _where(delivered: Delivered) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..protocol.completion import Completion, Outcome
+from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
+from ..protocol.outcome import Outcome
 from .attempts import Abilities, Delivered
 from .recovery import Continue, cannot_continue, reasoning_to_send
 

@@ -1,15 +1,10 @@
-"""Events → Completion: what a stream amounts to, and whether it may be called an answer.
-
-The verdict is never optimistic: only a finish reason from the provider makes an answer complete. ``[DONE]`` alone, the
-end of the file alone and a timer alone do not.
-"""
+"""Events → Completion: what a stream amounts to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any
 
 from ..text.extract import code_of, read_json
 from . import markdown
@@ -28,20 +23,10 @@ from .events import (
     UsageReport,
 )
 from .growing import GrowingText
+from .outcome import Outcome, verdict
 from .schema import Schema
 
 __all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "verdict"]
-
-Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
-
-_OUTCOMES: Final[Mapping[str, Outcome]] = {
-    "stop": "complete",
-    "tool_calls": "complete",
-    "function_call": "complete",
-    "length": "truncated",
-    "content_filter": "filtered",
-}
-"""Documented ends. ``insufficient_system_resource``, ``aborted`` and unknown words are not ends of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +120,6 @@ class Completion:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": self.text, "text/markdown": markdown.safe(self.text)}
-
-
-def verdict(finish_reason: str | None, *, has_answer: bool, interrupted: bool = False) -> Outcome:
-    """What an ending is worth. A ``stop`` without a word of answer is an empty response, not an answer."""
-    if interrupted:
-        return "interrupted"
-    outcome = _OUTCOMES.get(finish_reason or "", "incomplete")
-    return "incomplete" if outcome == "complete" and not has_answer else outcome
 
 
 class _Fragments:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from deepseek_magic.policy.attempts import Abilities, Delivered, RecoveryPolicy
+from deepseek_magic.policy.causes import is_down
 from deepseek_magic.policy.failover import (
     ATTEMPTS_BEFORE_THE_NEXT,
     DOWN_FOR_S,
     DownEndpoints,
-    is_down,
     patience,
     taking_over,
 )

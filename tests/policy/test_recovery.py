@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.policy.attempts import RefusedWays
+from deepseek_magic.policy.causes import quota_exhausted
 from deepseek_magic.policy.recovery import (
     AT_ONCE_S,
     Abilities,
@@ -27,7 +28,6 @@ from deepseek_magic.policy.recovery import (
     backoff_s,
     cannot_continue,
     decide,
-    quota_exhausted,
 )
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.errors import (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.chat import Request
-from deepseek_magic.protocol.completion import Accumulator, Completion, Outcome, ToolCall, verdict
+from deepseek_magic.protocol.completion import Accumulator, Completion, ToolCall
 from deepseek_magic.protocol.errors import Disconnected
 from deepseek_magic.protocol.events import (
     AttemptStarted,
@@ -26,6 +26,7 @@ from deepseek_magic.protocol.events import (
     UsageReport,
     Waiting,
 )
+from deepseek_magic.protocol.outcome import Outcome, verdict
 
 REQUEST = Request.of("Hi")
 

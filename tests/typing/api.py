@@ -15,9 +15,9 @@ from deepseek_magic.engine.journal.reader import Entry
 from deepseek_magic.metrics.record import StreamRecord
 from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
-from deepseek_magic.protocol.completion import Outcome
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
 from deepseek_magic.protocol.models import Model
+from deepseek_magic.protocol.outcome import Outcome
 from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder
 
 

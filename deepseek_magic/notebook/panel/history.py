@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Final, get_args
 
 from ...metrics.tables import cell, html_table
-from ...protocol.completion import Outcome
+from ...protocol.outcome import Outcome
 from ...text.language import say, translated
 
 __all__ = ["OUTCOMES", "history_html", "matching"]

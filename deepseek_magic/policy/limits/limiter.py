@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 from ...protocol.errors import APIStatusError, ConfigurationError
 from ...protocol.events import WaitReason
-from ..attempts import quota_exhausted
+from ..causes import quota_exhausted
 from .buckets import Allowance, TokenBucket
 from .concurrency import ConcurrencyWindow
 from .ratelimit_headers import Headers, concurrency_limit, read_budgets, retry_after_s
