@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .policy.deadlines import Timeouts as Timeouts
     from .policy.limits.limiter import LimitPolicy as LimitPolicy
     from .policy.recovery import RecoveryPolicy as RecoveryPolicy
-    from .protocol.chat import Message as Message
+    from .protocol.chat import ChatMessage
     from .protocol.chat import Request as Request
     from .protocol.completion import Completion as Completion
     from .protocol.completion import ToolCall as ToolCall
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .session.calls import ask as ask
     from .session.calls import resume as resume
 
+    Message = ChatMessage
     journal: Journal
     log: MetricsLog
 
@@ -93,7 +94,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
+    value = getattr(import_module(f".{home}", __name__), "ChatMessage" if name == "Message" else name)
     globals()[name] = value
     return value
 

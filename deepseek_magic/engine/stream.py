@@ -35,6 +35,7 @@ from ..protocol.events import (
 )
 from ..protocol.outcome import AT_LENGTH, verdict
 from ..protocol.runs import runs_of
+from ..text.messages import Message
 from .attempt import StreamPosition
 from .batched import Batched
 from .hosts import keys
@@ -338,7 +339,8 @@ class Stream(Batched):
             rest = why.rpartition("; ")[2]
             error.hint = f"{rest[:1].upper()}{rest[1:]} {error.hint}".strip()
         error.hint = error.hint or "Ask again."
-        error.message = keys.mask(error.message)
+        said = error.message
+        error.message = said.mapped(keys.mask) if isinstance(said, Message) else keys.mask(said)
         error.args = (error.message,)
         if isinstance(error, AuthenticationError):
             keys.forget(self._terms.endpoint)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..protocol.options import closest
-from ..text.language import say
+from ..text.messages import say
 from .tables import html_table, text_table
 
 __all__ = ["MEANINGS", "Explained", "Meaning", "explain"]

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
-from ..text.language import say, translated
+from ..text.language import translated
+from ..text.messages import say
 from . import files
 from .frames import arrow_table, pandas_frame, polars_frame
 from .row import COLUMNS, NAMES, Row, StreamRecord, row_of

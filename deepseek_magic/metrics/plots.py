@@ -8,7 +8,8 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from ..text.language import say, translated
+from ..text.language import translated
+from ..text.messages import say
 from .canvas import (
     BLUE,
     GREEN,

@@ -14,7 +14,8 @@ from typing import Any
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
-from ..text.language import say, translated
+from ..text.language import translated
+from ..text.messages import say
 from .record import StreamRecord
 from .tables import cell, html_table, spent_on, text_table
 

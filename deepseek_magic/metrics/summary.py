@@ -11,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from ..text.language import say, translated
+from ..text.language import translated
+from ..text.messages import say
 from .quantiles import quantile
 from .record import StreamRecord
 from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from ..text.language import say
+from ..text.messages import say
 
 __all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "text_table"]
 

@@ -252,7 +252,7 @@ class RefusedWays:
 
     def learn(self, base_url: str, model: str, spent: Spent, ending: Ending, now_s: float) -> None:
         """Take note of what a call found refused (``spent.refused`` after ``decide``), if it will be refused again."""
-        words = ending.error.message.lower() if ending.error is not None else ""
+        words = ending.error.said.lower() if isinstance(ending.error, APIStatusError) else ""
         if ending.status == _TOO_LARGE or "context length" in words:
             return  # this answer was too long to be sent back; the next one may not be
         for way in spent.refused:

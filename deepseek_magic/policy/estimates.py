@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ..protocol.chat import Message, Request
+from ..protocol.chat import ChatMessage, Request
 from ..protocol.events import Usage
 from .pricing import PRICES, Cost, PriceTable, estimate_tokens
 
@@ -34,7 +34,7 @@ class Estimate:
     most: Cost | None = None
 
 
-def prompt_tokens(messages: Iterable[Message]) -> int:
+def prompt_tokens(messages: Iterable[ChatMessage]) -> int:
     """About how many tokens messages have, with each image at its most."""
     tokens = 0
     for message in messages:

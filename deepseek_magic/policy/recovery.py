@@ -400,7 +400,7 @@ def _what_happened(ending: Ending, delivered: Delivered) -> str:
     if ending.kind == "damaged" and isinstance(ending.error, Disconnected):
         return f"The answer was damaged on its way{where}"
     if ending.kind == "stall" and ending.error is not None:
-        return ending.error.message.rstrip(".")
+        return str(ending.error.message).rstrip(".")
     return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)
 
 

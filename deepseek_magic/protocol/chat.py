@@ -16,7 +16,7 @@ from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
 from .options import Options, RequestOptions
 
-__all__ = ["DONE", "ChatDecoder", "ContinueStyle", "Message", "Prompt", "Request", "error_from_body", "read_usage"]
+__all__ = ["DONE", "ChatDecoder", "ChatMessage", "ContinueStyle", "Prompt", "Request", "error_from_body", "read_usage"]
 
 ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final_message", "none"]
 """How an endpoint goes on from a partial answer: DeepSeek's prefix flag (its /beta route), a plain last assistant message
@@ -24,7 +24,7 @@ ContinueStyle = Literal["deepseek_prefix", "trailing_assistant", "continue_final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class ChatMessage:
     """One message in the API's terms. ``content`` is text or the API's list of parts.
 
     ``reasoning_content`` is sent only where the API wants it (see ``Request.body``); ``prefix`` asks for a continuation
@@ -40,7 +40,7 @@ class Message:
     prefix: bool = False
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Message:
+    def from_json(cls, raw: Mapping[str, Any]) -> ChatMessage:
         """Read one message of the API's JSON. Raises ConfigurationError for an unknown role or a wrong shape."""
         if not isinstance(raw, Mapping):
             raise ConfigurationError(
@@ -98,12 +98,12 @@ class Message:
 class Request:
     """What is asked: messages, and the settings that were given. Equal when it would be sent alike."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[ChatMessage, ...]
     options: Options = field(default_factory=Options)
 
     @classmethod
     def of(cls, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
-        """A request from a prompt, from messages (the API's JSON or ``Message``), or from another request.
+        """A request from a prompt, from messages (the API's JSON or ``ChatMessage``), or from another request.
 
         Raises ConfigurationError for an empty prompt, unknown options and values out of bounds.
         """
@@ -114,9 +114,9 @@ class Request:
         if isinstance(prompt, str):
             if not prompt.strip():
                 raise ConfigurationError("The prompt is empty.", hint="Write what you want to ask.")
-            messages: tuple[Message, ...] = (Message(role="user", content=prompt),)
+            messages: tuple[ChatMessage, ...] = (ChatMessage(role="user", content=prompt),)
         else:
-            messages = tuple(m if isinstance(m, Message) else Message.from_json(m) for m in prompt)
+            messages = tuple(m if isinstance(m, ChatMessage) else ChatMessage.from_json(m) for m in prompt)
             if not messages:
                 raise ConfigurationError("There are no messages to send.", hint="Give at least one user message.")
         request = cls(messages=messages, options=Options(**options).of("request"))
@@ -125,7 +125,7 @@ class Request:
     def with_system(self, text: str) -> Request:
         """The request with this system prompt in first place; an earlier one there is replaced."""
         rest = self.messages[1:] if self.messages[0].role == "system" else self.messages
-        return replace(self, messages=(Message(role="system", content=text), *rest))
+        return replace(self, messages=(ChatMessage(role="system", content=text), *rest))
 
     def continued(
         self, *, text: str, reasoning: str = "", style: ContinueStyle, max_tokens: int | None = None
@@ -150,7 +150,7 @@ class Request:
             text, reasoning = last.content + text, (last.reasoning_content or "") + reasoning
         else:
             before.append(last)
-        message = Message(role="assistant", content=text)
+        message = ChatMessage(role="assistant", content=text)
         options = self.options if max_tokens is None else self.options.replace(max_tokens=max_tokens)
         if style == "deepseek_prefix":
             message = replace(message, prefix=True, reasoning_content=reasoning or None)
@@ -194,5 +194,5 @@ class Request:
         return hash(self.digest())
 
 
-Prompt = str | Sequence[Mapping[str, Any] | Message] | Request
+Prompt = str | Sequence[Mapping[str, Any] | ChatMessage] | Request
 """What may be asked: text, messages, or a finished request."""

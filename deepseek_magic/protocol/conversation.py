@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..text.language import say
-from .chat import Message, Request
+from ..text.messages import say
+from .chat import ChatMessage, Request
 from .completion import Completion
 from .errors import ConfigurationError
 from .options import closest
@@ -31,8 +31,8 @@ class Turn:
     the call that the answer came by, None where that is not known."""
 
     id: str
-    user: Message
-    assistant: Message
+    user: ChatMessage
+    assistant: ChatMessage
     whole: bool = True
     call_id: str | None = None
 
@@ -44,7 +44,9 @@ class Turn:
         user = next((m for m in reversed(completion.request.messages) if m.role == "user"), None)
         if user is None:
             return None
-        assistant = Message(role="assistant", content=completion.text, reasoning_content=completion.reasoning or None)
+        assistant = ChatMessage(
+            role="assistant", content=completion.text, reasoning_content=completion.reasoning or None
+        )
         whole = completion.outcome in ("complete", "truncated")
         return cls(id=id, user=user, assistant=assistant, whole=whole, call_id=call_id)
 
@@ -55,7 +57,7 @@ class Turn:
         return asked if len(asked) <= TITLE_CHARS else f"{asked[: TITLE_CHARS - 1]}…"
 
     @property
-    def messages(self) -> tuple[Message, Message]:
+    def messages(self) -> tuple[ChatMessage, ChatMessage]:
         """The turn as it is sent: half an answer says that it is one, or the model would take it for all it had to say."""
         if self.whole:
             return self.user, self.assistant
@@ -67,7 +69,7 @@ class Turn:
 class History:
     """What goes before a new prompt: messages, and the oldest turns, which were left out for length."""
 
-    messages: tuple[Message, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     dropped: tuple[Turn, ...] = ()
 
 
@@ -189,7 +191,7 @@ def _is_of_cell(turn_id: str, cell: str, *, beyond: int) -> bool:
     return of == cell and number.isdecimal() and int(number) > beyond
 
 
-def _text(message: Message) -> str:
+def _text(message: ChatMessage) -> str:
     if isinstance(message.content, str):
         return message.content
     return "\n\n".join(

@@ -17,7 +17,8 @@
     ├── ProtocolError               the bytes are not what the API promises
     └── IncompleteStream            the answer ended before it was finished
 
-A message is one sentence that says what happened and why; ``hint`` says what to do next.
+A message is one sentence that says what happened and why; ``hint`` says what to do next. Either is a ``Message``, or a text of
+somebody else's, which is never translated. ``str`` is English.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from ..text.language import language, translated
+from ..text.messages import Message
 
 __all__ = [
     "APIStatusError",
@@ -55,25 +57,26 @@ DisconnectedHow = Literal["broken", "early", "damaged"]
 class DeepSeekError(Exception):
     """Any failure of a call. ``completion`` is the Completion with what had arrived, or None when nothing was asked."""
 
-    def __init__(self, message: str, *, hint: str = "", completion: Any = None) -> None:
+    def __init__(self, message: Message | str, *, hint: Message | str = "", completion: Any = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.completion = completion
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else self.message
+        return f"{self.message} {self.hint}" if self.hint else str(self.message)
+
+    def localized(self) -> str:
+        """``str(self)`` in the reader's language, and the notes that were added to it."""
+        between = " " if language() == "en" else ""  # a Chinese full stop is as wide as two
+        said = (self.message, self.hint, *getattr(self, "__notes__", ()))
+        return between.join(
+            part.localized() if isinstance(part, Message) else translated(part) for part in said if part
+        )
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: a failed call is shown as its sentence, in the reader's language, not as this package's frames."""
-        return [f"{type(self).__name__}: {self.told}"]
-
-    @property
-    def told(self) -> str:
-        """``str(self)`` in the reader's language, and the notes that were added to it."""
-        between = " " if language() == "en" else ""  # a Chinese full stop is as wide as two
-        parts = (self.message, self.hint, *getattr(self, "__notes__", ()))
-        return between.join(translated(part) for part in parts if part)
+        return [f"{type(self).__name__}: {self.localized()}"]
 
 
 class ConfigurationError(DeepSeekError):
@@ -93,13 +96,13 @@ class BudgetExceeded(ConfigurationError):
 
     def __init__(
         self,
-        message: str,
+        message: Message | str,
         *,
         cap: Decimal = _NOTHING,
         spent: Decimal = _NOTHING,
         held: Decimal = _NOTHING,
         most: Decimal = _NOTHING,
-        hint: str = "",
+        hint: Message | str = "",
         completion: Any = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
@@ -120,7 +123,9 @@ class ConnectTimeout(TransportError):
 class ReadTimeout(TransportError):
     """A deadline passed without progress; ``deadline`` is its name (read, queue, first_delta, idle, total)."""
 
-    def __init__(self, message: str, *, deadline: str = "read", hint: str = "", completion: Any = None) -> None:
+    def __init__(
+        self, message: Message | str, *, deadline: str = "read", hint: Message | str = "", completion: Any = None
+    ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.deadline = deadline
 
@@ -130,7 +135,12 @@ class Disconnected(TransportError):
     way ("damaged")."""
 
     def __init__(
-        self, message: str, *, how: DisconnectedHow = "broken", hint: str = "", completion: Any = None
+        self,
+        message: Message | str,
+        *,
+        how: DisconnectedHow = "broken",
+        hint: Message | str = "",
+        completion: Any = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.how = how
@@ -139,24 +149,26 @@ class Disconnected(TransportError):
 class APIStatusError(DeepSeekError):
     """The API answered with an error.
 
-    ``status`` is the HTTP status (200 for an error object inside a stream), ``type`` and ``code`` are the body's own
-    words, ``retry_after_s`` what the server asked for in seconds, ``trace_id`` the id that support would ask for.
+    ``status`` is the HTTP status (200 for an error object inside a stream), ``said`` the server's sentence as it came,
+    ``type`` and ``code`` are the body's own words, ``retry_after_s`` what the server asked for in seconds, ``trace_id`` the id that support would ask for.
     """
 
     def __init__(
         self,
-        message: str,
+        message: Message | str,
         *,
         status: int,
+        said: str = "",
         type: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
         trace_id: str | None = None,
-        hint: str = "",
+        hint: Message | str = "",
         completion: Any = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.status = status
+        self.said = said
         self.type = type
         self.code = code
         self.retry_after_s = retry_after_s
@@ -191,43 +203,54 @@ class IncompleteStream(DeepSeekError):
     """The stream ended before the answer was finished; ``completion`` holds the part that arrived."""
 
 
-_BY_STATUS: dict[int, tuple[type[APIStatusError], str]] = {
-    400: (InvalidRequest, "Change the request; sending the same one again fails again."),
-    401: (AuthenticationError, "Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY anew."),
-    402: (InsufficientBalance, "Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
-    403: (AuthenticationError, "This key may not do that; check its rights, or use another key."),
-    404: (InvalidRequest, "Check the base URL (and the model name, on other hosts)."),
-    407: (InvalidRequest, "Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host."),
-    413: (InvalidRequest, "Send less: shorten the prompt or start a new chat."),
-    200: (ServerError, "The server reported an error inside the stream; try again."),
-    422: (InvalidRequest, "A parameter has a value that the API refuses; change it."),
-    429: (RateLimited, "Send fewer requests at once, or wait."),
-    500: (ServerError, "The service is at fault or busy; try again in a moment."),
+_BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {
+    400: (InvalidRequest, Message("Change the request; sending the same one again fails again.")),
+    401: (AuthenticationError, Message("Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY anew.")),
+    402: (
+        InsufficientBalance,
+        Message("Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
+    ),
+    403: (AuthenticationError, Message("This key may not do that; check its rights, or use another key.")),
+    404: (InvalidRequest, Message("Check the base URL (and the model name, on other hosts).")),
+    407: (
+        InvalidRequest,
+        Message("Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host."),
+    ),
+    413: (InvalidRequest, Message("Send less: shorten the prompt or start a new chat.")),
+    200: (ServerError, Message("The server reported an error inside the stream; try again.")),
+    422: (InvalidRequest, Message("A parameter has a value that the API refuses; change it.")),
+    429: (RateLimited, Message("Send fewer requests at once, or wait.")),
+    500: (ServerError, Message("The service is at fault or busy; try again in a moment.")),
 }
 
 
 def status_error(
     status: int,
-    message: str,
+    said: str,
     *,
     type: str | None = None,
     code: str | None = None,
     retry_after_s: float | None = None,
     trace_id: str | None = None,
 ) -> APIStatusError:
-    """The error for an HTTP status (API page "error codes"); any other 4xx is an InvalidRequest.
+    """The error for an HTTP status (API page "error codes") and what the server said; any other 4xx is an InvalidRequest.
 
     407 is never the API's: only a proxy asks so (RFC 9110, 15.5.8), one before an address without TLS as if it were the API.
     """
     kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
-    if status == 429 and "balance" in message:
-        hint = "The limit shrinks with the account's balance: top up, or send fewer requests at once."
-    said = message.strip().rstrip(".") or "no reason given"
-    where = "inside the stream" if status == 200 else f"with {status}"
-    who = "A proxy on the way" if status == 407 else "The API"
+    if status == 429 and "balance" in said:
+        hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")
+    words = said.strip().removesuffix(".") or Message("no reason given")
+    if status == 200:
+        message = Message("The API answered inside the stream: {said}.", said=words)
+    elif status == 407:
+        message = Message("A proxy on the way answered with {status}: {said}.", status=status, said=words)
+    else:
+        message = Message("The API answered with {status}: {said}.", status=status, said=words)
     return kind(
-        f"{who} answered {where}: {said}.",
+        message,
         status=status,
+        said=said,
         type=type,
         code=code,
         retry_after_s=retry_after_s,

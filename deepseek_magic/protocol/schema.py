@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ..text.extract import read_json
-from .chat import Message, Request
+from .chat import ChatMessage, Request
 from .errors import ConfigurationError
 from .options import closest
 from .template import lookup
@@ -66,7 +66,7 @@ class Schema:
         said = f"{INSTRUCTION}\n{self.text}"
         first, *rest = request.messages
         if first.role != "system":
-            return replace(request, messages=(Message(role="system", content=said), first, *rest))
+            return replace(request, messages=(ChatMessage(role="system", content=said), first, *rest))
         if isinstance(first.content, str):
             return replace(request, messages=(replace(first, content=f"{first.content}\n\n{said}"), *rest))
         parts = (*first.content, {"type": "text", "text": said})

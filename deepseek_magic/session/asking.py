@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..protocol import template
-from ..protocol.chat import Message, Prompt, Request
+from ..protocol.chat import ChatMessage, Prompt, Request
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options
 from ..protocol.schema import Schema
@@ -87,7 +87,7 @@ def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, A
     if not prompt.strip():
         return prompt  # which is refused as such
     shown = images.parts(given, variables)
-    return (Message(role="user", content=(*shown, {"type": "text", "text": prompt})),)
+    return (ChatMessage(role="user", content=(*shown, {"type": "text", "text": prompt})),)
 
 
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
-from .chinese import CHINESE
+from .catalogue import catalogue as _catalogue
 
-__all__ = ["LANGUAGES", "MOMENT", "Language", "language", "of_locales", "say", "translated", "use"]
+__all__ = ["LANGUAGES", "MOMENT", "Language", "language", "of_locales", "translated", "use"]
 
 Language = Literal["en", "zh"]
 
@@ -24,7 +24,6 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 MOMENT: Final = "%Y-%m-%d %H:%M"
 """A date and hour as both languages write it: names of months would need a third way of speaking."""
 
-_CATALOGUES: Final[Mapping[Language, Mapping[str, str]]] = {"en": {}, "zh": CHINESE}
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")
 _VERBATIM: Final = frozenset(
     ("name", "names", "near", "new", "path", "model", "prompt", "first", "last", "text", "value")
@@ -53,12 +52,6 @@ def of_locales(names: Iterable[str | None]) -> Language:
     return "zh" if re.match(r"zh\b|zh_|chinese", first, re.IGNORECASE) else "en"
 
 
-def say(template: str, /, **values: Any) -> str:
-    """``template`` in the reader's language, with its ``{fields}`` filled. Numbers come in as they shall be read."""
-    found = _CATALOGUES[_current].get(template, template)
-    return _FIELD.sub(lambda field: str(values.get(field[1], field[0])), found)
-
-
 def translated(sentence: str) -> str:
     """A finished English sentence in the reader's language; unchanged where no template fits."""
     return sentence if _current == "en" else _translated(sentence, _current, _NESTED)
@@ -66,7 +59,7 @@ def translated(sentence: str) -> str:
 
 @functools.lru_cache(maxsize=512)
 def _translated(sentence: str, into: Language, depth: int) -> str:
-    catalogue = _CATALOGUES[into]
+    catalogue = _catalogue(into)
     if sentence in catalogue:
         return catalogue[sentence]
     if depth == 0:
@@ -84,7 +77,7 @@ def _translated(sentence: str, into: Language, depth: int) -> str:
 @functools.cache
 def _patterns(into: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
     """Templates with fields as patterns; those with more words of their own first, since they say more."""
-    with_fields = [(text, target) for text, target in _CATALOGUES[into].items() if _FIELD.search(text)]
+    with_fields = [(text, target) for text, target in _catalogue(into).items() if _FIELD.search(text)]
     with_fields.sort(key=lambda entry: len(_FIELD.sub("", entry[0])), reverse=True)
     return tuple((_pattern(text), target) for text, target in with_fields)
 

@@ -441,8 +441,8 @@ def _judge_words(
     for line in (*reader.waits, *([str(error)] if error else [])):
         if not line or "\n" in line or len(line) > 400 or line != line.strip():
             say(f"I6: not one clear line: {line!r}")
-    if error is not None and (not error.message.endswith(".") or not error.hint):
-        say(f"I6: no sentence with a hint: {error.message!r} {error.hint!r}")
+    if error is not None and (not str(error.message).endswith(".") or not error.hint):
+        say(f"I6: no sentence with a hint: {error.message} {error.hint}")
     shown = " ".join((repr(completion), str(error), repr(error), *reader.waits))
     if key in shown:
         say("I16: the key is shown")

@@ -14,7 +14,7 @@ from IPython.display import Image as DisplayImage
 from PIL import Image
 
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session import images
 
@@ -98,7 +98,7 @@ def test_what_is_no_image_is_refused_in_one_sentence(what: Any, sentence: str) -
 
 
 def request_with(*parts: dict[str, Any], model: str = "deepseek-flash") -> Request:
-    return Request.of([Message(role="user", content=(*parts, {"type": "text", "text": "hi"}))], model=model)
+    return Request.of([ChatMessage(role="user", content=(*parts, {"type": "text", "text": "hi"}))], model=model)
 
 
 ONE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -23,7 +23,7 @@ from deepseek_magic.engine.journal.file import SCHEMA, default_path
 from deepseek_magic.engine.journal.reader import JOURNAL_COLUMNS, Journal
 from deepseek_magic.metrics.log import COLUMNS
 from deepseek_magic.metrics.record import StreamRecord
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.completion import Accumulator, Completion, ToolCall
 from deepseek_magic.protocol.errors import IncompleteStream
 from deepseek_magic.protocol.events import (
@@ -95,8 +95,8 @@ def run_python(code: str, *arguments: str, timeout: float = 60) -> subprocess.Co
 
 def test_a_call_comes_back_as_it_was(journal: Journal) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-    earlier = Message(role="assistant", content="", tool_calls=({"id": "t", "type": "function"},))
-    request = Request.of([Message(role="user", content="hi"), earlier], stop=["a", "b"], tools=tools)
+    earlier = ChatMessage(role="assistant", content="", tool_calls=({"id": "t", "type": "function"},))
+    request = Request.of([ChatMessage(role="user", content="hi"), earlier], stop=["a", "b"], tools=tools)
     completion = Completion(
         request=request,
         text="Hello, 世界!",

@@ -6,7 +6,7 @@ import pytest
 
 from deepseek_magic.engine.splice import HOLD_S, Splice
 from deepseek_magic.policy.recovery import Continue, Restart
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.completion import Accumulator
 from deepseek_magic.protocol.events import (
     Event,
@@ -28,11 +28,11 @@ def text(*words: str) -> list[Event]:
 
 
 def going_on(kept: int = KEPT, *, reasoning: str = "", reasoning_kept: int | None = None, stop: str = "") -> Splice:
-    prefix = Message(
+    prefix = ChatMessage(
         role="assistant", content=TEXT[:kept], prefix=True, reasoning_content=reasoning[:reasoning_kept] or None
     )
     sent = Request(
-        messages=(Message(role="user", content="Hi"), prefix), options=Request.of("x", stop=stop or None).options
+        messages=(ChatMessage(role="user", content="Hi"), prefix), options=Request.of("x", stop=stop or None).options
     )
     step = Continue(
         text_chars=kept,

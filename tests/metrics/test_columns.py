@@ -8,7 +8,7 @@ import pytest
 
 from deepseek_magic.metrics.columns import MEANINGS
 from deepseek_magic.metrics.log import COLUMNS, MetricsLog
-from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.catalogue import catalogue
 from deepseek_magic.text.language import use
 
 
@@ -22,8 +22,8 @@ def chinese() -> Iterator[None]:
 def test_every_column_has_its_meaning_in_both_languages() -> None:
     assert list(MEANINGS) == list(COLUMNS)
     for meaning in MEANINGS.values():
-        assert meaning.says in CHINESE
-        assert not meaning.unit or meaning.unit in CHINESE
+        assert meaning.says in catalogue("zh")
+        assert not meaning.unit or meaning.unit in catalogue("zh")
 
 
 def test_a_column_is_explained_by_its_name() -> None:

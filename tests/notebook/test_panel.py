@@ -27,7 +27,7 @@ from deepseek_magic.notebook.panel.still import still, still_class
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting
 from deepseek_magic.protocol.options import OPTIONS
-from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.catalogue import catalogue
 
 from .conftest import Kernel
 
@@ -155,7 +155,7 @@ def test_the_page_of_the_panel_names_the_faults_of_all_experiments() -> None:
 
 def test_every_experiment_is_explained_in_chinese() -> None:
     texts = [text for one in EXPERIMENTS for text in (one.name, one.breaks, one.watch)]
-    assert [text for text in texts if text not in CHINESE] == []
+    assert [text for text in texts if text not in catalogue("zh")] == []
 
 
 # a panel in a kernel

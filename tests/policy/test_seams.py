@@ -18,7 +18,7 @@ from deepseek_magic.policy.seams import (
     rewind,
     torn_from,
 )
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.errors import ConfigurationError
 
 
@@ -251,13 +251,15 @@ def test_other_styles_end_with_an_assistant_message() -> None:
 
 
 def test_an_answer_behind_the_users_own_prefix_goes_on_behind_both() -> None:
-    asked = Request.of([Message(role="user", content="Hi"), Message(role="assistant", content="Dear", prefix=True)])
+    asked = Request.of(
+        [ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Dear", prefix=True)]
+    )
     messages = asked.continued(text=" friend", style="deepseek_prefix").body()["messages"]
     assert [m["content"] for m in messages] == ["Hi", "Dear friend"]
 
 
 def test_a_finished_turn_at_the_end_is_not_taken_for_a_prefix() -> None:
-    asked = Request.of([Message(role="user", content="Hi"), Message(role="assistant", content="Done.")])
+    asked = Request.of([ChatMessage(role="user", content="Hi"), ChatMessage(role="assistant", content="Done.")])
     messages = asked.continued(text="And", style="deepseek_prefix").body()["messages"]
     assert [m["content"] for m in messages] == ["Hi", "Done.", "And"]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.protocol.chat import ChatDecoder, Message, Request, error_from_body, read_usage
+from deepseek_magic.protocol.chat import ChatDecoder, ChatMessage, Request, error_from_body, read_usage
 from deepseek_magic.protocol.errors import (
     APIStatusError,
     AuthenticationError,
@@ -126,7 +126,7 @@ def test_messages_survive_the_way_to_json_and_back() -> None:
         {"role": "tool", "content": "7", "tool_call_id": "1"},
         {"role": "assistant", "content": "It", "reasoning_content": "r", "prefix": True},
     ]
-    assert [Message.from_json(m).to_json(with_reasoning=False) for m in raw] == raw
+    assert [ChatMessage.from_json(m).to_json(with_reasoning=False) for m in raw] == raw
 
 
 @pytest.mark.parametrize("tools", [None, TOOLS], ids=["no tools", "tools"])
@@ -512,7 +512,7 @@ def test_the_error_body_of_every_host_becomes_the_typed_error(
     error = error_from_body(status, body, retry_after_s=2.5, trace_id="t")
     assert type(error) is kind
     assert (error.status, error.retry_after_s, error.trace_id) == (read_status, 2.5, "t")
-    assert said in error.message
+    assert said in str(error.message)
     assert error.hint
 
 
@@ -533,4 +533,4 @@ def test_an_error_object_in_the_stream_raises(payload: str) -> None:
 
 
 def test_a_very_long_error_body_is_cut() -> None:
-    assert len(error_from_body(500, "x" * 10**6).message) < 1100
+    assert len(str(error_from_body(500, "x" * 10**6))) < 1100

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.conversation import Conversation, Conversations, Turn
 from deepseek_magic.protocol.errors import ConfigurationError
@@ -16,8 +16,8 @@ from deepseek_magic.protocol.errors import ConfigurationError
 def turn(id: str, question: str = "?", answer: str = "!", *, whole: bool = True) -> Turn:
     return Turn(
         id=id,
-        user=Message(role="user", content=question),
-        assistant=Message(role="assistant", content=answer),
+        user=ChatMessage(role="user", content=question),
+        assistant=ChatMessage(role="assistant", content=answer),
         whole=whole,
     )
 
@@ -25,7 +25,7 @@ def turn(id: str, question: str = "?", answer: str = "!", *, whole: bool = True)
 THREE = Conversation(name="main", turns=(turn("a", "1?", "one"), turn("b", "2?", "two"), turn("c", "3?", "three")))
 
 
-def texts(messages: tuple[Message, ...]) -> list[str]:
+def texts(messages: tuple[ChatMessage, ...]) -> list[str]:
     return [str(m.content) for m in messages]
 
 

@@ -12,8 +12,9 @@ import pytest
 from deepseek_magic.protocol.errors import RateLimited, status_error
 from deepseek_magic.protocol.options import OPTIONS
 from deepseek_magic.text import language
-from deepseek_magic.text.chinese import CHINESE
-from deepseek_magic.text.language import of_locales, say, translated, use
+from deepseek_magic.text.catalogue import catalogue
+from deepseek_magic.text.language import of_locales, translated, use
+from deepseek_magic.text.messages import say
 
 PACKAGE = Path(language.__file__).parents[1]
 FIELD = re.compile(r"\{[a-z_]+\}")
@@ -45,7 +46,7 @@ SAID = sorted(
     ("where", "text", "fields"), SAID, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:40]
 )
 def test_every_text_that_is_said_has_its_chinese(where: str, text: str, fields: set[str]) -> None:
-    assert text in CHINESE, f"{where} says a text that text/chinese.py does not have"
+    assert text in catalogue("zh"), f"{where} says a text that text/chinese.py does not have"
     if fields:
         assert {field[1:-1] for field in FIELD.findall(text)} == fields, where
 
@@ -54,15 +55,15 @@ def test_something_is_said() -> None:
     assert len(SAID) > 50
 
 
-@pytest.mark.parametrize("text", CHINESE, ids=lambda text: str(text)[:40])
+@pytest.mark.parametrize("text", catalogue("zh"), ids=lambda text: str(text)[:40])
 def test_a_translation_has_the_fields_of_its_text(text: str) -> None:
     fields = set(FIELD.findall(text))
-    assert set(FIELD.findall(CHINESE[text])) <= fields
-    assert CHINESE[text].strip()
+    assert set(FIELD.findall(catalogue("zh")[text])) <= fields
+    assert catalogue("zh")[text].strip()
 
 
 def test_every_flag_is_explained_in_chinese() -> None:
-    assert [option.name for option in OPTIONS if option.flags and option.help not in CHINESE] == []
+    assert [option.name for option in OPTIONS if option.flags and option.help not in catalogue("zh")] == []
 
 
 def test_a_text_is_filled_in_either_language() -> None:

@@ -21,7 +21,7 @@ from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.notebook.panel.magic import PanelMagics
 from deepseek_magic.protocol import errors
 from deepseek_magic.text import language
-from deepseek_magic.text.chinese import CHINESE
+from deepseek_magic.text.catalogue import catalogue
 from deepseek_magic.text.language import translated, use
 
 PACKAGE = Path(language.__file__).parents[1]
@@ -139,7 +139,7 @@ def test_every_magic_explains_itself_in_either_language(magics: type) -> None:
     names = {name for kind in magics.magics.values() for name in kind.values()} - {"deepseek"}  # type: ignore[attr-defined]
     functions = [vars(magics)[name] for name in names]
     english = [function.__doc__ for function in functions]
-    missing = [text for function in functions for text in texts_of(function) if text and text not in CHINESE]
+    missing = [text for function in functions for text in texts_of(function) if text and text not in catalogue("zh")]
     assert missing == []
     speak(magics)
     for function in functions:
@@ -152,7 +152,7 @@ def test_every_magic_explains_itself_in_either_language(magics: type) -> None:
 
 def test_every_setting_of_config_is_explained_in_chinese() -> None:
     assert [
-        trait.help for trait in DeepSeekMagics.class_traits(config=True).values() if trait.help not in CHINESE
+        trait.help for trait in DeepSeekMagics.class_traits(config=True).values() if trait.help not in catalogue("zh")
     ] == []
     speak(DeepSeekMagics)
     assert "%config DeepSeekMagics" not in DeepSeekMagics.class_get_help()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseek_magic.protocol.chat import DONE, ChatDecoder, Message, Request
+from deepseek_magic.protocol.chat import DONE, ChatDecoder, ChatMessage, Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.events import Usage
 from deepseek_magic.protocol.options import OPTIONS
@@ -225,8 +225,8 @@ INVOKED = [
     "lm",
     "</｜DSML｜ parameter>\n</｜DSML｜ invoke>\n</｜DSML｜ calls>",
 ]
-PREFIXED = Message(role="assistant", content="line1", prefix=True, reasoning_content="Let me see.")
-USER = Message(role="user", content=PROMPT)
+PREFIXED = ChatMessage(role="assistant", content="line1", prefix=True, reasoning_content="Let me see.")
+USER = ChatMessage(role="user", content=PROMPT)
 
 # name: (request, what the model writes, how the backend ends, expected facts)
 ANSWERS: dict[str, tuple[Request, list[str], Any, dict[str, Any]]] = {
@@ -277,7 +277,7 @@ ANSWERS: dict[str, tuple[Request, list[str], Any, dict[str, Any]]] = {
         {"text": "", "outcome": "truncated", "tool_calls": ()},
     ),
     "a continued thought": (
-        Request(messages=(USER, Message(role="assistant", prefix=True, reasoning_content="Let"))),
+        Request(messages=(USER, ChatMessage(role="assistant", prefix=True, reasoning_content="Let"))),
         [" me", " see.", "</think>", "Yes."],
         STOP,
         {"text": "Yes.", "reasoning": " me see.", "outcome": "complete"},

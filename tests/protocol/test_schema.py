@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from deepseek_magic.protocol.chat import Message, Request
+from deepseek_magic.protocol.chat import ChatMessage, Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError, ProtocolError
 from deepseek_magic.protocol.schema import Schema
@@ -80,7 +80,7 @@ def test_the_schema_stands_behind_the_system_prompt() -> None:
     schema = Schema.of(Point)
     bare, with_system = schema.ask_in(Request.of("hi")), schema.ask_in(Request.of("hi", system="Be brief."))
     parts = schema.ask_in(
-        Request.of([Message(role="system", content=({"type": "text", "text": "Be."},)), *bare.messages[1:]])
+        Request.of([ChatMessage(role="system", content=({"type": "text", "text": "Be."},)), *bare.messages[1:]])
     )
     assert [m.role for m in bare.messages] == [m.role for m in with_system.messages] == ["system", "user"]
     assert str(with_system.messages[0].content).startswith("Be brief.\n\nAnswer with one JSON object")

@@ -132,10 +132,10 @@ def errors() -> None:
     except ds.BudgetExceeded as over:
         assert_type(over.cap - over.spent - over.held, Decimal)
     except (ds.MissingKey, ds.ConfigurationError) as error:
-        assert_type(error.hint, str)
+        assert_type(error.localized(), str)
     except (ds.ProtocolError, ds.IncompleteStream) as error:
         base: ds.DeepSeekError = error
-        assert_type(base.message, str)
+        assert_type(base.localized(), str)
 
 
 def decoding() -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...protocol.errors import ConfigurationError
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from ..client import Client
 from .endpoints import Endpoint
 from .health import StepName

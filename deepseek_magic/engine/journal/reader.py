@@ -28,7 +28,7 @@ from ...metrics.record import StreamRecord
 from ...metrics.spending import Spent
 from ...metrics.tables import cell, html_table, text_table
 from ...policy.resuming import RESUMABLE
-from ...protocol.chat import Message, Request
+from ...protocol.chat import ChatMessage, Request
 from ...protocol.completion import Accumulator, Completion, ToolCall
 from ...protocol.conversation import Turn
 from ...protocol.errors import DeepSeekError
@@ -437,7 +437,7 @@ def _request(text: str) -> Request:
     messages = []
     for raw in asked["messages"]:
         raw["tool_calls"] = tuple(raw["tool_calls"])
-        messages.append(Message(**raw))
+        messages.append(ChatMessage(**raw))
     return Request(messages=tuple(messages), options=Options(**asked["options"]))
 
 

@@ -14,7 +14,8 @@ from ...protocol.conversation import Conversation
 from ...protocol.errors import ConfigurationError
 from ...protocol.markdown import safe
 from ...session.files import free_path
-from ...text.language import MOMENT, say
+from ...text.language import MOMENT
+from ...text.messages import say
 from ..frontend import notebook_path
 from .flags import arguments
 from .manuals import helped

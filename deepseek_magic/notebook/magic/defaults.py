@@ -22,7 +22,7 @@ def take_project_defaults(magics: Any) -> None:
     try:
         here = project()
     except ConfigurationError as error:
-        _warn(error.told, Path(FILE_NAME))
+        _warn(error.localized(), Path(FILE_NAME))
         return
     if here is None:
         return

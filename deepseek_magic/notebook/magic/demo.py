@@ -9,7 +9,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ...protocol.errors import ConfigurationError
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .flags import arguments
 from .manuals import helped
 

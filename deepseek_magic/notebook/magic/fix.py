@@ -9,11 +9,11 @@ from typing import Any, Final
 from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 
 from ...protocol import template
-from ...protocol.chat import Message
+from ...protocol.chat import ChatMessage
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...text.extract import fenced
-from ...text.language import say
+from ...text.messages import say
 from ..view.formats import offer_code
 from .magics import DeepSeekMagics, Order, read_order
 from .past import Failure, variables
@@ -59,7 +59,7 @@ class FixMagics(Magics):
         alone = {} if "chat" in order.options else {"no_history": True}
         asked = replace(
             order,
-            prompt=(Message(role="user", content=_prompt(failure, words)),),
+            prompt=(ChatMessage(role="user", content=_prompt(failure, words)),),
             options={"format": "markdown", **alone, **order.options},
             output=None,
         )

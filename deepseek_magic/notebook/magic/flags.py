@@ -19,7 +19,8 @@ from IPython.core.error import UsageError
 
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import OPTIONS, Option, closest
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 
 __all__ = ["FLAGS", "HELP_FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words", "wrapped"]
 

@@ -19,7 +19,8 @@ from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
 from ...protocol.errors import ConfigurationError
 from ...session.files import free_path
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .flags import arguments
 from .manuals import helped
 

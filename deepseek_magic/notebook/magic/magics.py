@@ -21,7 +21,8 @@ from ...protocol.chat import Prompt, Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
-from ...text.language import LANGUAGES, Language, of_locales, say, translated, use
+from ...text.language import LANGUAGES, Language, of_locales, translated, use
+from ...text.messages import say
 from ..frontend import ViewName, locales, notebook_path, view_for
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
@@ -173,7 +174,7 @@ class DeepSeekMagics(Magics):
         try:
             return OPTIONS_BY_NAME[proposal["trait"].name].check(proposal["value"])
         except ConfigurationError as error:
-            raise TraitError(error.told) from None
+            raise TraitError(error.localized()) from None
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:

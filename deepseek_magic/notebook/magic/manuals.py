@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ...text.language import language, say
+from ...text.language import language
+from ...text.messages import say
 from .flags import HELP_FLAGS, wrapped
 
 __all__ = ["helped", "manual", "speak", "texts_of"]

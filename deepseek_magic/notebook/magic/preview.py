@@ -11,7 +11,8 @@ from ...policy.estimates import Estimate, estimate
 from ...policy.pricing import Cost
 from ...protocol.markdown import safe
 from ...text.extract import fenced
-from ...text.language import MOMENT, say, translated
+from ...text.language import MOMENT, translated
+from ...text.messages import say
 
 if TYPE_CHECKING:
     from ...engine.journal.reader import Entry

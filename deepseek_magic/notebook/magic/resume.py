@@ -11,7 +11,8 @@ from ...metrics.tables import cell, html_table, text_table
 from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
-from ...text.language import MOMENT, say
+from ...text.language import MOMENT
+from ...text.messages import say
 from ..view.background import BackgroundAnswer
 from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run

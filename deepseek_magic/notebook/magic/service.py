@@ -11,7 +11,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from ...engine.loop import engine
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...protocol.models import ALIASES
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .flags import read_line
 from .manuals import helped
 
@@ -128,6 +129,10 @@ class ServiceMagics(Magics):
         short = {model: name for name, model in ALIASES.items()}
         for health in checked:
             if len(checked) > 1:
-                print(f"{health.endpoint.title}: {health.error.told}" if health.error else f"{health.endpoint.title}:")
+                print(
+                    f"{health.endpoint.title}: {health.error.localized()}"
+                    if health.error
+                    else f"{health.endpoint.title}:"
+                )
             for model in health.models:
                 print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

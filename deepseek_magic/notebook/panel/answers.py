@@ -14,7 +14,7 @@ import ipywidgets
 
 from ...protocol.conversation import Conversation, Turn
 from ...protocol.markdown import safe
-from ...text.language import say
+from ...text.messages import say
 from ..view.live import Status
 from ..view.parts import Html, Output, VBox, close
 from ..view.settled import Part

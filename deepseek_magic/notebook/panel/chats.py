@@ -10,7 +10,7 @@ import ipywidgets
 
 from ...protocol.errors import ConfigurationError
 from ...session.files import free_path
-from ...text.language import say
+from ...text.messages import say
 from .sections import Guard, button
 
 __all__ = ["ChatPicker"]

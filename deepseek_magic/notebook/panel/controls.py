@@ -14,7 +14,7 @@ import ipywidgets
 from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.models import MODELS
 from ...protocol.options import OPTIONS, Option, Options
-from ...text.language import say
+from ...text.messages import say
 
 __all__ = ["GROUPS", "Controls", "panel_options"]
 

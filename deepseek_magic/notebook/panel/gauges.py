@@ -15,7 +15,7 @@ from typing import Final
 from ...metrics.tables import UNKNOWN, cell
 from ...policy.limits.limiter import Standing
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, TextDelta, ToolCallDelta
-from ...text.language import say
+from ...text.messages import say
 
 __all__ = ["Gauges", "Reading", "Service", "curve", "gauges_html"]
 

@@ -8,7 +8,8 @@ from typing import Any, Final, get_args
 
 from ...metrics.tables import cell, html_table
 from ...protocol.outcome import Outcome
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 
 __all__ = ["OUTCOMES", "history_html", "matching"]
 

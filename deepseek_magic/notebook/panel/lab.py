@@ -13,7 +13,8 @@ from typing import Final
 
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 
 __all__ = ["EXPERIMENTS", "Experiment", "Story", "story_html"]
 
@@ -109,7 +110,7 @@ class Story:
         if completion.outcome == "interrupted":
             self.lines.append((now_s - self._started_s, say("Stopped; what had come is kept.")))
         elif completion.error is not None:
-            self.lines.append((now_s - self._started_s, completion.error.told))
+            self.lines.append((now_s - self._started_s, completion.error.localized()))
 
     def _told(self, event: Event) -> str:
         match event:

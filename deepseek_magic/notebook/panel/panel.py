@@ -22,7 +22,7 @@ from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
-from ...text.language import say
+from ...text.messages import say
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import close
 from .answers import Transcript
@@ -131,7 +131,7 @@ class Panel:
         try:
             do()
         except DeepSeekError as error:
-            self._say(error.told, failed=True)
+            self._say(error.localized(), failed=True)
         self._draw()
 
     def _act(self, name: str, text: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .as_magic import Cell
 from .controls import Controls
 from .history import OUTCOMES, history_html

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...text.language import say
+from ...text.messages import say
 from ..view.settled import Part, escape
 
 __all__ = ["still", "still_class"]

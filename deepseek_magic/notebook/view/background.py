@@ -16,7 +16,7 @@ from typing import Any
 
 from ...engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
 from ...protocol.completion import Completion
-from ...text.language import say
+from ...text.messages import say
 from ..frontend import cell_id, request_id
 from .live import View
 

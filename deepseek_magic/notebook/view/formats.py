@@ -14,7 +14,7 @@ from ...protocol.completion import Completion
 from ...protocol.errors import ProtocolError
 from ...protocol.markdown import Segmenter, safe
 from ...text.extract import fenced
-from ...text.language import say
+from ...text.messages import say
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
 
@@ -83,7 +83,7 @@ def complaint(format: str, completion: Completion) -> str | None:
         try:
             completion.value  # noqa: B018  (read for what it raises)
         except ProtocolError as error:
-            return error.told
+            return error.localized()
     if format == "code" and completion.code is None:
         return say("The answer holds no code, so no cell was made of it.")
     return None

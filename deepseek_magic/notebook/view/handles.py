@@ -7,7 +7,7 @@ from typing import Any
 
 from IPython.display import DisplayHandle, clear_output, display
 
-from ...text.language import say
+from ...text.messages import say
 from .live import Ending, Status
 from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text

@@ -102,7 +102,7 @@ class Ending:
     def said(self) -> tuple[str, ...]:
         """The sentences below the answer."""
         error = self.completion.error
-        failed = error.told if self.detached and error is not None else None
+        failed = error.localized() if self.detached and error is not None else None
         wrong = complaint(self.format, self.completion)
         notices = (translated(notice) for notice in self.notices)
         return (*notices, *(sentence for sentence in (wrong, failed) if sentence is not None))

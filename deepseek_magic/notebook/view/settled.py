@@ -13,7 +13,8 @@ from typing import Any, Final
 from ...protocol.completion import Completion, Kept
 from ...protocol.events import Seam
 from ...protocol.markdown import safe
-from ...text.language import MOMENT, say, translated
+from ...text.language import MOMENT, translated
+from ...text.messages import say
 from .formats import VERBATIM, body
 from .live import Ending
 from .seam_marks import marked

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .live import State, Status
 
 __all__ = ["reasoning_title", "status_html", "status_text"]

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from ...protocol.completion import Completion
 from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
-from ...text.language import say, translated
+from ...text.language import translated
+from ...text.messages import say
 from .formats import complaint
 from .live import Ending, Status, Surface
 from .settled import footer

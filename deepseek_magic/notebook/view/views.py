@@ -9,7 +9,7 @@ from IPython.display import DisplayHandle
 
 from ...engine.loop import Call
 from ...policy.buffering import BufferPolicy
-from ...text.language import say
+from ...text.messages import say
 from ..frontend import ViewName, widgets_refused
 from .formats import VERBATIM
 from .handles import HandleSurface, SilentSurface

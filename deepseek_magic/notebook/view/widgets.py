@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from IPython.display import DisplayHandle, display
 
-from ...text.language import say
+from ...text.messages import say
 from .live import Ending, Status
 from .parts import Accordion, Button, HBox, Html, Output, VBox, close
 from .settled import EMPTY, Part, lasting

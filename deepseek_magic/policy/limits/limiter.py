@@ -234,7 +234,7 @@ class Limiter:
             self._freeze_until(now_s + told_s * (1 + SPREAD * u))
 
     def _refused(self, slot: Slot, now_s: float, error: APIStatusError | None, u: float) -> None:
-        told = concurrency_limit(error.message) if error is not None else None
+        told = concurrency_limit(error.said) if error is not None else None
         accepted = sum(state is True for state in self._answered.values())
         news = self.window.refused(now_s, sent_at_s=slot.sent_at_s, accepted=accepted, told=told)
         # A told number closes the gate by itself. Without one, back off by chance, longer with each epoch in a row.

@@ -1,0 +1,78 @@
+"""A message is its template and its values until somebody reads it; then it is English, or the reader's language.
+
+So the engine, the journal and the log keep English (``str``), the reader gets their own language (``localized``), and
+what others said (a server's words, a name, a number) is a value: it is inserted as it is and never translated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .catalogue import catalogue
+from .language import Language, language
+
+__all__ = ["Message", "localized", "say"]
+
+_FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Message:
+    """``template`` with the ``values`` for its ``{fields}``. A field without a value stays as it is written.
+
+    A value that is a message is localized with it, every other one is inserted as ``str`` gives it, braces and all.
+    Messages with the same template and values are equal.
+    """
+
+    template: str
+    pairs: tuple[tuple[str, Any], ...]
+
+    def __init__(self, template: str, /, **values: Any) -> None:
+        object.__setattr__(self, "template", template)
+        object.__setattr__(self, "pairs", tuple(sorted(values.items())))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values by their field's name."""
+        return dict(self.pairs)
+
+    def __str__(self) -> str:
+        return self._filled(self.template, str)
+
+    def __repr__(self) -> str:
+        return f"Message({', '.join((repr(self.template), *(f'{name}={value!r}' for name, value in self.pairs)))})"
+
+    def localized(self, into: Language | None = None) -> str:
+        """The message in this language, by default the reader's; English where the catalogue does not have it."""
+        into = into or language()
+        template = catalogue(into).get(self.template, self.template)
+        return self._filled(template, lambda value: localized(value, into))
+
+    def mapped(self, change: Callable[[str], str]) -> Message:
+        """The same message with ``change`` made to each text that is inserted; for what must not be shown, such as a key."""
+
+        def of(value: Any) -> Any:
+            if isinstance(value, Message):
+                return value.mapped(change)
+            return change(value) if isinstance(value, str) else value
+
+        return Message(self.template, **{name: of(value) for name, value in self.pairs})
+
+    def _filled(self, template: str, shown: Callable[[Any], str]) -> str:
+        if not self.pairs:
+            return template
+        values = self.values
+        return _FIELD.sub(lambda field: shown(values[field[1]]) if field[1] in values else field[0], template)
+
+
+def localized(said: Any, into: Language | None = None) -> str:
+    """A message in the reader's language; anything else as it is, for a text that is no message is somebody else's."""
+    return said.localized(into) if isinstance(said, Message) else str(said)
+
+
+def say(template: str, /, **values: Any) -> str:
+    """A message at once in the reader's language, for what is made where it is shown."""
+    return Message(template, **values).localized()
