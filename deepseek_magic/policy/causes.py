@@ -70,7 +70,7 @@ def quota_exhausted(error: DeepSeekError | None) -> bool:
     """Whether the money or the day's share is used up: a 402, or a 429 that no waiting of seconds would cure."""
     if not isinstance(error, APIStatusError):
         return False
-    words = f"{error.code} {error.type} {error.message}".lower()
+    words = f"{error.code} {error.type} {error.said}".lower()
     return error.status == 402 or (error.status == 429 and any(word in words for word in _QUOTA_WORDS))
 
 
