@@ -62,7 +62,15 @@ def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServe
     entry = session.journal.get(completion.record.call_id)
     assert entry is not None
     assert entry.completion.text == completion.text
-    assert "sk-test-1234" not in session.journal.path.read_bytes().decode("utf-8", "replace")
+
+
+def test_a_key_in_a_prompt_is_masked_in_the_journal(demo: DemoServer, session: Session) -> None:
+    session.ask("What is wrong with sk-test-1234?")
+    session.journal.close()
+    assert [entry.completion.request.prompt for entry in session.journal.search("wrong")] == [
+        "What is wrong with ****?"
+    ]
+    assert all(b"sk-test-1234" not in file.read_bytes() for file in session.journal.path.parent.iterdir())
 
 
 def test_a_cut_is_survived(demo: DemoServer, session: Session) -> None:

@@ -234,10 +234,12 @@ async def test_the_wait_that_a_server_asks_for_is_read(headers: dict[str, str], 
     assert failure.retry_after_s == seconds
 
 
-async def test_the_key_is_in_no_error_even_when_the_server_echoes_it() -> None:
+@pytest.mark.parametrize("refused", [True, False], ids=["before the stream", "inside it"])
+async def test_the_key_is_in_no_error_even_when_the_server_echoes_it(refused: bool) -> None:
     said = "Authentication Fails, Your api key: ****1234 is invalid; got sk-test-1234"
     body = json.dumps({"error": {"message": said}}).encode()
-    failure = await failure_of(fixed("401 Unauthorized", body), api_key="sk-test-1234")
+    script = fixed("401 Unauthorized", body) if refused else chunked(event(body.decode()))
+    failure = await failure_of(script, api_key="sk-test-1234")
     shown = f"{failure} {failure!r} {failure.completion!r} {failure._render_traceback_()}"
     assert "1234" not in shown
     assert "Authentication Fails" in shown

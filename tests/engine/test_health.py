@@ -109,11 +109,16 @@ async def test_what_is_no_list_of_models_or_balance_is_a_protocol_error(raw: obj
             await client.balance()
 
 
-async def test_a_wrong_key_is_told_by_the_list_of_models() -> None:
-    async with DemoServer(pace=0, key="right") as server, Client(server.base_url, api_key="sk-wrong-key-1") as client:
-        with pytest.raises(AuthenticationError) as caught:
-            await client.models()
-    assert "sk-wrong-key-1" not in str(caught.value)
+async def test_a_wrong_key_is_an_error_that_never_shows_it_even_when_the_server_does() -> None:
+    refusal = fixed("401 Unauthorized", b'{"error": {"message": "sk-wrong-key-1 is not a key of ours"}}')
+    async with ScriptedServer([refusal]) as server, Client(server.base_url, api_key="sk-wrong-key-1") as client:
+        for ask in (client.models, client.balance):
+            with pytest.raises(AuthenticationError, match="not a key of ours") as caught:
+                await ask()
+            assert "sk-wrong-key-1" not in f"{caught.value} {caught.value!r}"
+        health = await client.check()
+    assert "not a key of ours" in str(health)
+    assert "sk-wrong-key-1" not in f"{health} {health!r} {health.error!r}"
 
 
 async def test_a_host_without_a_balance_says_so() -> None:

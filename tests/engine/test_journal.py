@@ -516,6 +516,21 @@ def test_a_call_of_another_machine_counts_as_dead_when_it_is_silent(journal: Jou
         assert bool(reader.unfinished()) is dead
 
 
+def test_a_silent_call_says_that_it_lives_so_that_no_other_kernel_takes_it_for_dead(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_writer, "LEASE_S", 0.0)
+    journal.begin("c1", Request.of("hi"), "deepseek")
+    assert journal.flush()
+    connection = sqlite3.connect(journal.path, isolation_level=None)
+    connection.execute("UPDATE calls SET host = 'elsewhere', seen_at = ?", (AT.isoformat(),))
+    connection.close()
+    elsewhere = Journal(journal.path)
+    assert elsewhere.unfinished()
+    assert journal.flush()
+    assert not elsewhere.unfinished()
+
+
 def test_a_stream_of_many_small_deltas_is_held_as_its_text() -> None:
     import tracemalloc
 

@@ -9,15 +9,16 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from deepseek_magic.engine.network import connections
+from deepseek_magic.engine.network import connections, exchange
 from deepseek_magic.engine.network.sockets import UNREAD_BYTES, Socket
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
 from tests.engine.test_http2 import certificate as certificate
-from tests.engine.wire import CLOSE, END, Script, ScriptedServer, fixed, head, piece
+from tests.engine.wire import CLOSE, END, Received, Script, ScriptedServer, fixed, head, piece
 
 BODY = b"data: one\n\ndata: two\r\n\r\n"
 CHUNKED = head() + piece(BODY[:7]) + piece(BODY[7:])[:-2] + b"\r\n" + b"0\r\nx-sum: 1\r\n\r\n"
@@ -101,6 +102,26 @@ async def test_a_connection_that_the_server_ends_while_idle_is_not_used_again(tr
                 await asyncio.sleep(0.005)
         assert await body_of(transport, server.base_url) == BODY
         assert len(server.requests) == server.accepted == 2
+
+
+@pytest.mark.parametrize(("after_s", "sent"), [(0.0, 3), (2.0, 2)])
+async def test_a_request_is_sent_twice_only_where_its_kept_connection_was_dead_before(
+    transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch, after_s: float, sent: int
+) -> None:
+    """One that the server was given seconds ago may have been worked on, and paid for."""
+    now_s = 0.0
+    monkeypatch.setattr(exchange, "time", SimpleNamespace(perf_counter=lambda: now_s))
+
+    def script(request: Received) -> Script:
+        nonlocal now_s
+        now_s += after_s
+        return [CLOSE] if len(server.requests) == 2 else [CHUNKED]
+
+    async with ScriptedServer(script) as server:
+        assert await body_of(transport, server.base_url) == BODY
+        with contextlib.suppress(Disconnected) if sent == 3 else pytest.raises(Disconnected):
+            await body_of(transport, server.base_url)
+        assert len(server.requests) == sent
 
 
 async def test_no_more_is_received_ahead_than_a_slow_consumer_needs(transport: HTTPXTransport) -> None:

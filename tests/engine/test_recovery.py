@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +178,17 @@ async def test_a_stream_with_ids_is_taken_up_again_without_a_character_lost_or_d
     assert seams == (["resumed", "continued"] if ids == "ignore" else ["resumed"])
 
 
+async def test_the_pause_that_a_stream_names_itself_is_kept_up_to_ten_seconds() -> None:
+    script = [head(), piece(b"id: 1\nretry: 3600000\n" + delta("Half an answer ")), CLOSE]
+    async with (
+        ScriptedServer([script]) as server,
+        client_of(server) as client,
+        contextlib.aclosing(client.stream(PROMPT)) as stream,
+    ):
+        pause = await anext(e async for e in stream if isinstance(e, Waiting) and e.seconds)
+    assert (pause.reason, pause.seconds) == ("backoff", 10.0)
+
+
 # waiting
 
 
@@ -241,6 +253,15 @@ async def test_when_the_budget_is_used_up_the_error_says_so_and_has_the_text() -
     assert completion.text
     assert completion.outcome == "incomplete"
     assert "attempts were tried" in str(completion.error)
+
+
+async def test_refused_requests_are_repeated_only_within_the_limits_share() -> None:
+    limits = LimitPolicy(retry_share=0, retries_per_minute=2)
+    async with DemoServer(fault="503", pace=0) as server, client_of(server, limits=limits) as client:
+        completion, _ = await watched(client)
+        assert len(server.requests) == 1 + 2
+    assert isinstance(completion.error, ServerError)
+    assert "Too many requests were repeated" in str(completion.error)
 
 
 async def test_nothing_is_tried_after_the_call_as_a_whole_took_too_long() -> None:

@@ -221,6 +221,13 @@ def test_tokens_are_reserved_by_estimate_and_settled_by_use() -> None:
     assert limiter.may_start(2.0, 100) is None
 
 
+def test_a_refused_request_gives_its_reserved_tokens_back() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=10))
+    one_call(limiter, 0.0, headers={"x-ratelimit-limit-tokens": "1000", "x-ratelimit-remaining-tokens": "1000"})
+    limiter.ended(limiter.started(1.0, tokens=900), 2.0, "refused")
+    assert limiter.standing(2.0).fraction == 1.0
+
+
 # refusals
 
 
@@ -317,6 +324,43 @@ def test_retry_after_freezes_every_call_and_nothing_starts_early() -> None:
     assert limiter.may_start(0.0) == Pause(seconds=7.0, reason="retry_after")
     assert limiter.may_start(6.99) is not None
     assert limiter.may_start(7.0) is None
+
+
+def test_the_spread_of_a_freeze_is_added_to_what_was_told() -> None:
+    limiter = Limiter(LimitPolicy())
+    answer(limiter, limiter.started(0.0), 0.0, 503, headers={"retry-after": "20"}, u=0.999)
+    assert 20.0 <= limiter.standing(0.0).frozen_s <= 21.0
+
+
+def test_a_shorter_freeze_does_not_end_a_longer_one() -> None:
+    limiter = Limiter(LimitPolicy())
+    for told in ("30", "1"):
+        answer(limiter, limiter.started(0.0), 0.0, 503, headers={"retry-after": told})
+    assert limiter.standing(0.0).frozen_s == 30.0
+
+
+def test_a_success_sent_before_a_refusal_does_not_lift_it() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=16))
+    *accepted, older, refused = [limiter.started(0.0) for _ in range(6)]
+    for slot in accepted:
+        answer(limiter, slot, 0.5)
+    answer(limiter, refused, 1.0, 429, error=too_many())
+    answer(limiter, older, 1.1)
+    for slot in (*accepted, older, refused):
+        limiter.ended(slot, 1.2, "failed")
+    asking = limiter.started(5.0)
+    assert limiter.may_start(5.0) == Pause(seconds=None, reason="concurrency")  # one asks for all
+    answer(limiter, asking, 5.1)
+    assert limiter.may_start(5.1) is None
+
+
+def test_a_busy_service_eases_the_window_once_an_epoch() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=100))
+    for slot in [limiter.started(1.0) for _ in range(5)]:
+        answer(limiter, slot, 1.1, 503, error=status_error(503, "busy"))
+    assert limiter.window.size == 80
+    answer(limiter, limiter.started(2.0), 2.1, 503, error=status_error(503, "busy"))
+    assert limiter.window.size == 64
 
 
 def test_a_busy_service_eases_the_window_and_a_success_elsewhere_changes_nothing() -> None:

@@ -294,6 +294,7 @@ def test_a_told_time_of_zero_is_a_back_off_not_a_hammer() -> None:
 
 
 def test_a_told_time_above_the_ceiling_ends_the_call_and_says_why() -> None:
+    assert isinstance(step_after(status(429, retry_after_s=120.0), NOTHING), Retry)
     step = step_after(status(429, retry_after_s=600.0), NOTHING)
     assert isinstance(step, GiveUp)
     assert step.why == (
@@ -414,8 +415,9 @@ def test_a_refusal_is_remembered_for_an_hour_for_its_endpoint_and_model() -> Non
 
 def test_an_answer_too_long_to_be_sent_back_says_nothing_about_the_endpoint() -> None:
     ways = RefusedWays()
-    ending = Ending.of(status_error(400, "This model's maximum context length is 1048576 tokens."), strategy="continue")
-    ways.learn("http://a", "m", step_after(ending, replace(TEXT, new_chars=0)).spent, ending, 0.0)
+    for code, words in ((400, "This model's maximum context length is 1048576 tokens."), (413, "too large")):
+        ending = Ending.of(status_error(code, words), strategy="continue")
+        ways.learn("http://a", "m", step_after(ending, replace(TEXT, new_chars=0)).spent, ending, 0.0)
     assert ways.of("http://a", "m", 1.0) == frozenset()
 
 
