@@ -34,12 +34,17 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 """Their faces hand names on, and would close a circle with every room that they name."""
 
 
-def imported(name: str) -> set[str]:
-    """Every module that ``name`` imports anywhere in its text; our own ones without the package's name."""
+def imported(name: str, *, when_run: bool = False) -> set[str]:
+    """Every module that ``name`` imports anywhere in its text; our own ones without the package's name. ``when_run``
+    leaves out what only type checkers read."""
     path = MODULES[name]
     here = list(path.relative_to(PACKAGE).parts[:-1])
     seen: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = ast.parse(path.read_text("utf-8"))
+    for branch in ast.walk(tree) if when_run else ():
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING":
+            branch.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             seen.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -52,8 +57,8 @@ def imported(name: str) -> set[str]:
     return {n for n in ours if n in MODULES and n} | {n for n in seen if n.split(".")[0] != "deepseek_magic"}
 
 
-def own(name: str) -> set[str]:
-    return {n for n in imported(name) if n in MODULES}
+def own(name: str, *, when_run: bool = False) -> set[str]:
+    return {n for n in imported(name, when_run=when_run) if n in MODULES}
 
 
 def floor(name: str) -> str:
@@ -90,7 +95,7 @@ def test_there_are_no_circles() -> None:
         assert name not in trail, " → ".join([*trail, name])
         if name in done:
             return
-        for target in own(name):
+        for target in own(name, when_run=True):
             if target not in PACKAGES:
                 visit(target, (*trail, name))
         done.add(name)

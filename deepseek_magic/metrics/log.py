@@ -274,11 +274,11 @@ class MetricsLog(Sequence[Row]):
             raise ValueError(f"The log holds {len(found):,} calls whose id begins with {call!r}.")
         return found[0]
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        rows = self[-SHOWN_ROWS:]
-        columns = {head: [cell(row[name]) for row in rows] for head, name in _SHOWN.items()}
-        costs = money([row["cost"] for row in rows])
-        columns["cost"] = [_priced(cost, row["currency"]) for cost, row in zip(costs, rows, strict=True)]
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        rows = self.records[-SHOWN_ROWS:]
+        columns = {head: [cell(getattr(row, name)) for row in rows] for head, name in _SHOWN.items()}
+        costs = money([row.cost for row in rows])
+        columns["cost"] = [_priced(cost, row.currency) for cost, row in zip(costs, rows, strict=True)]
         columns["outcome"] = [translated(outcome) for outcome in columns["outcome"]]
         caption = [counted(len(self))]
         if len(rows) < len(self):

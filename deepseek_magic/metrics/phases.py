@@ -8,23 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import msgspec
+from ..protocol.measured import Phase, PhaseKind
 
 __all__ = ["PHASES", "STALL_S", "Course", "Phase", "PhaseKind"]
-
-PhaseKind = Literal[
-    "wait_concurrency",
-    "wait_rate",
-    "wait_retry_after",
-    "wait_backoff",
-    "request",
-    "queue",
-    "first_token",
-    "thinking",
-    "answer",
-    "silence",
-    "seam",
-]
 
 PHASES: Final[tuple[PhaseKind, ...]] = PhaseKind.__args__  # type: ignore[attr-defined]
 """All kinds, in the order in which a call meets them."""
@@ -36,31 +22,6 @@ MAX_PHASES: Final = 256
 """A call that recovers as often as the default policy allows has about 80; beyond this, stalls are no longer told apart."""
 
 _WRITING: Final = ("thinking", "answer")
-
-
-class Phase(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A phase, in seconds since the call began.
-
-    ============= ===========================================================================================
-    wait_*        this side waits, for the cause of the column of that name
-    request       from sending to the response's headers, opening a connection included
-    queue         from the headers to the first chunk, where keep-alive comments came
-    first_token   from the headers, or the end of the queue, to the first piece
-    thinking      reasoning comes, until the first piece of the answer
-    answer        the answer comes
-    silence       nothing came: a stall of ``STALL_S`` or more, or the time from the last piece to a break or the end
-    seam          two segments were joined; a moment, without length
-    ============= ===========================================================================================
-    """
-
-    kind: PhaseKind
-    start_s: float
-    end_s: float
-
-    @property
-    def length_s(self) -> float:
-        """How long it was."""
-        return self.end_s - self.start_s
 
 
 class Course:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import Any
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
@@ -52,7 +51,7 @@ class Account:
     cap: Decimal | None = None
     left: Decimal | None = None
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         heads = ["", translated("calls"), translated("spent")]
         rows = [
             [translated(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from ..text.language import translated
 from ..text.messages import say
@@ -128,7 +128,7 @@ class Summary:
         """The levels that were missed."""
         return tuple(level for level in self.levels if level.verdict == "missed")
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         heads = [translated(head) for head in _LEVEL_HEADS]
         tables = [
             (_FIGURE_HEADS, _figures(self), _caption(self)),

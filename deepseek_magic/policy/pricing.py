@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from ..protocol.events import Usage
+from ..protocol.measured import Cost
 from ..protocol.models import resolve_model
 
 __all__ = [
@@ -91,31 +92,6 @@ class Price:
     def holds_on(self, day: date) -> bool:
         """Whether this price is known to hold on a day."""
         return self.first <= day and (self.last is None or day <= self.last)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """An amount of money. ``estimated``: a part of the tokens, or the tariff, was not told and had to be estimated.
-
-    ``peak`` is None where parts at both tariffs were added; ``price_date`` is the day from which the price holds.
-    """
-
-    amount: Decimal
-    currency: str
-    peak: bool | None = None
-    price_date: date | None = None
-    estimated: bool = False
-
-    def __str__(self) -> str:
-        return self._said(self.amount)
-
-    @property
-    def rounded(self) -> str:
-        """The same to three digits, or to the cent, for a line that is read in passing."""
-        return self._said(round(self.amount, max(2, 2 - self.amount.adjusted())))
-
-    def _said(self, amount: Decimal) -> str:
-        return f"{'≈ ' if self.estimated else ''}{amount.normalize():f} {self.currency}"
 
 
 def is_peak(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS) -> bool | None:

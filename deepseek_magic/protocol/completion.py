@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ..text.extract import code_of, read_json
+from ..text.growing import GrowingText
 from . import markdown
 from .chat import Request
 from .errors import DeepSeekError, ProtocolError
@@ -22,7 +23,7 @@ from .events import (
     Usage,
     UsageReport,
 )
-from .growing import GrowingText
+from .measured import Cost, StreamRecord
 from .outcome import Outcome, verdict
 from .schema import Schema
 
@@ -45,7 +46,7 @@ class Kept:
 
     call_id: str
     asked_at: datetime
-    cost: Any = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +73,10 @@ class Completion:
     seams: tuple[Seam, ...] = ()
     anomalies: tuple[str, ...] = ()
     error: DeepSeekError | None = None
-    cost: Any = None
+    cost: Cost | None = None
     kept: Kept | None = None
     schema: Schema | None = field(default=None, repr=False)
-    record: Any = field(default=None, repr=False)
+    record: StreamRecord | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -118,7 +119,7 @@ class Completion:
         head = self.text if len(self.text) <= 60 else self.text[:57] + "..."
         return f"<Completion {self.outcome}: {head!r}>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.text, "text/markdown": markdown.safe(self.text)}
 
 

@@ -24,10 +24,13 @@ somebody else's, which is never translated. ``str`` is English.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..text.language import language, translated
 from ..text.messages import Message
+
+if TYPE_CHECKING:
+    from .completion import Completion
 
 __all__ = [
     "APIStatusError",
@@ -57,7 +60,9 @@ DisconnectedHow = Literal["broken", "early", "damaged"]
 class DeepSeekError(Exception):
     """Any failure of a call. ``completion`` is the Completion with what had arrived, or None when nothing was asked."""
 
-    def __init__(self, message: Message | str, *, hint: Message | str = "", completion: Any = None) -> None:
+    def __init__(
+        self, message: Message | str, *, hint: Message | str = "", completion: Completion | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -103,7 +108,7 @@ class BudgetExceeded(ConfigurationError):
         held: Decimal = _NOTHING,
         most: Decimal = _NOTHING,
         hint: Message | str = "",
-        completion: Any = None,
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.cap = cap
@@ -124,7 +129,12 @@ class ReadTimeout(TransportError):
     """A deadline passed without progress; ``deadline`` is its name (read, queue, first_delta, idle, total)."""
 
     def __init__(
-        self, message: Message | str, *, deadline: str = "read", hint: Message | str = "", completion: Any = None
+        self,
+        message: Message | str,
+        *,
+        deadline: str = "read",
+        hint: Message | str = "",
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.deadline = deadline
@@ -140,7 +150,7 @@ class Disconnected(TransportError):
         *,
         how: DisconnectedHow = "broken",
         hint: Message | str = "",
-        completion: Any = None,
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.how = how
@@ -164,7 +174,7 @@ class APIStatusError(DeepSeekError):
         retry_after_s: float | None = None,
         trace_id: str | None = None,
         hint: Message | str = "",
-        completion: Any = None,
+        completion: Completion | None = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.status = status

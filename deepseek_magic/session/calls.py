@@ -283,10 +283,8 @@ class Session:
         """
 
         async def source(call: Call) -> Completion:
-            known = None
-            if prepared.cached:
-                known = await cache.recall(self.journal, prepared.request, prepared.endpoint)
-            if known is not None:
+            kept = cache.recall(self.journal, prepared.request, prepared.endpoint) if prepared.cached else None
+            if kept is not None and (known := await kept) is not None and known.record is not None:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, ToolCallDelta
-from deepseek_magic.protocol.growing import LONG_CHARS, GrowingText
 from deepseek_magic.protocol.runs import joined, runs_of
+from deepseek_magic.text.growing import LONG_CHARS, GrowingText
 
 PIECES = st.text(min_size=1, max_size=3)
 EVENTS = st.lists(

@@ -4,7 +4,6 @@ Each name of the public interface is used as a reader of the documentation would
 breaks a user's annotations breaks this file first.
 """
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
@@ -13,11 +12,14 @@ import deepseek_magic as ds
 from deepseek_magic.engine.hosts.health import Balance, Health
 from deepseek_magic.engine.journal.reader import Entry
 from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.metrics.row import Cell
 from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
+from deepseek_magic.protocol.completion import Kept
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
 from deepseek_magic.protocol.models import Model
 from deepseek_magic.protocol.outcome import Outcome
+from deepseek_magic.protocol.schema import Schema
 from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder
 
 
@@ -51,10 +53,17 @@ def a_completion(completion: ds.Completion) -> None:
     assert_type(completion.error, ds.DeepSeekError | None)
     assert_type(completion.request, ds.Request)
     assert_type(str(completion), str)
-    # Values of higher floors, whose types the protocol cannot name: a checker takes them for Any.
-    cost: Cost | None = completion.cost
-    record: StreamRecord | None = completion.record
-    del cost, record
+    assert_type(completion.cost, Cost | None)
+    assert_type(completion.record, StreamRecord | None)
+    assert_type(completion.kept, Kept | None)
+    assert_type(completion.schema, Schema | None)
+    if completion.kept is not None:
+        assert_type(completion.kept.cost, Cost | None)
+    if completion.record is not None:
+        assert_type(completion.record.ttft_s, float | None)
+        assert_type(completion.record.paid, Cost | None)
+    assert_type(completion.json, Any)  # as json.loads has it: what the model wrote
+    assert_type(completion.value, Any)
 
 
 async def a_client(request: ds.Request) -> None:
@@ -85,7 +94,7 @@ async def a_client(request: ds.Request) -> None:
 
 
 def the_log() -> None:
-    rows: Iterable[Mapping[str, Any]] = ds.log
+    assert_type(ds.log[-1], dict[str, Cell])
     assert_type(len(ds.log), int)
     assert_type(ds.log.records, tuple[StreamRecord, ...])
     ds.log.to_pandas()
@@ -96,7 +105,6 @@ def the_log() -> None:
     ds.log.summary()
     ds.log.summary(window_s=60.0)
     ds.log.plot()
-    del rows
 
 
 def the_journal() -> None:
@@ -127,8 +135,7 @@ def errors() -> None:
         assert_type(status.status, int)
     except (ds.ConnectTimeout, ds.ReadTimeout, ds.Disconnected) as error:
         transport: ds.TransportError = error
-        partial: ds.Completion | None = transport.completion
-        del partial
+        assert_type(transport.completion, ds.Completion | None)
     except ds.BudgetExceeded as over:
         assert_type(over.cap - over.spent - over.held, Decimal)
     except (ds.MissingKey, ds.ConfigurationError) as error:

@@ -23,8 +23,8 @@ import msgspec
 
 from ...metrics import files
 from ...metrics.frames import arrow_table, pandas_frame, polars_frame
-from ...metrics.log import COLUMNS, row_of
 from ...metrics.record import StreamRecord
+from ...metrics.row import COLUMNS, Row, row_of
 from ...metrics.spending import Spent
 from ...metrics.tables import cell, html_table, text_table
 from ...policy.resuming import RESUMABLE
@@ -72,7 +72,7 @@ class Entry:
     completion: Completion
     record: StreamRecord | None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """The entry as a flat mapping with the columns of ``JOURNAL_COLUMNS``."""
         if self.record is not None:
             row = row_of(self.record)
@@ -221,7 +221,7 @@ class Journal:
                 return []
             raise
 
-    def rows(self, limit: int | None = None) -> list[dict[str, Any]]:
+    def rows(self, limit: int | None = None) -> list[Row]:
         """All calls, or the newest ``limit``, oldest first, as flat mappings with the columns of ``JOURNAL_COLUMNS``."""
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
         return [entry.row() for entry in entries][::-1]

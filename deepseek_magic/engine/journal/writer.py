@@ -25,7 +25,7 @@ from ...metrics.record import StreamRecord
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
 from ...protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
-from ...protocol.growing import GrowingText
+from ...text.growing import GrowingText
 from .file import NewerJournal, open_for_writing
 
 __all__ = ["WRITE_S", "JournalWriter"]

@@ -124,13 +124,12 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
         return _kept(completion, completion.kept)
     said = [_ended(completion), completion.model or completion.request.model]
     # As the engine measured it, where it did: the view begins a moment later.
-    total_s = getattr(completion.record, "total_s", None)
-    total_s = elapsed_s if total_s is None else total_s
+    record = completion.record
+    total_s = elapsed_s if record is None else record.total_s
     if total_s is not None:
         said.append(say("{seconds} s", seconds=f"{total_s:.1f}"))
-    first_s = getattr(completion.record, "ttft_s", None)
-    if first_s is not None:
-        said.append(say("first token {seconds} s", seconds=f"{first_s:.2f}"))
+    if record is not None and record.ttft_s is not None:
+        said.append(say("first token {seconds} s", seconds=f"{record.ttft_s:.2f}"))
     said += _spent(completion)
     if completion.seams:
         said.append(say("joined {count}×", count=len(completion.seams)))
