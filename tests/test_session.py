@@ -6,16 +6,20 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine import client
 from deepseek_magic.engine.hosts.endpoints import resolve
 from deepseek_magic.engine.loop import pump
 from deepseek_magic.notebook.view.settled import footer
+from deepseek_magic.policy import pricing
+from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
     AuthenticationError,
@@ -25,6 +29,8 @@ from deepseek_magic.protocol.errors import (
     MissingKey,
 )
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
+from deepseek_magic.protocol.models import resolve_model
+from deepseek_magic.protocol.options import Options
 from deepseek_magic.session.calls import Session
 
 
@@ -54,6 +60,27 @@ def test_a_prompt_is_answered_and_leaves_a_row(demo: DemoServer, session: Sessio
     assert completion.usage.completion_tokens
     assert len(session.log) == 1
     assert session.log[0]["outcome"] == "complete"
+
+
+def test_a_prompt_is_validated_and_resolved_once_and_its_body_made_once_a_segment(
+    demo: DemoServer, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: Counter[str] = Counter()
+
+    def counted(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*args: Any, **more: Any) -> Any:
+            done[name] += 1
+            return work(*args, **more)
+
+        return counting
+
+    demo.fault = "cut at=content after=20 times=1"
+    monkeypatch.setattr(Options, "__init__", counted("validations", Options.__init__))
+    monkeypatch.setattr(Request, "body", counted("bodies", Request.body))
+    for module in (client, pricing):
+        monkeypatch.setattr(module, "resolve_model", counted("models", resolve_model))
+    assert session.ask("Tell me a story.", model="flash", temperature=1.5, think="off").attempts == 2
+    assert done == {"validations": 1, "models": 1, "bodies": 2}
 
 
 def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServer, session: Session) -> None:

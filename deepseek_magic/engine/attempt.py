@@ -130,7 +130,7 @@ class Attempt:
                                 yield batch
                             if failure is not None or self._done or self._diverged:
                                 break
-                if self._done and not await answer.drain():
+                if self._done and await answer.drain() is False:
                     self.anomalies.append("damaged_end")
         except DeepSeekError as error:
             failure = error

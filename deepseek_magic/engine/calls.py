@@ -1,4 +1,4 @@
-"""The seam: a call goes in, an answer comes out. Recording, failover and replay are other objects with this one method."""
+"""The seam: a call goes in, an answer comes out. Recording and replay are other objects with these three methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ DRAIN_S: Final = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPCall:
-    """One request. ``key`` becomes the Authorization header on the wire only; ``headers`` never hold a secret."""
+    """One request. ``key`` becomes the Authorization header on the wire only; ``headers`` never hold a secret.
+
+    ``fresh`` asks for a new connection, which can be timed.
+    """
 
     method: str
     url: str
@@ -27,6 +30,7 @@ class HTTPCall:
     key: Key | None = None
     connect_s: float | None = 30.0
     read_s: float | None = 120.0
+    fresh: bool = False
 
     @property
     def host(self) -> str:
@@ -58,7 +62,16 @@ class HTTPAnswer(Protocol):
 
 
 class Transport(Protocol):
-    """What carries calls. Leaving the context closes the connection unless the body was read to its end."""
+    """What carries calls. A class that derives from it has to write ``open`` alone."""
 
     def open(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
-        """Send ``call`` and wait for the headers. Raises TransportError; never for a status."""
+        """Send ``call`` and wait for the headers. Raises TransportError; never for a status. Leaving the context closes
+        the connection unless the body was read to its end."""
+        raise NotImplementedError
+
+    async def warm_up(self, url: str) -> float | None:
+        """Connect to the server of ``url`` before anything is asked. The connection's seconds, None when none was made."""
+        return None
+
+    async def aclose(self) -> None:
+        """Close every connection."""

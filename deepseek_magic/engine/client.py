@@ -21,7 +21,7 @@ from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
 from ..protocol.options import RequestOptions
-from .failover import Leg, Relay
+from .failover import Relay
 from .gate import Gate, gate_of
 from .hosts import health
 from .hosts.endpoints import Endpoint, Endpoints, in_order
@@ -31,7 +31,16 @@ from .segment import Terms
 from .stream import Earlier, Keeper, Stream
 from .transport import HTTPXTransport, Transport
 
-__all__ = ["Client"]
+__all__ = ["Addressed", "Client"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Addressed:
+    """A request as one endpoint is sent it: its model is resolved. ``notice`` says what became of the model's name."""
+
+    request: Request
+    endpoint: Endpoint
+    notice: str = ""
 
 
 class Client:
@@ -93,8 +102,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if isinstance(self.transport, HTTPXTransport):
-            await self.transport.aclose()
+        await self.transport.aclose()
 
     @property
     def key(self) -> Key | None:
@@ -122,9 +130,13 @@ class Client:
         ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part; ``origin`` goes into its
         record. Raises ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
         """
-        how = self._recovery(continue_on_length, recovery)
-        legs = self._legs(prompt, how, timeline=timeline, origin=origin, options=options)
-        return self._begin(legs, None)
+        return self.begin(
+            self.addressed(Request.of(prompt, **options)),
+            continue_on_length=continue_on_length,
+            recovery=recovery,
+            timeline=timeline,
+            origin=origin,
+        )
 
     def resume(
         self,
@@ -141,11 +153,38 @@ class Client:
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be gone on from.
         """
-        how = self._recovery(continue_on_length, recovery)
-        legs = self._legs(before.request, how, timeline=timeline, origin=origin, options=options)
-        request, terms = legs[0]
-        step = going_on(before, can=terms.can(request))
-        return self._begin(legs, Earlier(completion=before, step=step) if step is not None else None)
+        return self.begin(
+            self.addressed(Request.of(before.request, **options)),
+            before=before,
+            continue_on_length=continue_on_length,
+            recovery=recovery,
+            timeline=timeline,
+            origin=origin,
+        )
+
+    def begin(
+        self,
+        addressed: Sequence[Addressed],
+        *,
+        before: Completion | None = None,
+        continue_on_length: bool | None = None,
+        recovery: RecoveryPolicy | None = None,
+        timeline: bool | None = None,
+        origin: Origin | None = None,
+    ) -> Stream | Relay:
+        """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues."""
+        recovery = recovery or self.recovery
+        if continue_on_length is not None:
+            recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
+        legs = [(each.request, self._terms(each.endpoint, recovery, timeline, origin)) for each in addressed]
+        earlier: Earlier | None = None
+        if before is not None:
+            request, terms = legs[0]
+            step = going_on(before, can=terms.can(request))
+            earlier = None if step is None else Earlier(completion=before, step=step)
+        if len(legs) == 1:
+            return Stream(*legs[0], earlier, keeper=self._keeper)
+        return Relay(legs, earlier, keeper=self._keeper)
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from at the first endpoint."""
@@ -155,29 +194,6 @@ class Client:
     def gate(self) -> Gate:
         """The queue in front of the first endpoint, which all clients of this process with its key share."""
         return self._terms(self.endpoint, self.recovery).gate
-
-    def _begin(self, legs: list[Leg], before: Earlier | None) -> Stream | Relay:
-        if len(legs) == 1:
-            return Stream(*legs[0], before, keeper=self._keeper)
-        return Relay(legs, before, keeper=self._keeper)
-
-    def _legs(
-        self,
-        prompt: Prompt,
-        recovery: RecoveryPolicy,
-        *,
-        timeline: bool | None,
-        origin: Origin | None,
-        options: RequestOptions,
-    ) -> list[Leg]:
-        requests = self.requests(prompt, **options)
-        return [(r, self._terms(e, recovery, timeline, origin)) for r, e in zip(requests, self.endpoints, strict=True)]
-
-    def _recovery(self, continue_on_length: bool | None, recovery: RecoveryPolicy | None) -> RecoveryPolicy:
-        recovery = recovery or self.recovery
-        if continue_on_length is not None:
-            recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
-        return recovery
 
     def _terms(
         self,
@@ -211,12 +227,11 @@ class Client:
 
     def request(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
         """The request as the first endpoint is sent it: with a model, and DeepSeek's old model names translated."""
-        return _addressed(Request.of(prompt, **options), self.endpoint)
+        return _addressed(Request.of(prompt, **options), self.endpoint).request
 
-    def requests(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> tuple[Request, ...]:
-        """The request as each endpoint would be sent it. A model that an endpoint behind the first one does not know is
-        left to its own default."""
-        asked = Request.of(prompt, **options)
+    def addressed(self, asked: Request) -> tuple[Addressed, ...]:
+        """The request as each endpoint is sent it, in order. A model that an endpoint after the first one does not know
+        is left to its own default. Raises ConfigurationError where no model is known."""
         first, *others = self.endpoints
         return _addressed(asked, first), *(_addressed(_known_at(other, asked), other) for other in others)
 
@@ -236,30 +251,30 @@ class Client:
         return await health.balance(self.transport, self.endpoint, self.key)
 
     async def check(self) -> Health:
-        """Name, connection, TLS, first byte, models and balance, each timed, on a connection of its own."""
-        return await health.check(self.endpoint, lambda: self.key)
+        """Name, connection, TLS, first byte, models and balance, each timed, on a new connection."""
+        return await health.check(self.transport, self.endpoint, lambda: self.key)
 
     async def check_all(self) -> list[Health]:
         """The same for each endpoint, in order."""
-        return [await health.check(each, functools.partial(self._key_of, each)) for each in self.endpoints]
+        return [
+            await health.check(self.transport, each, functools.partial(self._key_of, each)) for each in self.endpoints
+        ]
 
     async def warm_up(self) -> float | None:
         """Connect before anything is asked, so that the first call finds a connection. Its seconds, if one was made."""
-        if isinstance(self.transport, HTTPXTransport):
-            return await self.transport.warm_up(self.endpoint.base_url)
-        return None
+        return await self.transport.warm_up(self.endpoint.base_url)
 
 
-def _addressed(request: Request, endpoint: Endpoint) -> Request:
-    """The request with the model that this endpoint is asked for. Raises ConfigurationError when none is known."""
+def _addressed(request: Request, endpoint: Endpoint) -> Addressed:
     given = request.options.get("model") or endpoint.default_model
     if given is None:
         raise ConfigurationError(f"{endpoint.title} needs to know which model.", hint="Name one with -m (model=).")
     if endpoint.continuing != "deepseek_prefix":
-        return dataclasses.replace(request, options=request.options.replace(model=given))
+        options = request.options.replace(model=given)
+        return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint)
     model = resolve_model(given)
-    think = request.options.get("think") or model.think
-    return dataclasses.replace(request, options=request.options.replace(model=model.id, think=think))
+    options = request.options.replace(model=model.id, think=request.options.get("think") or model.think)
+    return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint, notice=model.notice)
 
 
 def _known_at(endpoint: Endpoint, request: Request) -> Request:

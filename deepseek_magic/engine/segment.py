@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from ..metrics.record import PriceOf, StreamMeter
 from ..metrics.row import Origin
 from ..metrics.segments import estimated_prompt_tokens
@@ -22,7 +20,7 @@ from ..policy.limits.limiter import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator
-from ..protocol.errors import APIStatusError, ConfigurationError, InsufficientBalance, ReadTimeout
+from ..protocol.errors import APIStatusError, InsufficientBalance, ReadTimeout
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
 from .attempt import Attempt, StreamPosition
 from .calls import HTTPAnswer, HTTPCall, Transport
@@ -245,10 +243,6 @@ class Segment:
 
     def _call(self, request: Request) -> HTTPCall:
         endpoint, timeouts = self._terms.endpoint, self._terms.timeouts
-        try:
-            body = msgspec.json.encode(request.body())
-        except (UnicodeEncodeError, TypeError) as error:
-            raise ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
         if isinstance(self._step, Resume) and self._position.last_id is not None:
             headers["last-event-id"] = self._position.last_id
@@ -256,7 +250,7 @@ class Segment:
             method="POST",
             url=endpoint.continue_url if request.messages[-1].prefix else endpoint.chat_url,
             headers=headers,
-            body=body,
+            body=request.encoded(),
             key=self._terms.key,
             connect_s=timeouts.connect_s,
             read_s=timeouts.read_s,

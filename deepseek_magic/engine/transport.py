@@ -100,14 +100,20 @@ class HTTPXTransport:
         }
         if call.method != "HEAD":  # a knock asks for nothing that a key would be needed for
             headers.setdefault("Authorization", f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}")
-        timeouts = {"connect": call.connect_s, "read": call.read_s, "write": WRITE_S, "pool": call.connect_s}
+        extensions: dict[str, object] = {"fresh": call.fresh}
+        extensions["timeout"] = {
+            "connect": call.connect_s,
+            "read": call.read_s,
+            "write": WRITE_S,
+            "pool": call.connect_s,
+        }
         try:
             request = httpx.Request(
                 call.method,
                 call.url,
                 headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
                 content=call.body,
-                extensions={"timeout": timeouts},
+                extensions=extensions,
             )
         except UnicodeEncodeError:
             raise ConfigurationError(

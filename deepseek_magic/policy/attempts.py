@@ -208,7 +208,7 @@ class Abilities:
         cls, request: Request, *, style: ContinueStyle, reasoning: bool, resume: bool = True, rewind: bool = True
     ) -> Abilities:
         """Read the request's part from the request."""
-        body: Mapping[str, Any] = request.body()
+        body: Mapping[str, Any] = request.options.body()
         return cls(
             style=style,
             reasoning=reasoning,

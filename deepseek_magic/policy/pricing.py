@@ -137,8 +137,11 @@ class PriceTable:
         ``currency`` None: the table's own, or the one there is.
         """
         day = _in_beijing(at).date()
-        names = (model, resolve_model(model).id)
-        known = [p for p in self.prices if p.endpoint == endpoint and p.model in names and p.holds_on(day)]
+        here = [p for p in self.prices if p.endpoint == endpoint and p.holds_on(day)]
+        known = [p for p in here if p.model == model]
+        if here and not known:
+            served_by = resolve_model(model).id
+            known = [p for p in here if p.model == served_by]
         wanted = [p for p in known if p.currency == (currency or self.currency)]
         found = wanted or (known if currency is None else [])
         return found[-1] if found else None

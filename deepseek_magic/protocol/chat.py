@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Unpack
 
+import msgspec
+
 from .chunks import DONE, ChatDecoder, error_from_body, read_usage
 from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
@@ -100,6 +102,8 @@ class Request:
 
     messages: tuple[ChatMessage, ...]
     options: Options = field(default_factory=Options)
+    _body: dict[str, Any] | None = field(default=None, init=False, repr=False)
+    _digest: str | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
@@ -111,6 +115,15 @@ class Request:
         if isinstance(prompt, Request):
             base = prompt if not options else replace(prompt, options=prompt.options.replace(**options).of("request"))
             return base if system is None else base.with_system(system)
+        return cls.asking(prompt, Options(**options), system=system)
+
+    @classmethod
+    def asking(cls, prompt: Prompt, options: Options, *, system: str | None = None) -> Request:
+        """The same with options that are checked already; those of other scopes than the request's are left out."""
+        options = options.of("request")
+        if isinstance(prompt, Request):
+            base = replace(prompt, options=prompt.options.merged(options))
+            return base if system is None else base.with_system(system)
         if isinstance(prompt, str):
             if not prompt.strip():
                 raise ConfigurationError("The prompt is empty.", hint="Write what you want to ask.")
@@ -119,7 +132,7 @@ class Request:
             messages = tuple(m if isinstance(m, ChatMessage) else ChatMessage.from_json(m) for m in prompt)
             if not messages:
                 raise ConfigurationError("There are no messages to send.", hint="Give at least one user message.")
-        request = cls(messages=messages, options=Options(**options).of("request"))
+        request = cls(messages=messages, options=options)
         return request if system is None else request.with_system(system)
 
     def with_system(self, text: str) -> Request:
@@ -182,10 +195,28 @@ class Request:
             body["stream_options"] = {"include_usage": True, **fields.get("stream_options", {})}
         return body
 
+    def encoded(self) -> bytes:
+        """The JSON that is sent. Raises ConfigurationError for what cannot be written as JSON."""
+        try:
+            return msgspec.json.encode(self._once())
+        except (UnicodeEncodeError, TypeError) as error:
+            raise ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
+
     def digest(self) -> str:
         """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""
-        canonical = json.dumps(self.body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+        if self._digest is None:
+            # What cannot be sent has a digest all the same, for its record.
+            sorted_ = json.dumps(self._once(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+            digest = hashlib.sha256(sorted_.encode("utf-8", "surrogatepass")).hexdigest()
+            object.__setattr__(self, "_digest", digest)
+        assert self._digest is not None
+        return self._digest
+
+    def _once(self) -> dict[str, Any]:
+        if self._body is None:
+            object.__setattr__(self, "_body", self.body())
+        assert self._body is not None
+        return self._body
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and self.digest() == other.digest()

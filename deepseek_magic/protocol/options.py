@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypedDict
@@ -484,6 +484,10 @@ class Options(Mapping[str, Any]):
     __slots__ = ("_values",)
 
     def __init__(self, /, **values: Any) -> None:
+        self._values = MappingProxyType(self._checked(values))
+
+    @staticmethod
+    def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
         checked: dict[str, Any] = {}
         for name, value in values.items():
             option = OPTIONS_BY_NAME.get(name)
@@ -494,7 +498,13 @@ class Options(Mapping[str, Any]):
                 )
             if value is not None:
                 checked[name] = option.check(value)
-        self._values = MappingProxyType(checked)
+        return checked
+
+    @classmethod
+    def _of(cls, checked: dict[str, Any]) -> Options:
+        made = cls.__new__(cls)
+        made._values = MappingProxyType(checked)
+        return made
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -513,11 +523,21 @@ class Options(Mapping[str, Any]):
 
     def of(self, *scopes: Scope) -> Options:
         """Only the settings of these scopes."""
-        return Options(**{k: v for k, v in self.items() if OPTIONS_BY_NAME[k].scope in scopes})
+        return self._of({k: v for k, v in self.items() if OPTIONS_BY_NAME[k].scope in scopes})
+
+    def only(self, names: Container[str]) -> Options:
+        """Only the settings of these names."""
+        return self._of({k: v for k, v in self.items() if k in names})
+
+    def merged(self, others: Options) -> Options:
+        """These settings, and others that win."""
+        return self._of({**self._values, **others._values})
 
     def replace(self, **changes: Any) -> Options:
-        """These settings with some changed; None takes one away."""
-        return Options(**{**self._values, **changes})
+        """These settings with some changed; None takes one away. What stays is not checked again."""
+        kept = {k: v for k, v in self._values.items() if k not in changes or changes[k] is v}
+        new = {k: v for k, v in changes.items() if k not in kept}
+        return self._of({**kept, **self._checked(new)})
 
     def body(self) -> Body:
         """The request settings as the API's JSON fields."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
-from ..engine.client import Client
+from ..engine.client import Addressed, Client
 from ..engine.hosts import keys
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
@@ -35,7 +35,6 @@ from ..protocol.completion import Completion
 from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError
 from ..protocol.events import Event
-from ..protocol.models import resolve_model
 from ..protocol.options import OPTIONS_BY_NAME, CallOptions, Options, notices
 from ..protocol.schema import Schema
 from . import cache, images
@@ -70,19 +69,26 @@ class AskOptions(ResumeOptions, total=False):
 class Prepared:
     """A request ready to be sent: where to, with which settings, and what the user should be told first."""
 
-    request: Request
-    """As the first endpoint is sent it."""
-    endpoint: Endpoint
+    addressed: tuple[Addressed, ...]
+    """The request as each endpoint is sent it, in the order in which they are tried."""
     options: Options
     client: Client
-    asked: Request
-    """As it was typed: which model it means is each endpoint's matter."""
     notices: tuple[str, ...] = ()
     chat: str | None = None
     turn: str = ""
     schema: Schema | None = None
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
+
+    @property
+    def request(self) -> Request:
+        """As the first endpoint is sent it."""
+        return self.addressed[0].request
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The one that is asked first."""
+        return self.addressed[0].endpoint
 
     @property
     def cached(self) -> bool:
@@ -148,25 +154,22 @@ class Session:
             typed["endpoint"] = endpoint
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
         words = question(prompt, options, variables, schema=schema, image=image)
-        said = [*words.notices]
         if words.schema is not None:
             options = options.replace(json=True, format=options.get("format", "json"))
         client = self._client_of(options, endpoint, api_key)
         place = client.endpoint
         speaks_deepseek = place.continuing == "deepseek_prefix"
-        if speaks_deepseek and (told := resolve_model(options.get("model", "")).notice):
-            said.append(told)
-        said += notices(options) if speaks_deepseek else []
-        asked = words.complete(Request.of(words.prompt, system=words.system, **options.of("request")))
+        said = notices(options) if speaks_deepseek else []
+        asked = words.complete(Request.asking(words.prompt, options, system=words.system))
         chat = None if options.get("no_history") else typed.get("chat")
         if chat is not None and not options.get("new"):
             limit = options.get("max_history", self.max_history_tokens)
             asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
             said += told_of_chat
-        requests = client.requests(asked)
-        request = requests[0]
-        for sent, at in zip(requests, client.endpoints, strict=True):
-            said += images.check(sent, at)
+        addressed = client.addressed(asked)
+        request = addressed[0].request
+        for each in addressed:
+            said += images.check(each.request, each.endpoint)
         if speaks_deepseek and options.get("json") and not _names_json(request):
             said.append(
                 "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
@@ -181,12 +184,10 @@ class Session:
             self._journal_noticed = True
             said.append(self.journal.notice)
         return Prepared(
-            request=request,
-            endpoint=place,
+            addressed=addressed,
             options=options,
             client=client,
-            asked=asked,
-            notices=tuple(said),
+            notices=tuple(filter(None, (*words.notices, addressed[0].notice, *said))),
             chat=chat,
             turn=turn or uuid.uuid4().hex,
             schema=words.schema,
@@ -251,16 +252,15 @@ class Session:
         if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
             endpoint, options = went_to, options.replace(base_url=None)
         client = self._client_of(options, endpoint, api_key)
-        request = client.request(before.request, **Options(**typed).of("request"))
+        addressed = client.addressed(Request.asking(before.request, options.only(typed)))
+        request = addressed[0].request
         going_on(before, can=client.can(request))
         call_id = before.record.call_id if before.record is not None else ""
         chat, turn = self._turns.get(call_id, (None, uuid.uuid4().hex))
         return Prepared(
-            request=request,
-            endpoint=client.endpoint,
+            addressed=addressed,
             options=options,
             client=client,
-            asked=request,
             notices=(said,) if said else (),
             chat=chat,
             turn=turn,
@@ -293,13 +293,13 @@ class Session:
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
             except BudgetExceeded as error:
                 return Completion(request=prepared.request, error=error)
-            beyond, client = prepared.options.get("continue_on_length"), prepared.client
-            timeline = prepared.options.get("timeline")
-            origin = Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode)
-            if prepared.before is None:
-                stream = client.stream(prepared.asked, continue_on_length=beyond, timeline=timeline, origin=origin)
-            else:
-                stream = client.resume(prepared.before, continue_on_length=beyond, timeline=timeline, origin=origin)
+            stream = prepared.client.begin(
+                prepared.addressed,
+                before=prepared.before,
+                continue_on_length=prepared.options.get("continue_on_length"),
+                timeline=prepared.options.get("timeline"),
+                origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
+            )
             with hold:
                 try:
                     await stream.run(call.put)

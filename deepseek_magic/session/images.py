@@ -16,7 +16,7 @@ from typing import Any, Final
 from ..engine.hosts.endpoints import Endpoint
 from ..protocol.chat import Request
 from ..protocol.errors import ConfigurationError
-from ..protocol.models import MODELS, resolve_model
+from ..protocol.models import MODELS
 from ..protocol.options import closest
 from ..protocol.template import lookup
 
@@ -95,7 +95,7 @@ def check(request: Request, endpoint: Endpoint) -> list[str]:
 
 def _sees(model: str) -> bool | None:
     """Whether a model sees; other hosts write the maker before its name. None: not known."""
-    names = {model, resolve_model(model).id, model.rpartition("/")[2]}
+    names = {model, model.rpartition("/")[2]}
     return next((known.vision for known in MODELS if known.id in names), None)
 
 

@@ -27,7 +27,7 @@ from typing import Final
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.calls import HTTPAnswer, HTTPCall
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.transport import HTTPXTransport
+from deepseek_magic.engine.transport import HTTPXTransport, Transport
 from deepseek_magic.policy.deadlines import Timeouts
 from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
@@ -189,7 +189,7 @@ async def _operate(client: Client, operation: Operation) -> None:
     operation.ended = "fail" if isinstance(completion.error, DeepSeekError) else "ok"
 
 
-class _Wire:
+class _Wire(Transport):
     """The transport, and when each request was on it: a server learns late that somebody has left."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.engine.stream import Stream
-from deepseek_magic.engine.transport import HTTPAnswer, HTTPCall, HTTPXTransport
+from deepseek_magic.engine.transport import HTTPAnswer, HTTPCall, HTTPXTransport, Transport
 from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Timeouts
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.policy.seams import ECHO_MIN_CHARS
@@ -100,7 +100,7 @@ class Played:
     broken: list[str] = field(default_factory=list)
 
 
-class _Watched:
+class _Watched(Transport):
     """A transport around the real one that counts: exchanges at once, and all of them."""
 
     def __init__(self, inner: HTTPXTransport) -> None:

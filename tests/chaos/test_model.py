@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from deepseek_magic.engine import gate as gate_module
-from deepseek_magic.engine.calls import HTTPCall
+from deepseek_magic.engine.calls import HTTPCall, Transport
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.policy.deadlines import Timeouts
@@ -174,7 +174,7 @@ class _Exchange:
         self.data({}, finish=reason)
 
 
-class _Server:
+class _Server(Transport):
     """A transport whose other end is this process. ``ids``: its events have ids, by which it takes a stream up again.
     ``next``: how the requests to come are met, in order; then all are accepted."""
 

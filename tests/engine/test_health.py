@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, resolve
+from deepseek_magic.engine.transport import HTTPAnswer, HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, MissingKey, ProtocolError
 from deepseek_magic.protocol.models import MODELS
 from tests.engine.wire import HANG, ScriptedServer, fixed
@@ -35,13 +37,18 @@ async def test_a_healthy_server_passes_every_step_and_each_is_timed() -> None:
     assert health.http_version == "HTTP/1.1"
 
 
-async def test_a_check_does_not_use_the_connection_of_the_calls() -> None:
-    async with DemoServer(pace=0) as server, Client(server.base_url) as client:
+async def test_a_check_connects_anew_through_the_transport_that_was_given() -> None:
+    urls: list[str] = []
+
+    class Counted(HTTPXTransport):
+        def open(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
+            urls.append(call.url)
+            return super().open(call)
+
+    async with DemoServer(pace=0) as server, Client(server.base_url, transport=Counted()) as client:
         await client.complete("Hi")
         assert (await client.check()).step("connect").seconds
-        await client.complete("Hi")
-        chats = [seen.connection for seen in server.requests if seen.method == "POST"]
-        assert chats[0] == chats[1]
+    assert [url.removeprefix(server.base_url) for url in urls] == [*("/chat/completions", "/models", "/user/balance")]
 
 
 @pytest.mark.parametrize("status", ["401", "503"])

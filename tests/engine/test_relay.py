@@ -13,6 +13,7 @@ from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.endpoints import Endpoint, in_order, resolve
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from deepseek_magic.policy.failover import DownEndpoints
+from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, Disconnected
 from deepseek_magic.protocol.events import AttemptStarted, Event, Seam, TextDelta, Waiting
@@ -176,13 +177,14 @@ async def test_each_endpoint_is_asked_for_a_model_that_it_knows(pair: tuple[Demo
     first, _ = pair
     other = Endpoint(name="other", title="Other", base_url="http://127.0.0.1:9", default_model="own", models=("own",))
     client = Client([first.base_url, other, "vllm"])
-    assert [request.model for request in client.requests("Hi", model="deepseek-v4-pro")] == [
+    asked = client.addressed(Request.of("Hi", model="deepseek-v4-pro"))
+    assert [each.request.model for each in asked] == [
         "deepseek-v4-pro",
         "own",
         "deepseek-v4-pro",
     ]
     with pytest.raises(ConfigurationError, match="vLLM needs to know which model"):
-        client.requests("Hi")
+        client.addressed(Request.of("Hi"))
 
 
 async def test_models_are_told_by_the_first_that_is_there_and_a_check_asks_each(

@@ -17,7 +17,7 @@ import msgspec
 from ...protocol.errors import ConfigurationError, DeepSeekError, Disconnected, ProtocolError
 from ...protocol.models import MODELS, Model
 from ..attempt import read_all, status_error_of
-from ..transport import HTTPAnswer, HTTPCall, HTTPXTransport, Transport
+from ..calls import HTTPAnswer, HTTPCall, Transport
 from .endpoints import Endpoint
 from .keys import Key
 
@@ -96,11 +96,10 @@ async def balance(transport: Transport, endpoint: Endpoint, key: Key | None) -> 
     return _read_balance(await _get(transport, endpoint.balance_url, key))
 
 
-async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
-    """Ask the server all that a call depends on, on a connection of its own. Raises nothing of our tree."""
+async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
+    """Ask the server all that a call depends on, on a new connection. Raises nothing of our tree."""
     steps: list[HealthStep] = []
     found: dict[str, Any] = {}
-    transport = HTTPXTransport()
     try:
         await _check_name(endpoint, steps)
         key = _check_key(key_of, steps)
@@ -109,7 +108,7 @@ async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
             steps.extend(_timed(answer, endpoint))
             found["http_version"] = answer.http_version
 
-        raw = await _get(transport, endpoint.models_url, key, on_answer=timed)
+        raw = await _get(transport, endpoint.models_url, key, on_answer=timed, fresh=True)
         found["models"] = tuple(_read_models(raw))
         names = ", ".join(model.id for model in found["models"][:5]) or "none"
         steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
@@ -121,8 +120,6 @@ async def check(endpoint: Endpoint, key_of: Callable[[], Key | None]) -> Health:
     except DeepSeekError as error:
         found["error"] = error
         steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=str(error)))
-    finally:
-        await transport.aclose()
     return Health(endpoint=endpoint, steps=tuple(steps), **found)
 
 
@@ -177,9 +174,15 @@ def _timed(answer: HTTPAnswer, endpoint: Endpoint) -> list[HealthStep]:
 
 
 async def _get(
-    transport: Transport, url: str, key: Key | None, *, on_answer: Callable[[HTTPAnswer], None] | None = None
+    transport: Transport,
+    url: str,
+    key: Key | None,
+    *,
+    on_answer: Callable[[HTTPAnswer], None] | None = None,
+    fresh: bool = False,
 ) -> Any:
-    call = HTTPCall(method="GET", url=url, headers={"accept": "application/json"}, key=key, read_s=_READ_S)
+    headers = {"accept": "application/json"}
+    call = HTTPCall(method="GET", url=url, headers=headers, key=key, read_s=_READ_S, fresh=fresh)
     async with transport.open(call) as answer:
         if on_answer is not None:
             on_answer(answer)

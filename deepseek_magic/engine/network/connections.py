@@ -62,9 +62,11 @@ class Connections:
         """Whether they belong to the loop that runs."""
         return self._loop is asyncio.get_running_loop()
 
-    def take(self) -> httpcore.AsyncConnectionPool:
-        """What the next request is to be sent by. Give it back."""
-        if self._http2:
+    def take(self, *, fresh: bool = False) -> httpcore.AsyncConnectionPool:
+        """Borrow a pool for one request, with a new connection if it is to be ``fresh``; return it with ``give_back``."""
+        if fresh:
+            pool = self._new()
+        elif self._http2:
             pool = self._shared = self._shared or self._new()
         else:
             pool = self._idle.pop()[1] if self._idle else self._new()

@@ -34,7 +34,7 @@ class Network:
         url = request.url
         connections = self._connections_to(f"{url.scheme.decode()}://{_netloc(url)}")
         for retry in range(STALE_RETRIES + 1):
-            pool, trace = connections.take(), _Trace()
+            pool, trace = connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
             request.extensions["trace"] = trace
             try:
                 response = await pool.handle_async_request(request)
