@@ -1,6 +1,7 @@
 """The command: measure the rows, write the report, the figures and the pictures.
 
 python -m tests.benchmarks [--short] [--rows P1,P5] [--peers ours,httpx] [--rounds N] [--out FOLDER] [--keep] [--ai-python PATH]
+python -m tests.benchmarks --against COMMIT_OR_FOLDER [--short] [--rows P1,P5] [--rounds N] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from . import against
 from .browser import feeling
 from .measuring import ROOT, Bench
 from .peers import PEERS
@@ -46,6 +48,8 @@ def main() -> int:
             folder=Path(folder), rounds=asked.rounds, short=asked.short, peers=asked.peers, ai_python=asked.ai_python
         )
         with bench.serving():
+            if asked.against:
+                return _compare(bench, asked)
             for name in asked.rows:
                 began_s, busy = time.monotonic(), _load()
                 table = EVERY_ROW[name](bench)
@@ -58,6 +62,25 @@ def main() -> int:
     wrong = lacking(list(tables.values()))
     print("\n".join(wrong), file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _compare(bench: Bench, asked: argparse.Namespace) -> int:
+    """Our own rows on another checkout and on this one; the exit code is 1 when a row has no figures of both."""
+    page = [
+        f"# This checkout against {asked.against}", "", f"{bench.rounds} rounds each, in turns, load {_load()}.", "",
+        "| | figure | before | now | ratio, median | least–greatest |", "|---|---|---:|---:|---:|---:|",
+    ]  # fmt: skip
+    lacking = []
+    with against.checkout(asked.against) as before:
+        for name in asked.rows:
+            found = against.paired(EVERY_ROW[name], name, bench, before)
+            lacking += [] if found else [name]
+            page += against.lines(name, found)
+            (asked.out / "against.md").write_text("\n".join(page) + "\n", "utf-8")
+    print("\n".join(page))
+    if lacking:
+        print(f"Without figures of both: {', '.join(lacking)}", file=sys.stderr)
+    return 1 if lacking else 0
 
 
 def _write(tables: Sequence[Table], asked: argparse.Namespace) -> None:
@@ -95,6 +118,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="default 3, short 1")
     parser.add_argument("--keep", action="store_true", help="keep what the report's folder has of the other rows")
     parser.add_argument("--ai-python", default=sys.executable, help="the interpreter that has jupyter-ai-magics")
+    parser.add_argument("--against", metavar="COMMIT_OR_FOLDER", help="measure our own rows there as well, in turns")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmarks", help="where the report goes")
     asked = parser.parse_args()
     asked.rounds = asked.rounds or (1 if asked.short else 3)

@@ -126,7 +126,7 @@ def feeling(bench: Bench) -> Table:
     missing: dict[str, str] = {}
     try:
         with pages(bench) as open_one:
-            for name in (OURS,) if bench.short else (OURS, UPDATED, CLEARED):
+            for name in (OURS,) if bench.short or bench.alone else (OURS, UPDATED, CLEARED):
                 try:
                     rows[name] = watch(bench, open_one, name, ask)
                 except RuntimeError as error:

@@ -37,7 +37,6 @@ def environment(home: Path, *, base_url: str, trusted: str) -> dict[str, str]:
         "DEEPSEEK_MAGIC_HOME": str(home / "deepseek-magic"),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # or it would be fetched from the internet
         "NO_PROXY": "*",
-        "PYTHONPATH": str(ROOT),
     }
 
 
@@ -73,6 +72,10 @@ class Bench:
     peers: Sequence[str]
     ai_python: str = sys.executable
     """Where jupyter-ai-magics is: it needs an older langchain than langchain-deepseek does."""
+    root: Path = ROOT
+    """The checkout whose code is measured."""
+    alone: bool = False
+    """Whether only our own code takes part."""
     _server: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
@@ -101,7 +104,8 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         """For the processes that are measured."""
-        return environment(self.folder, base_url=self.http, trusted=self._server["trusted"])
+        ours = environment(self.folder, base_url=self.http, trusted=self._server["trusted"])
+        return ours | {"PYTHONPATH": str(self.root)}
 
     def one(self, peer: str, measure: str, base_url: str, *, gzip: bool = False, keep: bool = False, **how: Any) -> Any:
         """One figure of one peer in a fresh process. Raises RuntimeError with what it said when it fails."""
@@ -114,7 +118,7 @@ class Bench:
         try:
             ran = subprocess.run(
                 [sys.executable, *arguments],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 capture_output=True,
                 text=True,
