@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_element, formula_left_open, inline
 
 __all__ = ["safe"]
@@ -22,15 +23,12 @@ __all__ = ["safe"]
 _MAX_QUOTE_DEPTH: Final = 6
 _MAX_LIST_DEPTH: Final = 12
 _MAX_FORMULA_LINES: Final = 120
-_FIRST_CODE_INDENT: Final = 4
-"""Columns from which a line after a blank one is code (CommonMark 4.4)."""
 
 _LINE_SEPARATORS: Final = re.compile("\r\n?")
 _ODD_SPACE: Final = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
 """Some parsers end a line at these (JavaScript's ``^`` and ``.``), others do not."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufeff]")
 
-_FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
 _RULE: Final = re.compile(r"([-*_])[ \t]*(?:\1[ \t]*){2,}\Z")
 _ITEM: Final = re.compile(r"([-*+]|[0-9]{1,9}[.)])(?:([ \t]+)(.*)|)\Z")
 _HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
@@ -38,7 +36,6 @@ _UNDERLINE: Final = re.compile(r"[ \t]*(?:-+|=+)[ \t]*\Z")
 _TASK: Final = re.compile(r"\[[ xX]\](?=[ \t])")
 _QUOTE: Final = re.compile(r">")
 _TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
-_LANGUAGE: Final = re.compile(r"[ \t]*[{.]*([A-Za-z0-9_+#.-]{1,40})")
 _COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
 _FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
 _UNFIT_FOR_MERMAID: Final = re.compile(
@@ -127,13 +124,13 @@ class _Blocks:
         over = indent - self.column
         fresh = lead.isspace() or not lead
         certain = self.certain and self.doubt is None
-        if over >= _FIRST_CODE_INDENT:
+        if over >= CODE_INDENT:
             if self.after_blank and fresh and certain:
                 self._indented_code()
             else:
                 self._text(rest, lead)
             return
-        if certain and (fence := _FENCE.match(rest)) and (fresh or self.column < _FIRST_CODE_INDENT):
+        if certain and (fence := opening(rest)) and (fresh or self.column < CODE_INDENT):
             self._fenced_code(fence, "" if fresh else lead, over)
         elif _RULE.match(rest):
             self._line(lead + rest)
@@ -153,7 +150,7 @@ class _Blocks:
 
     def _item(self, item: re.Match[str], indent: int, lead: str) -> None:
         marker, space, rest = item[1], item[2] or "", item[3] or ""
-        width = len(space) if 1 <= len(space) <= _FIRST_CODE_INDENT and rest else 1
+        width = len(space) if 1 <= len(space) <= CODE_INDENT and rest else 1
         self.items.append(indent + len(marker) + width)
         lead += marker
         task = _TASK.match(rest)
@@ -163,7 +160,7 @@ class _Blocks:
         if not rest:
             self._line(lead)
             return
-        if len(space) > _FIRST_CODE_INDENT:
+        if len(space) > CODE_INDENT:
             space = " "
         lead += " " * len(space)
         self.after_blank = False
@@ -173,11 +170,9 @@ class _Blocks:
         else:
             self._block(rest, self.items[-1], lead)
 
-    def _fenced_code(self, fence: re.Match[str], lead: str, over: int) -> None:
+    def _fenced_code(self, fence: Fence, lead: str, over: int) -> None:
         """From an opening fence to its end, which is also the end of its container and of the text."""
-        mark, info = (fence[1], fence[2]) if fence[1] else (fence[3], fence[4])
-        column, code = self.column, []
-        closing = re.compile(rf" {{0,3}}{mark[0]}{{{len(mark)},}}[ \t]*\Z")
+        column, code = self.column, list[str]()
         self.at += 1
         while self.at < len(self.lines):
             line = self.lines[self.at]
@@ -186,13 +181,13 @@ class _Blocks:
             raw = self.raw[self.at]
             line = raw[column:] if raw.startswith(" " * column) else line[column:]  # a tab in code stays one
             self.at += 1
-            if closing.match(line):
+            if fence.closed_by(line):
                 break
             code.append(line[min(over, len(line) - len(line.lstrip(" "))) :])
-        self._write_code(code, info, lead)
+        self._write_code(code, fence.language, lead)
 
     def _indented_code(self) -> None:
-        column, code = self.column + _FIRST_CODE_INDENT, []
+        column, code = self.column + CODE_INDENT, []
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if line and len(line) - len(line.lstrip(" ")) < column:
@@ -204,7 +199,7 @@ class _Blocks:
             self.at -= 1
         self._write_code(code, "", "")
 
-    def _write_code(self, code: list[str], info: str, lead: str) -> None:
+    def _write_code(self, code: list[str], language: str, lead: str) -> None:
         """Write a code block as a fence, or as an element where JupyterLab would take formulas out of the fence.
 
         It spares the dollars of fences in the first column only, and a formula that it sees in a quote runs on over
@@ -214,16 +209,15 @@ class _Blocks:
         heading = any(
             _UNDERLINE.match(line) for line in code
         )  # older parsers underline the text before the fence with it
-        if not lead and (not pad or self.column >= _FIRST_CODE_INDENT or self.depth or heading):
+        if not lead and (not pad or self.column >= CODE_INDENT or self.depth or heading):
             self._part()
         formulas = sum(len(_FORMULA_IN_CODE.findall(line)) for line in code) if pad or self.depth else 0
         if formulas > (0 if self.depth else 1):
             self.out.append((lead or pad) + code_element(code))
             self.part_next = self.after_blank = True
             return
-        longest = max((len(run) for line in code for run in re.findall(r"\A[ ]*(`{3,})", line)), default=2)
-        ticks = "`" * (longest + 1)
-        self.out.append((lead or pad) + ticks + _language(info, code))
+        ticks = ticks_around("\n".join(code))
+        self.out.append((lead or pad) + ticks + _runnable(language, code))
         self.out += [pad + line if line.strip() else "" for line in code]
         self.out.append(pad + ticks)
         # JupyterLab may find a formula's start in the code; only a blank line stops it from running on.
@@ -239,7 +233,7 @@ class _Blocks:
                 line = line[indent:] if not lead.strip(" ") else line[len(lead) :]
             else:
                 spaces = len(line) - len(line.lstrip(" "))
-                if not line or not 0 <= spaces - self.column < _FIRST_CODE_INDENT:
+                if not line or not 0 <= spaces - self.column < CODE_INDENT:
                     break
                 line = line[spaces:]
             if not line.startswith(">"):
@@ -276,7 +270,7 @@ class _Blocks:
         parts, end = [_COMMENT.sub("", line)], self.at + 1
         while end < min(len(self.lines), self.at + _MAX_FORMULA_LINES):
             following = self.lines[end].lstrip(" ")
-            if _FENCE.match(following) or (not following and closer in ("$$", r"\)")):
+            if opening(following) or (not following and closer in ("$$", r"\)")):
                 break
             if "`" in following:
                 break
@@ -300,10 +294,8 @@ def _expand(line: str) -> str:
     return line[:end].expandtabs(4) + line[end:]
 
 
-def _language(info: str, code: list[str]) -> str:
-    """The language of a fence, in characters that mean nothing in an attribute; JupyterLab writes it into one unescaped."""
-    named = _LANGUAGE.match(info)
-    language = named[1] if named else ""
+def _runnable(language: str, code: list[str]) -> str:
+    """The language to write for a fence: a drawing that a front end had better not run is text."""
     if language.lower().startswith("mermaid") and _UNFIT_FOR_MERMAID.search("\n".join(code)):
         return "text"
     return language

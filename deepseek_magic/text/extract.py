@@ -8,36 +8,25 @@ import re
 import warnings
 from typing import Any, Final
 
-__all__ = ["code_of", "fenced", "read_json"]
+from .fences import FenceReader
 
-_OPENING: Final = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)[^`]*\Z")
-_TICKS: Final = re.compile(r"`{3,}")
+__all__ = ["code_of", "read_json"]
+
+_LINE_END: Final = re.compile("\r\n?|\n")
 NOTEBOOK_LANGUAGES: Final = frozenset({"", "python", "python3", "py", "ipython", "ipython3"})
-
-
-def fenced(text: str, language: str = "") -> str:
-    """``text`` as a code block of a Markdown document, whatever backticks are in it."""
-    fence = "`" * (max((len(run) for run in _TICKS.findall(text)), default=2) + 1)
-    return f"{fence}{language}\n{text}{'' if text.endswith(chr(10)) else chr(10)}{fence}\n"
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:
     """Language and code of every fenced block; one that is never closed ends with the text."""
-    blocks: list[tuple[str, str]] = []
-    fence, language, lines = "", "", list[str]()
-    for line in text.splitlines():
-        if fence:
-            marks = line.strip()
-            if len(marks) >= len(fence) and set(marks) == {fence[0]}:
-                blocks.append((language, "\n".join(lines)))
-                fence = ""
-            else:
-                lines.append(line)
-        elif opening := _OPENING.match(line):
-            fence, language, lines = opening[1], opening[2].lower(), []
-    if fence:
-        blocks.append((language, "\n".join(lines)))
-    return blocks
+    blocks: list[tuple[str, list[str]]] = []
+    reader = FenceReader()
+    for line in _LINE_END.split(text):
+        match reader.read(line):
+            case "opening" if (fence := reader.fence) is not None:
+                blocks.append((fence.language.lower() or fence.info, []))
+            case "inside":
+                blocks[-1][1].append(reader.code(line))
+    return [(language, "\n".join(code)) for language, code in blocks]
 
 
 def code_of(text: str) -> str | None:

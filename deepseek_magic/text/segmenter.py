@@ -15,6 +15,7 @@ import re
 from typing import Final, Literal
 
 from .blocks import safe
+from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_span, formula_left_open
 
 __all__ = ["Segmenter"]
@@ -29,10 +30,8 @@ _LIST_CUT_CHARS: Final = 4_096
 _CODE_CUT_CHARS: Final = 8_192
 
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)")
-_FENCE: Final = re.compile(r"(`{3,})([^`]*)\Z|(~{3,})(.*)\Z")
 _ITEM: Final = re.compile(r"(?:[-*+]|([0-9]{1,9})[.)])[ \t]+")
 _HEADING: Final = re.compile(r"#{1,6}[ \t]")
-_CODE_INDENT: Final = 4
 _MAX_FORMULA_LINES: Final = 120
 
 _ONLY_MARKS: Final = re.compile(
@@ -63,7 +62,8 @@ class Segmenter:
         self._cut = 0  # lines that are settled if the segment is long enough
         self._cut_chars = 0
         self._reopen = ""  # the opening fence that a cut code block needs again
-        self._fence: tuple[str, int] | None = None  # its mark, and the column of its container
+        self._fence: Fence | None = None
+        self._fence_column = 0  # of its container
         self._fence_line = ""
         self._formula: str | None = None  # what will close it
         self._formula_lines = 0
@@ -104,12 +104,15 @@ class Segmenter:
         """The open rest, safe, with code, emphasis and links closed and half-written marks left out."""
         partial = "".join(self._partial)
         if self._fence is not None:
-            mark, _ = self._fence
             stripped = partial.strip(" \t")
-            shown = self._reopen + "".join(self._lines) + ("" if stripped and not stripped.strip(mark[0]) else partial)
-            head, opening, rest = safe(shown).rpartition("```mermaid")
+            shown = (
+                self._reopen
+                + "".join(self._lines)
+                + ("" if stripped and not stripped.strip(self._fence.mark[0]) else partial)
+            )
+            head, drawing, rest = safe(shown).rpartition("```mermaid")
             # A drawing is drawn when it is whole.
-            return f"{head}```text{rest}" if opening and "mermaid" in self._fence_line else head + opening + rest
+            return f"{head}```text{rest}" if drawing and "mermaid" in self._fence_line else head + drawing + rest
         if self._formula is not None:
             return self._before_formula(partial)
         if _ONLY_MARKS.match(partial):
@@ -119,24 +122,24 @@ class Segmenter:
     def _before_formula(self, partial: str) -> str:
         """The tail with its open formula as source: half a formula is an error message to a typesetter."""
         first = len(self._lines) - self._formula_lines
-        opening = self._lines[first]
-        left_open = formula_left_open(opening)
+        line = self._lines[first]
+        left_open = formula_left_open(line)
         column = left_open[1] if left_open else 0
-        source = opening[column:] + "".join(self._lines[first + 1 :]) + partial
-        before = safe(self._reopen + "".join(self._lines[:first]) + opening[:column])
-        ticks = "`" * (1 + max((len(run) for run in re.findall("`+", source)), default=2))
+        source = line[column:] + "".join(self._lines[first + 1 :]) + partial
+        before = safe(self._reopen + "".join(self._lines[:first]) + line[:column])
+        ticks = ticks_around(source)
         return "\n\n".join(filter(None, (before.rstrip(), safe(f"{ticks}latex\n{source}\n{ticks}"))))
 
     # How a line moves the borders
 
     def _take(self, raw: str) -> None:
         line = raw.rstrip("\r\n")
-        line = "" if line.isspace() else line.expandtabs(_CODE_INDENT)
+        line = "" if line.isspace() else line.expandtabs(CODE_INDENT)
         indent = len(line) - len(line.lstrip(" "))
         if self._fence is not None and (place := self._in_fence(self._fence, line, indent)) != "outside":
             self._keep(raw)
             if place == "inside":
-                self._cut_long_code(self._fence)
+                self._cut_long_code()
             elif self._list_column is None:
                 self._border()
         elif self._formula is not None and self._in_formula(line):
@@ -158,13 +161,12 @@ class Segmenter:
         """What was kept so far may be a segment."""
         self._cut, self._cut_chars = len(self._lines), self._lines_chars
 
-    def _in_fence(self, fence: tuple[str, int], line: str, indent: int) -> Literal["inside", "closing", "outside"]:
+    def _in_fence(self, fence: Fence, line: str, indent: int) -> Literal["inside", "closing", "outside"]:
         """Where a line stands to the open fence; outside means that the fence's container ended."""
-        mark, column = fence
-        if line and indent < column:
+        if line and indent < self._fence_column:
             self._fence = None
             return "outside"
-        if indent - column < _CODE_INDENT and re.match(rf"{mark}{mark[0]}*[ ]*\Z", line.lstrip(" ")):
+        if fence.closed_by(line[self._fence_column :]):
             self._fence = None
             self._blank = True
             return "closing"
@@ -180,7 +182,7 @@ class Segmenter:
             return True
         if (
             self._formula_lines > _MAX_FORMULA_LINES
-            or _FENCE.match(line.lstrip(" "))
+            or opening(line.lstrip(" "))
             or (not line and not closer.startswith((r"\]", r"\end")))
         ):
             self._formula = None
@@ -190,11 +192,10 @@ class Segmenter:
     def _block(self, rest: str, indent: int) -> None:
         """Read a line that is not blank and not within a fence or formula."""
         item = _ITEM.match(rest)
-        fence = _FENCE.match(rest)
-        starts = bool(fence or _HEADING.match(rest))
+        starts = bool(opening(rest) or _HEADING.match(rest))
         if self._list_column is not None:
             self._in_list(item, indent, starts)
-        elif starts or (self._blank and indent < _CODE_INDENT):
+        elif starts or (self._blank and indent < CODE_INDENT):
             self._border()
         column = indent
         while item:
@@ -204,10 +205,9 @@ class Segmenter:
                 self._list_column = column
                 self._number = int(item[1]) if item[1] else None
             item = _ITEM.match(rest)
-        if fence := _FENCE.match(rest):
-            container = 0 if self._list_column is None or column < self._list_column else column
-            self._fence = (fence[1] or fence[3], container)
-            self._fence_line = rest
+        if fence := opening(rest):
+            self._fence, self._fence_line = fence, rest
+            self._fence_column = 0 if self._list_column is None or column < self._list_column else column
         elif left_open := formula_left_open(rest):
             self._formula, self._formula_lines = left_open[0], 1
 
@@ -241,14 +241,14 @@ class Segmenter:
                 return max(FIRST_SEGMENT_CHARS, share * self.settled_chars)
         return float("inf")
 
-    def _cut_long_code(self, fence: tuple[str, int]) -> None:
+    def _cut_long_code(self) -> None:
         """Cut a very long code block in two of the same language."""
-        if fence[1] or self._list_column is not None or "mermaid" in self._fence_line:
+        if self._fence_column or self._list_column is not None or "mermaid" in self._fence_line:
             return
         if self._lines_chars >= max(_CODE_CUT_CHARS, self._enough()):
             # The last line stays, so that there is code on both sides: a fence may close here, and leave an empty box.
-            opening, last = 0 if self._reopen else 1, len(self._lines) - 1
-            if self._lines[last].strip() and any(line.strip() for line in self._lines[opening:last]):
+            first, last = 0 if self._reopen else 1, len(self._lines) - 1
+            if self._lines[last].strip() and any(line.strip() for line in self._lines[first:last]):
                 reopen = self._fence_line + "\n"
                 self._commit(last)
                 self._reopen = reopen

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from .fences import MARKS, FenceReader
+
 __all__ = ["SentenceScanner"]
 
 _CLOSERS: Final = "\"'”’」』）)\\]】》〉*_"
@@ -19,7 +21,6 @@ _LAST: Final = re.compile(rf"([。！？｡．.!?…]+)[{_CLOSERS}]*\s*$")
 _CHINESE_ENDS: Final = frozenset("。！？｡．")
 _HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\u3001-\u303f\uff00-\uffef]")
 _LEAD: Final = re.compile(r"[ \t>]*")
-_FENCE: Final = re.compile(r"(?:(?:[-*+]|\d+[.)])\s+)?(`{3,}|~{3,})")
 _ITEM: Final = re.compile(r"(?:[-*+]|\d+[.)])\s|#{1,6}\s")
 _DELIMITER_ROW: Final = re.compile(r"[ \t>|:-]*-[ \t|:-]*\|[ \t|:-]*$|\|[ \t|:-]*-[ \t|:-]*$")
 _WORD: Final = re.compile(r"(?:^|[^\w.])((?:\w+\.)*\w+)$")
@@ -50,7 +51,7 @@ class SentenceScanner:
     ``channel`` is the caller's mark of what is read.
     """
 
-    __slots__ = ("_block", "_fence", "_fresh", "_item", "_line", "_looked", "_open", "channel")
+    __slots__ = ("_block", "_fences", "_fresh", "_item", "_line", "_looked", "_open", "channel")
 
     def __init__(self, channel: object = None) -> None:
         self.channel = channel
@@ -60,7 +61,7 @@ class SentenceScanner:
         self._item = False  # whether the line is a heading or a list item, which ends with its line
         self._looked = 0  # how much of _line holds no end
         self._block: _Block = ""
-        self._fence = ""
+        self._fences = FenceReader()
 
     def feed(self, text: str) -> int:
         """Take the next characters; how many of all that came belong to a sentence that is still open."""
@@ -80,8 +81,7 @@ class SentenceScanner:
         line, fresh = self._line, self._fresh
         body = line[_LEAD.match(line).end() :] if fresh else line  # type: ignore[union-attr]
         if self._block == "fence":
-            closing = body.strip()
-            if closing.startswith(self._fence) and not closing.strip(self._fence[0]):
+            if self._fences.read(line.rstrip("\n")) == "closing":
                 self._block = ""
                 self._open = 0
         elif self._block in ("$$", "\\]"):
@@ -96,9 +96,8 @@ class SentenceScanner:
         self._line, self._looked, self._fresh, self._item = "", 0, True, False
 
     def _end_prose_line(self, line: str, body: str, fresh: bool) -> None:
-        fence = _FENCE.match(body) if fresh else None
-        if fence:
-            self._block, self._fence = "fence", fence[1]
+        if fresh and self._fences.read(line.rstrip("\n")) == "opening":
+            self._block = "fence"
         elif fresh and (body.startswith("|") or _DELIMITER_ROW.match(body.rstrip())):
             self._block = "table"
         else:
@@ -137,7 +136,7 @@ class SentenceScanner:
 
 
 def _is_block_start(line: str) -> bool:
-    return line.lstrip(" \t>")[:3].startswith(("|", "```", "~~~", "$$", "\\["))
+    return line.lstrip(" \t>")[:3].startswith(("|", "$$", "\\[", *MARKS))
 
 
 def _is_end(line: str, end: re.Match[str], *, fresh: bool) -> bool:

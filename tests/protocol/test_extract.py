@@ -7,7 +7,8 @@ import pytest
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ProtocolError
-from deepseek_magic.text.extract import code_of, fenced, read_json
+from deepseek_magic.text.extract import code_of, read_json
+from deepseek_magic.text.fences import fenced
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from itertools import count, product
 from typing import Any, Final
 
 from ...protocol.models import MODELS, resolve_model
-from ...text.extract import fenced
+from ...text.fences import fenced
 from .calls import CalledTool, calls_for, value_for
 from .checks import text_of, thinks
 from .images import described

@@ -12,7 +12,7 @@ from ...protocol import template
 from ...protocol.chat import ChatMessage
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
-from ...text.extract import fenced
+from ...text.fences import fenced
 from ...text.messages import say
 from ..view.formats import offer_code
 from .magics import DeepSeekMagics, Order, read_order

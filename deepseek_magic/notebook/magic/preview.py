@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ...policy.estimates import Estimate, estimate
 from ...policy.pricing import Cost
 from ...protocol.markdown import safe
-from ...text.extract import fenced
+from ...text.fences import fenced
 from ...text.language import MOMENT, translated
 from ...text.messages import say
 

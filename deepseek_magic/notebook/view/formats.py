@@ -13,7 +13,7 @@ from typing import Any, Final
 from ...protocol.completion import Completion
 from ...protocol.errors import ProtocolError
 from ...protocol.markdown import Segmenter, safe
-from ...text.extract import fenced
+from ...text.fences import fenced
 from ...text.messages import say
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ...protocol.events import Seam
+from ...text.fences import FenceReader
 
 __all__ = ["SIGN", "marked"]
 
@@ -21,7 +22,6 @@ _PLACE: Final = "\ue5ea"
 _REACH_CHARS: Final = 40
 """A mark does not cut a word: it waits for the next space, so far at most."""
 _UNSURE: Final = re.compile(r"[`$|<\\\]~]|^(?: {4}|\t)|https?:", re.MULTILINE)
-_FENCE: Final = re.compile(r"^[ \t]*(?:[-*+>]|\d+[.)])?[ \t]*(?:```|~~~)", re.MULTILINE)
 _WIDE: Final = "\u2e80"
 """From here on words need no spaces between them."""
 
@@ -56,6 +56,14 @@ def _place(text: str, seam: Seam) -> int | None:
     paragraph = text[begin : end if end >= 0 else len(text)]
     before, after = text[at - 1], text[at:].lstrip(" ")[:1]
     plain = (before.isalnum() or before in ",.;:!?，。；：！？") and after.isalnum()
-    if not plain or _UNSURE.search(paragraph) or len(_FENCE.findall(text[:at])) % 2:
+    if not plain or _UNSURE.search(paragraph) or _in_code(text[:at]):
         return None
     return at
+
+
+def _in_code(text: str) -> bool:
+    """Whether ``text`` ends in a code block."""
+    reader = FenceReader()
+    for line in text.split("\n"):
+        reader.read(line)
+    return reader.fence is not None
