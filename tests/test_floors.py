@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,12 @@ PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"
 """Their faces hand names on, and would close a circle with every room that they name."""
 
 
+@functools.cache
+def source(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text("utf-8"))
+
+
+@functools.cache
 def imported(name: str, *, when_run: bool = False) -> set[str]:
     """Every module that ``name`` imports anywhere in its text; our own ones without the package's name. ``when_run``
     leaves out what only type checkers read."""
@@ -88,6 +96,25 @@ def test_the_demo_s_drawers_have_floors_of_their_own(name: str) -> None:
     assert max(below) == below[0], sorted(own(name))
 
 
+LAYERS = ("notebook", "notebook.panel", "notebook.magic", "notebook.view", "notebook.frontend")
+"""Of the notebook floor. ``notebook.lazy`` stands apart: it must cost nothing before the first magic is used."""
+
+
+def layer(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if floor(m) == "notebook" and m != "notebook.lazy"])
+def test_the_notebook_has_five_layers(name: str) -> None:
+    for target in own(name):
+        if floor(target) == "notebook":
+            assert LAYERS.index(layer(target)) >= LAYERS.index(layer(name)), f"{name} imports {target}"
+
+
+def test_the_lazy_magics_import_nothing_of_the_house() -> None:
+    assert not own("notebook.lazy")
+
+
 def test_there_are_no_circles() -> None:
     done: set[str] = set()
 
@@ -102,6 +129,91 @@ def test_there_are_no_circles() -> None:
 
     for name in MODULES.keys() - PACKAGES:
         visit(name, ())
+
+
+def test_the_package_root_holds_the_floors_and_two_ways_in() -> None:
+    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert files == {"__init__.py", "__main__.py", "cli.py", "py.typed"}
+    assert folders == {*FLOORS, "demo"} - {"cli"}
+
+
+def test_no_folder_has_more_than_fifteen_modules() -> None:
+    rooms: dict[Path, int] = defaultdict(int)
+    for path in MODULES.values():
+        rooms[path.parent] += path.name != "__init__.py"
+    assert {str(room) for room, count in rooms.items() if count > 15} == set()
+
+
+def classes() -> dict[str, dict[str, ast.ClassDef]]:
+    """Name → module → definition, of every class at the top of a module."""
+    found: dict[str, dict[str, ast.ClassDef]] = defaultdict(dict)
+    for name in MODULES:
+        for node in source(name).body:
+            if isinstance(node, ast.ClassDef):
+                found[node.name][name] = node
+    return found
+
+
+TWICE: set[str] = {"Asked", "Service"}
+"""Class names that are still there twice. Nothing is added here."""
+
+
+def test_a_public_class_name_is_there_once() -> None:
+    twice = {name for name, rooms in classes().items() if len(rooms) > 1 and not name.startswith("_")}
+    assert twice <= TWICE
+
+
+STATE = {
+    "engine.failover._DOWN",  # endpoints that did not answer, for as long as they are avoided
+    "engine.gate._GATES",  # one queue for an endpoint and key, whoever asks
+    "engine.gate._GATES_LOCK",
+    "engine.hosts.keys._asked",  # keys that were typed in this process
+    "engine.hosts.keys._secrets",  # what is masked wherever it appears
+    "engine.loop._nested",  # whether a nested run of a foreign loop is on
+    "engine.loop.engine",  # the engine's thread
+    "engine.network.connections.ssl_context",  # trusted certificates, read once
+    "engine.stream._REFUSED",  # ways to go on that a host has refused
+    "notebook.frontend._widgets_refused",  # what this kernel's front end is known not to draw
+    "notebook.view.broom._broom",  # one widget that takes others out of the page
+    "session.calls._SESSION",  # the session of this process
+    "text.language._patterns",  # texts of a language, compiled once
+    "text.language._current",  # the language of this process
+    "text.language._translated",  # sentences that were translated lately
+}
+"""All that lives as long as the process. A new line here is a decision."""
+_MUTABLE = {"Lock", "RLock", "ContextVar", "WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "dict", "list", "set"}
+
+
+def changing(module: ast.Module, ours: set[str]) -> set[str]:
+    """Names at the top of a module that hold what changes: rebound, empty containers, instances of ``ours``, caches."""
+    found = {name for node in ast.walk(module) if isinstance(node, ast.Global) for name in node.names}
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and any("cache" in ast.unparse(each) for each in node.decorator_list):
+            found.add(node.name)
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        match node.value:
+            case ast.Dict(keys=[]) | ast.List(elts=[]):
+                found.add(ast.unparse(target))
+            case ast.Call(func=func) if ast.unparse(func).split("[")[0].split(".")[-1] in _MUTABLE | ours:
+                found.add(ast.unparse(target))
+    return found
+
+
+def test_what_lives_as_long_as_the_process_is_listed_here() -> None:
+    frozen = ("frozen=True", "NamedTuple")
+    ours = {
+        name
+        for name, rooms in classes().items()
+        for node in rooms.values()
+        if not any(
+            word in ast.unparse(part) for part in (*node.decorator_list, *node.bases, *node.keywords) for word in frozen
+        )
+    }
+    found = {f"{name}.{variable}" for name in MODULES for variable in changing(source(name), ours)}
+    assert found - STATE == set()
 
 
 @pytest.mark.parametrize(("library", "rooms"), EVERYWHERE_ELSE_FORBIDDEN.items())

@@ -40,7 +40,7 @@ from ..protocol.runs import Run, runs_of
 from .phases import Course, PhaseKind
 from .quantiles import DurationSketch
 from .row import Origin, StreamRecord, TimelineEntry
-from .segments import PriceOf, Segment, billed, charged, estimated_prompt_tokens, summed
+from .segments import MeteredSegment, PriceOf, billed, charged, estimated_prompt_tokens, summed
 
 __all__ = ["PriceOf", "StreamMeter", "StreamRecord", "TimelineEntry"]
 
@@ -89,7 +89,7 @@ class StreamMeter:
         self.thinking_s: float | None = None
         self.gaps = DurationSketch()
         self.waits_s: dict[str, float] = {}
-        self._segments: list[Segment] = []
+        self._segments: list[MeteredSegment] = []
         self._steps: dict[str, int] = {}
         self._seams = 0
         self._last_delta_s: float | None = None
@@ -177,9 +177,9 @@ class StreamMeter:
             if self._thinking_since_s is not None:
                 self._end_thinking(now_s)
 
-    def _segment(self, now_s: float) -> Segment:
+    def _segment(self, now_s: float) -> MeteredSegment:
         if not self._segments:
-            self._segments.append(Segment("first", now_s))
+            self._segments.append(MeteredSegment("first", now_s))
         segment = self._segments[-1]
         segment.responded = True
         return segment
@@ -223,7 +223,7 @@ class StreamMeter:
             self._end_thinking(self._last_thought_s)
         self.attempts = event.attempt
         self._steps[event.strategy] = self._steps.get(event.strategy, 0) + 1
-        self._segments.append(Segment(event.strategy, now_s))
+        self._segments.append(MeteredSegment(event.strategy, now_s))
         self._queued_since_s = None
         self._queue_seen = False
         if event.endpoint:

@@ -18,7 +18,7 @@ from ..policy.pricing import TOKENS_PER_CHAR, Cost, total
 from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
-__all__ = ["PriceOf", "Segment", "billed", "charged", "estimated_prompt_tokens", "summed"]
+__all__ = ["MeteredSegment", "PriceOf", "billed", "charged", "estimated_prompt_tokens", "summed"]
 
 PriceOf = Callable[[str, Usage, datetime], Cost | None]
 """Model, tokens, time → what they cost, or None for unknown: ``policy.pricing.cost_of`` has this shape."""
@@ -37,7 +37,7 @@ TOKEN_CHARS: Final = 8
 """Pieces that are longer than this on average hold several tokens each."""
 
 
-class Segment:
+class MeteredSegment:
     """What one attempt delivered, with its times in the meter's clock, and what the host says it counts.
 
     ``responded`` tells an attempt that began to answer from one that failed before: only the first is billed.
@@ -57,16 +57,16 @@ class Segment:
         self.usage: Usage | None = None
 
 
-def _responses(segments: Sequence[Segment]) -> list[Segment]:
+def _responses(segments: Sequence[MeteredSegment]) -> list[MeteredSegment]:
     """One segment for each response: a resumed one is still the response that it resumes."""
-    responses: list[Segment] = []
+    responses: list[MeteredSegment] = []
     for segment in segments:
         if not segment.responded:
             continue
         if segment.strategy != "resume" or not responses:
             responses.append(segment)
             continue
-        before, whole = responses[-1], Segment(responses[-1].strategy, responses[-1].started_s)
+        before, whole = responses[-1], MeteredSegment(responses[-1].strategy, responses[-1].started_s)
         whole.last_s = segment.last_s
         whole.answer = before.answer + segment.answer
         whole.reasoning = before.reasoning + segment.reasoning
@@ -76,7 +76,9 @@ def _responses(segments: Sequence[Segment]) -> list[Segment]:
     return responses
 
 
-def billed(segments: Sequence[Segment], prompt_estimate: Callable[[], int | None]) -> list[tuple[Usage, Segment]]:
+def billed(
+    segments: Sequence[MeteredSegment], prompt_estimate: Callable[[], int | None]
+) -> list[tuple[Usage, MeteredSegment]]:
     """The tokens of each response, reported or estimated.
 
     The output of a response without a report is the number of its pieces (one token each on api.deepseek.com, within 3);
@@ -104,11 +106,11 @@ def billed(segments: Sequence[Segment], prompt_estimate: Callable[[], int | None
     ]
 
 
-def _reported(response: Segment) -> bool:
+def _reported(response: MeteredSegment) -> bool:
     return response.usage is not None and response.usage.completion_tokens is not None
 
 
-def _output(response: Segment) -> int:
+def _output(response: MeteredSegment) -> int:
     if response.usage is not None and response.usage.completion_tokens is not None:
         return response.usage.completion_tokens
     pieces = response.answer + response.reasoning
@@ -116,7 +118,7 @@ def _output(response: Segment) -> int:
     return pieces if one_token_each else math.ceil(response.chars * TOKENS_PER_CHAR)
 
 
-def _estimate(response: Segment, prompt: int | None, extra: int) -> Usage:
+def _estimate(response: MeteredSegment, prompt: int | None, extra: int) -> Usage:
     output = _output(response)
     prompt_tokens = None if prompt is None else prompt + extra
     return Usage(
@@ -145,7 +147,7 @@ def estimated_prompt_tokens(request: Request) -> int:
 
 
 def charged(
-    bills: Sequence[tuple[Usage, Segment]], model: str, price: PriceOf | None, clock: Callable[[float], datetime]
+    bills: Sequence[tuple[Usage, MeteredSegment]], model: str, price: PriceOf | None, clock: Callable[[float], datetime]
 ) -> tuple[Decimal | None, Cost | None]:
     """The amount, and the cost it comes from; ``clock`` tells the time of day of a segment's seconds.
 

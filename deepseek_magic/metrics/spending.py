@@ -18,11 +18,11 @@ from ..text.messages import say
 from .record import StreamRecord
 from .tables import cell, html_table, spent_on, text_table
 
-__all__ = ["Account", "Hold", "Spending", "Spent"]
+__all__ = ["Account", "Hold", "Spending", "TotalCost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class TotalCost:
     """What some calls cost together: the known amounts by currency, and how many calls have an unknown cost."""
 
     calls: int
@@ -30,7 +30,7 @@ class Spent:
     unknown_calls: int
 
     @classmethod
-    def on(cls, costs: Iterable[tuple[Decimal | None, str | None]]) -> Spent:
+    def on(cls, costs: Iterable[tuple[Decimal | None, str | None]]) -> TotalCost:
         """The sum over calls, each with its amount and currency. A call that cost nothing may have no currency."""
         calls = unknown = 0
         sums: dict[str, Decimal] = {}
@@ -47,7 +47,7 @@ class Spent:
 class Account:
     """What was spent, by span of time, beside the budget. It shows itself as a table."""
 
-    spans: Mapping[str, Spent]
+    spans: Mapping[str, TotalCost]
     cap: Decimal | None = None
     left: Decimal | None = None
 
@@ -78,10 +78,10 @@ class Spending:
         """What is known to be spent, by currency."""
         return dict(self._spent)
 
-    def total(self) -> Spent:
+    def total(self) -> TotalCost:
         """All of it as one value."""
         with self._lock:
-            return Spent(calls=self.calls, costs=dict(self._spent), unknown_calls=self.unknown_calls)
+            return TotalCost(calls=self.calls, costs=dict(self._spent), unknown_calls=self.unknown_calls)
 
     def left(self, cap: float, currency: str = CURRENCY) -> Decimal:
         """What is neither spent nor held of ``cap`` (US dollars, or the demo's); below zero when a call cost more than

@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import sys
+from importlib.util import find_spec
 from typing import Any, Final, Literal
 
 __all__ = [
@@ -86,9 +87,7 @@ def view_for(shell: Any) -> ViewName:
     """
     parent = _parent(shell)
     if getattr(shell, "kernel", None) is None:
-        from .view.terminal import has_rich
-
-        return "rich" if sys.stdout.isatty() and has_rich() else "text"
+        return "rich" if sys.stdout.isatty() and find_spec("rich") is not None else "text"
     if "google.colab" in sys.modules or _widgets_refused:
         return "handles"
     if cell_id(shell) is None:
@@ -96,8 +95,4 @@ def view_for(shell: Any) -> ViewName:
             return "silent"
         if "JPY_SESSION_NAME" not in os.environ:
             return "text"
-    try:
-        import ipywidgets  # noqa: F401  (only whether it is there)
-    except ImportError:
-        return "handles"
-    return "widgets"
+    return "widgets" if find_spec("ipywidgets") is not None else "handles"

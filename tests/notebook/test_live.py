@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, Ending, LiveView, Status
+from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, LiveView, Settlement, Status
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.policy.buffering import BufferPolicy
 from deepseek_magic.protocol.chat import Request
@@ -36,7 +36,7 @@ class Paper:
         self.states: list[Status] = []
         self.resets = 0
         self.kept: list[str] = []
-        self.ending: Ending | None = None
+        self.ending: Settlement | None = None
 
     def open(self, status: Status) -> None:
         self.states.append(status)
@@ -60,7 +60,7 @@ class Paper:
     def keep(self, text: str) -> None:
         self.kept.append(text)
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         self.ending = ending
 
 
@@ -83,7 +83,7 @@ class Stage:
         for word in text.split(" "):
             self.play(TextDelta(text=word + " "), after_s=after_s)
 
-    def end(self) -> Ending:
+    def end(self) -> Settlement:
         self.play(Finish(reason="stop"))
         self.view.finish(self.truth.completion())
         assert self.paper.ending is not None

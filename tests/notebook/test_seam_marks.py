@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_magic.notebook.view.live import Ending
+from deepseek_magic.notebook.view.live import Settlement
 from deepseek_magic.notebook.view.seam_marks import SIGN, marked
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.protocol.chat import Request
@@ -60,7 +60,7 @@ def test_a_mark_opens_no_door(name: str) -> None:
 def test_the_settled_answer_has_the_mark_and_its_plain_twin_has_not() -> None:
     seams = (Seam(kind="continued", at_chars=5, detail='The answer broke off after 5 characters; "so".'),)
     completion = Completion(request=Request.of("hi"), text="one two three", seams=seams, outcome="complete")
-    ((data, _),) = lasting(Ending(completion=completion))
+    ((data, _),) = lasting(Settlement(completion=completion))
     assert data["text/plain"] == "one two three"
     assert f"{SIGN}</span> three" in data["text/markdown"]
     assert data["text/markdown"].count("<span title=") == 1

@@ -25,7 +25,7 @@ from ...metrics import files
 from ...metrics.frames import arrow_table, pandas_frame, polars_frame
 from ...metrics.record import StreamRecord
 from ...metrics.row import COLUMNS, Row, row_of
-from ...metrics.spending import Spent
+from ...metrics.spending import TotalCost
 from ...metrics.tables import cell, html_table, text_table
 from ...policy.resuming import RESUMABLE
 from ...protocol.chat import ChatMessage, Request
@@ -226,7 +226,7 @@ class Journal:
         entries = self._entries("ORDER BY started_at DESC LIMIT ?", (-1 if limit is None else limit,))
         return [entry.row() for entry in entries][::-1]
 
-    def spent(self, since: datetime | None = None, *, notebook: str | None = None) -> Spent:
+    def spent(self, since: datetime | None = None, *, notebook: str | None = None) -> TotalCost:
         """What the calls cost that began at ``since`` or later, or all that ever did, and how many have an unknown cost;
         those of one ``notebook``, by its path, or of all."""
         where, values = "", list[str]()
@@ -238,7 +238,7 @@ class Journal:
         with self._reading() as connection:
             rows = [] if connection is None else connection.execute(query, values).fetchall()
         paid = [_Paid() if text is None else msgspec.json.decode(text, type=_Paid) for (text,) in rows]
-        return Spent.on((each.cost, each.currency) for each in paid)
+        return TotalCost.on((each.cost, each.currency) for each in paid)
 
     def __len__(self) -> int:
         with self._reading() as connection:

@@ -33,7 +33,7 @@ from .controls import Controls
 from .gauges import Reading, Service, gauges_html
 from .lab import Story
 from .prompt_box import PromptBox
-from .sections import History, Lab, Metrics, Settings, Source
+from .sections import HistorySection, Lab, Metrics, Settings, Source
 from .still import still, still_class
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Panel:
         self._chats = ChatPicker(
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
         )
-        self._history, self._metrics = History(), Metrics()
+        self._history, self._metrics = HistorySection(), Metrics()
         self._lab = Lab(demo, self._guard, self._ask_several)
         self._source = Source(self._guard, self._insert, self._copy)
         self._tabs = ipywidgets.Tab(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...metrics.plots import PlotKind
     from ..magic.demo import DemoMagics
 
-__all__ = ["Guard", "History", "Lab", "Metrics", "Settings", "Source", "button"]
+__all__ = ["Guard", "HistorySection", "Lab", "Metrics", "Settings", "Source", "button"]
 
 Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""
@@ -64,7 +64,7 @@ def _unfolds(toggle: Any, folded: Any) -> Callable[[Any], None]:
     return unfold
 
 
-class History:
+class HistorySection:
     """The log as a table."""
 
     def __init__(self) -> None:

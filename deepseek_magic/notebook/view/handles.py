@@ -8,7 +8,7 @@ from typing import Any
 from IPython.display import DisplayHandle, clear_output, display
 
 from ...text.messages import say
-from .live import Ending, Status
+from .live import Settlement, Status
 from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text
 
@@ -43,7 +43,7 @@ class SilentSurface:
     def keep(self, text: str) -> None:
         """Nothing."""
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         """Display the answer, or what there is of it."""
         if not self._quiet and not ending.empty:
             for data, metadata in lasting(ending, unfolded=self._unfolded):
@@ -104,7 +104,7 @@ class HandleSurface:
     def keep(self, text: str) -> None:
         """Nothing: what was displayed is in the notebook's file."""
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         """One lasting output in place of all, or the segments as they stand with what was missing below."""
         if ending.empty:
             self._show(EMPTY)

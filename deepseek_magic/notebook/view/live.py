@@ -22,9 +22,9 @@ from .formats import complaint, segmenter
 __all__ = [
     "MAX_REDRAWS_PER_S",
     "TAIL_BYTES_PER_S",
-    "Ending",
     "LiveView",
-    "Segment",
+    "Settlement",
+    "ShownSegment",
     "State",
     "Status",
     "Surface",
@@ -72,7 +72,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class ShownSegment:
     """A settled part of the answer: as it came, and as it is shown."""
 
     raw: str
@@ -80,11 +80,11 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Settlement:
     """What a surface is left with. Of the ``segments`` the first ``drawn`` ones are settled already."""
 
     completion: Completion
-    segments: Sequence[Segment] = ()
+    segments: Sequence[ShownSegment] = ()
     drawn: int = 0
     elapsed_s: float = 0.0
     notices: Sequence[str] = ()
@@ -132,7 +132,7 @@ class Surface(Protocol):
     def keep(self, text: str) -> None:
         """Leave ``text``, raw, for the case that nothing more can be said: the kernel may die. Empty: no more needed."""
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         """Leave what is to last."""
 
 
@@ -232,7 +232,7 @@ class LiveView:
         self._settled += self._segmenter.settled()
         self._settled += self._segmenter.finish()
         self._surface.close(
-            Ending(
+            Settlement(
                 completion=completion,
                 segments=_segments(self._segmenter.raw_settled, self._settled),
                 drawn=drawn,
@@ -351,12 +351,12 @@ def _cause(detail: str) -> str:
     return detail.partition("; ")[0] if "; " in detail else ""
 
 
-def _segments(raw_texts: Sequence[str], shown: Sequence[str]) -> list[Segment]:
+def _segments(raw_texts: Sequence[str], shown: Sequence[str]) -> list[ShownSegment]:
     """Pair what came with what is shown; blank text is not shown and goes with what follows it."""
     segments, markdown, blank = [], iter(shown), ""
     for raw in raw_texts:
         if raw.strip():
-            segments.append(Segment(raw=blank + raw, markdown=next(markdown)))
+            segments.append(ShownSegment(raw=blank + raw, markdown=next(markdown)))
             blank = ""
         else:
             blank += raw

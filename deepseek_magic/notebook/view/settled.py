@@ -16,7 +16,7 @@ from ...protocol.markdown import safe
 from ...text.language import MOMENT, translated
 from ...text.messages import say
 from .formats import VERBATIM, body
-from .live import Ending
+from .live import Settlement
 from .seam_marks import marked
 
 __all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder", "seam_line"]
@@ -56,7 +56,7 @@ def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
     return f"<details{opened}><summary>{escape(summary)}</summary><blockquote>{escape(text.strip())}</blockquote></details>"
 
 
-def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
+def lasting(ending: Settlement, *, unfolded: bool = False) -> list[Part]:
     """Data and metadata of what lasts: one output; a very long answer keeps its segments, each its own output.
 
     The first begins with the folded reasoning, the last ends with the footer and carries the provenance. The plain texts,
@@ -73,7 +73,7 @@ def lasting(ending: Ending, *, unfolded: bool = False) -> list[Part]:
     ]
 
 
-def _body(ending: Ending) -> str:
+def _body(ending: Settlement) -> str:
     """The answer as it is shown, with its seams marked where it is Markdown."""
     completion = ending.completion
     if not completion.seams or ending.format in VERBATIM:
@@ -81,13 +81,13 @@ def _body(ending: Ending) -> str:
     return marked(completion.text, completion.seams, safe, lambda seam: escape(seam_line(seam)))
 
 
-def remainder(ending: Ending, *, unfolded: bool = False) -> Part:
+def remainder(ending: Settlement, *, unfolded: bool = False) -> Part:
     """The last output where the segments before it stay as they were drawn."""
     rest = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
     return _part(rest, ending.completion.text, ending, top=True, unfolded=unfolded)
 
 
-def _part(shown: str, plain: str, ending: Ending, *, top: bool, unfolded: bool) -> Part:
+def _part(shown: str, plain: str, ending: Settlement, *, top: bool, unfolded: bool) -> Part:
     parts = (_head(ending, unfolded) if top else "", shown, _foot(ending))
     data = {"text/markdown": "\n\n".join(part for part in parts if part), "text/plain": plain}
     return data, provenance(ending.completion)
@@ -97,7 +97,7 @@ def _small(lines: Sequence[str]) -> str:
     return "<br>".join(f"<sub>{escape(line)}</sub>" for line in lines)
 
 
-def _foot(ending: Ending) -> str:
+def _foot(ending: Settlement) -> str:
     """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
     line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
     if not seams:
@@ -106,7 +106,7 @@ def _foot(ending: Ending) -> str:
     return joined + (f"<p>{_small(ending.said)}</p>" if ending.said else "")
 
 
-def _head(ending: Ending, unfolded: bool) -> str:
+def _head(ending: Settlement, unfolded: bool) -> str:
     completion = ending.completion
     if not completion.reasoning:
         return ""

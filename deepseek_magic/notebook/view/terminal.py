@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, Final
 
 from ...protocol.completion import Completion
@@ -16,11 +15,11 @@ from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
 from ...text.language import translated
 from ...text.messages import say
 from .formats import complaint
-from .live import Ending, Status, Surface
+from .live import Settlement, Status, Surface
 from .settled import footer
 from .status import status_text
 
-__all__ = ["PlainView", "RichSurface", "has_rich", "printable"]
+__all__ = ["PlainView", "RichSurface", "printable"]
 
 _CONTROLS: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 
@@ -28,11 +27,6 @@ _CONTROLS: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
 def printable(text: str) -> str:
     """``text`` without control characters but for tab and newline."""
     return text.translate(_CONTROLS)
-
-
-def has_rich() -> bool:
-    """Whether rich can be imported."""
-    return find_spec("rich") is not None
 
 
 class PlainView:
@@ -126,7 +120,7 @@ class RichSurface(Surface):
     def keep(self, text: str) -> None:
         """Nothing: what was printed stays."""
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         """Print what was still open, then the footer."""
         self._live.update(self._text(""), refresh=True)
         self._live.stop()

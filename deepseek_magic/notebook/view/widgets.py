@@ -17,7 +17,7 @@ from typing import Any, Final
 from IPython.display import DisplayHandle, display
 
 from ...text.messages import say
-from .live import Ending, Status
+from .live import Settlement, Status
 from .parts import Accordion, Button, HBox, Html, Output, VBox, close
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
@@ -151,7 +151,7 @@ class WidgetSurface:
         else:
             self._kept.update(data, raw=True)
 
-    def close(self, ending: Ending) -> None:
+    def close(self, ending: Settlement) -> None:
         """Turn the view into the lasting output and let go of the widgets."""
         self._leave([(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded))
         close(self._view)
