@@ -177,9 +177,10 @@ STATE = {
     "notebook.frontend._widgets_refused",  # what this kernel's front end is known not to draw
     "notebook.view.broom._broom",  # one widget that takes others out of the page
     "session.calls._SESSION",  # the session of this process
-    "text.language._patterns",  # texts of a language, compiled once
+    "text.catalogue.catalogue",  # the texts of a language, read once
+    "text.language._patterns",  # until no sentence is recognised any more
+    "text.language._translated",  # the same
     "text.language._current",  # the language of this process
-    "text.language._translated",  # sentences that were translated lately
 }
 """All that lives as long as the process. A new line here is a decision."""
 _MUTABLE = {"Lock", "RLock", "ContextVar", "WeakKeyDictionary", "WeakValueDictionary", "WeakSet", "dict", "list", "set"}

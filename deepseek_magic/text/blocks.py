@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .drawings import harmless
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_element, formula_left_open, inline
 
@@ -38,12 +39,6 @@ _QUOTE: Final = re.compile(r">")
 _TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
 _COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
 _FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
-_UNFIT_FOR_MERMAID: Final = re.compile(
-    r"<(?!br[ ]?/?>|[-|.=])|&|@|%%\{|://|\burl\b|\bclick\b|\bhref\b|\blinks?\b|\\|---\s*\n\s*\w+:|javascript|import"
-    r"|callback|\bcall\b|\bimg\b|\bicon\b|\bstyle\b|\bclassDef\b|\blinkStyle\b",
-    re.IGNORECASE,
-)
-"""A drawing may be run by the front end, so it stays one only without HTML, addresses, styles and settings."""
 
 
 def safe(text: str) -> str:
@@ -296,6 +291,4 @@ def _expand(line: str) -> str:
 
 def _runnable(language: str, code: list[str]) -> str:
     """The language to write for a fence: a drawing that a front end had better not run is text."""
-    if language.lower().startswith("mermaid") and _UNFIT_FOR_MERMAID.search("\n".join(code)):
-        return "text"
-    return language
+    return "text" if language.lower().startswith("mermaid") and not harmless("\n".join(code)) else language

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import safe
+from tests.protocol.hostile import PAYLOADS
 from tests.protocol.judges import RENDERERS, code_blocks, visible
 
 HTML = [RENDERERS[name] for name in ("jupyterlab", "nbconvert", "markdown-it")]
@@ -164,9 +165,29 @@ def test_plain_markdown_is_left_as_it_is() -> None:
     assert safe(text) == text
 
 
-def test_a_drawing_stays_one_only_without_html_and_addresses() -> None:
-    assert safe("```mermaid\ngraph TD\nA[x<br/>y] --> B\n```").startswith("```mermaid")
-    assert safe("```mermaid\ngraph TD\nA[<b>] --> B\n```").startswith("```text")
+@pytest.mark.parametrize(
+    "drawing",
+    [
+        "graph TD; A-->B",
+        "graph TD\nA[x<br/>y] --> B",
+        'flowchart LR\n  A[开始] --> B{"is it so?"}\n  B -- yes (50%) --> C((end))\n  B -.->|no| D[/in/]\n  %% a remark',
+        "sequenceDiagram\n  participant A as Alice\n  A->>+B: How are you?\n  rect rgb(200, 150, 255)\n  B-->>-A: fine!\n  end",
+        "classDiagram\n  Animal <|-- Duck\n  Animal : +int age\n  class Duck{\n    +swim()\n  }",
+        "stateDiagram-v2\n  [*] --> Still\n  Still --> [*]",
+        'erDiagram\n  CUSTOMER ||--o{ ORDER : places\n  ORDER {\n    string id "key"\n  }',
+        "gantt\n  title Plan\n  dateFormat YYYY-MM-DD\n  axisFormat %m-%d\n  section A\n  One :a1, 2026-01-01, 30d",
+        'pie title Pets\n  "Dogs" : 38.6',
+        "mindmap\n  root((here))\n    One\n    Two",
+        'gitGraph\n  commit id: "a"\n  branch b\n  checkout b',
+    ],
+)
+def test_an_ordinary_drawing_is_drawn(drawing: str) -> None:
+    assert safe(f"```mermaid\n{drawing}\n```") == f"```mermaid\n{drawing}\n```"
+
+
+@pytest.mark.parametrize("name", [name for name in PAYLOADS if name.startswith("mermaid")])
+def test_a_drawing_with_anything_else_in_it_is_shown_as_its_source(name: str) -> None:
+    assert safe(PAYLOADS[name]).startswith("```text")
 
 
 words = st.sampled_from(
