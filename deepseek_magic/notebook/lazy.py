@@ -24,6 +24,7 @@ NAMES: Final = (
     "deepseek_models",
     "deepseek_panel",
     "deepseek_resume",
+    "deepseek_trust",
 )
 """Every magic of the extension; a test compares them with what it registers."""
 

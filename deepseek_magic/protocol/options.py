@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, Self, TypedDict
 
 from .errors import ConfigurationError
 
@@ -22,6 +22,7 @@ __all__ = [
     "CallOptions",
     "Option",
     "Options",
+    "ProjectText",
     "RequestOptions",
     "Scope",
     "closest",
@@ -178,6 +179,15 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--prompt", "--template"),
         metavar="NAME",
         help="a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it",
+    ),
+    Option(
+        name="fill",
+        kind="text",
+        scope="call",
+        flags=("--fill",),
+        metavar="NAME",
+        many=100,
+        help="let a saved prompt of the project take this variable, which the cell does not name itself",
     ),
     Option(
         name="raw",
@@ -447,6 +457,7 @@ class CallOptions(RequestOptions, total=False):
 
     output: str | None
     template: str | None
+    fill: str | list[str] | tuple[str, ...] | None
     raw: bool | None
     schema: type | str | None
     image: object
@@ -472,6 +483,22 @@ def closest(word: str, known: Sequence[str]) -> str:
     """`` (did you mean X?)`` where one known word is near, else nothing."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+class ProjectText(str):
+    """A text that a project wrote and not its user: a setting of a pyproject.toml, a saved prompt of a repository.
+
+    What is written so may not say where a request goes, nor see what the user did not name. ``folder`` is the project's,
+    ``digest`` that of its settings. What is made of such a text is a plain ``str``, so it is asked for what it is first.
+    """
+
+    folder: str
+    digest: str
+
+    def __new__(cls, text: str, *, folder: str, digest: str = "") -> Self:
+        made = super().__new__(cls, text)
+        made.folder, made.digest = folder, digest
+        return made
 
 
 class Options(Mapping[str, Any]):
@@ -519,6 +546,8 @@ class Options(Mapping[str, Any]):
         return hash(json.dumps(dict(self._values), sort_keys=True, default=str))
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_values"):  # its making was refused, and a debugger asks
+            return "Options(…)"
         return f"Options({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
 
     def of(self, *scopes: Scope) -> Options:

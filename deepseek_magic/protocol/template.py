@@ -4,25 +4,37 @@ Prompts are full of braces (JSON, code, LaTeX, sets), so nothing is an error mer
 doubling: only a path that starts with the name of an existing variable is filled. The path may go on with attributes
 and subscripts (``{row.title}``, ``{rows[0]["id"]}``); it is looked up, never evaluated. Doubled braces around such a path
 mean the path itself, as in an f-string: ``{{name}}`` is sent as ``{name}``, and ``{{{name}}}`` as the value in braces.
+LaTeX and code are full of names in braces as well: there only a path alone on its line of code is filled, and it is said.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..text.contexts import Contexts
+from ..text.values import shown
 from .errors import ConfigurationError
 from .options import closest
 
-__all__ = ["MAX_VALUE_CHARS", "Filled", "fill", "lookup", "show"]
+__all__ = ["MAX_VALUE_CHARS", "Filled", "fill", "lookup", "paths", "show"]
 
 MAX_VALUE_CHARS: Final = 20_000
 """A longer value is cut, with a notice: some 6,000 tokens, more than anyone wants to send by accident."""
 
-MAX_TABLE_ROWS: Final = 20
+MAX_GUESSES: Final = 10
+FIRST_NAMES: Final = 5
+
+_SENTENCES: Final = {
+    "tex": "{names} is part of LaTeX and was sent as typed.",
+    "code": "{names} is part of code and was sent as typed; alone on its line it would be filled.",
+    "filled": "{names} was filled inside code; --raw sends it as typed.",
+    "only": "{names} was sent as typed, because a project's prompt is filled only with what the cell names (or --fill NAME).",
+}
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
 _PATH: Final = re.compile(rf"(\{{+)([^\W\d]\w*)((?:{_STEP})*)(\}}+)")
@@ -37,32 +49,88 @@ class Filled:
     notices: tuple[str, ...] = ()
 
 
-def fill(template: str, variables: Mapping[str, Any], *, max_chars: int = MAX_VALUE_CHARS) -> Filled:
-    """Fill every ``{path}`` whose first name is in ``variables``.
+def fill(
+    template: str, variables: Mapping[str, Any], *, max_chars: int = MAX_VALUE_CHARS, only: Container[str] | None = None
+) -> Filled:
+    """Fill every ``{path}`` whose first name is in ``variables``, but in LaTeX none, and in code one alone on its line.
 
-    Raises ConfigurationError when the variable exists but the rest of the path does not.
+    Of a text that the user did not write, ``only`` those paths are filled that the user named. Raises
+    ConfigurationError when the variable exists but the rest of the path does not.
     """
-    notices: list[str] = []
+    filling = _Filling(template, variables, max_chars, only)
+    return Filled(text=_PATH.sub(filling.replace, template), notices=tuple(filling.notices()))
 
-    def replace(match: re.Match[str]) -> str:
+
+def paths(template: str) -> Iterator[str]:
+    """The paths that ``fill`` would look up, if their variables exist."""
+    for opened, name, steps, closed in _PATH.findall(template):
+        if min(len(opened), len(closed)) % 2:
+            yield name + steps
+
+
+class _Filling:
+    """One text while it is filled, with what the user should hear about it: once, however often a name is in it."""
+
+    def __init__(
+        self, template: str, variables: Mapping[str, Any], max_chars: int, only: Container[str] | None
+    ) -> None:
+        self._template, self._variables, self._max_chars, self._only = template, variables, max_chars, only
+        self._values: dict[str, str] = {}
+        self._missing: dict[str, str] = {}
+        self._cut: list[str] = []
+        self._kept: dict[str, dict[str, None]] = {kind: {} for kind in _SENTENCES}
+
+    @functools.cached_property
+    def _contexts(self) -> Contexts:
+        return Contexts(self._template)
+
+    def replace(self, match: re.Match[str]) -> str:
+        """What a match becomes."""
         opened, name, steps, closed = match.groups()
-        if name not in variables:
-            near = closest(name, [v for v in variables if not v.startswith("_")])
-            if near:
-                notices.append(f"{match[0]} was sent as it is: there is no variable {name}{near}.")
-            return match[0]
         pairs = min(len(opened), len(closed))  # what is more on one side belongs to the text around
+        context = self._contexts.of(*match.span())
+        alone = context == "code" and self._contexts.alone(*match.span())
+        if name not in self._variables:
+            if context is None:
+                self._missing.setdefault(name, match[0])
+            return match[0]
+        kept: str | None = context if not alone else None
+        if kept is None and pairs % 2 and self._only is not None and name + steps not in self._only:
+            kept = "only"
+        if kept is not None or alone:
+            self._kept[kept or "filled"][f"{{{name}{steps}}}"] = None
+        if kept is not None:
+            return match[0]
         before, after = "{" * (len(opened) - pairs + pairs // 2), "}" * (len(closed) - pairs + pairs // 2)
-        return f"{before}{value(name, steps) if pairs % 2 else name + steps}{after}"
+        return f"{before}{self._value(name, steps) if pairs % 2 else name + steps}{after}"
 
-    def value(name: str, steps: str) -> str:
-        text = show(lookup(variables, name, steps))
-        if len(text) > max_chars:
-            notices.append(f"{{{name}{steps}}} has {len(text):,} characters; only the first {max_chars:,} were sent.")
-            text = f"{text[:max_chars]}\n… (cut: {len(text) - max_chars:,} more characters)"
-        return text
+    def _value(self, name: str, steps: str) -> str:
+        path = name + steps
+        if path not in self._values:
+            text, part, whole, elided = shown(lookup(self._variables, name, steps))
+            if part < whole:
+                self._cut.append(f"{{{path}}} has {whole:,} rows; only the first {part:,} were sent.")
+            if elided:
+                self._cut.append(f"{{{path}}} was sent as Python prints it, which leaves values out (...).")
+            if len(text) > self._max_chars:
+                self._cut.append(
+                    f"{{{path}}} has {len(text):,} characters; only the first {self._max_chars:,} were sent."
+                )
+                text = f"{text[: self._max_chars]}\n… (cut: {len(text) - self._max_chars:,} more characters)"
+            self._values[path] = text
+        return self._values[path]
 
-    return Filled(text=_PATH.sub(replace, template), notices=tuple(notices))
+    def notices(self) -> Iterator[str]:
+        """Sentences for the user."""
+        yield from self._cut
+        for kind, found in self._kept.items():
+            if found:
+                yield _SENTENCES[kind].format(names=", ".join(list(found)[:FIRST_NAMES]))
+        if 0 < len(self._missing) <= MAX_GUESSES:  # a text with more is no template with a slip in it
+            known = [name for name in self._variables if not name.startswith("_")]
+            for name, typed in self._missing.items():
+                if near := closest(name, known):
+                    yield f"{typed} was sent as it is: there is no variable {name}{near}."
 
 
 def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
@@ -81,35 +149,5 @@ def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
 
 
 def show(value: Any) -> str:
-    """A value as text for a prompt: text as it is, a table as Markdown with its shape, all else by ``str``."""
-    if isinstance(value, str):
-        return value
-    frame = _as_frame(value)
-    return frame if frame is not None else str(value)
-
-
-def _as_frame(value: Any) -> str | None:
-    """A DataFrame (pandas or polars, told by its shape and columns) as a small Markdown table."""
-    shape, columns, head = getattr(value, "shape", None), getattr(value, "columns", None), getattr(value, "head", None)
-    if not (isinstance(shape, tuple) and len(shape) == 2 and columns is not None and callable(head)):
-        return None
-    names = [str(c) for c in columns]
-    rows = list(_rows(head(MAX_TABLE_ROWS)))
-    lines = [_row(names), _row(["---"] * len(names)), *(_row([str(cell) for cell in row]) for row in rows)]
-    if shape[0] > len(rows):
-        lines.append(f"\n(the first {len(rows)} of {shape[0]:,} rows, {shape[1]} columns)")
-    else:
-        lines.append(f"\n({shape[0]} rows, {shape[1]} columns)")
-    return "\n".join(lines)
-
-
-def _rows(head: Any) -> Iterator[Sequence[Any]]:
-    rows: Callable[[], Any] | None = getattr(head, "rows", None)
-    if callable(rows):
-        yield from rows()
-    else:
-        yield from head.itertuples(index=False, name=None)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    """A value as text for a prompt, whatever is left out of it."""
+    return shown(value).text

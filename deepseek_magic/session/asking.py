@@ -14,8 +14,9 @@ from typing import Any, Final
 from ..protocol import template
 from ..protocol.chat import ChatMessage, Prompt, Request
 from ..protocol.errors import ConfigurationError
-from ..protocol.options import Options
+from ..protocol.options import Options, ProjectText
 from ..protocol.schema import Schema
+from ..text.messages import Message
 from . import images, prompts
 
 __all__ = ["Question", "question"]
@@ -50,27 +51,37 @@ def question(
     Raises ConfigurationError where a name leads nowhere.
     """
     notices: list[str] = []
+    system = options.get("system")
+    named = _named(options.get("fill", ()), prompt, system)
 
     def filled(text: str) -> str:
         if variables is None or options.get("raw"):
-            return text
-        done = template.fill(text, variables)
+            return str(text)
+        done = template.fill(text, variables, only=named if isinstance(text, ProjectText) else None)
         notices.extend(done.notices)
         return done.text
 
-    system = options.get("system")
     if system is not None and system.startswith("$"):
+        if isinstance(system, ProjectText) and system[1:] not in named:
+            raise ConfigurationError(
+                Message(
+                    "The pyproject.toml in {folder} asks for the variable {name}, which the cell does not name.",
+                    folder=system.folder,
+                    name=system[1:],
+                ),
+                hint=Message("--fill {name} allows it.", name=system[1:]),
+            )
         system = _variable(system[1:], variables)
     elif system is not None:
         saved = _SAVED.fullmatch(system)
         system = filled(prompts.saved_prompt(saved[1]) if saved else system)
+    if isinstance(prompt, str):
+        prompt = filled(prompt)
     if "template" in options:
         if not isinstance(prompt, str):
             raise ConfigurationError("A saved prompt goes with a prompt that is text.", hint="Leave one of them out.")
-        prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt)
+        prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt, filled)
     schema = schema if schema is not None else options.get("schema")
-    if isinstance(prompt, str):
-        prompt = filled(prompt)
     if image:
         prompt = _with_images(prompt, image if isinstance(image, list | tuple) else (image,), variables)
     return Question(
@@ -88,6 +99,12 @@ def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, A
         return prompt  # which is refused as such
     shown = images.parts(given, variables)
     return (ChatMessage(role="user", content=(*shown, {"type": "text", "text": prompt})),)
+
+
+def _named(allowed: Sequence[str], prompt: Prompt, system: str | None) -> frozenset[str]:
+    """The paths that the user has named: by ``--fill``, in the cell, in a system prompt that was typed."""
+    typed = [text for text in (prompt, system) if isinstance(text, str) and not isinstance(text, ProjectText)]
+    return frozenset((*allowed, *(path for text in typed for path in template.paths(text))))
 
 
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:

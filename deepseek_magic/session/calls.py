@@ -37,7 +37,7 @@ from ..protocol.errors import BudgetExceeded, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS_BY_NAME, CallOptions, Options, notices
 from ..protocol.schema import Schema
-from . import cache, images
+from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
 from .previous import find_earlier
@@ -129,6 +129,14 @@ class Session:
         """The conversation of a cell that names none. A Python call belongs to a conversation only when it names one."""
         return str(self.defaults.get("chat", OPTIONS_BY_NAME["chat"].default))
 
+    def in_force(self, typed: Mapping[str, Any], endpoint: Endpoints = None) -> Options:
+        """The typed settings over the defaults. Of an address that a project names, no part is mixed with one that was
+        typed; it is the user's own once confirmed, see ``trust``."""
+        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        if endpoint or typed.get("endpoint") or typed.get("base_url"):
+            options = options.replace(**dict.fromkeys(trust.named_by_project(options)))
+        return trust.confirmed(options)
+
     def prepare(
         self,
         prompt: Prompt,
@@ -152,7 +160,7 @@ class Session:
         """
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
-        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        options = self.in_force(typed, endpoint)
         words = question(prompt, options, variables, schema=schema, image=image)
         if words.schema is not None:
             options = options.replace(json=True, format=options.get("format", "json"))
@@ -225,7 +233,7 @@ class Session:
 
     async def _warm(self, typed: Mapping[str, Any]) -> None:
         with contextlib.suppress(DeepSeekError):
-            options = self.defaults.replace(**typed)
+            options = self.in_force(typed)
             # In a thread: the system's keyring answers when it likes, and streams are waiting on this loop.
             client = await asyncio.to_thread(self._client_of, options, None, None)
             away = [place.base_url for place in client.endpoints if not place.is_local]
@@ -246,7 +254,7 @@ class Session:
         when there is none, or it cannot be gone on from.
         """
         before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
-        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        options = self.in_force(typed, endpoint)
         # The session's own endpoint may have been moved to another address, as %deepseek_demo does.
         moved = went_to == options.get("endpoint")
         if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:

@@ -1,18 +1,22 @@
 """What a project says about itself: the table ``[tool.deepseek-magic]`` of the nearest pyproject.toml.
 
 Read when it is asked for, and never beyond the project's own folder, so that a file further up does not speak for a
-notebook that it does not know.
+notebook that it does not know. Whoever wrote the project wrote this, not the user who opened it: see ``ProjectText``.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ..engine.hosts.folders import project_folders
 from ..protocol.errors import ConfigurationError
+from ..protocol.options import ProjectText
 
 __all__ = ["FILE_NAME", "Project", "project"]
 
@@ -29,19 +33,21 @@ class Project:
     settings: Mapping[str, Any] = field(default_factory=dict)
     prompts: Mapping[str, Any] = field(default_factory=dict)
 
+    def wrote(self, text: str) -> ProjectText:
+        """``text`` as this project's, with the settings that it stands among."""
+        settings = json.dumps(dict(self.settings), sort_keys=True, default=str)
+        digest = hashlib.sha256(settings.encode("utf-8", "replace")).hexdigest()
+        return ProjectText(text, folder=str(self.folder), digest=digest)
+
 
 def project(start: Path | None = None) -> Project | None:
     """The project that ``start`` (the working folder) belongs to; None where no pyproject.toml speaks of this package.
 
     Raises ConfigurationError for a file that cannot be read as TOML.
     """
-    start = (start or Path.cwd()).absolute()
-    for folder in (start, *start.parents):
-        path = folder / FILE_NAME
-        if path.is_file():
-            return _read(path)
-        if any((folder / root).exists() for root in _ROOTS):
-            return None
+    for folder in project_folders(start or Path.cwd(), (FILE_NAME, *_ROOTS)):
+        if (folder / FILE_NAME).is_file():
+            return _read(folder / FILE_NAME)
     return None
 
 

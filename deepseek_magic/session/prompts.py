@@ -6,13 +6,15 @@ beside that pyproject.toml, ``prompts/`` in the user's own folder (where the jou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ..engine.journal.file import default_path
 from ..protocol.errors import ConfigurationError
-from ..protocol.options import closest
+from ..protocol.options import ProjectText, closest
+from ..text.messages import Message
 from .project import Project, project
 
 __all__ = ["BODY", "applied", "saved_prompt", "saved_prompts"]
@@ -22,53 +24,89 @@ BODY: Final = "{prompt}"
 
 FOLDER: Final = "prompts"
 _SUFFIXES: Final = (".md", ".txt")
+_HOLE: Final = "\0"
 _MAX_BYTES: Final = 1024 * 1024
 _FIRST_NAMES: Final = 8
 
-Source = Path | str
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file with a prompt. ``root`` is the folder that it may not leave; None for the user's own prompts."""
+
+    path: Path
+    root: Path | None
+
+
+Source = Saved | ProjectText
 
 
 def saved_prompts(start: Path | None = None) -> dict[str, Source]:
     """Every saved prompt: its text, or the file that holds it. Raises ConfigurationError for a broken pyproject.toml."""
     start = start or Path.cwd()
     here = project(start)
-    found: dict[str, Source] = _files(default_path().parent / FOLDER)
+    found: dict[str, Source] = _files(default_path().parent / FOLDER, None)
     if here is not None:
-        found |= _files(here.folder / FOLDER) | _declared(here)
-    return found | _files(start / FOLDER)
+        found |= _files(here.folder / FOLDER, here.folder) | _declared(here)
+    return found | _files(start / FOLDER, start if here is None else here.folder)
 
 
 def saved_prompt(name: str, start: Path | None = None) -> str:
-    """The text of a saved prompt. Raises ConfigurationError where there is none of that name."""
+    """The text of a saved prompt: a ``ProjectText``, unless it is one of the user's own.
+
+    Raises ConfigurationError where there is none of that name, and for a file outside of its project.
+    """
     known = saved_prompts(start)
     if name not in known:
         names = ", ".join(sorted(known)[:_FIRST_NAMES])
         hint = f"Saved are {names}." if names else f"Save it as {FOLDER}/{name}.md beside the notebook."
         raise ConfigurationError(f"There is no saved prompt {name}{closest(name, tuple(known))}.", hint=hint)
     source = known[name]
-    return source if isinstance(source, str) else _read(source)
+    if isinstance(source, ProjectText):
+        return source
+    if source.root is None:
+        return _read(source.path)
+    return ProjectText(_read(_within(source.path, source.root, name)), folder=str(source.root))
 
 
-def applied(text: str, prompt: str) -> str:
-    """A saved prompt with the cell's own text in its place."""
-    if BODY in text:
-        return text.replace(BODY, prompt)
-    return f"{text.rstrip()}\n\n{prompt}" if prompt.strip() else text
+def applied(text: str, prompt: str, filled: Callable[[str], str] = str) -> str:
+    """A saved prompt with the cell's own text, which is filled already, in its place; ``filled`` fills the prompt's own."""
+    marked = text.replace(BODY, _HOLE)  # whole, so that ``filled`` sees what is code and what is not
+    made = filled(ProjectText(marked, folder=text.folder) if isinstance(text, ProjectText) else marked)
+    if _HOLE in made:
+        return made.replace(_HOLE, prompt)
+    return f"{made.rstrip()}\n\n{prompt}" if prompt.strip() else made
 
 
-def _files(folder: Path) -> dict[str, Source]:
+def _files(folder: Path, root: Path | None) -> dict[str, Source]:
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+    return {path.stem: Saved(path, root) for path in sorted(folder.iterdir()) if path.suffix.lower() in _SUFFIXES}
+
+
+def _within(path: Path, root: Path, name: str) -> Path:
+    """``path`` with its links resolved. Raises ConfigurationError where it leaves ``root``, or is hidden there: such
+    files (``.env``, ``.git``) hold what is not meant to be sent."""
+    real, root = path.resolve(), root.resolve()
+    if real.is_relative_to(root) and not any(part.startswith(".") for part in real.relative_to(root).parts):
+        return real
+    raise ConfigurationError(
+        Message(
+            "The saved prompt {name} was not read: {path} is not a visible file within {folder}.",
+            name=name,
+            path=real,
+            folder=root,
+        ),
+        hint=Message("Copy it into the project."),
+    )
 
 
 def _declared(here: Project) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for name, said in here.prompts.items():
         if isinstance(said, str):
-            found[name] = said
+            found[name] = here.wrote(said)
         elif isinstance(said, Mapping) and isinstance(said.get("file"), str):
-            found[name] = here.folder / str(said["file"])
+            found[name] = Saved(here.folder / str(said["file"]), here.folder)
         else:
             raise ConfigurationError(
                 f"The prompt {name} of pyproject.toml is neither a text nor a file.",

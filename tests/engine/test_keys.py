@@ -128,7 +128,7 @@ def test_the_deepseek_key_does_not_go_to_a_server_on_this_machine(monkeypatch: p
 def test_a_key_is_never_sent_in_clear_text_to_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = resolve("http://model.example:8000/v1")
     assert find_key(endpoint, ask=lambda prompt: pytest.fail("asked")) is None
-    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-secret-77")
+    monkeypatch.setenv("DEEPSEEK_API_KEY_MODEL_EXAMPLE", "sk-secret-77")
     assert find_key(resolve("vllm", "http://model.example:8000/v1")) is None
     with pytest.raises(ConfigurationError, match="not encrypted") as caught:
         find_key(endpoint)

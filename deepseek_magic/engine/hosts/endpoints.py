@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 from ...protocol.chat import ContinueStyle
 from ...protocol.errors import ConfigurationError
 from ...protocol.models import DEFAULT_MODEL, MODELS
-from ...protocol.options import closest
+from ...protocol.options import ProjectText, closest
+from ...text.messages import Message
 
 __all__ = [
     "BASE_URL_VARIABLE",
@@ -26,6 +28,7 @@ __all__ = [
     "ENDPOINTS",
     "Endpoint",
     "Endpoints",
+    "hosts_elsewhere",
     "in_order",
     "is_loopback",
     "resolve",
@@ -249,18 +252,18 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     name and for what is no base URL.
     """
     if isinstance(endpoint, Endpoint):
-        return endpoint if base_url is None else _moved(endpoint, _clean(base_url))
+        return endpoint if base_url is None else _elsewhere(endpoint, _clean(base_url))
     if endpoint is not None and "://" in endpoint:
         if base_url is not None:
             raise ConfigurationError("Two base URLs were given.", hint="Give the address once.")
         endpoint, base_url = None, endpoint
     if base_url is not None:
         url = _clean(base_url)
-        # Named by the user: moved. A key meant for DeepSeek does not go to whatever listens on this machine.
-        return _moved(_named(endpoint), url) if endpoint is not None else _at(url, local_key_variables=())
+        return _elsewhere(_named(endpoint), url) if endpoint is not None else _at(url)
     from_environment = os.environ.get(BASE_URL_VARIABLE, "").strip()
     if endpoint in (None, "deepseek") and from_environment:
-        return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), local_key_variables=_DEEPSEEK.key_variables)
+        # Whoever sets the address in the environment names the key beside it for that address.
+        return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), key_variables=_DEEPSEEK.key_variables)
     beside = os.environ.get(DEMO_VARIABLE)
     if endpoint == "demo" and beside:
         return _moved(ENDPOINTS["demo"], beside)
@@ -272,15 +275,57 @@ Endpoints = str | Endpoint | Sequence[str | Endpoint] | None
 
 
 def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[Endpoint, ...]:
-    """The endpoints to ask, in that order, at least one; each as ``resolve`` has it. Raises ConfigurationError."""
+    """The endpoints to ask, in that order, at least one; each as ``resolve`` has it. Raises ConfigurationError, also for
+    an address that a project's settings name and nobody has confirmed (see ``session.trust``)."""
+    for said in (endpoint, base_url):
+        if isinstance(said, ProjectText):
+            return _default_or_refused(said, in_order(_plain(endpoint), _plain(base_url)))
     typed: list[str | Endpoint]
     if isinstance(endpoint, str):
-        typed = [name.strip() for name in endpoint.split(",") if name.strip()]
+        typed = [*_separated(endpoint)]
     else:
         typed = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint or ())
     if base_url is not None and len(typed) > 1:
         raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
     return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
+
+
+def hosts_elsewhere(endpoints: Sequence[Endpoint]) -> str:
+    """The hosts that are asked, for the status line; nothing where that is DeepSeek's own alone."""
+    hosts = [endpoint.host for endpoint in endpoints]
+    return "" if hosts == [_DEEPSEEK.host] else ", ".join(hosts)
+
+
+def _plain(said: Any) -> Any:
+    return str(said) if isinstance(said, ProjectText) else said
+
+
+def _default_or_refused(said: ProjectText, places: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """``places``, where they are what is asked anyway. Raises ConfigurationError for any other."""
+    if places == in_order():
+        return places
+    raise ConfigurationError(
+        Message(
+            "Nothing was sent, because the pyproject.toml in {folder} names {hosts} as where requests go, and you have not confirmed that.",
+            folder=said.folder,
+            hosts=", ".join(place.host for place in places),
+        ),
+        hint=Message("%deepseek_trust confirms this folder with this host; --endpoint deepseek asks DeepSeek instead."),
+    )
+
+
+def _separated(said: str) -> Iterator[str]:
+    """The names and addresses between commas. A comma inside an address belongs to it."""
+    whole = ""
+    for part in said.split(","):
+        if "://" in whole and part and part == part.strip() and "://" not in part and part not in ENDPOINTS:
+            whole += f",{part}"
+            continue
+        if whole.strip():
+            yield whole.strip()
+        whole = part
+    if whole.strip():
+        yield whole.strip()
 
 
 def _named(name: str) -> Endpoint:
@@ -293,7 +338,7 @@ def _named(name: str) -> Endpoint:
     return known
 
 
-def _at(url: str, *, local_key_variables: tuple[str, ...]) -> Endpoint:
+def _at(url: str, *, key_variables: tuple[str, ...] | None = None) -> Endpoint:
     """The endpoint at an address: a known host, or a custom one that is treated like DeepSeek until it refuses.
 
     A server without a beta address answers 404 there, which turns continuing off for it; nothing is lost by asking.
@@ -303,10 +348,25 @@ def _at(url: str, *, local_key_variables: tuple[str, ...]) -> Endpoint:
     known = _BY_HOST.get(urlsplit(url).netloc)
     if known is not None:
         return known if known is _DEEPSEEK and urlsplit(url).path in ("", "/v1") else _moved(known, url)
-    custom = _moved(
-        replace(_DEEPSEEK, name="custom", is_priced=False, source="the base URL that was given", as_of=""), url
-    )
-    return replace(custom, key_variables=local_key_variables) if custom.is_local else custom
+    custom = replace(_DEEPSEEK, name="custom", is_priced=False, source="the base URL that was given", as_of="")
+    if key_variables is not None:
+        return _moved(replace(custom, key_variables=key_variables), url)
+    return _elsewhere(custom, url)
+
+
+def _elsewhere(endpoint: Endpoint, url: str) -> Endpoint:
+    """``endpoint`` at an address that was typed. The key of a service stays with the service's own host: another host
+    gets one only from a variable with that host's name. Servers of one's own have no host that their key belongs to."""
+    moved = _moved(endpoint, url)
+    if moved.host == endpoint.host or endpoint.is_local:
+        return moved
+    return replace(moved, key_variables=() if moved.is_local else (_variable_of(moved),))
+
+
+def _variable_of(endpoint: Endpoint) -> str:
+    """The variable for the key of a host: ``DEEPSEEK_API_KEY_`` and its name in capitals, ``.`` as ``_``, ``-`` as ``__``."""
+    host = (urlsplit(endpoint.base_url).hostname or "").upper().replace("-", "__")
+    return f"{_DEEPSEEK.key_variables[0]}_{re.sub(r'[^A-Z0-9_]', '_', host)}"
 
 
 def _moved(endpoint: Endpoint, url: str) -> Endpoint:

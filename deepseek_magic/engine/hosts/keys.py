@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 from ...protocol.errors import ConfigurationError, MissingKey
 from .endpoints import Endpoint
+from .folders import holds_one_of, project_folders
 
 __all__ = ["KEYRING_SERVICE", "Key", "MissingKey", "find_key", "forget", "looks_like_key", "mask"]
 
@@ -150,9 +151,10 @@ def _env_files() -> Iterator[Path]:
         here = Path.cwd()
     except OSError:  # the folder was deleted under the kernel
         return
-    folders = (here, *here.parents)
-    root = next((n for n, folder in enumerate(folders) if any((folder / r).exists() for r in _PROJECT_ROOTS)), 0)
-    for folder in folders[: root + 1]:
+    folders = tuple(project_folders(here, _PROJECT_ROOTS))
+    if not (folders and holds_one_of(folders[-1], _PROJECT_ROOTS)):
+        folders = folders[:1]
+    for folder in folders:
         if (folder / ".env").is_file():
             yield folder / ".env"
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 from pathlib import Path
 from typing import Final
+
+from ..private import open_private, private_folder
 
 __all__ = ["SCHEMA", "NewerJournal", "default_path", "open_for_reading", "open_for_writing"]
 
 FILE_NAME: Final = "journal.sqlite3"
-FILE_MODE: Final = 0o600
-FOLDER_MODE: Final = 0o700
 BUSY_S: Final = 1.0
 """SQLite itself waits this long for another kernel's write to end; the writer tries again after that."""
 
@@ -83,10 +82,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
     Only its owner may read it: it holds prompts and answers. SQLite gives its side files the mode of the main one.
     """
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
-    if stat.S_IMODE(path.stat().st_mode) != FILE_MODE and os.name == "posix":
-        path.chmod(FILE_MODE)
+    private_folder(path.parent)
+    os.close(open_private(path, os.O_RDWR))
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
         # With WAL a reader never waits for a writer. "normal" survives the death of the process; only a power cut

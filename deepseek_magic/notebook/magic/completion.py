@@ -45,6 +45,8 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
             return _chat_words(typed)
         case "deepseek_resume":
             return _resume_words(typed, variables)
+        case "deepseek_trust":
+            return _words(typed, (), ("--forget",), {})
         case "deepseek_log":
             from ...metrics.columns import MEANINGS
             from ...metrics.plots import KINDS  # looked for at a key stroke, not when the extension is loaded

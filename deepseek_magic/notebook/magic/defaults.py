@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from traitlets import TraitError
 
@@ -15,6 +15,9 @@ from ...session.project import FILE_NAME, project
 from ...text.language import translated
 
 __all__ = ["take_project_defaults"]
+
+_WRITTEN_BY: Final = ("endpoint", "base_url", "system")
+"""Settings for which it matters who wrote them; the others are tastes. A budget may only be lowered: it is the user's money."""
 
 
 def take_project_defaults(magics: Any) -> None:
@@ -27,11 +30,16 @@ def take_project_defaults(magics: Any) -> None:
     if here is None:
         return
     known, path = magics.trait_names(config=True), here.folder / FILE_NAME
+    own_budget = magics.budget
     for name, value in here.settings.items():
         if name not in known:
             said = f"{FILE_NAME}: there is no setting {name}{closest(name, known)}."
             _warn(translated(said), path, name)
             continue
+        if name in _WRITTEN_BY and isinstance(value, str):
+            value = here.wrote(value)
+        if name == "budget" and own_budget is not None and isinstance(value, int | float):
+            value = min(own_budget, value)
         try:
             setattr(magics, name, value)
         except (TraitError, ConfigurationError) as error:

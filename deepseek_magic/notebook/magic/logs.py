@@ -96,7 +96,8 @@ def _account() -> Account:
     from ...engine.hosts.endpoints import in_order
     from ...session.calls import session
 
-    account, journal, cap = session().log.spending, session().journal, session().defaults.get("budget")
+    account, journal, options = session().log.spending, session().journal, session().in_force({})
+    cap = options.get("budget")
     spans = {"this session": account.total()}
     if journal.enabled:
         if notebook := session().chats.notebook:
@@ -109,7 +110,7 @@ def _account() -> Account:
     if cap is None:
         return Account(spans=spans)
     # What the demo answers is paid in its own money, and has the cap to itself.
-    place = in_order(session().defaults.get("endpoint"), session().defaults.get("base_url"))[0]
+    place = in_order(options.get("endpoint"), options.get("base_url"))[0]
     currency = PLAY_MONEY if place.price_list == "demo" else CURRENCY
     return Account(spans=spans, cap=Decimal(str(cap)), left=account.left(cap, currency))
 

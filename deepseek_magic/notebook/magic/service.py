@@ -1,4 +1,4 @@
-"""``%deepseek_key``, ``%deepseek_models``, ``%deepseek_doctor``: the way to the endpoint, and what stands in it."""
+"""``%deepseek_key``, ``%deepseek_trust``, ``%deepseek_models``, ``%deepseek_doctor``: the way to the endpoint."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from ...engine.loop import engine
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...protocol.models import ALIASES
 from ...text.language import translated
 from ...text.messages import say
-from .flags import read_line
+from .flags import arguments, read_line
 from .manuals import helped
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _endpoints(line: str) -> tuple[Endpoint, ...]:
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
         raise ConfigurationError("This magic takes --endpoint and --base-url only.")
-    options = session().defaults.replace(**typed.options)
+    options = session().in_force(typed.options)
     return in_order(options.get("endpoint"), options.get("base_url"))
 
 
@@ -90,6 +91,29 @@ class ServiceMagics(Magics):
             else:
                 source = translated(key.source)
                 print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=source))
+
+    @magic_arguments()
+    @argument("--forget", action="store_true", help="take the confirmation back")
+    @line_magic
+    def deepseek_trust(self, line: str) -> None:
+        """Confirm that the settings of this project may say where requests go.
+
+        The pyproject.toml of a cloned repository could send your prompts anywhere. So an address in it is refused until you
+        have confirmed that folder with that host, once; you are asked again when its settings change.
+        """
+        if helped(self, "deepseek_trust", line):
+            return
+        from ...session import trust
+        from ...session.calls import session
+
+        typed = arguments(self.deepseek_trust, line)
+        found = trust.confirm(session().defaults) if not typed.forget else trust.withdraw(session().defaults)
+        if found is None:
+            print(say("No project settings in force name an address, so there is nothing to confirm."))
+        elif typed.forget:
+            print(say("Requests of {folder} to {hosts} are refused again.", folder=found.folder, hosts=found.hosts))
+        else:
+            print(say("Requests of {folder} may go to {hosts} from now on.", folder=found.folder, hosts=found.hosts))
 
     @line_magic
     def deepseek_doctor(self, line: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...engine.client import Client
 from ...engine.gate import Gate
+from ...engine.hosts.endpoints import hosts_elsewhere
 from ...engine.loop import Call
 from ...policy.buffering import BufferPolicy
 from ...policy.resuming import RESUMABLE
@@ -185,6 +186,7 @@ class Calls:
         self._view = LiveView(
             surface,
             model=prepared.request.model,
+            place=hosts_elsewhere(prepared.client.endpoints),
             notices=prepared.notices,
             buffer=BufferPolicy(mode=prepared.options.get("buffer", "balanced")),
             format=prepared.options.get("format", "markdown"),

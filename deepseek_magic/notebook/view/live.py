@@ -59,6 +59,8 @@ class Status:
 
     state: State = "connecting"
     model: str = ""
+    place: str = ""
+    """The host that is asked, where it is not DeepSeek's own."""
     elapsed_s: float = 0.0
     tokens_per_s: float | None = None
     attempt: int = 1
@@ -161,6 +163,7 @@ class LiveView:
         surface: Surface,
         *,
         model: str = "",
+        place: str = "",
         notices: Sequence[str] = (),
         buffer: BufferPolicy | None = None,
         format: str = "markdown",
@@ -179,7 +182,7 @@ class LiveView:
         self._tail_dirty = False
         self._tail_due_s = 0.0
         self._status_due_s = 0.0
-        self._status = Status(model=model)
+        self._status = Status(model=model, place=place)
         self._thinking_since_s: float | None = None
         self._writing_since_s: float | None = None
         self._tokens = 0

@@ -18,7 +18,11 @@ def status_text(status: Status) -> str:
         said = [say("{state}: {detail}", state=state, detail=translated(status.detail))]
     else:
         said = [say("{state}…", state=state)]
-    said += [status.model, say("{seconds} s", seconds=f"{status.elapsed_s:.0f}")]
+    said += [
+        status.model,
+        say("at {place}", place=status.place) if status.place else "",
+        say("{seconds} s", seconds=f"{status.elapsed_s:.0f}"),
+    ]
     if status.tokens_per_s is not None and status.state in ("thinking", "writing"):
         said.append(say("{rate} tokens/s", rate=f"{status.tokens_per_s:.0f}"))
     if status.attempt > 1 and status.of_attempts:

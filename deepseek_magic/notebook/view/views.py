@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from IPython.display import DisplayHandle
 
+from ...engine.hosts.endpoints import hosts_elsewhere
 from ...engine.loop import Call
 from ...policy.buffering import BufferPolicy
 from ...text.messages import say
@@ -67,6 +68,7 @@ def view_of(
     view = LiveView(
         surface,
         model=prepared.request.model,
+        place=hosts_elsewhere(prepared.client.endpoints),
         notices=prepared.notices,
         buffer=BufferPolicy(mode=options.get("buffer", "balanced")),
         format=format,

@@ -1,0 +1,72 @@
+"""Which braces of a prompt belong to LaTeX or to code, where a name in braces is rarely meant as a variable."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import Final, Literal
+
+__all__ = ["Contexts"]
+
+_CODE: Final = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)|(?<!`)(?P<ticks>`+)(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)",
+    re.MULTILINE | re.DOTALL,
+)
+_BRACES: Final = re.compile(r"\\.|[{}]", re.DOTALL)
+_TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=[_^]\{)|(?=\^\{)")
+"""A command with something behind it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
+it is rather the name of a file (``report_{year}``), and ``_{`` alone emphasis."""
+_PLAIN_SCRIPT: Final = re.compile(r"[_^](?:\\[A-Za-z]+|[^\s{}\\])")
+_OPTIONAL: Final = re.compile(r"\[[^\]\n]*\](?=[\[{])")
+
+
+class Contexts:
+    """The stretches of one text that are code or LaTeX; looked for once, in time linear in the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._code = [found.span() for found in _CODE.finditer(text)]
+        self._tex = _tex_spans(text) if "\\" in text or "{" in text else []
+
+    def of(self, start: int, end: int) -> Literal["code", "tex"] | None:
+        """What the text from ``start`` to ``end`` is part of."""
+        return "code" if _around(self._code, start) else "tex" if _around(self._tex, start) else None
+
+    def alone(self, start: int, end: int) -> bool:
+        """Whether nothing else is on its line of code, or in its code span: a place that was left for it."""
+        before = self._text[self._text.rfind("\n", 0, start) + 1 : start]
+        after = self._text[end:].partition("\n")[0]
+        return not (before + after).strip() or (before.endswith("`") and after.startswith("`"))
+
+
+def _around(spans: list[tuple[int, int]], at: int) -> bool:
+    index = bisect_right(spans, at, key=lambda span: span[0]) - 1
+    return index >= 0 and at < spans[index][1]
+
+
+def _tex_spans(text: str) -> list[tuple[int, int]]:
+    closing, opened = dict[int, int](), list[int]()
+    for brace in _BRACES.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif brace[0] == "}" and opened:
+            closing[opened.pop()] = brace.end()
+    spans, end = list[tuple[int, int]](), 0
+    for found in _TEX.finditer(text):
+        if found.start() >= end and (until := _arguments(text, found.end(), closing)) > found.end():
+            spans.append((found.start(), until))
+            end = until
+    return spans
+
+
+def _arguments(text: str, at: int, closing: dict[int, int]) -> int:
+    """Where the groups, options, indices and exponents from ``at`` on end."""
+    while True:
+        if at in closing:
+            at = closing[at]
+        elif text[at : at + 1] in ("_", "^") and at + 1 in closing:
+            at = closing[at + 1]
+        elif found := _PLAIN_SCRIPT.match(text, at) or _OPTIONAL.match(text, at):
+            at = found.end()
+        else:
+            return at

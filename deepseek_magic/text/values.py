@@ -1,0 +1,92 @@
+"""A variable's value as text for a prompt: text as it is, a table as Markdown, all else as Python prints it.
+
+What is left out of a value is told along with its text, because nobody sees it in the prompt.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+__all__ = ["Shown", "shown"]
+
+MAX_TABLE_ROWS: Final = 20
+MAX_ARRAY_VALUES: Final = 20_000
+"""A longer array is not printed whole: its text would be cut anyway, and takes seconds to make."""
+
+_ELIDED: Final = re.compile(r"(?:^|[\s,\[(])(?:\.\.\.|…)(?:[\s,\])]|$)")
+
+
+class Shown(NamedTuple):
+    """A value's text. ``part`` of ``whole`` rows are in it, where it has rows that are left out; ``elided``: Python left
+    out values while it printed."""
+
+    text: str
+    part: int = 0
+    whole: int = 0
+    elided: bool = False
+
+
+def shown(value: Any) -> Shown:
+    """``value`` as text, and what is not in it."""
+    if isinstance(value, str):
+        return Shown(str(value))
+    table = _as_table(value)
+    if table is not None:
+        return table
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.size <= MAX_ARRAY_VALUES:
+        return Shown(numpy.array2string(value, threshold=sys.maxsize))
+    text = str(value)
+    return Shown(text, elided=_may_elide(value) and _ELIDED.search(text) is not None)
+
+
+def _may_elide(value: Any) -> bool:
+    """Whether its kind leaves values out of its text: Python's own kinds do not, but what is in them may."""
+    inside = value.values() if isinstance(value, Mapping) else value
+    if isinstance(inside, list | tuple | set | frozenset | type({}.values())):
+        return any(type(each).__module__ != "builtins" for each in inside)
+    return type(value).__module__ != "builtins"
+
+
+def _as_table(value: Any) -> Shown | None:
+    """A DataFrame or a Series (pandas or polars, known by shape and columns) as a small Markdown table."""
+    if callable(getattr(value, "to_frame", None)) and len(getattr(value, "shape", ())) == 1:
+        value = value.to_frame()
+    shape, columns, head = getattr(value, "shape", None), getattr(value, "columns", None), getattr(value, "head", None)
+    if not (isinstance(shape, tuple) and len(shape) == 2 and columns is not None and callable(head)):
+        return None
+    first = head(MAX_TABLE_ROWS)
+    labels = list(_labels(first))
+    names = [*(labels.pop(0) if labels else ()), *(str(column) for column in columns)]
+    rows = [[*label, *row] for label, row in zip(labels or ((),) * shape[0], _rows(first), strict=False)]
+    lines = [_row(names), _row(["---"] * len(names)), *(_row([str(cell) for cell in row]) for row in rows)]
+    of = f"the first {len(rows)} of {shape[0]:,} rows" if shape[0] > len(rows) else f"{shape[0]} rows"
+    lines.append(f"\n({of}, {shape[1]} columns)")
+    return Shown("\n".join(lines), part=len(rows), whole=shape[0])
+
+
+def _labels(head: Any) -> Iterator[Sequence[Any]]:
+    """The names of the row labels, then the label of each row; nothing where they only count the rows."""
+    index = getattr(head, "index", None)
+    names = getattr(index, "names", None)
+    if names is None or index is None:
+        return
+    if type(index).__name__ == "RangeIndex" and names[0] is None and (index.start, index.step) == (0, 1):
+        return
+    yield ["" if name is None else str(name) for name in names]
+    yield from (label if len(names) > 1 else (label,) for label in index)
+
+
+def _rows(head: Any) -> Iterator[Sequence[Any]]:
+    rows = getattr(head, "rows", None)
+    if callable(rows):
+        yield from rows()
+    else:
+        yield from head.itertuples(index=False, name=None)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
