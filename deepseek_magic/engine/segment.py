@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..metrics.billing import estimated_prompt_tokens
 from ..metrics.record import PriceOf, StreamMeter
 from ..metrics.row import Origin
-from ..metrics.segments import estimated_prompt_tokens
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts, happening_of
 from ..policy.limits.limiter import Pause, Slot, SlotEnd

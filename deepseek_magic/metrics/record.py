@@ -37,10 +37,10 @@ from ..protocol.events import (
     Waiting,
 )
 from ..protocol.runs import Run, runs_of
+from .billing import MeteredSegment, PriceOf, billed, charged, estimated_prompt_tokens, summed
 from .phases import Course, PhaseKind
 from .quantiles import DurationSketch
 from .row import Origin, StreamRecord, TimelineEntry
-from .segments import MeteredSegment, PriceOf, billed, charged, estimated_prompt_tokens, summed
 
 __all__ = ["PriceOf", "StreamMeter", "StreamRecord", "TimelineEntry"]
 

@@ -1,6 +1,6 @@
-"""The responses that make up one call, the tokens they are billed for, and what those cost.
+"""The segments of one call: the tokens each is billed for, and what those cost.
 
-A call that breaks and goes on consists of segments. Each is billed on its own: what the host reported is taken as it is,
+A call that breaks and is resumed consists of segments. Each is billed separately: what the host reported is taken as it is;
 a segment that broke before it could report is estimated and marked so. Nothing is invented where nothing is known.
 """
 
