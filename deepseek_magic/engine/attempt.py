@@ -15,9 +15,11 @@ from typing import Final
 from ..policy.limits.ratelimit_headers import headers_in_body, retry_after_s, should_retry
 from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
+from ..protocol.chunks import web_page
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Heartbeat, ResponseStarted, Strategy
-from ..protocol.sse import Comment, ServerSentEvent, SSEDecoder
+from ..protocol.sse import BodyKind, Comment, ServerSentEvent, SSEDecoder, kind_of_body
+from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
 from .hosts.keys import mask
 
@@ -44,6 +46,7 @@ class StreamPosition:
     seen: dict[str, int] = field(default_factory=dict)
     broken: bool = False
     replayed: bool = False
+    tags: ThinkTags = field(default_factory=ThinkTags)
     _newest: str = ""
 
     def repeats(self, id_: str, payload: str) -> bool:
@@ -88,15 +91,15 @@ class Attempt:
     ) -> None:
         self.answer: HTTPAnswer | None = None
         self.ending: Ending | None = None
-        self.anomalies: list[str] = []
         self.position = position if position is not None else StreamPosition()
         self._repeated = frozenset(self.position.seen) if strategy == "resume" else frozenset()
         self._transport = transport
         self._call = call
         self._strategy: Strategy = strategy
         self._on_answer = on_answer
-        self._chat = ChatDecoder()
-        self._sse = SSEDecoder()
+        self._chat = ChatDecoder(self.position.tags)
+        self._sse = SSEDecoder(objects=True)
+        self.anomalies = self._sse.anomalies = self._chat.anomalies
         self._done = False
         self._diverged = False
 
@@ -116,20 +119,26 @@ class Attempt:
         try:
             async with self._transport.open(self._call) as answer:
                 await self._begin(answer)
-                if "json" in answer.headers.get("content-type", ""):
-                    yield await self._whole(answer)
-                else:
-                    async with contextlib.aclosing(answer.chunks()) as chunks:
-                        async for data in chunks:
-                            batch: list[Event] = []
-                            try:
-                                self._read(data, batch)
-                            except (ProtocolError, APIStatusError) as error:
-                                failure = error  # it counts only after what came before it was given out
-                            if batch:
-                                yield batch
-                            if failure is not None or self._done or self._diverged:
-                                break
+                async with contextlib.aclosing(answer.chunks()) as chunks:
+                    data, kind = await _first_bytes(chunks, answer.headers.get("content-type", ""))
+                    if kind == "page":
+                        raise web_page(data)
+                    if kind == "json":
+                        yield await self._whole(chunks, data)
+                        data = b""
+                    while data:
+                        batch: list[Event] = []
+                        try:
+                            self._read(data, batch)
+                        except (ProtocolError, APIStatusError) as error:
+                            failure = error  # it counts only after what came before it was given out
+                        if batch:
+                            yield batch
+                        if failure is not None or self._done or self._diverged:
+                            break
+                        data = await anext(chunks, b"")
+                    if kind != "json" and not (failure or self._done or self._diverged) and (last := self._rest()):
+                        yield last
                 if self._done and await answer.drain() is False:
                     self.anomalies.append("damaged_end")
         except DeepSeekError as error:
@@ -137,19 +146,13 @@ class Attempt:
         self.ending = self._verdict(failure)
 
     async def _begin(self, answer: HTTPAnswer) -> None:
-        """The headers are there. Raises what a status or a content type that is no stream stands for."""
+        """The headers are there. Raises what a status stands for."""
         self.answer = answer
         refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
         if self._on_answer is not None:
             self._on_answer(answer, refusal)
         if refusal is not None:
             raise refusal
-        kind = answer.headers.get("content-type", "")
-        if "html" in kind:
-            raise ProtocolError(
-                f"The server answered with {kind.partition(';')[0]} instead of a stream.",
-                hint="Check the base URL: a web page is answering there.",
-            )
 
     def _read(self, data: bytes, batch: list[Event]) -> None:
         """One network read → events. The hot path: everything that a token costs happens here."""
@@ -159,7 +162,7 @@ class Attempt:
             return
         if not self._chat.started:  # the first chunk says which response this is
             first, _, payloads = payloads.partition(b"\n")
-            self._read_each([_event(first)], batch)
+            self._read_each([self._event(first)], batch)
         if self._done or self._diverged or not payloads:
             return
         done = payloads.endswith(_LAST)
@@ -168,7 +171,7 @@ class Attempt:
                 self.position.read("", "")
             self._done = done
         else:
-            self._read_each([_event(line) for line in payloads.split(b"\n")], batch)
+            self._read_each([self._event(line) for line in payloads.split(b"\n")], batch)
 
     def _read_each(self, items: Sequence[ServerSentEvent | Comment], batch: list[Event]) -> None:
         """The events of a stream one by one: what has ids, comments, errors, or its first chunk."""
@@ -180,8 +183,6 @@ class Attempt:
             if payload == DONE:
                 self._done = True
                 return
-            if item.event == "error":
-                raise error_from_body(200, payload)
             if not payload or payload.isspace():
                 continue
             if item.id in self._repeated:
@@ -190,11 +191,14 @@ class Attempt:
                 if "events_repeated" not in self.anomalies:
                     self.anomalies.append("events_repeated")
                 continue
-            events = self._chat.decode(payload)
+            events = self._chat.decode(payload, name=item.event)
             self.position.read(item.id, payload)
             if events and type(events[0]) is ResponseStarted and self._is_another(events[0]):
                 return
             batch += events
+
+    def _event(self, data: bytes) -> ServerSentEvent:
+        return ServerSentEvent(data=self._sse.text(data))
 
     def _is_another(self, started: ResponseStarted) -> bool:
         """Whether a stream that should go on turns out to be a new one."""
@@ -203,9 +207,18 @@ class Attempt:
         self.position.completion_id = started.id or known
         return self._diverged
 
-    async def _whole(self, answer: HTTPAnswer) -> list[Event]:
+    def _rest(self) -> list[Event]:
+        """The last event of a stream that ended without the blank line behind it, if its JSON proves it whole."""
+        batch: list[Event] = []
+        with contextlib.suppress(ProtocolError):
+            self._read_each(self._sse.close(), batch)
+        if (batch or self._done) and "missing_blank_line" not in self.anomalies:
+            self.anomalies.append("missing_blank_line")
+        return batch
+
+    async def _whole(self, chunks: AsyncGenerator[bytes, None], beginning: bytes) -> list[Event]:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
-        body = (await read_all(answer, LARGEST_BODY_BYTES)).strip()
+        body = (await _read(chunks, LARGEST_BODY_BYTES, beginning)).strip()
         self.anomalies.append("not_a_stream")
         batch = self._chat.decode(body)
         self._done = True
@@ -229,14 +242,24 @@ class Attempt:
         return Ending.of(failure, strategy=self._strategy, should_retry=told)
 
 
-def _event(data: bytes) -> ServerSentEvent:
-    return ServerSentEvent(data=data.decode("utf-8", "replace"))
+async def _first_bytes(chunks: AsyncGenerator[bytes, None], label: str) -> tuple[bytes, BodyKind]:
+    """The body as far as it takes to see what it is; the label counts where the bytes do not say."""
+    data = b""
+    while (kind := kind_of_body(data)) is None:
+        if not (more := await anext(chunks, b"")):
+            break
+        data += more
+    return data, kind or ("json" if "json" in label else "stream")
 
 
 async def read_all(answer: HTTPAnswer, limit_bytes: int) -> bytes:
     """The whole body. Raises ProtocolError when it is larger than ``limit_bytes``, TransportError when it breaks."""
-    body = bytearray()
-    async for data in answer.chunks():
+    return await _read(answer.chunks(), limit_bytes)
+
+
+async def _read(chunks: AsyncGenerator[bytes, None], limit_bytes: int, beginning: bytes = b"") -> bytes:
+    body = bytearray(beginning)
+    async for data in chunks:
         body += data
         if len(body) > limit_bytes:
             raise ProtocolError(f"The server sent an answer of more than {limit_bytes} bytes.")

@@ -12,7 +12,7 @@ from typing import Final
 from ..policy.recovery import Continue, Restart
 from ..policy.seams import EchoFilter, RestartFilter, StopFilter
 from ..protocol.chat import Request
-from ..protocol.events import Event, Finish, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from ..protocol.events import Event, Finish, LogProbs, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 from ..protocol.outcome import verdict
 
 __all__ = ["HOLD_S", "Splice"]
@@ -119,6 +119,9 @@ class Splice:
                     self._end(out)
                     if not self.over and not self._is_empty(reason):
                         out.append(event)
+                case LogProbs() if self._seam is not None or self._echo is not None or self._compare is not None:
+                    if "logprobs_incomplete" not in self.anomalies:  # which of them are of new words nobody can say
+                        self.anomalies.append("logprobs_incomplete")
                 case _:
                     out.append(event)
         if not self.held_chars:

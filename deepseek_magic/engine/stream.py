@@ -217,7 +217,8 @@ class Stream(Batched):
             raise  # by aclose, which makes the completion, or by the garbage collector, and then nobody wants one
         except BaseException as error:
             if self._completion is None:
-                self._end(interrupted=not isinstance(error, Exception))
+                known = error if isinstance(error, DeepSeekError) else None
+                self._end(interrupted=not isinstance(error, Exception), error=known)
             raise
         finally:
             watch.close()

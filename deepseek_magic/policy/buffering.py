@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from ..protocol.events import Event, LogProbs, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 from ..protocol.runs import joined
 from ..text.sentences import SentenceScanner
 
@@ -101,7 +101,7 @@ class ChunkBuffer:
         if kind is not TextDelta and kind is not ReasoningDelta and kind is not ToolCallDelta:
             if self._sentences is not None and isinstance(event, Seam) and event.kind == "restarted":
                 self._sentences = SentenceScanner()
-            return [*self.flush(), event]
+            return [] if kind is LogProbs else [*self.flush(), event]  # of those nothing is shown
         if self._sentences is not None:
             if isinstance(event, TextDelta | ReasoningDelta):
                 return self._add_to_sentence(event, self._sentences, now_s)

@@ -13,6 +13,7 @@ from typing import Any, Literal, Unpack
 
 import msgspec
 
+from ..text.messages import Message
 from .chunks import DONE, ChatDecoder, error_from_body, read_usage
 from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
@@ -127,7 +128,8 @@ class Request:
         if isinstance(prompt, str):
             if not prompt.strip():
                 raise ConfigurationError("The prompt is empty.", hint="Write what you want to ask.")
-            messages: tuple[ChatMessage, ...] = (ChatMessage(role="user", content=prompt),)
+            # A str of NumPy's is none that JSON can hold.
+            messages: tuple[ChatMessage, ...] = (ChatMessage(role="user", content=str(prompt)),)
         else:
             messages = tuple(m if isinstance(m, ChatMessage) else ChatMessage.from_json(m) for m in prompt)
             if not messages:
@@ -196,11 +198,17 @@ class Request:
         return body
 
     def encoded(self) -> bytes:
-        """The JSON that is sent. Raises ConfigurationError for what cannot be written as JSON."""
+        """The body as it is sent. Raises ConfigurationError for what JSON cannot hold."""
         try:
             return msgspec.json.encode(self._once())
-        except (UnicodeEncodeError, TypeError) as error:
-            raise ConfigurationError(f"The request cannot be written as JSON: {error}.") from None
+        except UnicodeEncodeError as error:
+            near = error.object[max(0, error.start - 20) : error.start]
+            raise ConfigurationError(
+                Message("The request holds half a character (after {near}), which cannot be sent.", near=repr(near)),
+                hint=Message("Text was cut or decoded wrongly: text.encode('utf-8', 'replace').decode() mends it."),
+            ) from None
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ConfigurationError(Message("The request cannot be written as JSON: {error}.", error=error)) from None
 
     def digest(self) -> str:
         """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""

@@ -9,13 +9,27 @@ Source: DeepSeek's page "create chat completion"; deviations of other hosts from
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from .errors import APIStatusError, ProtocolError, status_error
-from .events import Event, Finish, ReasoningDelta, ResponseStarted, TextDelta, ToolCallDelta, Usage, UsageReport
+from ..text.messages import Message
+from ..text.think_tags import ThinkTags
+from .errors import APIStatusError, ProtocolError, status_error, status_of_words
+from .events import (
+    Event,
+    Finish,
+    Heartbeat,
+    LogProbs,
+    ReasoningDelta,
+    ResponseStarted,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
 
 __all__ = ["DONE", "ChatDecoder", "error_from_body", "read_usage"]
 
@@ -26,19 +40,24 @@ _OK: Final = 200
 _ERROR_STATUSES: Final = frozenset(map(str, range(400, 600)))
 _FINISH_WORDS: Final = {"eos": "stop", "end_turn": "stop", "stop_sequence": "stop", "model_length": "length"}
 """Other hosts' words for DeepSeek's finish reasons (SiliconFlow, Anthropic-like gateways, Mistral)."""
+_SIGNS_OF_LIFE: Final = frozenset({"ping", "heartbeat", "keepalive", "keep-alive", "keep_alive"})
+_OTHER_DIALECTS: Final = ("response.", "message_", "content_block_")
+"""Names of events of OpenAI's responses and of Anthropic's messages: they hold an answer that is not read here."""
 
 
 class _Delta(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
+    refusal: Any = None
     tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     delta: _Delta | None = None
-    message: _Delta | None = None  # instead of delta where a host answers whole though a stream was asked for
+    message: _Delta | None = None  # the whole so far: of an answer in one piece, or once more behind its deltas
+    logprobs: Any = None
     finish_reason: Any = None
 
 
@@ -56,12 +75,14 @@ class _PlainDelta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: None = None
+    refusal: None = None
     tool_calls: None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
     delta: _PlainDelta
     index: Literal[0] = 0
+    logprobs: None = None
     finish_reason: None = None
 
 
@@ -87,36 +108,74 @@ class ChatDecoder:
     an index belongs to, and a character that was torn between two deltas. Such a character (U+FFFD, or half a
     surrogate pair, at the end of a delta) waits for the next one, so that a stream that breaks there never shows it.
     ``done`` turns true with the payload ``[DONE]``, ``started`` when the response was announced; ``finish_reason`` is
-    the latest one.
+    the latest one. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same
+    response stood in its ``<think>``.
     """
 
-    __slots__ = ("_last_tool", "_surrogates", "_tool_ids", "_tools", "_torn", "done", "finish_reason", "started")
+    __slots__ = (
+        "_held",
+        "_id",
+        "_in_deltas",
+        "_refused",
+        "_surrogates",
+        "_tags",
+        "_tools",
+        "_torn",
+        "_whole",
+        "anomalies",
+        "done",
+        "finish_reason",
+        "started",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, tags: ThinkTags | None = None) -> None:
         self.done = False
         self.finish_reason: str | None = None
         self.started = False
+        self.anomalies: list[str] = []
+        self._id: str | None = None
         self._surrogates = False
         self._torn: TextDelta | ReasoningDelta | None = None
-        self._tool_ids: dict[str, int] = {}
-        self._tools = 0  # the next free index
-        self._last_tool = 0
+        self._tags: ThinkTags | None = tags or ThinkTags()
+        """None once no tag can begin or end any more."""
+        self._tools = _Tools()
+        self._in_deltas: set[str] = set()
+        self._whole: dict[str, str] = {}
+        self._refused = False
 
-    def decode(self, data: str | bytes) -> list[Event]:
-        """The events of one payload; none for ``[DONE]`` and for a blank one.
+    def decode(self, data: str | bytes, *, name: str = "message") -> list[Event]:
+        """The events of one payload; none for ``[DONE]`` and for a blank one. ``name`` is what the stream calls it.
 
         Raises ProtocolError for what is not the API's JSON, and the fitting APIStatusError for an error object.
         """
+        if name == "error":
+            raise error_from_body(_OK, data)
+        if name in _SIGNS_OF_LIFE:
+            return [Heartbeat(comment=name)]
+        try:
+            return self._decode(data)
+        except ProtocolError:
+            if name == "message" or name.startswith(_OTHER_DIALECTS):
+                raise
+            return [Heartbeat(comment=name)]  # a host's own news: whoever wants it asks for it by its name
+
+    def _decode(self, data: str | bytes) -> list[Event]:
+        events: list[Event] = []
         try:
             chunk = _CHUNK.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if data.strip() in ("", b"", DONE, DONE.encode()):
                 self.done = self.done or bool(data.strip())
-                return []
+                if self.done:
+                    self._close_tags(events, whole=False)
+                return events
+            if _is_sign_of_life(data):
+                return [Heartbeat(comment="ping")]
             chunk = self._decode_leniently(data, error)
         if chunk.choices is None or chunk.error:
+            if not chunk.error and _is_sign_of_life(data):
+                return [Heartbeat(comment="ping")]
             self._refuse_what_is_no_chunk(chunk, data)
-        events: list[Event] = []
         self._read_chunk(chunk, events)
         return events
 
@@ -137,22 +196,29 @@ class ChatDecoder:
 
     def _decode_plain_lines(self, lines: bytes, events: list[Event]) -> bool:
         """The same where every chunk is a piece of text and no character is torn."""
-        if not self.started or self._torn is not None or self._surrogates:
+        if not self.started or self._torn or self._surrogates or self._tags or self.finish_reason:
             return False
         chunks = _one_a_line(_PLAIN_CHUNK, lines)
         if chunks is None:
             return False
         plain: list[Event] = []
+        answered = thought_of = False
         for chunk in chunks:
             delta = chunk.choices[0].delta
             if thought := delta.reasoning_content:
                 if thought[-1] == _REPLACEMENT:
                     return False
                 plain.append(ReasoningDelta(text=thought))
+                thought_of = True
             if text := delta.content:
                 if text[-1] == _REPLACEMENT:
                     return False
                 plain.append(TextDelta(text=text))
+                answered = True
+        if answered:
+            self._in_deltas.add("content")
+        if thought_of:
+            self._in_deltas.add("reasoning_content")
         events += plain
         return True
 
@@ -171,20 +237,22 @@ class ChatDecoder:
 
     def _read_fields(self, chunk: _Chunk, events: list[Event]) -> None:
         if not self.started and (chunk.id or chunk.model):
-            self.started = True
+            self.started, self._id = True, _text(chunk.id)
             events.append(
                 ResponseStarted(
-                    id=_text(chunk.id), model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
+                    id=self._id, model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
                 )
             )
+        elif self._id is not None and chunk.id and chunk.id != self._id:
+            self._note("id_changed")
         for choice in chunk.choices or ():
             if choice.index == 0 or choice.index is None:  # one answer is asked for; others are not ours
                 self._read_choice(choice, events)
 
     def _decode_leniently(self, data: str | bytes, error: Exception) -> _Chunk:
-        # json reads what Python and JavaScript servers write and the standard forbids: half a surrogate pair, NaN.
+        # json reads what servers write and the standard forbids: half a surrogate pair, NaN, a raw tab in a string.
         try:
-            chunk = msgspec.convert(json.loads(data), _Chunk)
+            chunk = msgspec.convert(json.loads(data, strict=False), _Chunk)
         except (ValueError, msgspec.ValidationError, RecursionError):  # which is a ValueError from msgspec 0.21 on
             raise _not_a_chunk(data, str(error)) from None
         self._surrogates = True
@@ -194,27 +262,101 @@ class ChatDecoder:
         if chunk.error or (isinstance(chunk.message, str) and chunk.choices is None and chunk.usage is None):
             raise error_from_body(200, data)
         if chunk.usage is None and not chunk.id and not chunk.model:  # a payload of another dialect, like /responses
-            raise _not_a_chunk(data, "it has no choices")
+            raise _not_a_chunk(data, "it has no choices", permanent=True)
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
-        delta = choice.delta or choice.message
-        if delta is not None:
-            thought = delta.reasoning_content or delta.reasoning
-            if thought:
-                self._append_reasoning(thought, events)
-            content = delta.content
-            if content:
-                if isinstance(content, str):
-                    self._append(TextDelta(text=content), events)
-                else:
-                    self._append_parts(content, events)
-            if delta.tool_calls:
-                self._append_tool_calls(delta.tool_calls, events)
+        begin = len(events)
+        if choice.delta is not None:
+            self._read_words(choice.delta, events)
+            self._in_deltas.update(name for name in _CHANNELS if getattr(choice.delta, name))
+        if choice.message is not None and len(events) == begin:
+            self._read_words(self._news_of(choice.message), events)
+        if self.finish_reason is not None and len(events) > begin:
+            self._note("text_after_finish")
+        if choice.logprobs:
+            self._read_logprobs(choice.logprobs, events)
         if choice.finish_reason:
-            self._release(events)
-            reason = str(choice.finish_reason)
-            self.finish_reason = _FINISH_WORDS.get(reason, reason)
-            events.append(Finish(reason=self.finish_reason))
+            self._read_finish(str(choice.finish_reason), events)
+
+    def _read_words(self, delta: _Delta, events: list[Event]) -> None:
+        thought = delta.reasoning_content or delta.reasoning
+        if thought:
+            self._tags = None  # a host that knows reasoning puts none into the answer
+            self._append_reasoning(thought, events)
+        content = delta.content
+        if content:
+            if isinstance(content, str):
+                self._append_answer(content, events)
+            else:
+                self._append_parts(content, events)
+        if isinstance(delta.refusal, str) and delta.refusal:
+            self._refused = True
+            self._append(TextDelta(text=delta.refusal), events)
+        if delta.tool_calls:
+            self._append_tool_calls(delta.tool_calls, events)
+
+    def _news_of(self, message: _Delta) -> _Delta:
+        """A message is the whole so far: where deltas brought it, it adds nothing; to an earlier message, what is longer."""
+        news = _Delta(tool_calls=None if self._tools.count else message.tool_calls)
+        for channel in _CHANNELS:
+            whole, before = getattr(message, channel), self._whole.get(channel, "")
+            if channel in self._in_deltas or not whole:
+                continue
+            if not isinstance(whole, str):
+                self._in_deltas.add(channel)  # parts come once
+                setattr(news, channel, whole)
+            elif whole.startswith(before):
+                self._whole[channel] = whole
+                setattr(news, channel, whole[len(before) :])
+        return news
+
+    def _read_logprobs(self, logprobs: Any, events: list[Event]) -> None:
+        entries = logprobs if isinstance(logprobs, dict) else {}
+        text, thought = entries.get("content"), entries.get("reasoning_content")
+        if isinstance(text, list) or isinstance(thought, list):
+            events.append(LogProbs(content=tuple(text or ()), reasoning_content=tuple(thought or ())))
+
+    def _read_finish(self, reason: str, events: list[Event]) -> None:
+        self._release(events)
+        reason = _FINISH_WORDS.get(reason, reason)
+        if self._refused and reason == "stop":
+            reason = "content_filter"  # the words are the refusal's, not an answer's
+        self._close_tags(events, whole=reason == "stop")
+        if self.finish_reason is not None:
+            self._note("finish_repeated")
+        if reason != self.finish_reason:
+            self.finish_reason = reason
+            events.append(Finish(reason=reason))
+
+    def _append_answer(self, text: str, events: list[Event]) -> None:
+        if self._tags is not None:
+            thought, text = self._tags.feed(text)
+            if thought:
+                self._append(ReasoningDelta(text=thought), events)
+            if self._tags.over:
+                self._tags = None
+        if text:
+            self._append(TextDelta(text=text), events)
+
+    def _close_tags(self, events: list[Event], *, whole: bool) -> None:
+        """What was held back for a tag is given out. In a ``whole`` answer a thought that was never closed is the answer
+        as well: else a word in angle brackets could swallow it."""
+        tags = self._tags
+        if tags is None or not tags.begun:
+            return
+        self._tags = None
+        unclosed = tags.unclosed if whole and not self._tools.count else ""
+        thought, text = tags.close()
+        if thought:
+            self._append(ReasoningDelta(text=thought), events)
+        if unclosed:
+            self._note("think_tag_unclosed")
+        if text or unclosed:
+            self._append(TextDelta(text=text or unclosed), events)
+
+    def _note(self, anomaly: str) -> None:
+        if anomaly not in self.anomalies:
+            self.anomalies.append(anomaly)
 
     def _append(self, delta: TextDelta | ReasoningDelta, events: list[Event]) -> None:
         if self._torn is None and (delta.text.isascii() or (delta.text[-1] != _REPLACEMENT and not self._surrogates)):
@@ -274,20 +416,66 @@ class ChatDecoder:
                 arguments = ""
             elif not isinstance(arguments, str):  # Ollama: an object instead of its text
                 arguments = json.dumps(arguments, ensure_ascii=False)
-            index = self._tool_index(call.get("index"), id, name)
+            index = self._tools.which(call.get("index"), id, name, arguments)
             events.append(ToolCallDelta(index=index, id=id, name=name, arguments=arguments))
 
-    def _tool_index(self, index: Any, id: str | None, name: str | None) -> int:
-        """Which call a fragment belongs to. Without an index, a new id (or a name without id) begins a new call."""
-        if isinstance(index, int) and not isinstance(index, bool):
-            which = index
-        elif id is not None:
-            which = self._tool_ids.setdefault(id, self._tools)
+
+_CHANNELS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+
+
+class _Tools:
+    """Which call a fragment belongs to: a new id is a new call, whatever index it comes under; without ids, the index.
+
+    Gateways send parallel calls all under index 0. vLLM gave each fragment of one call an id of its own: there only the
+    first has a name, and the call is not whole yet.
+    """
+
+    __slots__ = ("_arguments", "_by_id", "_by_index", "_last", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._last = 0
+        self._by_id: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}
+        self._arguments: dict[int, str] = {}
+
+    def which(self, index: Any, id: str | None, name: str | None, arguments: str) -> int:
+        """The call, as our own index. Without an index, a new id (or a name without id) begins a new call."""
+        if not isinstance(index, int) or isinstance(index, bool):
+            index = None
+        known = self._by_index.get(index) if index is not None else self._last if self.count else None
+        if id is not None and id in self._by_id:
+            found = self._by_id[id]
+        elif known is None or self._begins(known, id, name, has_index=index is not None):
+            found = self._free(index)
         else:
-            which = self._tools if name is not None or self._tools == 0 else self._last_tool
-        self._last_tool = which
-        self._tools = max(self._tools, which + 1)
-        return which
+            found = known
+        if id is not None:
+            self._by_id[id] = found
+        if index is not None:
+            self._by_index[index] = found
+        self._arguments[found] = self._arguments.get(found, "") + arguments
+        self._last = found
+        return found
+
+    def _begins(self, known: int, id: str | None, name: str | None, *, has_index: bool) -> bool:
+        if id is None:
+            return name is not None and (not has_index or self._is_whole(known))
+        if known not in self._by_id.values():  # its id comes late
+            return name is not None and self._is_whole(known)
+        return name is not None or not has_index or self._is_whole(known)
+
+    def _is_whole(self, call: int) -> bool:
+        try:
+            return isinstance(json.loads(self._arguments.get(call, "")), dict)
+        except ValueError:
+            return False
+
+    def _free(self, index: int | None) -> int:
+        taken = set(self._by_id.values()) | set(self._by_index.values()) | set(self._arguments)
+        found = self.count if index is None or index in taken else index
+        self.count = max(self.count, found + 1)
+        return found
 
 
 def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | None:
@@ -300,9 +488,23 @@ def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | N
     return chunks if len(chunks) == lines.count(b"\n") + 1 else None
 
 
-def _not_a_chunk(data: str | bytes, why: str) -> ProtocolError:
+def _is_sign_of_life(data: str | bytes) -> bool:
+    """Whether a payload only says that the connection lives: ``ping``, or an object whose type is that."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        said = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    if isinstance(said, dict):
+        said = said.get("type") or said.get("event") or said.get("object")
+    return isinstance(said, str) and said.strip().lower() in _SIGNS_OF_LIFE
+
+
+def _not_a_chunk(data: str | bytes, why: str, *, permanent: bool = False) -> ProtocolError:
     excerpt = data[:_EXCERPT_CHARS]
-    return ProtocolError(f"The stream holds something that is not a chat chunk ({why}): {excerpt!r}.")
+    said = Message(
+        "The stream holds something that is not a chat chunk ({why}): {excerpt}.", why=why, excerpt=repr(excerpt)
+    )
+    return ProtocolError(said, permanent=permanent)
 
 
 def _without_surrogates(text: str) -> str:
@@ -342,6 +544,27 @@ def _count(first: Mapping[str, Any], name: str, second: Mapping[str, Any] | None
     return next((c for c in candidates if isinstance(c, int) and not isinstance(c, bool)), None)
 
 
+_TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,500})", re.IGNORECASE)
+
+
+def title_of(page: str | bytes) -> str:
+    """The title of a web page, in one line; "" when it has none."""
+    found = _TITLE.search(page if isinstance(page, str) else page.decode("utf-8", "replace"))
+    return " ".join(found[1].split())[:_EXCERPT_CHARS] if found else ""
+
+
+def web_page(page: bytes) -> ProtocolError:
+    """The error for a page of a gateway, of a network's login or of another site, where the API should answer."""
+    title = title_of(page)
+    return ProtocolError(
+        Message("A web page answered instead of the API: {title}.", title=title)
+        if title
+        else Message("A web page answered instead of the API."),
+        hint=Message("Check the base URL, and whether a proxy or the network's login stands in between."),
+        permanent=True,
+    )
+
+
 def error_from_body(
     status: int, body: str | bytes, *, retry_after_s: float | None = None, trace_id: str | None = None
 ) -> APIStatusError:
@@ -350,20 +573,21 @@ def error_from_body(
     Known shapes: ``{"error": {"message", "type", "code"}}`` (DeepSeek, OpenAI), ``{"error": "text"}`` (Ollama), flat
     ``{"message", "code"}`` (Alibaba, SiliconFlow), ``{"detail"}`` (FastAPI: vLLM, SGLang), a bare JSON string
     (SiliconFlow), HTML from a proxy. An error object inside a stream may carry an HTTP status as its ``code``
-    (OpenRouter) or ``status_code`` (Groq): that one is used.
+    (OpenRouter) or ``status_code`` (Groq): that one is used, or the one that its words stand for.
     """
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     try:
-        raw: Any = json.loads(text)
+        raw: Any = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        raw = "" if "<html" in text.lower() else " ".join(text.split())
+        raw = title_of(text) if "<html" in text.lower() else " ".join(text.split())
     if isinstance(raw, dict):
         raw = raw.get("error") or raw
     if not isinstance(raw, dict):
         raw = {"message": raw if isinstance(raw, str) else ""}
     code = raw.get("code")
     if status == _OK:
-        status = next((int(c) for c in (code, raw.get("status_code")) if str(c) in _ERROR_STATUSES), status)
+        status = next((int(c) for c in (code, raw.get("status_code")) if str(c) in _ERROR_STATUSES), 0)
+        status = status or status_of_words(raw.get("code"), raw.get("type")) or _OK
     said = raw.get("message") or raw.get("detail") or ""
     return status_error(
         status,

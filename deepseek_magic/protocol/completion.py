@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from .events import (
     AttemptStarted,
     Event,
     Finish,
+    LogProbs,
     ReasoningDelta,
     ResponseStarted,
     Seam,
@@ -57,6 +59,7 @@ class Completion:
     incomplete (it broke off). ``attempts`` counts requests sent, ``seams`` says where segments were joined,
     ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream. ``kept`` is
     the earlier call whose answer this is, where it was taken from the journal; its usage is then that call's, its cost 0.
+    ``logprobs`` and ``reasoning_logprobs`` are the API's entries, a token each, where they were asked for and came.
     """
 
     request: Request
@@ -75,6 +78,8 @@ class Completion:
     error: DeepSeekError | None = None
     cost: Cost | None = None
     kept: Kept | None = None
+    logprobs: tuple[Any, ...] = field(default=(), repr=False, hash=False)
+    reasoning_logprobs: tuple[Any, ...] = field(default=(), repr=False, hash=False)
     schema: Schema | None = field(default=None, repr=False)
     record: StreamRecord | None = field(default=None, repr=False)
 
@@ -143,6 +148,7 @@ class Accumulator:
 
     __slots__ = (
         "_blank",
+        "_logprobs",
         "_reasoning",
         "_text",
         "_tools",
@@ -165,6 +171,7 @@ class Accumulator:
         self._reasoning = GrowingText()
         self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
         self._tools: dict[int, _Fragments] = {}
+        self._logprobs: tuple[list[Any], list[Any]] = ([], [])
 
     def add(self, event: Event) -> None:
         """Take one event. Events of other kinds (waits, heartbeats) change nothing here."""
@@ -180,6 +187,9 @@ class Accumulator:
         match event:
             case ToolCallDelta():
                 self._add_tool(event)
+            case LogProbs(content=content, reasoning_content=thought):
+                self._logprobs[0].extend(content)
+                self._logprobs[1].extend(thought)
             case UsageReport(usage=usage):
                 self.usage = usage
             case Finish(reason=reason):
@@ -203,9 +213,11 @@ class Accumulator:
         self.seams = (*self.seams, seam)
         if seam.kind != "resumed":  # the server sends the very same answer on; any other one begins its calls anew
             self._tools.clear()
-        for stream, at in ((self._text, seam.at_chars), (self._reasoning, seam.reasoning_at_chars)):
+        texts = (self._text, self._reasoning)
+        for stream, entries, at in zip(texts, self._logprobs, (seam.at_chars, seam.reasoning_at_chars), strict=True):
             if at is not None:
                 stream.truncate(at)
+                _truncate(entries, at)
         self._blank = not self.text.strip()
 
     @property
@@ -261,6 +273,25 @@ class Accumulator:
             usage=self.usage,
             attempts=self.attempts,
             seams=self.seams,
-            anomalies=anomalies,
+            anomalies=(*anomalies, *(("broken_tool_arguments",) if any(map(_is_broken, calls)) else ())),
             error=error,
+            logprobs=tuple(self._logprobs[0]),
+            reasoning_logprobs=tuple(self._logprobs[1]),
         )
+
+
+def _truncate(entries: list[Any], chars: int) -> None:
+    """Drop the entries of tokens that do not lie within the first ``chars`` characters."""
+    for place, entry in enumerate(entries):
+        chars -= len(str(entry.get("token", ""))) if isinstance(entry, dict) else 0
+        if chars < 0:
+            del entries[place:]
+            return
+
+
+def _is_broken(call: ToolCall) -> bool:
+    try:
+        json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError):
+        return True
+    return False

@@ -23,6 +23,7 @@ somebody else's, which is never translated. ``str`` is English.
 
 from __future__ import annotations
 
+import copyreg
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -50,6 +51,7 @@ __all__ = [
     "ServerError",
     "TransportError",
     "status_error",
+    "status_of_words",
 ]
 
 
@@ -60,6 +62,9 @@ DisconnectedHow = Literal["broken", "early", "damaged"]
 class DeepSeekError(Exception):
     """Any failure of a call. ``completion`` is the Completion with what had arrived, or None when nothing was asked."""
 
+    permanent = False
+    """Whether the same request would fail again, however often it is sent. Of a status, ``policy`` decides that."""
+
     def __init__(
         self, message: Message | str, *, hint: Message | str = "", completion: Completion | None = None
     ) -> None:
@@ -67,6 +72,10 @@ class DeepSeekError(Exception):
         self.message = message
         self.hint = hint
         self.completion = completion
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception would be made again from its message alone; its other arguments are in its state.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else str(self.message)
@@ -86,6 +95,8 @@ class DeepSeekError(Exception):
 
 class ConfigurationError(DeepSeekError):
     """Nothing was sent, because a setting is missing or wrong."""
+
+    permanent = True
 
 
 class MissingKey(ConfigurationError):
@@ -206,11 +217,51 @@ class ServerError(APIStatusError):
 
 
 class ProtocolError(DeepSeekError):
-    """The bytes are not what the API promises: broken JSON, an event without end, an unexpected shape."""
+    """The bytes are not what the API promises: broken JSON, an event without end, an unexpected shape.
+
+    ``permanent`` where nothing was damaged on the way: another kind of server answers at this address.
+    """
+
+    def __init__(
+        self,
+        message: Message | str,
+        *,
+        hint: Message | str = "",
+        completion: Completion | None = None,
+        permanent: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, completion=completion)
+        self.permanent = permanent
 
 
 class IncompleteStream(DeepSeekError):
     """The stream ended before the answer was finished; ``completion`` holds the part that arrived."""
+
+
+_STATUS_OF_WORDS: Final[dict[str, int]] = {
+    **dict.fromkeys(("contextlengthexceeded", "invalidparameter", "invalidprompt", "unsupportedvalue"), 400),
+    **dict.fromkeys(("contentfilter", "datainspectionfailed", "unsupportedparameter", "badrequesterror"), 400),
+    **dict.fromkeys(("authenticationerror", "invalidapikey", "unauthorized", "invalidauthentication"), 401),
+    **dict.fromkeys(("insufficientquota", "insufficientbalance", "billingerror", "arrearage", "paymentrequired"), 402),
+    **dict.fromkeys(("permissionerror", "permissiondenied", "accessdenied", "forbidden"), 403),
+    **dict.fromkeys(("notfounderror", "modelnotfound", "modelnotexist"), 404),
+    **dict.fromkeys(("requesttoolarge",), 413),
+    **dict.fromkeys(("ratelimitexceeded", "ratelimiterror", "throttling", "toomanyrequests"), 429),
+    **dict.fromkeys(("apierror", "servererror", "internalservererror", "internalerror"), 500),
+    **dict.fromkeys(("overloadederror", "serviceunavailable", "engineoverloaded"), 503),
+}
+"""What an error object's own words stand for where no HTTP status says it: inside a stream (OpenAI, Anthropic, Alibaba)."""
+_INVALID_REQUEST: Final = "invalidrequesterror"
+
+
+def status_of_words(code: object, type: object) -> int | None:
+    """The HTTP status that ``code`` and ``type`` of an error object stand for; None when they are not known.
+
+    ``invalid_request_error`` says it as a type alone: DeepSeek gives it as the code of nearly every error.
+    """
+    words = ["".join(filter(str.isalpha, str(word).lower())) for word in (code, type)]
+    found = next((_STATUS_OF_WORDS[word] for word in words if word in _STATUS_OF_WORDS), None)
+    return found or (400 if _INVALID_REQUEST in (words[1], words[0] if type is None else "") else None)
 
 
 _BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {

@@ -8,7 +8,7 @@ tagged union, so a recorded stream can be written down and read back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Finish",
     "Heartbeat",
+    "LogProbs",
     "ReasoningDelta",
     "ResponseStarted",
     "Seam",
@@ -96,6 +97,16 @@ class ToolCallDelta(_Event, frozen=True, kw_only=True, tag="tool_call"):
     arguments: str = ""
 
 
+class LogProbs(_Event, frozen=True, kw_only=True, tag="logprobs"):
+    """Log probabilities of the tokens of the piece before it: the API's own entries, of the answer and of the reasoning."""
+
+    content: tuple[Any, ...] = ()
+    reasoning_content: tuple[Any, ...] = ()
+
+    def __hash__(self) -> int:
+        return hash((len(self.content), len(self.reasoning_content)))  # the entries are the API's JSON: objects
+
+
 class UsageReport(_Event, frozen=True, kw_only=True, tag="usage"):
     """Token counts of the running response. A later report replaces an earlier one; reports are never summed."""
 
@@ -142,6 +153,7 @@ Event = (
     | TextDelta
     | ReasoningDelta
     | ToolCallDelta
+    | LogProbs
     | UsageReport
     | Finish
     | Heartbeat

@@ -545,6 +545,13 @@ class Options(Mapping[str, Any]):
     def __hash__(self) -> int:
         return hash(json.dumps(dict(self._values), sort_keys=True, default=str))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Options._made_again, (dict(self._values),)  # a mapping proxy cannot be pickled
+
+    @classmethod
+    def _made_again(cls, values: dict[str, Any]) -> Options:
+        return cls(**values)
+
     def __repr__(self) -> str:
         if not hasattr(self, "_values"):  # its making was refused, and a debugger asks
             return "Options(…)"

@@ -7,13 +7,16 @@ Whatever the borders of the chunks, the same bytes give the same events.
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import Final, Literal
 
 import msgspec
 
 from .errors import ProtocolError
 
-__all__ = ["MAX_EVENT_BYTES", "Comment", "SSEDecoder", "ServerSentEvent"]
+__all__ = ["MAX_EVENT_BYTES", "BodyKind", "Comment", "SSEDecoder", "ServerSentEvent", "kind_of_body"]
+
+BodyKind = Literal["stream", "json", "page", "other"]
 
 MAX_EVENT_BYTES: Final = 16 * 2**20
 """The largest event by default. A chat chunk has some 300 bytes; a whole answer in one event stays below 2 MiB."""
@@ -51,7 +54,12 @@ class SSEDecoder:
 
     ``last_event_id`` is committed at the blank line that ends an event, also of an event without data;
     ``retry_ms`` is the latest reconnection time, None if the stream never set one. An event that the stream leaves
-    unfinished is never given out. ``max_event_bytes`` bounds what one event may keep in memory.
+    unfinished is given out by ``close`` alone. ``max_event_bytes`` bounds what one event may keep in memory.
+
+    ``objects`` reads streams of JSON objects more leniently than the text: a data line that begins an object also ends
+    the event before it when that ended one, for home-made servers leave the blank lines out. No JSON has these two lines
+    in a row. Such an event has no id, since nobody knows whose lines stand between them. ``anomalies`` names what was odd:
+    ``missing_blank_line``, ``invalid_utf8``.
     """
 
     __slots__ = (
@@ -63,13 +71,17 @@ class SSEDecoder:
         "_id",
         "_line",
         "_max_event_bytes",
+        "_objects",
         "_retry",
         "_too_large",
+        "anomalies",
         "last_event_id",
         "retry_ms",
     )
 
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES, objects: bool = False) -> None:
+        self.anomalies: list[str] = []
+        self._objects = objects
         self.last_event_id = ""
         self.retry_ms: int | None = None
         self._max_event_bytes = max_event_bytes
@@ -97,6 +109,26 @@ class SSEDecoder:
                 hint="Something else than a chat stream may be answering at this address.",
             )
         return given
+
+    def close(self) -> list[ServerSentEvent | Comment]:
+        """The stream has ended: the event that it left open, which the text would drop. Whether it is whole is for its
+        taker to see; a last line that is no data, or ends inside a character, is half a line and is dropped."""
+        if not self._line.startswith(_DATA[:-1]) or _ends_inside_a_character(self._line):
+            self._line.clear()
+        self._after_cr = False
+        return self.feed(b"\n\n")
+
+    def text(self, data: bytes) -> str:
+        """``data`` as text. Always UTF-8, whatever the response header claims: so the text demands it."""
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            self._note("invalid_utf8")
+            return data.decode("utf-8", "replace")
+
+    def _note(self, anomaly: str) -> None:
+        if anomaly not in self.anomalies:
+            self.anomalies.append(anomaly)
 
     def payloads(self, data: bytes) -> bytes | None:
         """The data of the events that ``data`` completes, a line each, when these are all of one data line and nothing else.
@@ -136,7 +168,7 @@ class SSEDecoder:
             if not line:
                 self.last_event_id = self._id
                 if pieces:
-                    text = b"\n".join(pieces).decode("utf-8", "replace")
+                    text = self.text(b"\n".join(pieces))
                     given.append(ServerSentEvent(self._event or "message", text, self._id, self._retry))
                     pieces.clear()
                     self._data_bytes = 0
@@ -145,6 +177,8 @@ class SSEDecoder:
             elif self._data_bytes + len(line) > limit:
                 break
             elif line.startswith(_DATA):  # nearly every line; the general rule would cost twice as much
+                if pieces:
+                    self._end_object(line[len(_DATA) :], given)
                 pieces.append(line[len(_DATA) :])
                 self._data_bytes += len(line)
             else:
@@ -177,25 +211,55 @@ class SSEDecoder:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data.split(b"\n")
 
+    def _end_object(self, following: bytes, given: list[ServerSentEvent | Comment]) -> None:
+        """Give out the open event if it is whole by itself and ``following`` begins another one."""
+        begins = following.startswith((b"{", b"[DONE]"))
+        if self._objects and begins and self._data and self._data[-1].rstrip().endswith(b"}"):
+            self._note("missing_blank_line")
+            given.append(ServerSentEvent(self._event or "message", self.text(b"\n".join(self._data))))
+            self._data.clear()
+            self._data_bytes = 0
+
     def _field(self, line: bytes, given: list[ServerSentEvent | Comment]) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name:
             case b"":
-                given.append(Comment(_text(value)))
+                given.append(Comment(self.text(value)))
             case b"data":
+                self._end_object(value, given)
                 self._data.append(value)
                 self._data_bytes += len(line)
             case b"event":
-                self._event = _text(value)
+                self._event = self.text(value)
             case b"id" if b"\0" not in value:
-                self._id = _text(value)
+                self._id = self.text(value)
             case b"retry" if value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry_ms = self._retry = int(value)
             case _:
                 pass  # the text says: any other field is ignored
 
 
-def _text(value: bytes) -> str:
-    # Always UTF-8, whatever the response header claims: so the text demands it.
-    return value.decode("utf-8", "replace")
+def _ends_inside_a_character(line: bytearray) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(line)
+    return False
+
+
+_FIELD_LINE: Final = re.compile(rb"(?:data|event|id|retry)?:")
+_FIELD_NAMES: Final = (b"data:", b"event:", b"id:", b"retry:", _BOM)
+
+
+def kind_of_body(beginning: bytes) -> BodyKind | None:
+    """What a body is by its first bytes, whatever its label says: events, JSON, a web page. None: more is needed.
+
+    Gateways and home-made servers label streams as JSON, as HTML or as plain text.
+    """
+    begin = beginning.removeprefix(_BOM).lstrip()
+    if not begin or any(name.startswith(begin) for name in _FIELD_NAMES):
+        return None
+    if _FIELD_LINE.match(begin):
+        return "stream"
+    return "json" if begin[:1] in b"{[" else "page" if begin[:1] == b"<" else "other"

@@ -9,6 +9,7 @@ import warnings
 from typing import Any, Final
 
 from .fences import FenceReader
+from .think_tags import without_thought
 
 __all__ = ["code_of", "read_json"]
 
@@ -34,6 +35,7 @@ def code_of(text: str) -> str | None:
 
     An answer without blocks that is Python as it stands is code itself. None when there is no code.
     """
+    text = without_thought(text)
     blocks = [(language, code) for language, code in _blocks(text) if code.strip()]
     python = [code for language, code in blocks if language in NOTEBOOK_LANGUAGES]
     if python:
@@ -56,10 +58,11 @@ def _is_code(text: str) -> bool:
 
 def read_json(text: str) -> Any:
     """The value of an answer that is JSON, bare or in one code block. Raises ValueError saying what is wrong where."""
+    text = without_thought(text)
     blocks = _blocks(text)
     source = blocks[0][1] if len(blocks) == 1 and not text.lstrip().startswith(("{", "[")) else text
     try:
-        return json.loads(source)
+        return json.loads(source, strict=False)  # models write line breaks into strings as they are
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
     except RecursionError:

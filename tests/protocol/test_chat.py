@@ -25,6 +25,8 @@ from deepseek_magic.protocol.errors import (
 from deepseek_magic.protocol.events import (
     Event,
     Finish,
+    Heartbeat,
+    LogProbs,
     ReasoningDelta,
     ResponseStarted,
     TextDelta,
@@ -270,7 +272,43 @@ TOLERATED: dict[str, tuple[list[str], list[Event]]] = {
     ),
     "text after the finish": ([chunk({}, "stop"), chunk({"content": "a"})], [Finish(reason="stop"), T("a")]),
     "text on the finish chunk": ([chunk({"content": "a"}, "stop")], [T("a"), Finish(reason="stop")]),
-    "two finishes": ([chunk({}, "stop"), chunk({}, "stop")], [Finish(reason="stop"), Finish(reason="stop")]),
+    "two finishes": ([chunk({}, "stop"), chunk({}, "stop")], [Finish(reason="stop")]),
+    "two finishes that differ": ([chunk({}, "stop"), chunk({}, "length")], [Finish(reason="stop"), Finish(reason="length")]),
+    "the whole message behind its deltas": (
+        [chunk({"content": "a"}), chunk({"content": "b"}), '{"choices":[{"message":{"content":"ab"},"finish_reason":"stop"}]}'],
+        [T("a"), T("b"), Finish(reason="stop")],
+    ),
+    "the message so far in every chunk": (
+        ['{"choices":[{"message":{"content":"a"}}]}', '{"choices":[{"message":{"content":"ab"}}]}'],
+        [T("a"), T("b")],
+    ),
+    "a message behind an empty delta": (['{"choices":[{"delta":{},"message":{"content":"a"}}]}'], [T("a")]),
+    "a message with what no delta brought": (
+        [chunk({"reasoning": "r"}), '{"choices":[{"message":{"reasoning":"r","content":"a"}}]}'],
+        [R("r"), T("a")],
+    ),
+    "a refusal": (
+        [chunk({"content": None, "refusal": "I"}), chunk({"refusal": " won't"}, "stop")],
+        [T("I"), T(" won't"), Finish(reason="content_filter")],
+    ),
+    "log probabilities": (
+        ['{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[{"token":"a"}]}}]}'],
+        [T("a"), LogProbs(content=({"token": "a"},))],
+    ),
+    "a ping": (['{"type":"ping"}', '{"type": "keepalive", "at": 1}'], [Heartbeat(comment="ping")] * 2),
+    "a bare ping": (["ping", '"ping"'], [Heartbeat(comment="ping")] * 2),
+    "a raw tab in a string": (['{"choices":[{"delta":{"content":"a\tb"}}]}'], [T("a\tb")]),
+    "a thought in tags": (
+        [chunk({"content": "<th"}), chunk({"content": "ink>\nr</think>"}), chunk({"content": "\n\na"}, "stop")],
+        [R("r"), T("a"), Finish(reason="stop")],
+    ),
+    "a tag after a thought of its own": ([chunk({"reasoning": "r"}), chunk({"content": "<think>"})], [R("r"), T("<think>")]),
+    "a tag that is never closed": (
+        [chunk({"content": "<think> is a tag"}, "stop")],
+        [R(" is a tag"), T("<think> is a tag"), Finish(reason="stop")],
+    ),
+    "a thought that the token budget ended": ([chunk({"content": "<think>r"}, "length")], [R("r"), Finish(reason="length")]),
+    "what looked like a tag": ([chunk({"content": "<th"}, "stop")], [T("<th"), Finish(reason="stop")]),
     "SiliconFlow's eos": ([chunk({}, "eos")], [Finish(reason="stop")]),
     "an unknown finish reason": ([chunk({}, "aborted")], [Finish(reason="aborted")]),
     "another choice": (['{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}'], [T("a")]),
@@ -346,6 +384,37 @@ def test_any_json_gives_events_or_one_of_our_errors(raw: Any) -> None:
     for payload in (raw, {"choices": [{"delta": raw}]}, {"choices": [{"delta": {"tool_calls": raw}}], "usage": raw}):
         with contextlib.suppress(ProtocolError, APIStatusError):
             decode(json.dumps(payload))
+
+
+@pytest.mark.parametrize("name", ["ping", "keepalive", "metadata"])
+def test_an_event_of_another_name_is_a_sign_of_life(name: str) -> None:
+    assert ChatDecoder().decode('{"cost":1}', name=name) == [Heartbeat(comment=name)]
+
+
+def test_an_event_of_another_name_that_holds_a_chunk_is_read() -> None:
+    assert ChatDecoder().decode(chunk({"content": "a"}), name="delta") == [T("a")]
+
+
+def test_another_dialect_is_refused_and_sending_again_would_not_help() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        ChatDecoder().decode('{"type":"response.created"}', name="response.created")
+    assert caught.value.permanent
+
+
+ODD: dict[str, list[str]] = {
+    "id_changed": ['{"id":"a","choices":[]}', '{"id":"b","choices":[]}'],
+    "finish_repeated": [chunk({}, "stop"), chunk({}, "stop")],
+    "text_after_finish": [chunk({}, "stop"), chunk({"content": "a"})],
+    "think_tag_unclosed": [chunk({"content": "<think>a"}, "stop")],
+}
+
+
+@pytest.mark.parametrize("anomaly", ODD)
+def test_what_is_odd_and_harms_nothing_is_named_once(anomaly: str) -> None:
+    decoder = ChatDecoder()
+    for payload in ODD[anomaly] + ODD[anomaly][-1:]:
+        decoder.decode(payload)
+    assert decoder.anomalies.count(anomaly) == 1
 
 
 # Torn characters
@@ -442,6 +511,23 @@ def test_fragments_without_index_and_id_go_on_with_the_call_before() -> None:
     assert calls(*([delta] for delta in deltas)) == {0: ("a", "f", "{} "), 1: (None, "g", "[]"), 2: ("b", "h", "")}
 
 
+def test_a_new_id_is_a_new_call_whatever_its_index() -> None:
+    deltas = [tool(0, "a", "f", "{}"), tool(0, "b", "f", "{"), tool(0, arguments="}"), tool(0, "a", arguments=" ")]
+    assert calls(*([delta] for delta in deltas)) == {0: ("a", "f", "{} "), 1: ("b", "f", "{}")}
+
+
+def test_a_whole_call_is_over_when_its_index_is_named_again() -> None:
+    assert calls([tool(0, name="f", arguments="{}")], [tool(0, name="f", arguments="{}")]) == {
+        0: (None, "f", "{}"),
+        1: (None, "f", "{}"),
+    }
+
+
+def test_fragments_that_each_have_an_id_of_their_own_are_one_call() -> None:
+    deltas = [tool(0, "a", "f"), tool(0, "b", arguments='{"x":'), tool(0, "c", arguments="1}")]
+    assert calls(*([delta] for delta in deltas)) == {0: ("a", "f", '{"x":1}')}
+
+
 def test_arguments_given_as_an_object_become_their_text() -> None:
     assert calls([tool(0, "a", "f", {"city": "Köln"})]) == {0: ("a", "f", '{"city": "Köln"}')}
     assert calls([tool(0, "a", "f", {})]) == {0: ("a", "f", "{}")}
@@ -491,6 +577,7 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "FastAPI 422": (422, '{"detail":[{"loc":["body"],"msg":"Field required"}]}', InvalidRequest, 422, "Field required"),
     "plain text": (500, "upstream\n  timed out", ServerError, 500, "upstream timed out"),
     "a proxy's page": (502, "<!doctype html><HTML><body>nginx</body></HTML>", ServerError, 502, "no reason given"),
+    "a gateway's page": (502, "<html><title>\n502 Bad Gateway</title></html>", ServerError, 502, "502 Bad Gateway"),
     "nothing": (500, b"", ServerError, 500, "no reason given"),
     "not UTF-8": (500, b"caf\xe9", ServerError, 500, "caf\ufffd"),
     "a list": (400, "[1]", InvalidRequest, 400, "no reason given"),
@@ -500,6 +587,12 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "in the stream": (200, '{"error":{"message":"oops"}}', ServerError, 200, "oops"),
     "in the stream, OpenRouter": (200, '{"error":{"code":429,"message":"slow"},"choices":[{"delta":{"content":""}}]}', RateLimited, 429, "slow"),
     "in the stream, Groq": (200, '{"error":{"code":"tool_use_failed","status_code":400,"message":"no"}}', InvalidRequest, 400, "no"),
+    "in the stream, OpenAI's code": (200, '{"error":{"message":"long","type":"invalid_request_error","code":"context_length_exceeded"}}', InvalidRequest, 400, "long"),
+    "in the stream, OpenAI's key": (200, '{"error":{"message":"key","type":"invalid_request_error","code":"invalid_api_key"}}', AuthenticationError, 401, "key"),
+    "in the stream, a type alone": (200, '{"error":{"message":"no","type":"invalid_request_error"}}', InvalidRequest, 400, "no"),
+    "in the stream, DeepSeek's code for all": (200, '{"error":{"message":"m","type":"unknown_error","code":"invalid_request_error"}}', ServerError, 200, "m"),
+    "in the stream, Anthropic": (200, '{"error":{"type":"overloaded_error","message":"busy"}}', ServerError, 503, "busy"),
+    "in the stream, Alibaba": (200, '{"error":{"code":"Arrearage","message":"no money"}}', InsufficientBalance, 402, "no money"),
     "in the stream, a code in text": (200, '{"error":{"code":"502","message":"no"}}', ServerError, 502, "no"),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from deepseek_magic.protocol.events import (
     Event,
     Finish,
     Heartbeat,
+    LogProbs,
     ReasoningDelta,
     ResponseStarted,
     Seam,
@@ -266,3 +267,22 @@ def test_memory_grows_with_the_text_and_not_with_the_chunks() -> None:
     tracemalloc.stop()
     # Four bytes a character and some air; the pieces themselves would be twenty.
     assert used < 8 * accumulator.text_chars
+
+
+def test_a_tool_call_whose_arguments_are_no_json_is_odd() -> None:
+    def anomalies(arguments: str) -> tuple[str, ...]:
+        call = ToolCallDelta(index=0, id="a", name="f", arguments=arguments)
+        return fold(call, Finish(reason="tool_calls")).completion(anomalies=("x",)).anomalies
+
+    assert anomalies('{"a":1}') == anomalies("") == ("x",)
+    assert anomalies('{"a":1}{"a":2}') == ("x", "broken_tool_arguments")
+
+
+def test_log_probabilities_go_with_the_text_that_a_seam_makes_void() -> None:
+    ab, c = {"token": "ab", "logprob": -0.1}, {"token": "c", "logprob": -0.2}
+    thought = {"token": "r", "logprob": -0.3}
+    came = [T("abc"), LogProbs(content=(ab, c), reasoning_content=(thought,))]
+    assert fold(*came).completion().logprobs == (ab, c)
+    assert fold(*came, Seam(kind="continued", at_chars=2)).completion().logprobs == (ab,)
+    anew = fold(*came, Seam(kind="restarted", at_chars=0, reasoning_at_chars=0), *came).completion()
+    assert (anew.logprobs, anew.reasoning_logprobs) == ((ab, c), (thought,))

@@ -12,6 +12,7 @@ from deepseek_magic.protocol.events import (
     Event,
     Finish,
     Heartbeat,
+    LogProbs,
     ReasoningDelta,
     ResponseStarted,
     Seam,
@@ -32,6 +33,7 @@ EVENTS: list[Event] = [
     ReasoningDelta(text="Let me"),
     TextDelta(text="你好 🎉\u2028\n"),
     ToolCallDelta(index=1, id="a", name="f", arguments='{"a"'),
+    LogProbs(content=({"token": "你", "logprob": -0.5},)),
     UsageReport(usage=Usage(prompt_tokens=0, cache_hit_tokens=4, estimated=True)),
     Seam(kind="continued", at_chars=0, reasoning_at_chars=None, detail="d"),
     Finish(reason="stop"),
@@ -48,7 +50,19 @@ def test_a_recorded_stream_is_read_back_as_it_was_written() -> None:
 
 
 def test_the_names_of_the_kinds_are_a_format_that_old_recordings_rely_on() -> None:
-    names = ["attempt", "waiting", "heartbeat", "response", "reasoning", "text", "tool_call", "usage", "seam", "finish"]
+    names = [
+        "attempt",
+        "waiting",
+        "heartbeat",
+        "response",
+        "reasoning",
+        "text",
+        "tool_call",
+        "logprobs",
+        "usage",
+        "seam",
+        "finish",
+    ]
     assert [raw["event"] for raw in msgspec.json.decode(dump_events(EVENTS))] == names
 
 

@@ -42,6 +42,10 @@ def test_json_is_read_bare_and_from_its_block(text: str) -> None:
     assert read_json(text) == {"a": [1]}
 
 
+def test_line_breaks_in_a_string_are_read_as_models_write_them() -> None:
+    assert read_json('{"a": "one\n\ttwo"}') == {"a": "one\n\ttwo"}
+
+
 def test_a_string_with_a_fence_in_it_is_json_as_it_stands() -> None:
     assert read_json('{"a": "\\n```\\nx\\n```"}') == {"a": "\n```\nx\n```"}
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.errors import ProtocolError
-from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder
+from deepseek_magic.protocol.sse import Comment, ServerSentEvent, SSEDecoder, kind_of_body
 
 LINE_ENDS = pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
 Given = ServerSentEvent | Comment
@@ -388,3 +388,73 @@ def test_time_grows_in_proportion_to_the_bytes(make, size: int) -> None:  # type
     small, large = 20_000 * size, 160_000 * size
     # Eight times the bytes: a quadratic decoder needs sixty-four times as long; what is between is noise.
     assert seconds(make(large), size) < 30 * seconds(make(small), size)
+
+
+# More leniently than the text
+
+
+OBJECTS = b'id: 1\ndata: {"a":1}\n: c\ndata:{"a":2}\ndata: {\ndata: }\ndata: [DONE]\n'
+
+
+@pytest.mark.parametrize("size", range(1, len(OBJECTS) + 1))
+def test_objects_without_blank_lines_are_events_of_their_own_and_have_no_ids(size: int) -> None:
+    decoder = SSEDecoder(objects=True)
+    given = [event for at in range(0, len(OBJECTS), size) for event in decoder.feed(OBJECTS[at : at + size])]
+    assert given + decoder.close() == [Comment("c"), E('{"a":1}'), E('{"a":2}'), E("{\n}"), E("[DONE]", id="1")]
+    assert decoder.anomalies == ["missing_blank_line"]
+
+
+def test_only_a_decoder_of_objects_reads_lines_as_events() -> None:
+    assert decode([b"data: {}\ndata: {}\n\n"])[0] == [E("{}\n{}")]
+    assert SSEDecoder(objects=True).feed(b"data: {}\ndata: x\n\n") == [E("{}\nx")]
+
+
+# the end of a stream: the event that it leaves open
+ENDS: dict[bytes, list[Given]] = {
+    b"data: a\n": [E("a")],
+    b"data: a": [E("a")],
+    b"data: a\r": [E("a")],
+    b"data: a\n: c": [E("a")],
+    b"data: a\nid: 1": [E("a")],
+    b"data: a\nid: 12\n": [E("a", id="12")],
+    b"data: a\ndata: caf\xc3": [E("a")],
+    b"dat": [],
+    b"data: a\n\n": [],
+    b"": [],
+}
+
+
+@pytest.mark.parametrize("stream", ENDS)
+def test_close_gives_what_a_stream_left_open_but_never_half_a_line_of_another_field(stream: bytes) -> None:
+    decoder = SSEDecoder()
+    decoder.feed(stream)
+    assert decoder.close() == ENDS[stream]
+    assert decoder.anomalies == []
+
+
+def test_bytes_that_are_no_utf_8_are_replaced_and_named() -> None:
+    decoder = SSEDecoder()
+    assert decoder.feed(b"data: caf\xe9\n\n" * 2) == [E("caf\ufffd")] * 2
+    assert decoder.anomalies == ["invalid_utf8"]
+
+
+BODIES = {
+    b"data: x": "stream",
+    b"data:x": "stream",
+    b"\xef\xbb\xbf\r\n: c": "stream",
+    b"event: ping": "stream",
+    b"id: 1": "stream",
+    b"retry: 1": "stream",
+    b'\n {"a": 1}': "json",
+    b"[1]": "json",
+    b"<!doctype html>": "page",
+    b"database": "other",
+    b"oops": "other",
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_is_known_by_its_first_bytes_however_few_come_at_once(body: bytes) -> None:
+    said = [kind_of_body(body[:end]) for end in range(len(body) + 1)]
+    assert [kind for kind in said if kind is not None][-1:] == [BODIES[body]]
+    assert len(set(said) - {None}) == 1

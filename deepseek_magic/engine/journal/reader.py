@@ -382,6 +382,8 @@ class _Known(msgspec.Struct, kw_only=True):
     attempts: int = 0
     seams: tuple[Seam, ...] = ()
     anomalies: tuple[str, ...] = ()
+    logprobs: tuple[Any, ...] = ()
+    reasoning_logprobs: tuple[Any, ...] = ()
     error: dict[str, str] | None = None
 
 
@@ -426,6 +428,8 @@ def _completion(row: sqlite3.Row, request: Request, record: StreamRecord | None)
         attempts=known.attempts,
         seams=known.seams,
         anomalies=known.anomalies,
+        logprobs=known.logprobs,
+        reasoning_logprobs=known.reasoning_logprobs,
         cost=None if record is None else record.paid,
         error=None if known.error is None else DeepSeekError(known.error["message"]),
         record=record,

@@ -24,7 +24,7 @@ import msgspec
 from ...metrics.record import StreamRecord
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
-from ...protocol.events import Event, Heartbeat, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
+from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
 from ...text.growing import GrowingText
 from .file import NewerJournal, open_for_writing
 
@@ -64,7 +64,7 @@ class _Stream:
                 self._open.write(event.text)  # type: ignore[union-attr]
             elif isinstance(event, UsageReport):
                 self._usage = event  # a later report replaces an earlier one
-            elif kind is not Heartbeat and kind is not Waiting:
+            elif kind is not Heartbeat and kind is not Waiting and kind is not LogProbs:
                 self._close()
                 self._closed.append(event)
 
@@ -274,6 +274,8 @@ class JournalWriter:
             "attempts": completion.attempts,
             "seams": completion.seams,
             "anomalies": completion.anomalies,
+            "logprobs": completion.logprobs,
+            "reasoning_logprobs": completion.reasoning_logprobs,
             "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
         }
         values = (
