@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from ..protocol.errors import ConfigurationError
@@ -18,16 +19,18 @@ from .wire.http import Answer, HTTPRequest
 __all__ = ["respond"]
 
 CHAT: Final = ("/chat/completions", "/v1/chat/completions", "/beta/chat/completions")
+_LOCAL_HOST: Final = re.compile(r"(127\.0\.0\.1|(.*\.)?localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
 async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     """Answer one request; whether the connection may be used again."""
     path = request.path.removesuffix("/") or "/"
-    if path.startswith(CONTROL_PATH):
-        return await _switch(state, request, answer, seen)
-    if request.method == "HEAD":  # somebody warms a connection up; a body would end it
-        return await reply(answer, seen, 200, b"")
     try:
+        _refuse_web_pages(request)
+        if path.startswith(CONTROL_PATH):
+            return await reply(answer, seen, 200, json.dumps(_switch(state, request)).encode())
+        if request.method == "HEAD":  # somebody warms a connection up; a body would end it
+            return await reply(answer, seen, 200, b"")
         _authorise(state, request)
         if request.method == "GET" and path.removeprefix("/v1") in ("/models", "/user/balance"):
             body = _models() if path.endswith("models") else _balance(state.balance)
@@ -37,6 +40,15 @@ async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: 
         return await Chat(state=state, request=request, answer=answer, seen=seen).give()
     except Refused as refused:
         return await refuse(answer, seen, refused)
+
+
+def _refuse_web_pages(request: HTTPRequest) -> None:
+    """Refuse a page that reaches this machine by a name of its own (DNS rebinding), or that writes from another origin."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    if host and not _LOCAL_HOST.fullmatch(host):
+        raise Refused("The demo answers only as localhost; this request names another host.", status=403)
+    if origin is not None and origin != f"http://{host}":
+        raise Refused("The demo answers programs on this machine, not web pages of another origin.", status=403)
 
 
 def _authorise(state: DemoState, request: HTTPRequest) -> None:
@@ -63,11 +75,11 @@ def _balance(amount: float) -> dict[str, Any]:
 # the switch
 
 
-async def _switch(state: DemoState, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
-    """``GET /_demo`` tells what is set; ``POST /_demo/fault`` changes it. JSON only, so no web page can do it unasked."""
+def _switch(state: DemoState, request: HTTPRequest) -> dict[str, Any]:
+    """What is set, for ``GET /_demo``, and after the change that ``POST /_demo/fault`` wants. Raises Refused."""
     if request.method == "POST" and request.path == "/_demo/fault":
         try:
-            if "application/json" not in request.headers.get("content-type", ""):
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 raise ConfigurationError("The switch takes application/json.")
             wanted = json.loads(request.body)
             spec = wanted.get("fault") if isinstance(wanted, dict) else wanted
@@ -75,14 +87,13 @@ async def _switch(state: DemoState, request: HTTPRequest, answer: Answer, seen: 
                 raise ConfigurationError("A fault is text, or null for none.")
             state.fault = spec
         except (ConfigurationError, ValueError) as error:
-            return await refuse(answer, seen, Refused(str(error)))
+            raise Refused(str(error)) from None
     elif request.method != "GET" or request.path != "/_demo":
-        return await refuse(answer, seen, Refused("There are GET /_demo and POST /_demo/fault here.", status=404))
-    said = {
+        raise Refused("There are GET /_demo and POST /_demo/fault here.", status=404)
+    return {
         "fault": state.fault,
         "legend": [fault.legend for fault in state.faults.faults],
         "kinds": {kind.name: kind.legend for kind in KINDS.values()},
         "requests": len(state.requests),
         "running": state.running,
     }
-    return await reply(answer, seen, 200, json.dumps(said).encode())

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 import time
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from .api.ratelimit import RateLimit
 from .routes import respond
@@ -70,7 +72,8 @@ class DemoServer(DemoState):
         self._stop: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_writers: set[asyncio.StreamWriter] = set()
-        self._closed_port: asyncio.Task[None] | None = None
+        self._refusal: asyncio.Task[None] | None = None
+        self._refused_enough = asyncio.Event()
 
     def __repr__(self) -> str:
         where = self.base_url if self._loop else "not started"
@@ -102,28 +105,29 @@ class DemoServer(DemoState):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._connected, HOST, self._port)
+    async def _listen(self, port: socket.socket | None = None) -> None:
+        where: dict[str, Any] = {"host": HOST, "port": self._port} if port is None else {"sock": port}
+        self._server = await asyncio.start_server(self._connected, **where)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
         """Close the port and every connection, and wait until no task is left."""
-        if self._closed_port is not None:
-            self._closed_port.cancel()
+        self._refused_enough.set()
+        if self._refusal is not None:
+            await asyncio.wait((self._refusal,))
         if self._server is not None:
             self._server.close()
         for _ in range(
             _SETTLE_TURNS
         ):  # a connection that was just accepted becomes a task some turns of the loop later
             await asyncio.sleep(0)
-        while tasks := [*self._tasks, *([self._closed_port] if self._closed_port else [])]:
+        while tasks := [*self._tasks]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._closed_port = None
         if self._server is not None:
             await self._server.wait_closed()
-        self._server = self._closed_port = self._loop = None
+        self._server = self._refusal = self._loop = None
 
     # life: in a thread
 
@@ -176,32 +180,46 @@ class DemoServer(DemoState):
     # the closed port
 
     def _open_or_close_port(self) -> None:
-        if self._closed_port is not None:
-            self._closed_port.cancel()
-            self._closed_port = None
-        refusal = next((fault for fault in self.faults.faults if fault.kind == "refuse"), None)
-        if self._loop is not None and (refusal is not None or (self._server and not self._server.is_serving())):
-            self._closed_port = self._loop.create_task(self._refuse(refusal.number("for") or 0.0 if refusal else 0.0))
+        """End the refusal that is under way, if any; begin the one that the fault wants."""
+        self._refused_enough.set()
+        wanted = next((fault for fault in self.faults.faults if fault.kind == "refuse"), None)
+        if wanted is not None and self._loop is not None:
+            self._refused_enough = asyncio.Event()
+            refusing = self._refuse(wanted.number("for") or 0.0, self._refused_enough, self._refusal)
+            self._refusal = self._loop.create_task(refusing)
 
-    async def _close_port(self) -> None:
-        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it."""
-        if self._server is None:
-            return
+    async def _refuse(self, for_s: float, enough: asyncio.Event, previous: asyncio.Task[None] | None) -> None:
+        """Close the port for a while: a knock is refused by the machine itself. Open connections are reset.
+
+        Never cancelled: a port that is half closed would stay so. ``enough`` ends it early, at whatever step it is.
+        """
+        if previous is not None:
+            await asyncio.wait((previous,))
+        kept = await self._close_port()
+        for writer in tuple(self._open_writers):
+            writer.transport.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await enough.wait()
+        await self._listen(kept)
+
+    async def _close_port(self) -> socket.socket:
+        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it.
+
+        Returns a socket that keeps the port, without listening, so that the machine gives it to nobody else meanwhile.
+        """
+        assert self._server is not None
         for listener in self._server.sockets:
             with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
                 asyncio.get_running_loop().remove_reader(listener.fileno())
         for _ in range(_SETTLE_TURNS):
             await asyncio.sleep(0)
         self._server.close()
-
-    async def _refuse(self, for_s: float) -> None:
-        """Close the port for a while: a knock is refused by the machine itself. Open connections are reset."""
-        await self._close_port()
-        if for_s:
-            for writer in tuple(self._open_writers):
-                writer.transport.abort()
-            await asyncio.sleep(for_s)
-        await self._listen()
+        kept = socket.socket()
+        if os.name == "posix":  # elsewhere the option would let others share the port
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind((HOST, self._port))
+        return kept
 
     # connections
 

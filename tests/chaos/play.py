@@ -62,8 +62,6 @@ STOP_S: Final = 0.1
 _NUMBERS: Final = itertools.count()
 _OURS: Final[contextvars.ContextVar[int]] = contextvars.ContextVar("case", default=-1)
 _TASKS: Final[dict[int, weakref.WeakSet[asyncio.Task[Any]]]] = {}
-_OWN_PORTS: Final = range(12_000, 30_000)
-"""Below the ports that Linux gives away by itself."""
 _USED_PORTS: Final[set[int]] = set()
 
 
@@ -220,13 +218,8 @@ async def play(case: Case) -> Played:
 async def _server(case: Case) -> DemoServer:
     """A demo on a port that no case of this process had: what is remembered about one server concerns no other."""
     while True:
-        # A port that will be closed for a while is taken where the system gives none away to others meanwhile.
-        port = random.choice(_OWN_PORTS) if case.fault.startswith("refuse") else 0
-        server = DemoServer(port, fault=case.fault, pace=0, gzip=case.gzip, ids=case.ids)
-        try:
-            await server.__aenter__()
-        except OSError:
-            continue
+        server = DemoServer(fault=case.fault, pace=0, gzip=case.gzip, ids=case.ids)
+        await server.__aenter__()
         port = int(server.base_url.rpartition(":")[2])
         if port not in _USED_PORTS:
             _USED_PORTS.add(port)

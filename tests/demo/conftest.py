@@ -91,9 +91,10 @@ def call(
 ) -> Heard:
     """One request on a connection of its own, read until it ends or nothing comes for ``quiet_s``."""
     sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"{method} {path} {version}", "host: demo", f"content-length: {len(sent)}", "connection: close"]
-    lines += [f"authorization: Bearer {key}"] if key else []
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    named = {"host": "127.0.0.1", "content-length": len(sent), "connection": "close"}
+    named |= {"authorization": f"Bearer {key}"} if key else {}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = [f"{method} {path} {version}", *(f"{name}: {value}" for name, value in named.items())]
     wire, ending = b"", "open"
     port = int(server.base_url.rsplit(":", 1)[1])
     try:

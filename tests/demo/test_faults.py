@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -9,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from deepseek_magic.demo.faults.kinds import KINDS, PLACES
@@ -234,6 +237,23 @@ def test_a_refused_knock_is_refused_by_the_machine_and_answered_later() -> None:
             time.sleep(0.01)
         assert refused
         assert answered
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_closed_port_opens_again_whenever_the_fault_is_switched_off(turns: int) -> None:
+    async with DemoServer(pace=0) as server:
+        port = int(server.base_url.rsplit(":", 1)[1])
+        server.fault = "refuse for=60"
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        server.fault = None
+        async with asyncio.timeout(30), httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=0)) as client:
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await client.get(f"{server.base_url}/_demo")).json()["fault"] is None:
+                        break
+                await asyncio.sleep(0.01)
+    assert server.base_url.endswith(f":{port}")
 
 
 def test_a_proxy_writes_its_own_line_into_the_stream(server: DemoServer, ask: Ask) -> None:
@@ -495,11 +515,34 @@ def test_the_panel_switches_faults_over_http(server: DemoServer, http: Ask) -> N
     assert heard.json["legend"] == [KINDS["429"].legend]
     assert server.fault == "429 times=2"
     assert "did you mean cut?" in http(server, {"fault": "cutt"}, **asked).json["error"]["message"]
-    assert http(server, b'{"fault": null}', path="/_demo/fault", content_type="text/plain").status == 400
     assert server.fault == "429 times=2"
     http(server, {"fault": None}, **asked)
     assert http(server, path="/_demo", method="GET").json["fault"] is None
     assert set(http(server, path="/_demo", method="GET").json["kinds"]) == set(KINDS)
+
+
+@pytest.mark.parametrize(("status", "headers"), [
+    (400, {"content_type": "text/plain"}),
+    (400, {"content_type": "text/plain; application/json"}),
+    (400, {"content_type": "application/jsonp"}),
+    (403, {"content_type": "application/json", "host": "evil.example:8000"}),
+    (403, {"content_type": "application/json", "host": "127.0.0.1.evil.example"}),
+    (403, {"content_type": "application/json", "origin": "https://evil.example"}),
+    (403, {"content_type": "application/json", "origin": "null"}),
+])  # fmt: skip
+def test_a_web_page_cannot_switch_faults(server: DemoServer, http: Ask, status: int, headers: dict[str, str]) -> None:
+    assert http(server, {"fault": "cut"}, path="/_demo/fault", **headers).status == status
+    assert server.fault is None
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/_demo"), ("GET", "/models"), ("POST", "/chat/completions")])
+def test_nothing_is_served_under_a_foreign_name_and_all_of_it_as_localhost(
+    server: DemoServer, http: Ask, method: str, path: str
+) -> None:
+    asked = {"model": "deepseek-flash", "messages": [{"role": "user", "content": "hi"}]}
+    assert http(server, asked, method=method, path=path, host="rebound.example").status == 403
+    for host in ("localhost:8000", "demo.localhost", "[::1]:80"):
+        assert http(server, asked, method=method, path=path, host=host, origin=f"http://{host}").status == 200
 
 
 @pytest.mark.parametrize("spec", ["cut", "reset", "eof-chunked", "eof-close", "stall"])

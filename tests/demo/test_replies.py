@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.demo.api.replies import asked_for, continuation, reply
+from deepseek_magic.demo.api.inquiry import asked_for
+from deepseek_magic.demo.api.replies import continuation, reply
 from deepseek_magic.demo.api.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 OFF = {"type": "disabled"}

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from .checks import CONTEXT_TOKENS
-from .replies import Inquiry, Reply, asked_for, continuation, prompt_tokens, reply
+from .inquiry import Inquiry, asked_for, prompt_tokens
+from .replies import Reply, continuation, reply
 from .shapes import Refused
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
