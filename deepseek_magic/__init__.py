@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import moved as moved
+
 if TYPE_CHECKING:
     from .engine.client import Client as Client
     from .engine.hosts.endpoints import Endpoint as Endpoint

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from deepseek_magic.moved import MOVED
 
 PACKAGE = Path(__file__).parents[1] / "deepseek_magic"
 FLOORS = ("cli", "notebook", "session", "engine", "metrics", "policy", "protocol", "text")
@@ -131,10 +134,10 @@ def test_there_are_no_circles() -> None:
         visit(name, ())
 
 
-def test_the_package_root_holds_the_floors_and_two_ways_in() -> None:
+def test_the_package_root_holds_the_floors_two_ways_in_and_the_old_paths() -> None:
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert files == {"__init__.py", "__main__.py", "cli.py", "py.typed"}
+    assert files == {"__init__.py", "__main__.py", "cli.py", "moved.py", "py.typed"}
     assert folders == {*FLOORS, "demo"} - {"cli"}
 
 
@@ -236,3 +239,36 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = f"import sys, deepseek_magic; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_importing_a_module_by_its_old_path_names_the_new_one() -> None:
+    ours = {f"deepseek_magic.{name}" for name in MODULES}
+    assert set(MOVED.values()) <= ours
+    assert not set(MOVED) & ours
+    for old, new in MOVED.items():
+        with pytest.raises(ModuleNotFoundError, match=f"^{old} is now {new}: import it from there\\.$"):
+            importlib.import_module(old)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("demo.server", "DemoServer"),
+        ("engine.journal", "Journal"),
+        ("engine.network.connections", "proxy_for"),
+        ("engine.transport", "HTTPXTransport"),
+        ("metrics.log", "MetricsLog"),
+        ("metrics.record", "StreamRecord"),
+        ("metrics.summary", "Summary"),
+        ("policy.buffering", "ChunkBuffer"),
+        ("policy.limits", "LimitPolicy"),
+        ("policy.pricing", "Cost"),
+        ("policy.pricing", "Price"),
+        ("protocol.markdown", "safe"),
+        ("protocol.options", "OPTIONS_BY_NAME"),
+        ("protocol.sse", "SSEDecoder"),
+        ("protocol.template", "fill"),
+    ],
+)
+def test_what_others_import_stays_where_it_was(module: str, name: str) -> None:
+    assert hasattr(importlib.import_module(f"deepseek_magic.{module}"), name)
