@@ -26,7 +26,7 @@ from .gate import Gate, gate_of
 from .hosts import health
 from .hosts.endpoints import Endpoint, Endpoints, in_order
 from .hosts.health import Balance, Health
-from .hosts.keys import Key, find_key
+from .hosts.keys import Key, find_key, wrapped
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream
 from .transport import HTTPXTransport, Transport
@@ -87,7 +87,8 @@ class Client:
         self._keeper = keeper
         self._chance = chance
         given = [api_key] if isinstance(api_key, str | Key | None) else api_key
-        self._keys = dict(zip(self.endpoints, given, strict=False))
+        self._given = {endpoint: wrapped(key) for endpoint, key in zip(self.endpoints, given, strict=False)}
+        self._keys: dict[Endpoint, Key] = {}
 
     @property
     def endpoint(self) -> Endpoint:
@@ -110,9 +111,9 @@ class Client:
         return self._key_of(self.endpoint)
 
     def _key_of(self, endpoint: Endpoint) -> Key | None:
-        key = self._keys.get(endpoint)
-        if not isinstance(key, Key):
-            key = self._keys[endpoint] = find_key(endpoint, explicit=key)
+        key = self._keys.get(endpoint) or find_key(endpoint, explicit=self._given.get(endpoint))
+        if key is not None:
+            self._keys[endpoint] = key
         return key
 
     def stream(

@@ -55,7 +55,7 @@ class ResumeOptions(CallOptions, total=False):
     """What a call from Python takes: every setting, and the endpoints and key that only Python can name."""
 
     endpoint: Endpoints
-    api_key: str | None
+    api_key: str | keys.Key | None
 
 
 class AskOptions(ResumeOptions, total=False):
@@ -100,8 +100,8 @@ class Session:
     """Defaults, clients and the log of this process. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self.log = MetricsLog(mask=keys.mask)
-        self.journal = Journal(mask=keys.mask)
+        self.log = MetricsLog(mask=keys.mask_content)
+        self.journal = Journal(mask=keys.mask_content)
         self.defaults = Options()
         self.chats = Remembered(self.journal)
         self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
@@ -142,7 +142,7 @@ class Session:
         prompt: Prompt,
         *,
         variables: Mapping[str, Any] | None = None,
-        api_key: str | None = None,
+        api_key: str | keys.Key | None = None,
         endpoint: Endpoints = None,
         turn: str | None = None,
         schema: type | str | None = None,
@@ -160,6 +160,7 @@ class Session:
         """
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
+        api_key = keys.wrapped(api_key)
         options = self.in_force(typed, endpoint)
         words = question(prompt, options, variables, schema=schema, image=image)
         if words.schema is not None:
@@ -201,7 +202,7 @@ class Session:
             schema=words.schema,
         )
 
-    def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | None) -> Client:
+    def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | keys.Key | None) -> Client:
         """The client for the endpoints that were typed, or those in force, with their keys.
         Raises MissingKey, but not for a dry run."""
         places = in_order(endpoint or options.get("endpoint"), options.get("base_url"))
@@ -243,7 +244,7 @@ class Session:
         self,
         what: Completion | Entry | str | None = None,
         *,
-        api_key: str | None = None,
+        api_key: str | keys.Key | None = None,
         endpoint: Endpoints = None,
         **typed: Any,
     ) -> Prepared:
@@ -368,6 +369,7 @@ class Session:
 
         Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
         """
+        _hide_key(options)
         wait = pump_turning if self.keep_loop_turning else pump
         return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
 
@@ -376,12 +378,19 @@ class Session:
 
         The completion is the whole answer; its usage and cost are those of the new call. Raises as ``ask`` does.
         """
+        _hide_key(options)
         wait = pump_turning if self.keep_loop_turning else pump
         return _whole(wait(self.start(self.prepare_resume(what, **options)), _show_nothing))
 
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same for ``await``, on any loop."""
+        _hide_key(options)
         return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+
+def _hide_key(options: ResumeOptions) -> None:
+    """Wrap a key in place, so that no frame of a traceback holds it as text."""
+    options["api_key"] = keys.wrapped(options.get("api_key"))
 
 
 def _show_nothing(_events: object) -> None:
@@ -435,6 +444,7 @@ def ask(prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
     call belongs to a conversation only when ``chat`` names one. An interrupt stops the answer. Raises the DeepSeekError
     that ended the call; its ``completion`` holds the part that arrived.
     """
+    _hide_key(options)
     return _SESSION.ask(prompt, **options)
 
 
@@ -444,9 +454,11 @@ def resume(what: Completion | Entry | str | None = None, **options: Unpack[Resum
     ``what`` is its completion, an entry of the journal, or the beginning of a call's id; without it, the last call of
     this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
     """
+    _hide_key(options)
     return _SESSION.resume(what, **options)
 
 
 async def aask(prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
     """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
+    _hide_key(options)
     return await _SESSION.aask(prompt, **options)

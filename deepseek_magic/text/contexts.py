@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Final, Literal
+
+from .fences import FenceReader
 
 __all__ = ["Contexts"]
 
-_CODE: Final = re.compile(
-    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)|(?<!`)(?P<ticks>`+)(?!`)[^\n]+?(?<!`)(?P=ticks)(?!`)",
-    re.MULTILINE | re.DOTALL,
-)
+_CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)")
 _BRACES: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=[_^]\{)|(?=\^\{)")
 """A command with something behind it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
@@ -25,7 +25,7 @@ class Contexts:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._code = [found.span() for found in _CODE.finditer(text)]
+        self._code = list(_code_spans(text))
         self._tex = _tex_spans(text) if "\\" in text or "{" in text else []
 
     def of(self, start: int, end: int) -> Literal["code", "tex"] | None:
@@ -42,6 +42,17 @@ class Contexts:
 def _around(spans: list[tuple[int, int]], at: int) -> bool:
     index = bisect_right(spans, at, key=lambda span: span[0]) - 1
     return index >= 0 and at < spans[index][1]
+
+
+def _code_spans(text: str) -> Iterator[tuple[int, int]]:
+    reader, at = FenceReader(), 0
+    for line in text.splitlines(keepends=True):
+        place = reader.read(line.rstrip("\r\n"))
+        if place == "outside":
+            yield from (found.span() for found in _CODE_SPAN.finditer(text, at, at + len(line)))
+        else:
+            yield at, at + len(line)
+        at += len(line)
 
 
 def _tex_spans(text: str) -> list[tuple[int, int]]:

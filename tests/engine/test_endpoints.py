@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE, ENDPOINTS, Endpoint, resolve
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE, ENDPOINTS, Endpoint, in_order, resolve
 from deepseek_magic.protocol.errors import ConfigurationError
 
 
@@ -33,6 +33,19 @@ def test_nothing_typed_means_deepseek() -> None:
     assert resolve().chat_url == "https://api.deepseek.com/chat/completions"
     assert resolve().continue_url == "https://api.deepseek.com/beta/chat/completions"
     assert resolve().balance_url == "https://api.deepseek.com/user/balance"
+
+
+@pytest.mark.parametrize(
+    ("typed", "addresses"),
+    [
+        ("https://x.example/a,b/v1", ["https://x.example/a,b/v1"]),
+        ("https://x.example/a,b/v1,deepseek", ["https://x.example/a,b/v1", "https://api.deepseek.com"]),
+        ("deepseek, https://x.example/v1,", ["https://api.deepseek.com", "https://x.example/v1"]),
+        ("https://x.example,http://y.example", ["https://x.example", "http://y.example"]),
+    ],
+)
+def test_a_comma_inside_an_address_belongs_to_it(typed: str, addresses: list[str]) -> None:
+    assert [endpoint.base_url for endpoint in in_order(typed)] == addresses
 
 
 def test_the_environment_moves_deepseek_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

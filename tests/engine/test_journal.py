@@ -174,6 +174,40 @@ def test_a_file_that_others_could_read_is_closed_to_them(journal: Journal) -> No
     assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
 
 
+@POSIX
+def test_a_folder_that_all_may_write_is_closed_and_one_that_is_everybodys_ends_in_a_notice(journal: Journal) -> None:
+    folder = journal.path.parent
+    folder.mkdir()
+    folder.chmod(0o777)
+    ask(journal, "c1")
+    assert journal.flush()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o1777)
+    other = Journal(folder / "other.sqlite3")
+    ask(other, "c2")
+    other.flush()
+    assert f"others may write the folder {folder}" in str(other.notice)
+    assert (stat.S_IMODE(folder.stat().st_mode), other.path.exists()) == (0o1777, False)
+
+
+@POSIX
+def test_a_symbolic_link_is_not_followed_and_missing_parents_are_the_owners_alone(tmp_path: Path) -> None:
+    target = tmp_path / "of-somebody"
+    target.write_text("theirs")
+    target.chmod(0o644)
+    journal = Journal(tmp_path / "a" / "b" / "journal.sqlite3")
+    journal.path.parent.mkdir(parents=True)
+    journal.path.symlink_to(target)
+    ask(journal, "c1")
+    journal.flush()
+    assert "is a symbolic link" in str(journal.notice)
+    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode)) == ("theirs", 0o644)
+    made = Journal(tmp_path / "c" / "d" / "journal.sqlite3")
+    ask(made, "c1")
+    assert made.flush()
+    assert {stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("c", "c/d")} == {0o700}
+
+
 def test_it_lies_in_the_magics_home_or_in_the_users_data_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts import keys
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, resolve
-from deepseek_magic.engine.hosts.keys import Key, find_key, forget, looks_like_key, mask
+from deepseek_magic.engine.hosts.keys import Key, find_key, forget, looks_like_key, mask, mask_content
 from deepseek_magic.protocol.errors import ConfigurationError, MissingKey
+from deepseek_magic.session import calls
+from deepseek_magic.session.project import project
 
 DEEPSEEK = ENDPOINTS["deepseek"]
 OLLAMA = ENDPOINTS["ollama"]
@@ -155,6 +161,84 @@ def test_every_key_ever_found_is_masked_and_so_are_echoed_tails() -> None:
     assert mask("key sk-test-1234 and ****e78f, **bold** stays") == "key **** and ****, **bold** stays"
     Key("EMPTY", source="a test")
     assert mask("EMPTY is no secret") == "EMPTY is no secret"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "sk-canary123... defKEY",
+        "sk-cana****************fKEY",
+        "sk-canary123abc",
+        "a key ending in defKEY",
+        "Bearer sk-canary123abcdefKEY",
+        '{"key":"sk-canary12…cdefKEY"}',
+    ],
+)
+def test_no_part_of_a_key_that_a_server_echoes_survives(echo: str) -> None:
+    Key("sk-canary123abcdefKEY", source="a test")
+    left = mask(echo)
+    assert not any(part in left for part in ("canary", "sk-cana", "defKEY", "fKEY")), left
+
+
+def test_an_answer_loses_whole_keys_and_halves_of_them_but_no_word_that_is_in_one() -> None:
+    Key("sk-no-key-required-here", source="a test")
+    assert mask_content("it is required here: sk-no-key-required-here.") == "it is required here: ****."
+    assert mask_content("first sk-no-key-requ, then ired-here") == "first ****, then ired-here"
+    assert mask_content("***bold*** stays") == "***bold*** stays"
+
+
+def test_a_key_in_an_argument_is_wrapped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client("https://api.example", api_key="sk-secret-77")
+    assert "sk-secret-77" not in repr(vars(client))
+    assert client.key is not None
+    assert client.key.reveal() == "sk-secret-77"
+    with pytest.raises(ConfigurationError) as caught:
+        calls.ask("", api_key="sk-secret-77")
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb)]
+    assert len(frames) > 3
+    assert not any("sk-secret-77" in repr(frame.f_locals) for frame in frames[1:])
+    with pytest.raises(ConfigurationError, match="not encrypted"):
+        assert Client("http://api.example", api_key="sk-secret-77").key
+
+
+def test_the_key_of_a_service_goes_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-deepseek-1")
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-openrouter-1")
+    for endpoint in (
+        resolve("https://a-b.example/v1"),
+        resolve("deepseek", "https://a-b.example"),
+        resolve("openrouter", "https://a-b.example"),
+        resolve("deepseek", "http://127.0.0.1:9999"),
+    ):
+        with contextlib.suppress(MissingKey):
+            assert find_key(endpoint) is None
+    monkeypatch.setenv("DEEPSEEK_API_KEY_A__B_EXAMPLE", "sk-named-1")
+    assert find_key(resolve("https://a-b.example/v1")) == Key("sk-named-1", source="x")
+    monkeypatch.setenv("DEEPSEEK_BASE_URL", "https://a-b.example")
+    assert find_key(resolve()) == Key("sk-deepseek-1", source="x")
+
+
+def test_a_folder_that_everybody_may_write_and_those_above_home_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, home = tmp_path / "shared", tmp_path / "home"
+    for folder in (shared / "mine", home / "mine"):
+        folder.mkdir(parents=True)
+    shared.chmod(0o777)
+    monkeypatch.setenv("HOME", str(home))
+    for folder in (shared, tmp_path):
+        (folder / "pyproject.toml").write_text("[tool.deepseek-magic]\n")
+    (shared / ".env").write_text("DEEPSEEK_API_KEY=sk-anybody")
+    assert project(home / "mine") is None
+    (home / "pyproject.toml").write_text("[tool.deepseek-magic]\n")
+    found = project(home / "mine")
+    assert found is not None
+    assert found.folder == home
+    if os.name == "posix":
+        assert project(shared / "mine") is None
+        monkeypatch.chdir(shared)
+        with pytest.raises(MissingKey):
+            find_key(DEEPSEEK)
 
 
 def test_a_key_typed_into_a_cell_is_recognised() -> None:

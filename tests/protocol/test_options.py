@@ -233,3 +233,7 @@ def test_any_value_is_either_taken_or_refused_with_our_error(name: str, value: A
         return
     options.body()
     hash(options)
+
+
+def test_options_whose_making_was_refused_still_show_themselves() -> None:
+    assert repr(Options.__new__(Options)) == "Options(…)"

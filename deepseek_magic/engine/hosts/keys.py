@@ -6,9 +6,10 @@ found lately is known to ``mask``, through which all text from a server passes b
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -16,7 +17,17 @@ from ...protocol.errors import ConfigurationError, MissingKey
 from .endpoints import Endpoint
 from .folders import holds_one_of, project_folders
 
-__all__ = ["KEYRING_SERVICE", "Key", "MissingKey", "find_key", "forget", "looks_like_key", "mask"]
+__all__ = [
+    "KEYRING_SERVICE",
+    "Key",
+    "MissingKey",
+    "find_key",
+    "forget",
+    "looks_like_key",
+    "mask",
+    "mask_content",
+    "wrapped",
+]
 
 KEYRING_SERVICE: Final = "deepseek-magic"
 """The service name in the system's keyring; the user name there is the environment variable's name."""
@@ -29,6 +40,10 @@ _PROJECT_ROOTS: Final = (".git", ".hg", "pyproject.toml", "setup.py", "environme
 _ECHOED_TAIL: Final = re.compile(r"[\w-]*\*{3,}[\w-]{1,8}")
 _KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}")
 _LEGAL_KEY: Final = re.compile(r"[\x21-\x7e]+")
+
+_SHORTEST_ECHO_CHARS: Final = 6
+"""What a server shows of a key, to say which one it means, is rarely shorter; shorter words are in keys by chance."""
+_SHORTEST_PART_CHARS: Final = 12
 
 _SECRETS_MAX: Final = 256
 """So many keys are masked, those used last; looking for each in every text must stay cheap."""
@@ -73,11 +88,47 @@ class Key:
         raise TypeError("a key is not written down: it can be neither pickled nor copied")
 
 
+def wrapped(given: str | Key | None) -> Key | None:
+    """A key that was given in an argument, from where on it does not show itself. Raises ConfigurationError."""
+    return Key(given, source="the api_key argument") if isinstance(given, str) else given
+
+
 def mask(text: str) -> str:
-    """``text`` without any key that was ever found, and without the last letters of keys that DeepSeek echoes."""
-    for secret in tuple(_secrets):
-        text = text.replace(secret, MASK)
-    return _ECHOED_TAIL.sub(MASK, text)
+    """``text`` without any key that was ever found, and without the parts of keys that servers echo.
+
+    For what servers and errors say. It also takes ordinary words that are in a key, so it is not for answers.
+    """
+    return _ECHOED_TAIL.sub(MASK, _without_runs(text, lambda secret: _SHORTEST_ECHO_CHARS))
+
+
+def mask_content(text: str) -> str:
+    """``text`` without any key that was ever found, and without the longer half of one: for prompts and answers, whose
+    own words must stay."""
+    return _without_runs(text, lambda secret: min(len(secret), max(_SHORTEST_PART_CHARS, (len(secret) + 1) // 2)))
+
+
+def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
+    """``text`` with each run that it has in common with a known key masked, if it is that long."""
+    spans = sorted(span for secret in tuple(_secrets) for span in _runs(text, secret, shortest(secret)))
+    kept, end = [], 0
+    for start, until in spans:
+        if start >= end:
+            kept += [text[end:start], MASK]
+        end = max(end, until)
+    return "".join((*kept, text[end:]))
+
+
+def _runs(text: str, secret: str, shortest: int) -> Iterator[tuple[int, int]]:
+    """Where ``text`` has at least ``shortest`` characters of ``secret`` in a row: such a run has one of its blocks whole."""
+    block = (shortest + 1) // 2
+    for start in range(0, len(secret) - block + 1, block):
+        at = text.find(secret[start : start + block])
+        while at >= 0:
+            before = _alike(reversed(text[max(at - start, 0) : at]), reversed(secret[:start]))
+            behind = _alike(text[at : at + len(secret) - start], secret[start:])
+            if before + behind >= shortest:
+                yield at - before, at + behind
+            at = text.find(secret[start : start + block], at + 1)
 
 
 def looks_like_key(text: str) -> bool:
@@ -88,7 +139,14 @@ def looks_like_key(text: str) -> bool:
     return _KEY_LITERAL.search(text) is not None or any(secret in text for secret in tuple(_secrets))
 
 
-def find_key(endpoint: Endpoint, *, explicit: str | None = None, ask: Callable[[str], str] | None = None) -> Key | None:
+def _alike(one: Iterable[str], other: Iterable[str]) -> int:
+    """How many characters the two have in common from their start."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def find_key(
+    endpoint: Endpoint, *, explicit: str | Key | None = None, ask: Callable[[str], str] | None = None
+) -> Key | None:
     """The key for ``endpoint``, from the first of: ``explicit``, the environment, a ``.env`` file, the system's
     keyring, ``ask(prompt)``. None where none was found and none is needed.
 
@@ -126,9 +184,9 @@ def _first_variable(endpoint: Endpoint) -> str:
     return endpoint.key_variables[0] if endpoint.key_variables else "api_key"
 
 
-def _given(endpoint: Endpoint, explicit: str | None) -> Key | None:
+def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
     if explicit is not None:
-        return Key(explicit, source="the api_key argument")
+        return wrapped(explicit)
     for variable in endpoint.key_variables:
         if os.environ.get(variable, "").strip():
             return Key(os.environ[variable], source=f"the environment variable {variable}")

@@ -341,4 +341,4 @@ def _reason(error: Exception) -> str:
         return "another program holds it locked"
     if isinstance(error, NewerJournal):
         return f"a newer version made it: {error}"
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
