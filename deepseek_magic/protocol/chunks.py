@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from ..text.characters import named
 from ..text.messages import Message
 from ..text.think_tags import ThinkTags
 from .errors import APIStatusError, ProtocolError, status_error, status_of_words
@@ -276,7 +277,7 @@ class ChatDecoder:
         if choice.logprobs:
             self._read_logprobs(choice.logprobs, events)
         if choice.finish_reason:
-            self._read_finish(str(choice.finish_reason), events)
+            self._read_finish(named(str(choice.finish_reason)), events)
 
     def _read_words(self, delta: _Delta, events: list[Event]) -> None:
         thought = delta.reasoning_content or delta.reasoning
@@ -513,7 +514,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return named(value) if isinstance(value, str) and value else None
 
 
 def read_usage(raw: Mapping[str, Any]) -> Usage:
@@ -593,7 +594,7 @@ def error_from_body(
         status,
         (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[: 5 * _EXCERPT_CHARS],
         type=_text(raw.get("type")),
-        code=str(code) if code is not None else None,
+        code=named(str(code)) if code is not None else None,
         retry_after_s=retry_after_s,
         trace_id=trace_id,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..text.characters import printable
 from ..text.extract import code_of, read_json
 from ..text.growing import GrowingText
 from . import markdown
@@ -125,7 +126,7 @@ class Completion:
         return f"<Completion {self.outcome}: {head!r}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        return {"text/plain": self.text, "text/markdown": markdown.safe(self.text)}
+        return {"text/plain": printable(self.text), "text/markdown": markdown.safe(self.text)}
 
 
 class _Fragments:

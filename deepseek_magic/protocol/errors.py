@@ -27,6 +27,7 @@ import copyreg
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
+from ..text.characters import named
 from ..text.language import language, translated
 from ..text.messages import Message
 
@@ -298,6 +299,7 @@ def status_error(
 
     407 is never the API's: only a proxy asks so (RFC 9110, 15.5.8), one before an address without TLS as if it were the API.
     """
+    said = named(said)
     kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
     if status == 429 and "balance" in said:
         hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")

@@ -53,13 +53,74 @@ _CELL_BORDER: Final = re.compile(r"(?<!\\)[ \t]\|[ \t]")
 _TYPESET_AFTER_BACKSLASH: Final = re.compile(r"(?:begin|end|ref|eqref)\b")
 _ENVIRONMENT: Final = re.compile(r"begin\{([a-zA-Z]{1,20}\*?)\}")
 _TAG_LIKE: Final = re.compile(r"<(?=[A-Za-z/!?])")
-_FORBIDDEN_IN_MATH: Final = re.compile(
-    r"\\(?:href|url|style|class|cssId|id|data|unicode|require|include\w*|html\w*|bbox|mmlToken|toggle|mathtip|texttip"
-    r"|tooltip|action|def|gdef|edef|xdef|let|futurelet|global|long|newcommand|renewcommand|providecommand"
-    r"|newenvironment|renewenvironment|DeclareMathOperator|csname|catcode|char|input|openin|openout|read|write"
-    r"|immediate|special|label|ref|eqref|tag|setOptions|Newextarrow|enclose|definecolor|loop)(?![A-Za-z])"
+_COMMAND: Final = re.compile(r"\\([A-Za-z]+)")
+_FORBIDDEN: Final = frozenset(
+    [
+        "href",
+        "url",
+        "style",
+        "class",
+        "cssId",
+        "id",
+        "data",
+        "unicode",
+        "require",
+        "bbox",
+        "mmlToken",
+        "toggle",
+        "mathtip",
+        "texttip",
+        "tooltip",
+        "action",
+        "def",
+        "gdef",
+        "edef",
+        "xdef",
+        "let",
+        "futurelet",
+        "global",
+        "long",
+        "csname",
+        "catcode",
+        "char",
+        "input",
+        "openin",
+        "openout",
+        "read",
+        "write",
+        "immediate",
+        "special",
+        "label",
+        "ref",
+        "eqref",
+        "tag",
+        "Newextarrow",
+        "enclose",
+        "loop",
+    ]
 )
-"""Commands that make links, styles, classes, ids, loads or lasting definitions in MathJax, KaTeX or their extensions."""
+_FORBIDDEN_BEGINNINGS: Final = ("Declare", "new", "renew", "provide", "define", "include", "html", "set", "use")
+_HARMLESS: Final = frozenset(
+    [
+        "newline",
+        "set",
+        "Set",
+        "setminus",
+        "subset",
+        "supset",
+        "Subset",
+        "Supset",
+        "nsubset",
+        "nsupset",
+        "sqsubset",
+        "sqsupset",
+        "emptyset",
+        "underset",
+        "overset",
+    ]
+)
+"""Commands that make links, styles, classes, ids, loads or lasting definitions in MathJax, KaTeX or their extensions.
+Extensions add new ones, so every name that declares, makes anew or sets something is taken for one of them."""
 
 _CELL_SPLITTER: Final = re.compile(r"\\.|\|")
 _BARS: Final = {"|": r"\vert{}", r"\|": r"\Vert{}"}
@@ -343,13 +404,19 @@ def _formula(source: str, *, table: bool) -> str | None:
     source = source.strip(" \t")
     if not source or len(source) > _MAX_FORMULA_CHARS or "`" in source or "@@" in source:
         return None
-    if source[-1] == "\\" or _FORBIDDEN_IN_MATH.search(source):
+    if source[-1] == "\\" or any(map(_acts, _COMMAND.findall(source))):
         return None
     if not _balanced(source):
         return None
     # A quotation mark would end the attribute into which JupyterLab may have moved the formula.
     source = _TAG_LIKE.sub("< ", source.replace('"', "”").replace("](", "] ("))
     return _CELL_SPLITTER.sub(lambda match: _BARS.get(match[0], match[0]), source) if table else source
+
+
+def _acts(command: str) -> bool:
+    """Whether a command of TeX may do more than to typeset."""
+    suspect = command in _FORBIDDEN or command.startswith(_FORBIDDEN_BEGINNINGS) or command.endswith("set")
+    return suspect and command not in _HARMLESS
 
 
 def _balanced(source: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
-from deepseek_magic.notebook.view.terminal import printable
+from deepseek_magic.text.characters import printable
 
 pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
 

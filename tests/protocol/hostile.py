@@ -121,6 +121,7 @@ PAYLOADS: dict[str, str] = {
     "math-class-and-id": "$\\class{jp-Cell}{x}\\cssId{main}{y}$",
     "math-require": "$\\require{html}\\unicode[x]{65}$",
     "math-definition": "$\\def\\alpha{pwned}\\gdef\\beta{pwned}\\newcommand{\\x}{y}$",
+    "math-declaration": "$\\DeclarePairedDelimiters{\\alpha}{pwned}{pwned}$ $$\\mathtoolsset{x=1}\\newtagform{a}{b}{c}$$",
     "math-html-extension": "$\\htmlData{onclick=alert(1)}{x}\\includegraphics{https://evil.example/p.png}$",
     "math-tag": "$a<img src=x onerror=alert(1)>b$",
     "math-script": "$$\n<script>alert(1)</script>\n$$",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -90,6 +92,54 @@ documents = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 @pytest.mark.parametrize("text", PAYLOADS.values(), ids=PAYLOADS)
 def test_no_payload_leaves_more_than_markdown_in_any_renderer(text, renderer) -> None:
     assert fault(renderer(safe(text))) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "href",
+        "url",
+        "style",
+        "class",
+        "cssId",
+        "require",
+        "unicode",
+        "htmlData",
+        "includegraphics",
+        "def",
+        "gdef",
+        "let",
+        "newcommand",
+        "renewcommand",
+        "providecommand",
+        "DeclareMathOperator",
+        "DeclarePairedDelimiters",
+        "DeclarePairedDelimitersX",
+        "DeclareAnything",
+        "Newextarrow",
+        "newtagform",
+        "renewtagform",
+        "usetagform",
+        "mathtoolsset",
+        "setOptions",
+        "definecolor",
+        "enclose",
+        "csname",
+        "tag",
+        "label",
+    ],
+)
+@pytest.mark.parametrize("formula", ["${}$", "$${}$$", "\\({}\\)", "\\[{}\\]", "\\begin{{align}}{}\\end{{align}}"])
+def test_a_formula_that_links_loads_styles_or_defines_is_shown_as_its_source(command: str, formula: str) -> None:
+    shown = safe(formula.format(f"\\{command}{{\\alpha}}{{x}}"))
+    assert "$" not in re.sub(r"`[^`]*`|<code>[^<]*</code>", "", shown)
+
+
+@pytest.mark.parametrize(
+    "formula", ["a \\subset b", "\\emptyset", "\\underset{x}{y}", "\\set{a}", "A \\setminus B", "a\\newline b"]
+)
+def test_a_command_that_only_typesets_stays_a_formula(formula: str) -> None:
+    assert safe(f"${formula}$") == f"${formula}$"
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

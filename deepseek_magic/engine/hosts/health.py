@@ -16,6 +16,7 @@ import msgspec
 
 from ...protocol.errors import ConfigurationError, DeepSeekError, Disconnected, ProtocolError
 from ...protocol.models import MODELS, Model
+from ...text.characters import named
 from ..attempt import read_all, status_error_of
 from ..calls import HTTPAnswer, HTTPCall, Transport
 from .endpoints import Endpoint
@@ -200,7 +201,7 @@ async def _get(
 def _read_models(raw: Any) -> list[Model]:
     match raw:
         case {"data": list(entries)} | list(entries):
-            ids = [e["id"] for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+            ids = [named(e["id"]) for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
             return [_KNOWN.get(id_, Model(id=id_)) for id_ in ids]
     raise ProtocolError("The list of models is not in the API's form.", hint="Check the base URL.")
 
@@ -216,8 +217,8 @@ def _amount(info: Any) -> BalanceOf:
     match info:
         case {"currency": str(currency), "total_balance": total}:
             return BalanceOf(
-                currency=currency,
-                total=str(total),
+                currency=named(currency),
+                total=named(str(total)),
                 granted=_text(info.get("granted_balance")),
                 topped_up=_text(info.get("topped_up_balance")),
             )

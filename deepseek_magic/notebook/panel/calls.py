@@ -22,8 +22,9 @@ from ...protocol.completion import Completion
 from ...protocol.events import Event
 from ..magic.past import variables
 from ..view.background import BackgroundAnswer
-from ..view.live import LiveView, Status
+from ..view.live import LiveView, Status, View
 from ..view.settled import Part
+from ..view.shield import Shielded
 from .answers import PanelSurface, Transcript
 from .gauges import Gauges, Reading
 from .lab import Story
@@ -90,7 +91,7 @@ class Calls:
         self._transcript = transcript
         self._listener = listener
         self._call: Call | None = None
-        self._view: LiveView | None = None
+        self._view: View | None = None
         self.asked: Asked | None = None
         self.answer: Completion | None = None
         self.lasting: Sequence[Part] = ()
@@ -183,7 +184,7 @@ class Calls:
             on_leave=self._left,
             unfolded=bool(prepared.options.get("show_reasoning")),
         )
-        self._view = LiveView(
+        view = LiveView(
             surface,
             model=prepared.request.model,
             place=hosts_elsewhere(prepared.client.endpoints),
@@ -192,7 +193,8 @@ class Calls:
             format=prepared.options.get("format", "markdown"),
             detached=True,
         )
-        BackgroundAnswer(call, _Watched(self._view, gauges, story, ended), self._magics.shell)
+        self._view = Shielded(_Watched(view, gauges, story, ended))
+        BackgroundAnswer(call, self._view, self._magics.shell)
 
     def _left(self, parts: Sequence[Part]) -> None:
         self.lasting = parts

@@ -15,6 +15,7 @@ from ...protocol.errors import ProtocolError
 from ...protocol.markdown import Segmenter, safe
 from ...text.fences import fenced
 from ...text.messages import say
+from .printing import print_somewhere
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
 
@@ -94,4 +95,4 @@ def offer_code(shell: Any, code: str, *, watched: bool) -> None:
     if watched:
         shell.set_next_input(code)
     else:
-        print(code)
+        print_somewhere(code)

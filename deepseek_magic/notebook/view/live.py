@@ -189,8 +189,7 @@ class LiveView:
         self._notices = tuple(notices)
         self._detached = detached
         self._kept_chars = 0
-        self._next: Surface | None = None
-        surface.open(self._status)
+        self._next: Surface | None = surface  # opened at the first look: whoever feeds the view hears of its failures
 
     def show(self, events: Sequence[Event]) -> None:
         """Take events and draw what is due."""
@@ -214,23 +213,30 @@ class LiveView:
         if self._next is not None:
             self._surface, self._next = self._next, None
             self._surface.open(self._status)
-            self._surface.settle(self._settled)
-            self._tail_dirty = True
+            if self._text:
+                self._surface.settle(self._settled)
+                self._tail_dirty = True
 
     def stopping(self) -> None:
         """Say that the user's Stop was heard."""
+        self._change_surface()
         self._status = replace(self._status, state="stopping")
         self._surface.status(self._status)
 
     def finish(self, completion: Completion) -> None:
         """Settle the answer as ``completion`` has it. Nothing may be shown after this."""
-        self._change_surface()
-        if self._kept_chars:
-            self._surface.keep("")
         for ready in self._buffer.flush():
             self._take(ready)
-        if self._thoughts:
-            self._surface.reasoning("".join(self._thoughts))
+        try:
+            self._change_surface()
+            if self._kept_chars:
+                self._surface.keep("")
+            if self._thoughts:
+                self._surface.reasoning("".join(self._thoughts))
+        finally:  # what lasts is left even where the live part fails
+            self._settle(completion)
+
+    def _settle(self, completion: Completion) -> None:
         drawn = len(self._settled)
         self._settled += self._segmenter.settled()
         self._settled += self._segmenter.finish()

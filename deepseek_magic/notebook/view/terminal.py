@@ -6,27 +6,21 @@ comes. Control characters are taken out: a model must not steer the terminal.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from ...protocol.completion import Completion
 from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
+from ...text.characters import printable
 from ...text.language import translated
 from ...text.messages import say
 from .formats import complaint
 from .live import Settlement, Status, Surface
+from .printing import Printer
 from .settled import footer
 from .status import status_text
 
-__all__ = ["PlainView", "RichSurface", "printable"]
-
-_CONTROLS: Final = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)))
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters but for tab and newline."""
-    return text.translate(_CONTROLS)
+__all__ = ["PlainView", "RichSurface"]
 
 
 class PlainView:
@@ -36,11 +30,13 @@ class PlainView:
         self._format = format
         self._thinking = False
         self._column_open = False
-        for notice in notices:
-            self._line(f"({translated(notice)})")
+        self._notices = [*notices]
+        self._out = Printer("stdout")
 
     def show(self, events: Sequence[Event]) -> None:
-        """Print the text of ``events``."""
+        """Print the text of ``events``; what there is to say beforehand at the first call."""
+        while self._notices:
+            self._line(f"({translated(self._notices.pop(0))})")
         for event in events:
             match event:
                 case ReasoningDelta() if not self._thinking:
@@ -50,7 +46,7 @@ class PlainView:
                     self._print(printable(text))
                 case Seam(at_chars=int()):
                     self._line(say("(the answer was joined here; the final text is in the variable)"))
-        sys.stdout.flush()
+        self._out.flush()
 
     def stopping(self) -> None:
         """Nothing: the stop is said at the end."""
@@ -61,14 +57,14 @@ class PlainView:
             self._line(f"({footer(completion)})")
         if wrong := complaint(self._format, completion):
             self._line(wrong)
-        sys.stdout.flush()
+        self._out.flush()
 
     def _line(self, text: str) -> None:
         self._print(("\n" if self._column_open else "") + text + "\n")
 
     def _print(self, text: str) -> None:
         if text:
-            sys.stdout.write(text)
+            self._out.write(text)
             self._column_open = not text.endswith("\n")
 
 
@@ -82,7 +78,7 @@ class RichSurface(Surface):
         from rich.text import Text
 
         self._markdown, self._text = Markdown, Text
-        self._console = Console()
+        self._console = Console(file=Printer("stdout"))  # type: ignore[arg-type]  # it is one in all that rich asks for
         self._live = Live(console=self._console, transient=True, auto_refresh=False)
         self._unfolded = unfolded
         self._tail: Any = None

@@ -15,6 +15,8 @@ from ..frontend import ViewName, widgets_refused
 from .formats import VERBATIM
 from .handles import HandleSurface, SilentSurface
 from .live import LiveView, Surface, View
+from .printing import print_somewhere
+from .shield import Shielded
 
 if TYPE_CHECKING:
     from ...session.calls import Prepared
@@ -44,16 +46,16 @@ def view_of(
     if in_terminal and detached and not quiet:
         # The answer itself would be printed into what is typed meanwhile.
         said = "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it."
-        print(say(said, name=name))
+        print_somewhere(say(said, name=name))
         quiet = True
     if not quiet and (front_end == "text" or (front_end == "rich" and format in VERBATIM)):
         from .terminal import PlainView
 
-        return PlainView(prepared.notices, format=format)
+        return _shown(PlainView(prepared.notices, format=format))
 
     def stop() -> None:
         call.stop()
-        view.stopping()
+        shielded.stopping()
 
     def do_without(handle: DisplayHandle) -> None:
         widgets_refused()
@@ -64,7 +66,10 @@ def view_of(
     if quiet or front_end == "silent":
         surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
     else:
-        surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
+        try:
+            surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
+        except Exception:  # whatever a front end's widgets fail of, the answer comes without them
+            surface = HandleSurface(alone=alone, unfolded=unfolded)
     view = LiveView(
         surface,
         model=prepared.request.model,
@@ -74,7 +79,15 @@ def view_of(
         format=format,
         detached=detached,
     )
-    return view
+    shielded = _shown(view)
+    return shielded
+
+
+def _shown(view: View) -> View:
+    """``view`` in a shield, with what it shows before anything has come."""
+    shielded = Shielded(view)
+    shielded.show(())
+    return shielded
 
 
 def _surface(

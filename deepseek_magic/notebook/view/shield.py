@@ -1,0 +1,50 @@
+"""A view whose failures stay its own: whatever goes wrong in drawing, the stream goes on and the answer is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...protocol.completion import Completion
+from ...protocol.events import Event
+from ...text.messages import say
+from .live import View
+from .printing import print_somewhere
+
+__all__ = ["Shielded"]
+
+
+class Shielded:
+    """Passes everything on to ``view`` until that fails, and ``finish`` even then: it may still leave the answer.
+
+    A failure is reported once, at the end, in one printed sentence. An interrupt is no failure and passes.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._failure: Exception | None = None
+
+    def show(self, events: Sequence[Event]) -> None:
+        """Take events and draw what is due."""
+        if self._failure is None:
+            self._try(self._view.show, events)
+
+    def stopping(self) -> None:
+        """Say that the user's Stop was heard."""
+        if self._failure is None:
+            self._try(self._view.stopping)
+
+    def finish(self, completion: Completion) -> None:
+        """Leave what is to last, and say what could not be drawn."""
+        self._try(self._view.finish, completion)
+        if self._failure is not None:
+            why = f"{type(self._failure).__name__}: {self._failure}"
+            print_somewhere(
+                say("Not all of the answer could be drawn ({why}); the variable has it as it came.", why=why)
+            )
+
+    def _try(self, draw: Callable[..., None], *args: Any) -> None:
+        try:
+            draw(*args)
+        except Exception as failure:
+            self._failure = self._failure or failure
