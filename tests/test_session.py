@@ -7,18 +7,20 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine import client
+from deepseek_magic.engine import client, stream
+from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.endpoints import resolve
-from deepseek_magic.engine.loop import pump
+from deepseek_magic.engine.loop import apump, pump
 from deepseek_magic.notebook.view.settled import footer
-from deepseek_magic.policy import pricing
+from deepseek_magic.policy import pricing, recovery
+from deepseek_magic.policy.recovery import Ending, Step
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import (
@@ -32,6 +34,7 @@ from deepseek_magic.protocol.events import Event, Seam, TextDelta, Waiting
 from deepseek_magic.protocol.models import resolve_model
 from deepseek_magic.protocol.options import Options
 from deepseek_magic.session.calls import Session
+from tests.engine.wire import until
 
 
 @pytest.fixture
@@ -81,6 +84,82 @@ def test_a_prompt_is_validated_and_resolved_once_and_its_body_made_once_a_segmen
         monkeypatch.setattr(module, "resolve_model", counted("models", resolve_model))
     assert session.ask("Tell me a story.", model="flash", temperature=1.5, think="off").attempts == 2
     assert done == {"validations": 1, "models": 1, "bodies": 2}
+
+
+async def _from_the_api(demo: DemoServer, session: Session) -> Completion:
+    async with Client(demo.base_url) as api:
+        running = api.stream("Tell me a story.")
+        async for event in running:
+            if isinstance(event, TextDelta):
+                break
+        await running.aclose()
+        return running.completion
+
+
+async def _from_another_task(demo: DemoServer, session: Session) -> Completion:
+    async with Client(demo.base_url) as api:
+        running, begun = api.stream("Tell me a story."), asyncio.Event()
+        reading = asyncio.create_task(
+            running.run(lambda batch: any(isinstance(e, TextDelta) for e in batch) and begun.set())
+        )
+        await begun.wait()
+        await running.aclose()
+        return await reading
+
+
+async def _by_the_button(demo: DemoServer, session: Session) -> Completion:
+    call = session.start(session.prepare("Tell me a story."))
+
+    def show(events: list[Event]) -> None:
+        if any(isinstance(event, TextDelta) for event in events):
+            call.stop()
+
+    return await apump(call, show)
+
+
+async def _by_an_interrupt(demo: DemoServer, session: Session) -> Completion:
+    call = session.start(session.prepare("Tell me a story."))
+
+    def show(events: list[Event]) -> None:
+        if any(isinstance(event, TextDelta) for event in events):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await asyncio.to_thread(pump, call, show)
+    return call.completion
+
+
+async def _by_cancelling_aask(demo: DemoServer, session: Session) -> Completion:
+    asking = asyncio.create_task(session.aask("Tell me a story."))
+    await until(lambda: demo.requests)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert session.last is not None
+    return session.last
+
+
+@pytest.mark.parametrize(
+    "stop", [_from_the_api, _from_another_task, _by_the_button, _by_an_interrupt, _by_cancelling_aask]
+)
+async def test_every_stop_is_decided_by_the_first_row_of_the_recovery_table(
+    stop: Callable[[DemoServer, Session], Awaitable[Completion]],
+    demo: DemoServer,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decided: list[tuple[str, object]] = []
+
+    def decide(ending: Ending, *known: Any, **more: Any) -> Step:
+        step = recovery.decide(ending, *known, **more)
+        decided.append((ending.kind, getattr(step, "outcome", None)))
+        return step
+
+    monkeypatch.setattr(stream, "decide", decide)
+    demo.pace = 1.0
+    completion = await stop(demo, session)
+    assert completion.outcome == "interrupted"
+    assert decided == [("stopped", "interrupted")]
 
 
 def test_every_call_is_in_the_journal_under_the_id_of_its_record(demo: DemoServer, session: Session) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import threading
 import time
 from collections import deque
-from itertools import islice
 from typing import Final
 
 from ..policy.limits.limiter import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
@@ -21,19 +20,21 @@ from .hosts.keys import Key
 
 __all__ = ["Gate", "Ticket", "gate_of"]
 
-PLACE_S: Final = 0.5
-"""Who stands in the queue looks at their place so often."""
-NEAR: Final = 3
-"""So many in front are told at once when their place changes."""
+TOLD_PLACES: Final = (0, 1, 2, 4, 9, 19, 49, 99, 199, 499, 999, 1999, 4999)
+"""Who comes to one of these places is woken, to show it: waking all at each change was half of the CPU of 32 short calls."""
+LOST_S: Final = 5.0
+"""The second in line looks so often whether the first is still there: its loop may have been closed under it."""
 
 
 class Ticket:
     """A place in the queue. ``tokens`` is the estimated cost of the request that waits."""
 
-    __slots__ = ("_awake", "_loop", "tokens")
+    __slots__ = ("_awake", "_loop", "second", "tokens")
 
     def __init__(self, tokens: float) -> None:
         self.tokens = tokens
+        self.second = False
+        """Whether it was the second in line when it asked last."""
         self._loop = asyncio.get_running_loop()
         self._awake = asyncio.Event()
 
@@ -52,9 +53,9 @@ class Ticket:
             self._loop.call_soon_threadsafe(self._awake.set)
 
     async def turn(self, timeout_s: float | None) -> None:
-        """Wait until it is worth asking again: at most ``timeout_s`` seconds, or until one's place may be another."""
+        """Wait until it is worth asking again: at most ``timeout_s`` seconds, or until one's place is worth showing."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PLACE_S if timeout_s is None else timeout_s):
+            async with asyncio.timeout(LOST_S if timeout_s is None and self.second else timeout_s):
                 await self._awake.wait()
         self._awake.clear()
 
@@ -103,6 +104,7 @@ class Gate:
             while self._queue[0].abandoned:
                 self._queue.popleft()
             if self._queue[0] is not ticket:
+                ticket.second = self._queue[1] is ticket
                 return Pause(seconds=None, reason="concurrency")
             now_s = time.monotonic()
             pause = self._limiter.may_start(now_s, ticket.tokens)
@@ -128,11 +130,6 @@ class Gate:
         """Why no request makes sense at the moment, in the server's words; None when one does."""
         with self._lock:
             return self._limiter.blocked(time.monotonic())
-
-    def first_request(self) -> None:
-        """A call begins; its share is added to what may be repeated."""
-        with self._lock:
-            self._limiter.retries.requested(time.monotonic())
 
     def may_repeat(self) -> bool:
         """Take one repetition of a refused request from the budget; False when it is used up."""
@@ -165,10 +162,11 @@ class Gate:
             self._queue[0].wake()
 
     def _move_up(self) -> None:
-        """Places have changed, which those who wait are shown: those in front at once, for waking all each time was half
-        of the CPU of 32 short calls; the others look for themselves."""
-        for ticket in islice(self._queue, NEAR):
-            ticket.wake()
+        """Places have changed by one, which those who came to a round one are shown."""
+        for place in TOLD_PLACES:
+            if place >= len(self._queue):
+                break
+            self._queue[place].wake()
 
 
 FORGOTTEN_AFTER_S: Final = 900.0

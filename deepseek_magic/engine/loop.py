@@ -13,13 +13,26 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from ..protocol.completion import Completion
 from ..protocol.events import Event
+from .batched import Batched
 
-__all__ = ["CLOSE_S", "HEARTBEAT_S", "Call", "Engine", "apump", "engine", "events_of", "pump", "pump_turning"]
+__all__ = [
+    "CLOSE_S",
+    "HEARTBEAT_S",
+    "Call",
+    "Engine",
+    "apump",
+    "engine",
+    "events_of",
+    "outcome",
+    "pump",
+    "pump_turning",
+]
 
 HEARTBEAT_S: Final = 0.05
 """A waiting cell looks around this often; measured: above 0.1 s an interrupt feels late."""
@@ -87,13 +100,11 @@ class Engine:
                 future.cancel()
                 raise
 
-    def start(self, source: Source) -> Call:
-        """Begin a call. ``source`` runs on the engine and hands its events to the call it is given.
-
-        When it is cancelled while ``call.stopping`` is true it closes its connection and returns what has arrived.
-        """
+    def start(self, source: Source, *, silent: bool = False) -> Call:
+        """Begin a call. ``source`` runs on the engine and has the call it is given ``carry`` a stream. ``silent`` keeps no
+        events, for a consumer who wants the completion alone."""
         loop = self.loop
-        call = Call(loop)
+        call = Call(loop, silent=silent)
         loop.call_soon_threadsafe(call._begin, source)
         return call
 
@@ -135,14 +146,17 @@ class Call:
     closed, what arrived is kept, and the completion says "interrupted".
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, silent: bool = False) -> None:
         self._loop = loop
+        self._silent = silent
         self._lock = threading.Lock()
         self._events: list[Event] = []
         self._arrived = threading.Event()
         self._ended = threading.Event()
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._stream: Batched | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._completion: Completion | None = None
         self._error: BaseException | None = None
         self.stopping = False
@@ -152,11 +166,18 @@ class Call:
     def _begin(self, source: Source) -> None:
         self._task = self._loop.create_task(self._run(source))
 
-    def _cancel(self) -> None:
-        # Not before the task has taken its first step: a task that is cancelled earlier never enters its body, and
-        # nobody would be told that the call has ended.
-        if self._task is not None:
-            self._loop.call_soon(self._task.cancel)
+    def _close(self) -> None:
+        if self._stream is not None:  # else ``carry`` will see it
+            self._closing = self._loop.create_task(self._stream.aclose())
+
+    async def carry(self, stream: Batched) -> Completion:
+        """Hand over what ``stream`` brings, until its end or a Stop, which closes it; its completion."""
+        self._stream = stream
+        if self.stopping:
+            await stream.aclose()
+        else:
+            await stream.run(self.put)
+        return stream.completion
 
     async def _run(self, source: Source) -> None:
         try:
@@ -165,12 +186,14 @@ class Call:
             # Kept for the consumer, who raises it: a task's own exception would only reach the loop's log.
             self._error = error
         finally:
-            self._task = None  # it keeps the context that asked, with the request of the cell
+            self._task = self._stream = None  # it keeps the context that asked, with the request of the cell
             self._ended.set()
             self._notify()
 
     def put(self, events: Sequence[Event]) -> None:
         """Hand over events, in order. Called on the engine's loop."""
+        if self._silent:
+            return
         with self._lock:
             self._events.extend(events)
         self._notify()
@@ -200,8 +223,8 @@ class Call:
         if not self.done and self._arrived.wait(timeout_s) and breath_s:
             self._ended.wait(breath_s)
 
-    async def changed(self, timeout_s: float = HEARTBEAT_S) -> None:
-        """The same for a consumer on any loop."""
+    async def changed(self, timeout_s: float | None = HEARTBEAT_S) -> None:
+        """The same for a consumer on any loop. Without a time-out nothing wakes it but an event or the end."""
         if self.done or self._arrived.is_set():
             await asyncio.sleep(0)
             return
@@ -231,7 +254,7 @@ class Call:
         if not self.stopping:
             self.stopping = True
             with contextlib.suppress(RuntimeError):  # the engine's loop is closed: nothing runs any more
-                self._loop.call_soon_threadsafe(self._cancel)
+                self._loop.call_soon_threadsafe(self._close)
         self._ended.wait(wait_s)
 
     @property
@@ -258,6 +281,41 @@ def pump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
         raise
     show(call.drain())
     return call.completion
+
+
+async def outcome(call: Call) -> Completion:
+    """The completion, for a consumer on any loop who wants nothing before it. A call that waits so does not poll: all of
+    a loop share one heartbeat, without which the loop would notice an interrupt only when something comes."""
+    try:
+        with _heartbeat():
+            while not call.done:
+                await call.changed(None)
+    except BaseException:
+        call.stop(wait_s=CLOSE_S)
+        raise
+    return call.completion
+
+
+_beating: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+"""How many calls wait on each loop that beats."""
+
+
+@contextlib.contextmanager
+def _heartbeat() -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def beat() -> None:
+        if _beating.get(loop):
+            loop.call_later(HEARTBEAT_S, beat)
+
+    waiting = _beating.get(loop, 0)
+    _beating[loop] = waiting + 1
+    if not waiting:
+        loop.call_later(HEARTBEAT_S, beat)
+    try:
+        yield
+    finally:
+        _beating[loop] -= 1
 
 
 async def apump(call: Call, show: Callable[[list[Event]], None]) -> Completion:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..metrics.billing import estimated_prompt_tokens
@@ -110,11 +110,6 @@ class Segment:
         """Oddities that harmed nothing."""
         return [*(self._attempt.anomalies if self._attempt else ()), *(self._splice.anomalies if self._splice else ())]
 
-    @property
-    def retry_s(self) -> float | None:
-        """The pause that the stream asked for before it is taken up again."""
-        return self._attempt.retry_s if self._attempt is not None else None
-
     async def batches(self, watch: Watch) -> AsyncGenerator[list[Event], None]:
         """Everything that happens, in order: waits, the attempt, its events as they are to be delivered."""
         gate = self._terms.gate
@@ -155,6 +150,8 @@ class Segment:
                         async for batch in joined:
                             yield batch
             self.ending = self.ending or attempt.ending
+            if self.ending is not None and attempt.retry_s is not None:
+                self.ending = replace(self.ending, pause_s=attempt.retry_s)
         finally:
             gate.leave(ticket)
             if slot is not None:

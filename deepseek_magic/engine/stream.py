@@ -15,12 +15,11 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from ..metrics.record import StreamMeter
-from ..metrics.row import Origin, StreamRecord
-from ..policy.attempts import Delivered, Ending, RefusedWays, Spent, Way
-from ..policy.causes import burdens
+from ..metrics.row import Origin
+from ..policy.attempts import Delivered, Ending, RefusedWays, Spent
 from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
-from ..policy.seams import DeltaCount, remaining_max_tokens
+from ..policy.token_allowance import TokenAllowance
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
@@ -28,15 +27,12 @@ from ..protocol.events import (
     Event,
     Finish,
     ReasoningDelta,
-    Seam,
     TextDelta,
     ToolCallDelta,
-    Usage,
 )
 from ..protocol.outcome import AT_LENGTH, verdict
 from ..protocol.runs import runs_of
 from ..text.messages import Message
-from .attempt import StreamPosition
 from .batched import Batched
 from .hosts import keys
 from .hosts.endpoints import Endpoint
@@ -45,8 +41,6 @@ from .watch import Watch
 
 __all__ = ["Earlier", "Keeper", "Stream", "pieces_of"]
 
-LONGEST_TOLD_PAUSE_S: Final = 10.0
-"""A stream's own ``retry:`` is honoured up to here."""
 _REFUSED: Final = RefusedWays()
 """Which ways on servers have refused; one memory for all calls of the process."""
 
@@ -97,10 +91,10 @@ class Stream(Batched):
         self._watch: Watch | None = None
         self._meter: StreamMeter | None = None
         self._anomalies: list[str] = []
-        self._max_tokens: int | None = request.options.get("max_tokens")
-        self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
-        self._paid_chars = 0
-        """Of the answer, how much an earlier token budget paid for."""
+        self._can = terms.can(request)
+        self._allowance = TokenAllowance(
+            request.options.get("max_tokens"), token_each=terms.endpoint.continuing == "deepseek_prefix"
+        )
         self._over = asyncio.Event()
         self._before = before
         if before is not None:
@@ -152,13 +146,12 @@ class Stream(Batched):
             return
         await self._source.aclose()
         if self._completion is None:
-            self._end(interrupted=True)
+            self._stopped()
 
     def _take_up(self, before: Earlier) -> None:
         completion, step = before.completion, before.step
         if isinstance(step, Continue):
-            self._paid_chars = step.text_chars + step.reasoning_chars
-            self._max_tokens = step.max_tokens or self._max_tokens
+            self._allowance.begin_with(step)
         self._answer.seams = completion.seams
         for event in pieces_of(completion):
             self._answer.add(event)
@@ -174,11 +167,11 @@ class Stream(Batched):
             endpoint=terms.endpoint.name,
             timeline=terms.timeline,
         )
-        terms.gate.first_request()
         before = self._before
         segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None)
         at_length = before is not None and before.completion.outcome == "truncated"
-        spent = Spent(refused=self._refused_before(), at_length=at_length)
+        refused = _REFUSED.of(terms.endpoint.base_url, self.request.model, _now_s())
+        spent = Spent(refused=refused, at_length=at_length)
         if self._keeper is not None:
             self._keeper.began(self)
         if before is not None:
@@ -201,7 +194,8 @@ class Stream(Batched):
                         raise
                     segment.cut_off(watch)
                 self._anomalies += segment.anomalies
-                step = self._decide(segment, spent)
+                assert segment.ending is not None
+                step = self._decide(segment.ending, segment.delivered(self._tokens_left()), spent)
                 if isinstance(step, Accept):
                     if step.finish_reason is not None:
                         last: list[Event] = [Finish(reason=step.finish_reason)]
@@ -216,9 +210,10 @@ class Stream(Batched):
         except GeneratorExit:
             raise  # by aclose, which makes the completion, or by the garbage collector, and then nobody wants one
         except BaseException as error:
-            if self._completion is None:
-                known = error if isinstance(error, DeepSeekError) else None
-                self._end(interrupted=not isinstance(error, Exception), error=known)
+            if self._completion is None and not isinstance(error, Exception):
+                self._stopped()
+            elif self._completion is None:  # what no attempt had come to: a request that cannot be written, for one
+                self._end(error=error if isinstance(error, DeepSeekError) else None)
             raise
         finally:
             watch.close()
@@ -234,8 +229,8 @@ class Stream(Batched):
         events = [event for event, _ in runs]
         if self._keeper is not None:
             self._keeper.brought(self, events)
-        if self._max_tokens is not None:
-            self._count(batch)
+        answer = self._answer
+        self._allowance.add(batch, text_chars=answer.text_chars, reasoning_chars=answer.reasoning_chars)
         for event in events:
             self._answer.add(event)
         assert self._meter is not None
@@ -247,84 +242,49 @@ class Stream(Batched):
             watch.told(happening, now_s)
         return now_s
 
-    def _count(self, batch: list[Event]) -> None:
-        """On api.deepseek.com a delta is a token (measured: within 3 of an answer). Call it before the batch is folded."""
-        text, reasoning = self._deltas["text"], self._deltas["reasoning"]
-        chars = {"text": self._answer.text_chars, "reasoning": self._answer.reasoning_chars}
-        for event in batch:
-            match event:
-                case TextDelta(text=piece):
-                    text.add(len(piece))
-                    chars["text"] += len(piece)
-                case ReasoningDelta(text=piece):
-                    reasoning.add(len(piece))
-                    chars["reasoning"] += len(piece)
-                case ToolCallDelta():
-                    text.add(0)
-                case Seam(kind="restarted"):
-                    self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
-                    text, reasoning = self._deltas["text"], self._deltas["reasoning"]
-                    chars = {"text": 0, "reasoning": 0}
-                case Seam():
-                    for channel, at in (("text", event.at_chars), ("reasoning", event.reasoning_at_chars)):
-                        if at is not None:
-                            self._deltas[channel].take_back(max(0, chars[channel] - at))
-                            chars[channel] = min(at, chars[channel])
-
     # what follows
 
-    def _decide(self, segment: Segment, spent: Spent) -> Step:
-        terms, ending = self._terms, segment.ending
-        assert ending is not None
-        can = terms.can(self.request)
-        step = decide(ending, segment.delivered(self._tokens_left()), terms.recovery, spent, terms.chance(), can=can)
-        now_s = asyncio.get_running_loop().time()
-        _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, now_s)
-        if burdens(ending.status) and not isinstance(step, Accept | GiveUp) and not terms.gate.may_repeat():
-            return GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
+    def _decide(self, ending: Ending, delivered: Delivered, spent: Spent) -> Step:
+        terms = self._terms
+        step = decide(
+            ending,
+            delivered,
+            terms.recovery,
+            spent,
+            terms.chance(),
+            can=self._can,
+            may_repeat=terms.gate.may_repeat,
+        )
+        _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, _now_s())
         return step
 
-    def _refused_before(self) -> frozenset[Way]:
-        return _REFUSED.of(self._terms.endpoint.base_url, self.request.model, asyncio.get_running_loop().time())
+    def _stopped(self) -> None:
+        """The call was ended from outside while nothing of it ran: by its user, or with its task."""
+        step = self._decide(Ending(kind="stopped"), self.delivered(), Spent())
+        assert isinstance(step, Accept)
+        self._end(interrupted=step.outcome == "interrupted")
 
     def _tokens_left(self) -> int | None:
-        chars = self._answer.text_chars + self._answer.reasoning_chars - self._paid_chars
-        one_each = self._terms.endpoint.continuing == "deepseek_prefix"
-        deltas = sum(count.total for count in self._deltas.values())
-        return remaining_max_tokens(self._max_tokens, chars=chars, deltas=deltas if one_each else None)
-
-    def _renew_budget(self, step: Continue) -> None:
-        """The answer has used up its ``max_tokens`` and goes on with as many again."""
-        self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
-        self._paid_chars = step.text_chars + step.reasoning_chars
-
-    def _written_anew(self, step: Continue) -> int:
-        """The tokens behind the prefix: paid once more, but not twice part of the answer."""
-        if self._terms.endpoint.continuing != "deepseek_prefix":
-            return 0
-        answer = self._answer
-        text = self._deltas["text"].within(max(0, answer.text_chars - step.text_chars))
-        return text + self._deltas["reasoning"].within(max(0, answer.reasoning_chars - step.reasoning_chars))
+        return self._allowance.left(self._answer.text_chars + self._answer.reasoning_chars)
 
     def _next(self, step: Another, before: Segment) -> Segment:
+        answer, ending = self._answer, before.ending
         assert self._meter is not None
-        assert before.ending is not None
-        position: StreamPosition | None = None
-        if isinstance(step, Resume):
-            position = before.position
-            told_s = min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)
-            step = replace(step, delay_s=max(step.delay_s, told_s))
-        elif isinstance(step, Continue) and before.ending.finish_reason == AT_LENGTH:
-            self._renew_budget(step)
-        elif isinstance(step, Continue) and step.max_tokens is not None:
-            step = replace(step, max_tokens=step.max_tokens + self._written_anew(step))
+        assert ending is not None
+        if isinstance(step, Continue):
+            step = self._allowance.grant(
+                step,
+                at_length=ending.finish_reason == AT_LENGTH,
+                text_chars=answer.text_chars,
+                reasoning_chars=answer.reasoning_chars,
+            )
         return Segment(
             self._terms,
-            self._answer,
+            answer,
             self._meter,
             step=step,
-            reason="retry_after" if before.ending.retry_after_s else "backoff",
-            position=position,
+            reason="retry_after" if ending.retry_after_s else "backoff",
+            position=before.position if isinstance(step, Resume) else None,
         )
 
     # the end
@@ -356,7 +316,7 @@ class Stream(Batched):
         )
         if self._meter is not None and self._watch is not None:
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)
-            completion = replace(completion, record=record, usage=_usage(record), cost=record.paid)
+            completion = replace(completion, record=record, usage=record.usage, cost=record.paid)
         self._completion = completion
         if error is not None:
             error.completion = completion
@@ -373,15 +333,5 @@ def pieces_of(completion: Completion) -> list[Event]:
 _PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 
 
-def _usage(record: StreamRecord) -> Usage:
-    """The tokens of all segments, as the record adds them up."""
-    prompt, completion = record.prompt_tokens, record.completion_tokens
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=None if prompt is None or completion is None else prompt + completion,
-        reasoning_tokens=record.reasoning_tokens,
-        cache_hit_tokens=record.cache_hit_tokens,
-        cache_miss_tokens=record.cache_miss_tokens,
-        estimated=record.tokens_estimated,
-    )
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

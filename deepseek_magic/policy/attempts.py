@@ -83,7 +83,7 @@ class Ending:
     """How one attempt ended, and which kind of attempt it was.
 
     ``status`` is the HTTP status, or 200 for an error object inside a stream; ``should_retry`` is the server's own word
-    (header x-should-retry); ``error`` is what would be raised.
+    (header x-should-retry), ``pause_s`` the stream's (``retry:``); ``error`` is what would be raised.
     """
 
     kind: EndingKind
@@ -92,6 +92,7 @@ class Ending:
     status: int | None = None
     retry_after_s: float | None = None
     should_retry: bool | None = None
+    pause_s: float | None = None
     error: DeepSeekError | None = None
 
     @classmethod

@@ -26,14 +26,14 @@ answer that reached its length. So a call sends at most ``attempts + resumes + c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..protocol.errors import Disconnected
 from ..protocol.outcome import AT_LENGTH, GAVE_UP, OUTCOMES, Outcome
 from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way
-from .causes import cause_of, is_passing
+from .causes import burdens, cause_of, is_passing
 
 __all__ = [
     "Abilities",
@@ -57,6 +57,9 @@ __all__ = [
 
 AT_ONCE_S: Final = 0.1
 """The first resume after a broken connection starts within this time: the server is well, only the line broke."""
+
+LONGEST_PAUSE_S: Final = 10.0
+"""A stream's own ``retry:`` is honoured up to here."""
 
 RETRY_AFTER_SPREAD: Final = 0.05
 """A told time is never undercut and overstayed by at most this share, so that many waiters do not come together."""
@@ -134,11 +137,28 @@ class GiveUp(_Step):
 Step = Retry | Resume | Continue | Restart | Accept | GiveUp
 
 
+def _always() -> bool:
+    return True
+
+
 def decide(
-    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float, *, can: Abilities
+    ending: Ending,
+    delivered: Delivered,
+    policy: RecoveryPolicy,
+    spent: Spent,
+    u: float,
+    *,
+    can: Abilities,
+    may_repeat: Callable[[], bool] = _always,
 ) -> Step:
-    """The next step of a call after an attempt has ended. ``u`` is uniform in [0, 1)."""
+    """The next step of a call after an attempt has ended. ``u`` is uniform in [0, 1).
+
+    ``may_repeat`` takes one from the repetitions that busy servers may be burdened with, False when none is left; it is
+    asked only for a step that needs one.
+    """
     step = _step(ending, delivered, policy, spent, u, can)
+    if burdens(ending.status) and isinstance(step, _Another) and not may_repeat():
+        step = GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
     if step.spent.at_length and isinstance(step, Restart | GiveUp):
         why = f"{_what_happened(ending, delivered)}; the answer stays as the token budget ended it."
         return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=step.spent)
@@ -356,6 +376,8 @@ def _recover(
         paid = replace(spent, resumes=spent.resumes + 1)
     if number > limit:
         return GiveUp(why=f"{what}; {_times(limit)} tried.", spent=spent)
+    if way is Resume:
+        delay_s = max(delay_s, min(ending.pause_s or 0.0, LONGEST_PAUSE_S))
     count = f"{_in(delay_s)}, attempt {number} of {limit}."
     common: dict[str, Any] = {"delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
     if way is Resume:

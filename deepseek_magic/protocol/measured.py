@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from .events import Usage
 from .outcome import WHOLE
 
 __all__ = ["Cost", "Phase", "PhaseKind", "StreamRecord", "TimelineEntry"]
@@ -194,6 +195,20 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def has_proper_end(self) -> bool:
         """Whether the model came to an end, be it its token limit; neither an error nor the user cut it off."""
         return self.outcome in WHOLE
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all segments."""
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=None if prompt is None or completion is None else prompt + completion,
+            reasoning_tokens=self.reasoning_tokens,
+            cache_hit_tokens=self.cache_hit_tokens,
+            cache_miss_tokens=self.cache_miss_tokens,
+            estimated=self.tokens_estimated,
+        )
 
     @property
     def paid(self) -> Cost | None:

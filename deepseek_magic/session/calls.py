@@ -20,7 +20,7 @@ from ..engine.client import Addressed, Client
 from ..engine.hosts import keys
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
-from ..engine.loop import Call, apump, engine, pump, pump_turning
+from ..engine.loop import Call, engine, outcome, pump, pump_turning
 from ..engine.stream import Stream, pieces_of
 from ..engine.transport import HTTPXTransport
 from ..metrics.log import MetricsLog
@@ -282,9 +282,9 @@ class Session:
             return None
         return cache.find(self.journal, prepared.request, prepared.endpoint)
 
-    def start(self, prepared: Prepared, *, mode: str | None = None) -> Call:
+    def start(self, prepared: Prepared, *, mode: str | None = None, silent: bool = False) -> Call:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it. ``mode`` is how
-        it is shown, None where it is not.
+        it is shown, None where it is not; ``silent`` keeps no events for anybody to show.
 
         With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
         and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
@@ -310,14 +310,9 @@ class Session:
                 origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
             )
             with hold:
-                try:
-                    await stream.run(call.put)
-                except asyncio.CancelledError:
-                    if not call.stopping:
-                        raise
-            return self._keep(prepared, stream.completion)
+                return self._keep(prepared, await call.carry(stream))
 
-        return engine.start(source)
+        return engine.start(source, silent=silent)
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
@@ -385,7 +380,7 @@ class Session:
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same for ``await``, on any loop."""
         _hide_key(options)
-        return _whole(await apump(self.start(self.prepare(prompt, **options)), _show_nothing))
+        return _whole(await outcome(self.start(self.prepare(prompt, **options), silent=True)))
 
 
 def _hide_key(options: ResumeOptions) -> None:

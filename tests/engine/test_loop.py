@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -37,18 +37,19 @@ class Played:
 
     async def __call__(self, call: Call) -> Completion:
         async with ScriptedServer([self.script]) as server, Client(server.base_url) as client:
-            stream = client.stream("Hi")
-            try:
-                async for batch in stream.batches():
-                    call.put(batch)
-                    if any(isinstance(event, TextDelta) for event in batch):
-                        self.answering.set()
-            except asyncio.CancelledError:
-                if not call.stopping:
-                    raise
+            put = call.put
+
+            def watched(batch: Sequence[Event]) -> None:
+                put(batch)
+                if any(isinstance(event, TextDelta) for event in batch):
+                    self.answering.set()
+
+            call.put = watched  # type: ignore[method-assign]
+            completion = await call.carry(client.stream("Hi"))
+            if call.stopping:
                 await until(lambda: not server.open)
                 self.closed.set()
-            return stream.completion
+            return completion
 
 
 def texts(events: list[Event]) -> str:

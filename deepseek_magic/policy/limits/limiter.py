@@ -121,7 +121,7 @@ class RetryBudget:
         self._bucket = TokenBucket(max(policy.retries_per_minute / 60, 1e-9), policy.retries_per_minute, now_s)
 
     def requested(self, now_s: float) -> None:
-        """A first request was sent; its share is put in."""
+        """A request is sent; its share is put in."""
         self._bucket.settle(now_s, self._share, 0.0)
 
     def spend(self, now_s: float) -> bool:
@@ -191,6 +191,7 @@ class Limiter:
         self._next_number += 1
         self._answered[self._next_number] = None
         self._since_thaw += 1
+        self.retries.requested(now_s)
         self._each(lambda a, name: a.take(now_s, _cost(name, tokens)))
         if self._rate:
             self._rate.take(now_s)
