@@ -120,7 +120,7 @@ BROKEN = [
     ),
     *(f"{status} times=3" for status in ("429", "500", "502", "503")),
     *("empty times=1", "reasoning-only times=1", "no-finish times=1", "refuse for=0.02"),
-    *("html times=1", "wrong-content-length times=1", "reset at=content after=20 times=4"),
+    *("wrong-content-length times=1", "reset at=content after=20 times=4"),
     "cut at=content after=20 times=1; echo-prefix on=prefix",
     "cut at=content after=20 times=1; 400 on=prefix",
     "cut at=content after=20 times=1; 503 on=prefix times=2",
