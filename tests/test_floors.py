@@ -174,6 +174,7 @@ STATE = {
     "engine.gate._GATES_LOCK",
     "engine.hosts.keys._asked",  # keys that were typed in this process
     "engine.hosts.keys._secrets",  # what is masked wherever it appears
+    "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.loop.engine",  # the engine's thread
     "engine.network.connections.ssl_context",  # trusted certificates, read once

@@ -14,7 +14,7 @@ import concurrent.futures
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from ..protocol.completion import Completion
@@ -287,7 +287,8 @@ async def outcome(call: Call) -> Completion:
     """The completion, for a consumer on any loop who wants nothing before it. A call that waits so does not poll: all of
     a loop share one heartbeat, without which the loop would notice an interrupt only when something comes."""
     try:
-        with _heartbeat():
+        loop = asyncio.get_running_loop()
+        with _hearts.setdefault(loop, _Heart(loop)):
             while not call.done:
                 await call.changed(None)
     except BaseException:
@@ -296,26 +297,30 @@ async def outcome(call: Call) -> Completion:
     return call.completion
 
 
-_beating: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
-"""How many calls wait on each loop that beats."""
+class _Heart:
+    """Wakes a loop every ``HEARTBEAT_S`` while somebody waits on it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._waiting += 1
+        if self._timer is None:
+            self._beat()
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting -= 1
+        if not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _beat(self) -> None:
+        self._timer = self._loop.call_later(HEARTBEAT_S, self._beat)
 
 
-@contextlib.contextmanager
-def _heartbeat() -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-
-    def beat() -> None:
-        if _beating.get(loop):
-            loop.call_later(HEARTBEAT_S, beat)
-
-    waiting = _beating.get(loop, 0)
-    _beating[loop] = waiting + 1
-    if not waiting:
-        loop.call_later(HEARTBEAT_S, beat)
-    try:
-        yield
-    finally:
-        _beating[loop] -= 1
+_hearts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Heart] = weakref.WeakKeyDictionary()
 
 
 async def apump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
