@@ -287,8 +287,7 @@ async def outcome(call: Call) -> Completion:
     """The completion, for a consumer on any loop who wants nothing before it. A call that waits so does not poll: all of
     a loop share one heartbeat, without which the loop would notice an interrupt only when something comes."""
     try:
-        loop = asyncio.get_running_loop()
-        with _hearts.setdefault(loop, _Heart(loop)):
+        with _hearts.setdefault(asyncio.get_running_loop(), _Heart()):
             while not call.done:
                 await call.changed(None)
     except BaseException:
@@ -298,10 +297,9 @@ async def outcome(call: Call) -> Completion:
 
 
 class _Heart:
-    """Wakes a loop every ``HEARTBEAT_S`` while somebody waits on it."""
+    """Wakes the running loop every ``HEARTBEAT_S`` while somebody waits on it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -317,7 +315,7 @@ class _Heart:
             self._timer = None
 
     def _beat(self) -> None:
-        self._timer = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._timer = asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
 
 
 _hearts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Heart] = weakref.WeakKeyDictionary()
