@@ -208,7 +208,9 @@ class Request:
                 hint=Message("Text was cut or decoded wrongly: text.encode('utf-8', 'replace').decode() mends it."),
             ) from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ConfigurationError(Message("The request cannot be written as JSON: {error}.", error=error)) from None
+            raise ConfigurationError(
+                Message("The request cannot be written as JSON: {error}.", error=str(error))
+            ) from None
 
     def digest(self) -> str:
         """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""

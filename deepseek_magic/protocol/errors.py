@@ -63,7 +63,7 @@ DisconnectedHow = Literal["broken", "early", "damaged"]
 class DeepSeekError(Exception):
     """Any failure of a call. ``completion`` is the Completion with what had arrived, or None when nothing was asked."""
 
-    permanent = False
+    permanent: bool = False
     """Whether the same request would fail again, however often it is sent. Of a status, ``policy`` decides that."""
 
     def __init__(

@@ -16,7 +16,7 @@ import pytest
 from deepseek_magic.engine.network import connections, exchange
 from deepseek_magic.engine.network.sockets import UNREAD_BYTES, Socket
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
-from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
+from deepseek_magic.protocol.errors import ConfigurationError, Disconnected
 from tests.engine.test_http2 import certificate as certificate
 from tests.engine.wire import CLOSE, END, Received, Script, ScriptedServer, fixed, head, piece
 
@@ -50,6 +50,10 @@ WHOLE: dict[str, Script] = {
         END,
     ],
     "after early hints": [b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + CHUNKED],
+    "chunked said by each of two gateways": [
+        CHUNKED.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding:  chunked\r\nx: y\r\n\r\n", 1)
+    ],
+    "chunked said twice in one line": [CHUNKED.replace(b": chunked", b": chunked, Chunked", 1)],
     "of known length": fixed("200 OK", BODY),
     "of known length, after early hints": [b"HTTP/1.1 103 Early Hints\r\n\r\n", *fixed("200 OK", BODY)],
 }
@@ -339,7 +343,10 @@ async def test_a_proxy_that_refuses_is_named_as_such(
     transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Proxy(refuses=True) as address:
-        with through(address, monkeypatch), pytest.raises(Disconnected, match="The proxy on the way") as caught:
+        with (
+            through(address, monkeypatch),
+            pytest.raises(Disconnected, match="wants a name and a password") as caught,
+        ):
             await body_of(transport, "https://far.example")
     assert "p@ss" not in str(caught.value)
 
@@ -348,5 +355,5 @@ async def test_a_socks_proxy_without_its_package_is_a_configuration_error(
     transport: HTTPXTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "socksio", None)
-    with through("socks5://127.0.0.1:1", monkeypatch), pytest.raises(DeepSeekError, match=r"package|proxy"):
+    with through("socks5://127.0.0.1:1", monkeypatch), pytest.raises(ConfigurationError, match=r"needs a package"):
         await body_of(transport, "http://far.example")

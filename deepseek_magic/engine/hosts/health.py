@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ...protocol.errors import ConfigurationError, DeepSeekError, Disconnected, ProtocolError
+from ...protocol.errors import APIStatusError, ConfigurationError, DeepSeekError, Disconnected, ProtocolError
 from ...protocol.models import MODELS, Model
 from ...text.characters import named
 from ..attempt import read_all, status_error_of
 from ..calls import HTTPAnswer, HTTPCall, Transport
+from ..network.proxies import proxy_of
 from .endpoints import Endpoint
 from .keys import Key
 
@@ -27,6 +28,9 @@ __all__ = ["Balance", "BalanceOf", "Health", "HealthStep", "balance", "check", "
 _LARGEST_BODY_BYTES: Final = 8 * 2**20
 _READ_S: Final = 30.0
 _NAME_S: Final = 10.0
+_JSON: Final = {"accept": "application/json", "content-type": "application/json"}
+_NOT_THERE: Final = frozenset({400, 404, 405, 422, 501})
+"""What a server answers to a question that it does not know, though it may know the chat."""
 _KNOWN: Final = {model.id: model for model in MODELS}
 
 StepName = Literal["name", "connect", "tls", "first_byte", "key", "models", "balance"]
@@ -109,19 +113,41 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
             steps.extend(_timed(answer, endpoint))
             found["http_version"] = answer.http_version
 
-        raw = await _get(transport, endpoint.models_url, key, on_answer=timed, fresh=True)
-        found["models"] = tuple(_read_models(raw))
-        names = ", ".join(model.id for model in found["models"][:5]) or "none"
-        steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
+        try:
+            raw = await _get(transport, endpoint.models_url, key, on_answer=timed, fresh=True)
+            found["models"] = tuple(_read_models(raw))
+            names = ", ".join(model.id for model in found["models"][:5]) or "none"
+            steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
+        except APIStatusError as error:
+            if error.status not in _NOT_THERE:
+                raise
+            await _ask_nothing(transport, endpoint, key)
+            steps.append(HealthStep(name="models", ok=None, seconds=None, said="this server does not list them"))
         if endpoint.balance_url is not None:
             began_s = time.perf_counter()
-            found["balance"] = told = await balance(transport, endpoint, key)
-            seconds = time.perf_counter() - began_s
-            steps.append(HealthStep(name="balance", ok=told.available, seconds=seconds, said=str(told)))
+            try:
+                found["balance"] = told = await balance(transport, endpoint, key)
+            except (APIStatusError, ProtocolError) as error:
+                if isinstance(error, APIStatusError) and error.status not in _NOT_THERE:
+                    raise
+                step = HealthStep(name="balance", ok=None, seconds=None, said="this server does not tell it")
+            else:
+                seconds = time.perf_counter() - began_s
+                step = HealthStep(name="balance", ok=told.available, seconds=seconds, said=str(told))
+            steps.append(step)
     except DeepSeekError as error:
         found["error"] = error
         steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=str(error)))
     return Health(endpoint=endpoint, steps=tuple(steps), **found)
+
+
+async def _ask_nothing(transport: Transport, endpoint: Endpoint, key: Key | None) -> None:
+    """Whether there is a chat API at all, where no models are listed: an empty question costs nothing and is refused as
+    one. Raises the error of an address that knows no chat."""
+    call = HTTPCall(method="POST", url=endpoint.chat_url, headers=_JSON, body=b"{}", key=key, read_s=_READ_S)
+    async with transport.open(call) as answer:
+        if answer.status not in (400, 422) and not 200 <= answer.status < 300:
+            raise await status_error_of(answer)
 
 
 _ORDER: Final[tuple[StepName, ...]] = ("name", "key", "connect", "tls", "first_byte", "models", "balance")
@@ -138,6 +164,9 @@ def _secure(endpoint: Endpoint) -> bool:
 
 async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
     parts = urlsplit(endpoint.base_url)
+    if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
+        steps.append(HealthStep(name="name", ok=None, seconds=None, said=f"left to the proxy {proxy.shown}"))
+        return
     began_s = time.perf_counter()
     try:
         async with asyncio.timeout(_NAME_S):

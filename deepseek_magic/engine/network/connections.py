@@ -12,15 +12,16 @@ import functools
 import os
 import ssl
 import time
-import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import httpcore
 
 from ...protocol.errors import ConfigurationError
-from ..hosts.endpoints import is_loopback
+from ...text.messages import Message
+from .proxies import proxy_of
 from .sockets import AsyncioBackend
 
 __all__ = ["Connections", "proxy_for", "ssl_context"]
@@ -36,13 +37,30 @@ def ssl_context() -> ssl.SSLContext:
 
     The certificates are those of certifi, or of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, as most Python clients have it.
     """
-    if file := os.environ.get("SSL_CERT_FILE"):
-        return ssl.create_default_context(cafile=file)
-    if folder := os.environ.get("SSL_CERT_DIR"):
-        return ssl.create_default_context(capath=folder)
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := os.environ.get(variable):
+            return _trusting(variable, path)
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())
+
+
+def _trusting(variable: str, path: str) -> ssl.SSLContext:
+    try:
+        if variable == "SSL_CERT_FILE":
+            return ssl.create_default_context(cafile=path)
+        next(Path(path).iterdir(), None)  # OpenSSL says nothing of a folder that is not there, and trusts nobody then
+        return ssl.create_default_context(capath=path)
+    except OSError as error:  # an SSLError among them: a file that holds no certificate
+        raise ConfigurationError(
+            Message(
+                "{variable} names certificates that cannot be read: {path} ({reason}).",
+                variable=variable,
+                path=path,
+                reason=error.strerror or str(error),
+            ),
+            hint=Message("Correct the variable, or remove it: then the certificates of certifi are used."),
+        ) from None
 
 
 class Connections:
@@ -103,12 +121,11 @@ class Connections:
 
     def _new(self) -> httpcore.AsyncConnectionPool:
         proxy = proxy_for(self._origin)
-        parts = urlsplit(self._origin)
-        # Nothing ever speaks TLS on a loopback http origin; an empty context trusts nobody and costs nothing.
-        local = parts.scheme == "http" and is_loopback(parts.hostname or "")
+        # Nothing ever speaks TLS to an http origin; an empty context trusts nobody and costs nothing.
+        plain = self._origin.startswith("http:")
         try:
             return httpcore.AsyncConnectionPool(
-                ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if local else ssl_context(),
+                ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else ssl_context(),
                 proxy=None if proxy is None else _proxy(proxy),
                 # No upper bound: how many calls run is the limiter's business.
                 max_connections=None,
@@ -118,11 +135,17 @@ class Connections:
                 network_backend=AsyncioBackend(),
             )
         except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"The proxy for {self._origin} cannot be used: {error}.") from None
+            known = proxy_of(self._origin)
+            raise ConfigurationError(
+                Message("The proxy for {host} cannot be used: {error}.", host=self._origin, error=str(error)),
+                hint=Message("Correct {variable}.", variable=known.variable) if known and known.variable else "",
+            ) from None
 
 
 def _proxy(address: str) -> httpcore.Proxy:
     parts = urlsplit(address)
+    if not parts.hostname:
+        raise ValueError("it names no host")
     if parts.scheme not in ("http", "https", "socks5", "socks5h"):
         raise ValueError(f"it begins with {parts.scheme}:, not with http:, https: or socks5:")
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -132,11 +155,6 @@ def _proxy(address: str) -> httpcore.Proxy:
 
 
 def proxy_for(origin: str) -> str | None:
-    """The proxy that the environment (or the system) wants for this origin; never for this machine itself."""
-    parts = urlsplit(origin)
-    host = parts.hostname or ""
-    if is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    """The address of the proxy for this origin; None where it is asked directly. See ``proxies``."""
+    found = proxy_of(origin)
+    return None if found is None else found.address

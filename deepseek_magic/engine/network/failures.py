@@ -1,98 +1,238 @@
-"""What httpcore, h11, ssl and the operating system raise → our TransportError, one sentence that names the host."""
+"""What httpcore, h11, ssl and the operating system raise → our error: one sentence that names what failed.
+
+First the cause, from the exception's type and those below it; then its row, which says what becomes of it. The proxy is
+told from the server: where one is in force, it is all that a connection here is ever made to.
+"""
 
 from __future__ import annotations
 
 import re
+import socket
 import ssl
-from typing import Final, NoReturn
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn
 
+import h11
 import httpcore
 
-from ...protocol.errors import ConfigurationError, ConnectTimeout, DeepSeekError, Disconnected, ReadTimeout
+from ...protocol.errors import (
+    ConfigurationError,
+    ConnectTimeout,
+    DeepSeekError,
+    Disconnected,
+    DisconnectedHow,
+    ReadTimeout,
+)
+from ...text.messages import Message
 from ..calls import HTTPCall
+from .proxies import Proxy, proxy_of
 
 __all__ = ["raise_ours"]
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _LIBRARIES: Final = ("httpcore", "h11", "h2", "hpack", "anyio", "socksio")
+_STATUS: Final = re.compile(r"([1-5]\d\d)\b")
+_NO_TLS_THERE: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
+# fmt: off
+_Cause = Literal[
+    "late", "silent", "untrusted", "not_tls", "tls_broke", "refused", "unknown_name", "unconnected",
+    "proxy_late", "proxy_refused", "proxy_unknown_name", "proxy_unconnected",
+    "proxy_wants_a_password", "proxy_forbids", "proxy_says_no",
+    "unwritable", "early", "not_http", "no_socks", "no_package", "broken",
+]
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What a cause becomes. ``permanent``: the same call would fail again; another server may still be asked."""
+
+    kind: type[DeepSeekError]
+    said: Message
+    hint: Message | str = ""
+    how: DisconnectedHow = "broken"
+    permanent: bool = False
+
+
+_AGAIN: Final = Message("Try again.")
+_NETWORK: Final = Message("Check the network, or try again.")
+_PROXY: Final = Message("Start the proxy, or correct or remove the setting.")
+_ROWS: Final[Mapping[_Cause, _Row]] = {
+    "late": _Row(ConnectTimeout, Message("No connection to {host} within {limit} s."), _NETWORK),
+    "silent": _Row(ReadTimeout, Message("{host} sent nothing for {limit} s."), _AGAIN),
+    "untrusted": _Row(
+        Disconnected,
+        Message("The certificate of {host} is not trusted: {reason}."),
+        Message("A proxy that opens TLS needs its certificate in SSL_CERT_FILE."),
+        permanent=True,
+    ),
+    "not_tls": _Row(
+        Disconnected,
+        Message("No secure connection to {host} ({reason})."),
+        Message("Is it https there?"),
+        permanent=True,
+    ),
+    "tls_broke": _Row(Disconnected, Message("No secure connection to {host} ({reason})."), _AGAIN),
+    "refused": _Row(
+        Disconnected, Message("Nothing listens at {host}."), Message("Is the server running, and the port right?")
+    ),
+    "unknown_name": _Row(
+        Disconnected, Message("The name {host} could not be resolved."), Message("Check the address and the network.")
+    ),
+    "unconnected": _Row(Disconnected, Message("No connection to {host} ({reason})."), _NETWORK),
+    "proxy_late": _Row(
+        ConnectTimeout, Message("No connection to {host} within {limit} s through the proxy {proxy}."), _PROXY
+    ),
+    "proxy_refused": _Row(
+        Disconnected, Message("Nothing listens at the proxy {proxy}, so {host} was not asked."), _PROXY
+    ),
+    "proxy_unknown_name": _Row(
+        Disconnected, Message("The name of the proxy {proxy} could not be resolved, so {host} was not asked."), _PROXY
+    ),
+    "proxy_unconnected": _Row(
+        Disconnected, Message("No connection to the proxy {proxy} ({reason}), so {host} was not asked."), _PROXY
+    ),
+    "proxy_wants_a_password": _Row(
+        Disconnected,
+        Message("The proxy {proxy} wants a name and a password ({reason}), so {host} was not asked."),
+        Message("Put them into its address: http://name:password@host:port."),
+        permanent=True,
+    ),
+    "proxy_forbids": _Row(
+        Disconnected,
+        Message("The proxy {proxy} does not let anybody ask {host} ({reason})."),
+        Message("Ask who runs the proxy, or name the host in NO_PROXY."),
+        permanent=True,
+    ),
+    "proxy_says_no": _Row(
+        Disconnected,
+        Message("The proxy {proxy} could not reach {host} ({reason})."),
+        Message("Check the address, or try again."),
+    ),
+    "unwritable": _Row(ConfigurationError, Message("The request to {host} cannot be written in HTTP: {reason}.")),
+    "early": _Row(Disconnected, Message("{host} closed the connection before its answer was whole."), _AGAIN, "early"),
+    "not_http": _Row(
+        Disconnected,
+        Message("{host} does not answer as HTTP demands: {reason}."),
+        Message("Check the base URL, or what stands before the server."),
+        "damaged",
+        permanent=True,
+    ),
+    "no_socks": _Row(
+        ConfigurationError,
+        Message("The proxy {proxy} needs a package that is not installed, so {host} was not asked."),
+        Message("pip install 'httpx[socks]'"),
+    ),
+    "no_package": _Row(
+        ConfigurationError,
+        Message("A package is missing for this connection: {reason}."),
+        Message("pip install 'deepseek-magic[http2]'"),
+    ),
+    "broken": _Row(Disconnected, Message("The connection to {host} broke ({reason})."), _AGAIN),
+}
+
+_BELOW: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
+    (ssl.SSLCertVerificationError, "untrusted"),
+    (ssl.SSLError, "tls_broke"),
+    (ConnectionRefusedError, "refused"),
+    (socket.gaierror, "unknown_name"),
+)
+"""What may lie below a connection that was not made; the first that is found anywhere there says it."""
+
+_BY_TYPE: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
+    (httpcore.ConnectTimeout, "late"),
+    (httpcore.PoolTimeout, "late"),
+    (httpcore.ReadTimeout, "silent"),
+    (httpcore.ConnectError, "unconnected"),
+    (httpcore.ProxyError, "proxy_says_no"),
+    (httpcore.LocalProtocolError, "unwritable"),
+    (httpcore.UnsupportedProtocol, "unwritable"),
+    (httpcore.RemoteProtocolError, "early"),
+    (ImportError, "no_package"),
+    (OSError, "broken"),
+    (EOFError, "broken"),
+)
+_OF_THE_PROXY: Final[Mapping[_Cause, _Cause]] = {
+    "late": "proxy_late",
+    "refused": "proxy_refused",
+    "unknown_name": "proxy_unknown_name",
+    "unconnected": "proxy_unconnected",
+}
+_PROXY_STATUS: Final[Mapping[str, _Cause]] = {"407": "proxy_wants_a_password", "403": "proxy_forbids"}
 
 
 def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
     """Raise our error for what the libraries below raised; a defect of our own stays what it is."""
-    ours = _translated(error, call)
-    if ours is None:
+    proxy = proxy_of(call.url)
+    cause = _cause_of(error, proxy)
+    if isinstance(error, DeepSeekError) or cause is None:
         raise error
-    raise ours from error
+    row = _ROWS[cause]
+    limit_s = call.read_s if cause == "silent" else call.connect_s
+    said = Message(
+        row.said.template,
+        host=call.host,
+        proxy=_shown(proxy),
+        reason=_reason(error),
+        limit=f"{limit_s:g}" if limit_s is not None else "",
+    )
+    raise _made(row, said) from error
 
 
-def _translated(error: Exception, call: HTTPCall) -> DeepSeekError | None:
-    host = call.host
-    match error:
-        case DeepSeekError():
-            return None
-        case httpcore.ConnectTimeout() | httpcore.PoolTimeout():
-            return ConnectTimeout(
-                f"No connection to {host} within {call.connect_s:g} s.", hint="Check the network, or try again."
-            )
-        case httpcore.ReadTimeout():
-            return ReadTimeout(f"{host} sent nothing for {call.read_s:g} s.", deadline="read", hint="Try again.")
-        case httpcore.ConnectError():
-            return _no_connection(error, host)
-        case httpcore.ProxyError():
-            return Disconnected(f"The proxy on the way to {host} refused: {error}.", hint="Check the proxy settings.")
-        case httpcore.LocalProtocolError() | httpcore.UnsupportedProtocol():
-            return ConfigurationError(f"The request to {host} cannot be written in HTTP: {error}.")
-        case httpcore.RemoteProtocolError():
-            whole = f"{host} closed the connection before its answer was whole."
-            return Disconnected(whole, how="early", hint="Try again.")
-        case ImportError():
-            return ConfigurationError(
-                f"A package is missing for this connection: {error}.",
-                hint="pip install 'deepseek-magic[http2]' for HTTP/2, 'httpx[socks]' for a SOCKS proxy.",
-            )
-        case OSError() | EOFError():
-            return _broken(error, host)
-    return _broken(error, host) if type(error).__module__.partition(".")[0] in _LIBRARIES else None
+def _made(row: _Row, said: Message) -> DeepSeekError:
+    if row.kind is not Disconnected:
+        return row.kind(said, hint=row.hint)
+    error = Disconnected(said, hint=row.hint, how=row.how)
+    error.permanent = row.permanent
+    return error
 
 
-def _broken(error: Exception, host: str) -> Disconnected:
-    return Disconnected(f"The connection to {host} broke ({_reason(error)}).", hint="Try again.")
+def _shown(proxy: Proxy | None) -> Message | str:
+    if proxy is None:
+        return Message("on the way")
+    if proxy.variable:
+        return Message("{address} (from {variable})", address=proxy.shown, variable=proxy.variable)
+    return Message("{address} (from the system's settings)", address=proxy.shown)
 
 
-def _no_connection(error: Exception, host: str) -> Disconnected:
-    for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                return Disconnected(
-                    f"The certificate of {host} is not trusted: {cause.verify_message}.",
-                    hint="A proxy that opens TLS needs its certificate in SSL_CERT_FILE.",
-                )
-            case ssl.SSLError():
-                return Disconnected(f"No secure connection to {host} ({cause.reason}).", hint="Is it https there?")
-            case ConnectionRefusedError():
-                return Disconnected(f"Nothing listens at {host}.", hint="Is the server running, and the port right?")
-            case OSError() if type(cause).__name__ == "gaierror":
-                return Disconnected(
-                    f"The name {host} could not be resolved.", hint="Check the address and the network."
-                )
-    return Disconnected(f"No connection to {host} ({_reason(error)}).", hint="Check the network, or try again.")
+def _cause_of(error: Exception, proxy: Proxy | None) -> _Cause | None:
+    """The row of an error; None for one that is not the network's."""
+    library = type(error).__module__.partition(".")[0] in _LIBRARIES
+    cause = next((cause for kind, cause in _BY_TYPE if isinstance(error, kind)), "broken" if library else None)
+    below = list(_causes(error))
+    if cause == "unconnected":
+        cause = next((row for kind, row in _BELOW if any(isinstance(one, kind) for one in below)), cause)
+    if cause == "tls_broke" and any(isinstance(one, ssl.SSLError) and one.reason in _NO_TLS_THERE for one in below):
+        return "not_tls"
+    if cause == "no_package" and any(getattr(one, "name", None) == "socksio" for one in below):
+        return "no_socks"
+    if cause == "proxy_says_no" and (status := _STATUS.match(str(error))):
+        return _PROXY_STATUS.get(status[1], cause)
+    if cause == "early" and any(isinstance(one, h11.RemoteProtocolError) for one in below):
+        return cause if str(error).startswith("peer closed") else "not_http"
+    return _OF_THE_PROXY.get(cause, cause) if proxy is not None and cause is not None else cause
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and everything below it, groups opened (happy eyeballs fails with one error for each address)."""
-    found, waiting = [], [error]
+    found: list[BaseException] = []
+    waiting = [error]
     while waiting:
         one = waiting.pop(0)
+        if one in found:
+            continue
         found.append(one)
-        if isinstance(one, BaseExceptionGroup):
-            waiting.extend(one.exceptions)
-        below = one.__cause__ or one.__context__
-        if below is not None and below not in found:
-            waiting.append(below)
-    return found
+        yield one
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        waiting += [below for below in (one.__cause__ or one.__context__,) if below is not None]
 
 
 def _reason(error: BaseException) -> str:
     """The first words that say something, without the number that the operating system gives them."""
-    texts = (_ERRNO.sub("", str(e)).strip().rstrip(".") for e in _causes(error))
+    for one in _causes(error):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return one.verify_message
+    texts = (_ERRNO.sub("", str(one)).strip().rstrip(".") for one in _causes(error))
     return next((text for text in texts if text), type(error).__name__)

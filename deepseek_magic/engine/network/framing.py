@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["END_OF_CHUNKS", "ChunkedBody", "ResponseHead"]
+__all__ = ["END_OF_CHUNKS", "ChunkedBody", "ResponseHead", "chunked_once"]
 
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 
@@ -34,6 +34,11 @@ class ResponseHead:
 
     __slots__ = ("_seen", "open")
 
+    @property
+    def whole(self) -> bool:
+        """Whether no head has begun that has not ended."""
+        return not (self.open and self._seen)
+
     def __init__(self) -> None:
         self.open = True
         self._seen = bytearray()
@@ -52,6 +57,19 @@ class ResponseHead:
         self.open = status.startswith(b"1") and status != b"101"
         self._seen.clear()
         return blank.end() - before
+
+
+_CHUNKED: Final = re.compile(
+    rb"(\r?\ntransfer-encoding:)[ \t]*chunked(?:[ \t]*,[ \t]*chunked)*[ \t]*(?=\r?\n)", re.IGNORECASE
+)
+
+
+def chunked_once(head: bytes) -> bytes:
+    """The head with "chunked" in it once: gateways in a row each say it and mean the same, and h11 refuses that."""
+    first = _CHUNKED.search(head)
+    if first is None:
+        return head
+    return head[: first.end(1)] + b" chunked" + _CHUNKED.sub(b"", head[first.end() :])
 
 
 class ChunkedBody:

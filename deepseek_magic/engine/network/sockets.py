@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import httpcore
 
-from .framing import ResponseHead
+from .framing import ResponseHead, chunked_once
 
 __all__ = ["AsyncioBackend", "Socket"]
 
@@ -108,15 +108,19 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # what httpcore asks
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, up to the end of a response's head; b"" at the end of the connection."""
-        data = await self.received(timeout)
-        take = min(max_bytes, len(data))
-        if self._head.open:
-            take = self._head.feed(data[:take])
-        if take < len(data):
+        """What has come, but of a response's head all and no more; b"" at the end of the connection."""
+        if not self._head.open:
+            data = await self.received(timeout)
+            self.unread(data[max_bytes:])
+            return data[:max_bytes]
+        head = b""
+        while data := await self.received(timeout):
+            take = self._head.feed(data)
+            head += data[:take]
             self.unread(data[take:])
-            data = data[:take]
-        return data
+            if self._head.whole:
+                break
+        return chunked_once(head)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send ``buffer``; waits while the other side takes no more."""
