@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .api.checks import check
+from .api.checks import check, text_of
 from .api.errors import HTML, no_money, too_many
 from .api.frames import Frame, Plan, frames, plan, whole_body
 from .api.shapes import Refused
@@ -27,6 +27,13 @@ __all__ = ["Chat"]
 _LOGIN_PAGE: Final = (
     b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>\n"
 )
+_LABELS: Final = {
+    "stream": "text/event-stream; charset=utf-8",
+    "plain": "text/plain",
+    "json": "application/json",
+    "html": "text/html; charset=utf-8",
+    "octet": "application/octet-stream",
+}
 _BREAKS_A_BODY: Final = frozenset(("cut", "reset", "eof-chunked", "eof-close", "stall"))
 
 
@@ -130,11 +137,11 @@ class Chat:
         id, sent, first = self._frames(made)
         delivery = Delivery(answer=answer, pace=state.pace, fault=fault, retry_ms=state.retry_ms, first=first)
         if state.ids is not None:
-            delivery.event_id = lambda place: f"{id}:{place + 1}"
+            stream = "" if state.ids == "count" else f"{id}:"
+            delivery.event_id = lambda place: f"{stream}{place + 1}"
         compress = state.gzip and self.request.takes_gzip
         framing, gzip, version = head_of(fault, version=self.request.version, gzip=compress)
-        type = "text/plain" if kind == "wrong-type" else "text/event-stream; charset=utf-8"
-        head = {"content-type": type, "cache-control": "no-cache", **self.headers}
+        head = {**_label(fault), "cache-control": "no-cache", **self.headers}
         if framing == "length" and fault is not None:
             size = sum(map(len, delivery.encode(sent)[first:]))
             head["content-length"] = str(max(0, size + int(fault.number("by") or 0)))
@@ -154,7 +161,7 @@ class Chat:
         """The id of the answer, its frames and the first one to send: 0, or where a resumed stream goes on."""
         state, fault, body = self.state, self.fault, self.seen.body
         last, _, place = self.request.headers.get("last-event-id", "").rpartition(":")
-        known = state.streams.get(last) if state.ids not in (None, "ignore") else None
+        known = state.streams.get(last) if state.ids not in (None, "ignore", "count") else None
         if known is not None and place.isdecimal():
             first = {"resume": int(place), "inclusive": int(place) - 1}.get(str(state.ids), 0)
             return last, known, min(max(0, first), len(known))
@@ -163,8 +170,16 @@ class Chat:
         sent = frames(made, id=id, created=int(time.time()), include_usage=usage)
         if state.ids is not None:
             state.remember(id, sent)
-        prefix = str(body["messages"][-1].get("content") or "") if fault and fault.kind == "echo-prefix" else ""
-        return id, rewrite(sent, fault, prefix=prefix) if fault else sent, 0
+        final = body["messages"][-1] if body["messages"][-1].get("prefix") else {}
+        given = {"prefix": text_of(final.get("content")), "thought": str(final.get("reasoning_content") or "")}
+        return id, rewrite(sent, fault, **given) if fault else sent, 0
+
+
+def _label(fault: Fault | None) -> dict[str, str]:
+    """The content type of a stream; the fault ``wrong-type`` may leave it out."""
+    label = fault.word("type") if fault and fault.kind == "wrong-type" else "stream"
+    kind = _LABELS.get(label)
+    return {"content-type": kind} if kind else {}
 
 
 def _admit(state: DemoState) -> dict[str, str]:

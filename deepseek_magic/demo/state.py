@@ -25,7 +25,7 @@ CONTROL_PATH: Final = "/_demo"
 _KEPT_STREAMS: Final = 256
 _SECRET_HEADERS: Final = frozenset(("authorization", "x-api-key", "cookie"))
 
-Ids = Literal["resume", "inclusive", "replay", "ignore"]
+Ids = Literal["resume", "inclusive", "replay", "ignore", "count"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,8 +58,9 @@ class DemoState:
     key          None accepts any key that is not empty; a text accepts that key alone
     concurrency  answers at once, above that 429 with the limit in its text; None: no limit
     gzip         compress streams for clients that offer it
-    ids          None: no ids, as DeepSeek. "resume": events carry ids and Last-Event-ID continues behind that event;
-                 "inclusive" sends that event again, "replay" everything again, "ignore" starts a new answer
+    ids          None: no ids, as DeepSeek. "resume": events carry ids and Last-Event-ID continues after that event;
+                 "inclusive" sends that event again, "replay" everything again, "ignore" starts a new answer,
+                 "count" starts a new answer whose ids begin with 1 again
     rate_limit   a RateLimit: headers of a chosen dialect, and 429 above its limit
     retry_ms     a ``retry:`` field on the first event
     keep         how many of the last requests stay in ``requests``

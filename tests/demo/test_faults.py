@@ -18,6 +18,7 @@ from deepseek_magic.demo.faults.kinds import KINDS, PLACES
 from deepseek_magic.demo.faults.spec import Faults, parse
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.text.catalogue import catalogue
 
 Ask = Callable[..., Any]
 OFF = {"type": "disabled"}
@@ -80,9 +81,10 @@ def test_a_wrong_spec_is_refused_in_one_clear_sentence(spec: str, says: str) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_every_kind_has_a_legend_of_one_sentence(kind: Any) -> None:
+def test_every_kind_has_a_legend_of_one_sentence_in_english_and_chinese(kind: Any) -> None:
     assert kind.legend.endswith(".")
     assert kind.legend[0].isupper()
+    assert catalogue("zh")[kind.legend].endswith("。")
 
 
 def test_times_counts_the_requests_that_meet_it_and_the_next_fault_follows() -> None:
@@ -481,6 +483,59 @@ def test_dialects_of_other_hosts(server: DemoServer, ask: Ask, good: Any) -> Non
     assert heard.channel("reasoning_content") == ""
 
 
+@pytest.mark.parametrize(("spec", "reasons"), [
+    ("finish-early at=content after=3", lambda pieces: pieces == 2),
+    ("finish-early at=reasoning after=0", lambda pieces: pieces == 2),
+    ("finish-twice", lambda pieces: pieces == 2),
+    ("finish-every at=reasoning after=1", lambda pieces: pieces > 40),
+])  # fmt: skip
+def test_text_follows_a_finish_reason(server: DemoServer, ask: Ask, good: Any, spec: str, reasons: Any) -> None:
+    server.fault = spec
+    heard = ask(server)
+    assert reasons(sum(chunk["choices"][0]["finish_reason"] == "stop" for chunk in heard.chunks))
+    assert heard.chunks[0]["choices"][0]["finish_reason"] is None
+    assert (heard.text, heard.channel("reasoning_content")) == (good.text, good.channel("reasoning_content"))
+
+
+def test_the_last_chunk_repeats_the_answer_as_a_message(server: DemoServer, ask: Ask, good: Any) -> None:
+    server.fault = "full-message"
+    heard = ask(server)
+    last = heard.chunks[-1]["choices"][0]
+    thought = good.channel("reasoning_content")
+    assert heard.text == good.text
+    assert last["message"] == {"role": "assistant", "content": good.text, "reasoning_content": thought}
+    assert "delta" not in last
+    heard = ask(server, "the weather", tools=[WEATHER], thinking=OFF)
+    (call,) = heard.chunks[-1]["choices"][0]["message"]["tool_calls"]
+    assert (call["function"]["name"], json.loads(call["function"]["arguments"])) == ("weather", {})
+
+
+@pytest.mark.parametrize(("type", "label"), [
+    ("plain", "text/plain"), ("json", "application/json"), ("html", "text/html; charset=utf-8"), ("none", None),
+])  # fmt: skip
+def test_a_stream_has_the_wrong_label_or_none(
+    server: DemoServer, ask: Ask, good: Any, type: str, label: str | None
+) -> None:
+    server.fault = f"wrong-type type={type}"
+    heard = ask(server)
+    assert (heard.headers.get("content-type"), heard.text) == (label, good.text)
+
+
+def test_the_last_event_lacks_its_blank_line(server: DemoServer, ask: Ask, good: Any) -> None:
+    server.fault = "no-blank-line"
+    heard = ask(server)
+    assert heard.body.endswith(b"}\n")
+    assert not heard.body.endswith(b"\n\n")
+    assert (heard.finish, heard.text) == ("stop", good.text)
+
+
+def test_pings_arrive_as_events_with_and_without_a_name(server: DemoServer, ask: Ask, good: Any) -> None:
+    server.fault = "ping-events at=content after=2"
+    body = ask(server).body
+    assert body.count(b"event: ping\ndata: ") == 1
+    assert body.replace(b"event: ping\n", b"").count(b'data: {"type":"ping"}\n\n') == 2
+
+
 def test_blank_space_floods_before_the_answer(server: DemoServer, ask: Ask, good: Any) -> None:
     server.fault = "whitespace bytes=1024"
     assert ask(server).text == " " * 1024 + good.text
@@ -488,10 +543,15 @@ def test_blank_space_floods_before_the_answer(server: DemoServer, ask: Ask, good
 
 def test_a_continuation_can_repeat_its_prefix_or_say_something_else(server: DemoServer, ask: Ask, http: Ask) -> None:
     whole = ask(server, "hi")
-    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": whole.text[:50], "prefix": True}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+    messages.append({"role": "assistant", "content": whole.text[:50], "prefix": True})
     asked = {"model": "deepseek-flash", "messages": messages, "stream": True}
     server.fault = "echo-prefix on=prefix"
     assert http(server, asked, path="/beta/chat/completions").text == whole.text
+    thought = whole.channel("reasoning_content")
+    messages[1] |= {"content": "", "reasoning_content": thought[:20]}
+    heard = http(server, asked, path="/beta/chat/completions")
+    assert (heard.channel("reasoning_content"), heard.text) == (thought, whole.text)
     server.fault = "diverge"
     assert not whole.text.startswith(ask(server, "hi").text)
 

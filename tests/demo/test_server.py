@@ -402,6 +402,11 @@ def test_a_stream_with_ids_goes_on_behind_the_last_one_seen(http: Ask) -> None:
         assert http(server, asked, Last_Event_ID=last).text == said()
         server.ids = "ignore"
         assert http(server, asked, Last_Event_ID=last).chunks[0]["id"] != first.chunks[0]["id"]
+        server.ids = "count"
+        for name in (last, "7"):
+            counted = http(server, asked, Last_Event_ID=name)
+            assert counted.body.startswith(b"retry: 300\nid: 1\n")
+            assert counted.text == said()
 
 
 def test_deepseek_itself_sends_no_ids(server: DemoServer, ask: Ask) -> None:

@@ -21,6 +21,7 @@ _PROXY_LINE: Final = (
 )
 _ERROR_EVENT: Final = b'data: {"error":{"message":"The server had an error while writing the answer.","type":"server_error","param":null,"code":"server_error"}}\n\n'
 _GARBAGE: Final = b'data: {"id":"damaged","choices":[{"index":0,"delta":{"content":"lo\n\n'
+_PINGS: Final = b'event: ping\ndata: {"type":"ping"}\n\ndata: {"type":"ping"}\n\n'
 _CARVE_S: Final = 0.05
 _TAIL_BYTES: Final = 64 * 1024
 _YIELD_EVERY: Final = 16
@@ -62,7 +63,8 @@ class Delivery:
         for place, one in enumerate(frames):
             retry = f"retry: {self.retry_ms}{end}" if self.retry_ms is not None and place == self.first else ""
             name = f"id: {self.event_id(place)}{end}" if self.event_id else ""
-            events.append(f"{retry}{name}data: {one.payload}{end}{end}".encode())
+            blank = "" if self.fault and self.fault.kind == "no-blank-line" and place == len(frames) - 1 else end
+            events.append(f"{retry}{name}data: {one.payload}{end}{blank}".encode())
         return events
 
     async def run(self, frames: Sequence[Frame], arrived_s: float) -> bool:
@@ -104,7 +106,7 @@ class Delivery:
                 self.answer.carve = _pieces(max(1, int(rate * _CARVE_S)), 1 / rate)
             case kind if kind in _PLACED or kind in _AT_THE_END:
                 return
-        self.fired = True  # told in the frames or in the head, or at work from now on
+        self.fired = True  # seen in the frames or in the head, or at work from now on
 
     async def _queue(self) -> None:
         if not self.pace.queue_s:
@@ -168,8 +170,8 @@ class Delivery:
                 await self._drip_comments(fault.number("every") or 1.0, fault.number("for"))
             case "latency":
                 await self.answer.until_client_leaves(fault.number("s"))
-            case "garbage":
-                await self.answer.send(_GARBAGE)
+            case "garbage" | "ping-events":
+                await self.answer.send(_GARBAGE if fault.kind == "garbage" else _PINGS)
             case "replay":
                 await self.answer.send(self._tail[-int(fault.number("bytes") or 0) :])
             case "gzip-members":
@@ -212,7 +214,7 @@ _AT_THE_END: Final = frozenset(("slow-close", "gzip-no-trailer", "gzip-bad-crc")
 _PLACED: Final = frozenset(
     (
         *("cut", "reset", "eof-chunked", "eof-close", "stall", "keepalive-drip", "proxy-line", "error-event"),
-        *("latency", "drip", "garbage", "replay", "gzip-truncated", "gzip-corrupt", "gzip-members"),
+        *("latency", "drip", "garbage", "ping-events", "replay", "gzip-truncated", "gzip-corrupt", "gzip-members"),
     )
 )
 

@@ -34,6 +34,7 @@ _INSIDE: Final = {"inside": ""}
 _INSIDE_WORDS: Final = ("size", "json", "utf8")
 _STATUS: Final[Mapping[str, Value]] = {"retry-after": "", "retry-after-ms": None, "type": "json"}
 _STATUS_WORDS: Final = ("json", "octet", "html")
+_LABELS: Final = ("plain", "json", "html", "octet", "none")
 
 
 def _status(name: str, legend: str) -> Kind:
@@ -48,7 +49,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(
                 name="refuse",
                 params={"for": 5.0},
-                legend="The port is closed for some seconds: nobody answers the knock, so the client knocks again later.",
+                legend="The port is closed for some seconds: nobody answers, so the client tries again later.",
             ),
             Kind(
                 name="reset",
@@ -139,12 +140,12 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 legend="The compressed stream ends in the middle while the outer framing ends properly: few clients look.",
             ),
             Kind(name="gzip-corrupt", places=_STREAM, legend="The compressed stream turns into nonsense half-way."),
-            Kind(name="gzip-bad-crc", legend="All text arrives, only the checksum behind it is wrong."),
+            Kind(name="gzip-bad-crc", legend="All text arrives, only the checksum after it is wrong."),
             Kind(name="gzip-no-trailer", legend="All text arrives, only the gzip trailer is missing."),
             Kind(
                 name="gzip-members",
                 places=_STREAM,
-                legend="Two gzip streams one behind the other: legal, and often read only half.",
+                legend="Two gzip streams, one after the other: legal, and often read only half.",
             ),
             Kind(
                 name="wrong-content-length",
@@ -156,7 +157,21 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 legend="An answer in HTTP/1.0: no chunks, the end of the connection is the end of the body.",
             ),
             Kind(name="crlf", legend="Lines end with CR LF, as the SSE standard allows; some readers stumble."),
-            Kind(name="wrong-type", legend="A stream that is labelled as something else."),
+            Kind(
+                name="wrong-type",
+                params={"type": "plain"},
+                words=_LABELS,
+                legend="A stream that is labelled as something else.",
+            ),
+            Kind(
+                name="no-blank-line",
+                legend="The stream ends without [DONE], and without the blank line that completes its last event.",
+            ),
+            Kind(
+                name="ping-events",
+                places=_STREAM,
+                legend="Signs of life arrive as events of their own, named ping or saying ping: no text is in them.",
+            ),
             Kind(
                 name="html",
                 legend="A page of HTML with status 200: a login wall or a proxy answers instead of the API.",
@@ -193,17 +208,32 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 name="no-finish",
                 legend="The line [DONE] comes without a finish reason: nobody said that the answer is complete.",
             ),
+            Kind(
+                name="finish-early",
+                places=_STREAM[1:4],
+                legend="A finish reason arrives in the middle, and the answer goes on: whoever leaves now loses the rest.",
+            ),
+            Kind(
+                name="finish-every",
+                places=_STREAM[1:4],
+                legend="From some place on, every chunk carries the finish reason: only the last one ends the answer.",
+            ),
+            Kind(name="finish-twice", legend="The finish reason comes twice: the answer still has one end."),
             # dialects
             Kind(name="no-delta", legend="The finish chunk has no delta: legal, and a trap for careless readers."),
-            Kind(name="usage-chunk", legend="The token counts come in a chunk of their own, behind the finish."),
+            Kind(name="usage-chunk", legend="The token counts come in a chunk of their own, after the finish."),
             Kind(name="usage-every", legend="Every chunk carries token counts: they must be replaced, never added."),
+            Kind(
+                name="full-message",
+                legend="The last chunk repeats the whole answer as a message: it must not be added to the pieces.",
+            ),
             Kind(name="reasoning-field", legend="The thoughts come under the name of other hosts: reasoning."),
             Kind(
                 name="whitespace",
                 params={"bytes": 4096.0},
                 legend="Blank space without end before the answer: known from JSON mode.",
             ),
-            Kind(name="echo-prefix", legend="A continuation repeats the text that it should continue."),
+            Kind(name="echo-prefix", legend="A continuation repeats the text or the thought that it should continue."),
             Kind(name="diverge", legend="The second try says something else than the first."),
         )
     }

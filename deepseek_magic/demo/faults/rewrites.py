@@ -1,4 +1,4 @@
-"""Faults that are told in the frames themselves: another ending, another dialect, damaged payloads. Pure.
+"""Faults that show in the frames themselves: another ending, another dialect, damaged payloads. Pure.
 
 Frames go in, frames come out; what needs the socket is in delivery.
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ..api.frames import Frame, frame
+from ..api.frames import Frame, Phase, frame
 from .spec import Fault, Trigger
 
 __all__ = ["rewrite"]
@@ -18,18 +18,27 @@ Payload = dict[str, Any]
 _OTHER_TEXT: Final = ("Now", " that", " you", " ask", " again", ":", " this", " is", " another", " answer", "。")
 
 
-def rewrite(frames: Sequence[Frame], fault: Fault, *, prefix: str = "") -> list[Frame]:
-    """The frames as this fault makes them; unchanged when it is not told in frames."""
+def rewrite(frames: Sequence[Frame], fault: Fault, *, prefix: str = "", thought: str = "") -> list[Frame]:
+    """The frames as this fault makes them; unchanged when it does not show in frames.
+
+    ``prefix`` and ``thought`` are what the request gives to be continued.
+    """
     how = _REWRITES.get(fault.kind)
     if how is not None:
         return how(frames)
     match fault.kind:
         case "insufficient_system_resource" | "aborted" | "content_filter":
             return _given_up(frames, fault)
+        case "finish-early":
+            return _finish_early(frames, fault)
+        case "finish-every":
+            return _finish_every(frames, fault)
         case "whitespace":
-            return _before_content(frames, [" " * 64] * max(1, int(fault.number("bytes") or 0) // 64))
+            return _before(frames, "content", [" " * 64] * max(1, int(fault.number("bytes") or 0) // 64))
         case "echo-prefix" if prefix:
-            return _before_content(frames, [prefix])
+            return _before(frames, "content", [prefix])
+        case "echo-prefix" if thought:
+            return _before(frames, "reasoning", [thought])
     return list(frames)
 
 
@@ -69,24 +78,72 @@ def _given_up(frames: Sequence[Frame], fault: Fault) -> list[Frame]:
     return [*kept, *_change(frames[-2:], finish, "finish")]
 
 
-def _before_content(frames: Sequence[Frame], pieces: Sequence[str]) -> list[Frame]:
-    at = next((i for i, one in enumerate(frames) if one.phase in ("content", "finish")), len(frames))
-    return [*frames[:at], *_content(frames, pieces), *frames[at:]]
-
-
-def _content(frames: Sequence[Frame], pieces: Sequence[str]) -> list[Frame]:
+def _before(frames: Sequence[Frame], phase: Phase, pieces: Sequence[str]) -> list[Frame]:
+    """``pieces`` before all others of this phase."""
+    at = next((i for i, one in enumerate(frames) if one.phase in (phase, "content", "finish")), len(frames))
     model = _payload(frames[0])
-    thinking = "reasoning_content" in model["choices"][0]["delta"]
-    made = []
-    for piece in pieces:
-        delta = {"content": piece, "reasoning_content": None} if thinking else {"content": piece}
-        made.append(frame("content", {**model, "choices": [{**model["choices"][0], "delta": delta}]}))
-    return made
+    silent = dict.fromkeys(model["choices"][0]["delta"].keys() - {"role"})
+    name = "reasoning_content" if phase == "reasoning" else "content"
+    made = [_with_delta(phase, model, {**silent, name: piece}) for piece in pieces]
+    return [*frames[:at], *made, *frames[at:]]
+
+
+def _with_delta(phase: Phase, model: Payload, delta: Payload, finish: str | None = None) -> Frame:
+    choice = {**model["choices"][0], "delta": delta, "finish_reason": finish}
+    return frame(phase, {**model, "choices": [choice]})
 
 
 def _diverged(frames: Sequence[Frame]) -> list[Frame]:
-    rest = [one for one in frames if one.phase != "content"]
-    return _before_content(rest, _OTHER_TEXT)
+    return _before([one for one in frames if one.phase != "content"], "content", _OTHER_TEXT)
+
+
+def _reason(frames: Sequence[Frame]) -> str:
+    return str(_payload(frames[-2])["choices"][0]["finish_reason"])
+
+
+def _split(frames: Sequence[Frame], fault: Fault) -> int:
+    """The first frame at or after the place of a fault, the finish at the latest."""
+    trigger = Trigger(fault)
+    return next(i for i, one in enumerate(frames) if trigger.due(one.phase) or one.phase == "finish")
+
+
+def _finish_early(frames: Sequence[Frame], fault: Fault) -> list[Frame]:
+    at = _split(frames, fault)
+    early = _with_delta(frames[max(0, at - 1)].phase, _payload(frames[0]), {}, _reason(frames))
+    return [*frames[:at], early, *frames[at:]]
+
+
+def _finish_every(frames: Sequence[Frame], fault: Fault) -> list[Frame]:
+    at, reason = _split(frames, fault), _reason(frames)
+    marked = [
+        _with_delta(one.phase, _payload(one), _payload(one)["choices"][0]["delta"], reason) for one in frames[at:-2]
+    ]
+    return [*frames[:at], *marked, *frames[-2:]]
+
+
+def _finish_twice(frames: Sequence[Frame]) -> list[Frame]:
+    return [*frames[:-1], frames[-2], frames[-1]]
+
+
+def _full_message(frames: Sequence[Frame]) -> list[Frame]:
+    """The finish chunk with all that was said as a message, in the place of its delta."""
+    message: Payload = {"role": "assistant"}
+    calls: dict[int, Payload] = {}
+    for one in frames[:-2]:
+        for name, value in _payload(one)["choices"][0]["delta"].items():
+            if name in ("content", "reasoning_content"):
+                message[name] = message.get(name, "") + (value or "")
+            for call in value if name == "tool_calls" else ():
+                whole = calls.setdefault(call["index"], {**call, "function": {**call["function"], "arguments": ""}})
+                whole["function"]["arguments"] += call["function"]["arguments"]
+    if calls:
+        message["tool_calls"] = list(calls.values())
+
+    def tell(payload: Payload) -> None:
+        del payload["choices"][0]["delta"]
+        payload["choices"][0]["message"] = message
+
+    return _change(frames, tell, "finish")
 
 
 def _no_delta(frames: Sequence[Frame]) -> list[Frame]:
@@ -125,6 +182,9 @@ _REWRITES: Final[Mapping[str, Callable[[Sequence[Frame]], list[Frame]]]] = {
     "reasoning-only": _without("content", "tool"),
     "no-done": _without("done"),
     "no-finish": _without("finish"),
+    "no-blank-line": _without("done"),
+    "finish-twice": _finish_twice,
+    "full-message": _full_message,
     "no-delta": _no_delta,
     "usage-chunk": _usage_chunk,
     "usage-every": _usage_every,
