@@ -25,6 +25,8 @@ Effect = Literal["harmless", "break", "refused", "fatal", "filtered", "lost"]
 """What a fault means for one request: nothing; its stream breaks; it is refused but may be repeated; it is refused for
 good; the provider's filter ends it, which is final; it breaks where nothing can go on, so that the part is kept."""
 
+Ids = Literal["resume", "inclusive", "replay", "ignore", "count"]
+
 CLOCK_S: Final = 0.4
 """The progress deadlines of a case that only a deadline can end."""
 
@@ -57,7 +59,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: dict[str, Any] = {}
     continues: bool = True
     rewind: bool = True
-    ids: Literal["resume", "inclusive", "replay", "ignore"] | None = None
+    ids: Ids | None = None
     act: Literal["stop", "stop_elsewhere", "cancel"] | None = None
     act_after: int = 0
     batches: bool = False
@@ -123,6 +125,7 @@ class Row:
     """A fault with its own parameters, the places at which it strikes (none: the whole answer) and its effect.
 
     ``clocked``: only a deadline of the client can end it. ``dear``: it makes every byte dear, so the prompt is short.
+    ``second`` is the fault that the next request meets, ``ids`` how the server names its events.
     """
 
     spec: str
@@ -130,6 +133,8 @@ class Row:
     effect: Effect = "harmless"
     clocked: bool = False
     dear: bool = False
+    second: str = ""
+    ids: Ids | None = None
 
 
 _STREAM: Final = ("after-headers", "reasoning", "content", "tool", "before-done")
@@ -138,9 +143,11 @@ _ALL: Final = ("connect", *_BEFORE)
 _DELTAS: Final = ("reasoning", "content", "tool")
 
 
-def _rows(specs: str, places: tuple[str, ...] = ("",), effect: Effect = "harmless", **more: bool) -> list[Row]:
+def _rows(specs: str, places: tuple[str, ...] = ("",), effect: Effect = "harmless", **more: Any) -> list[Row]:
     return [Row(spec=spec.strip(), places=places, effect=effect, **more) for spec in specs.split(",")]
 
+
+_AGAIN: Final = "reset at=content after={} times=1"
 
 ROWS: Final[tuple[Row, ...]] = (
     # the connection breaks
@@ -158,6 +165,10 @@ ROWS: Final[tuple[Row, ...]] = (
     *_rows("drip bytes=1 every=0.05", _DELTAS, "break", clocked=True),
     *_rows("wrong-content-length by=-700, html, no-finish, empty, reasoning-only", ("",), "break"),
     *_rows("insufficient_system_resource, aborted", _DELTAS, "break"),
+    # ids that begin again with every answer, and ids of a continuation or a restart that breaks as well
+    *_rows("reset, eof-chunked", ("reasoning", "content"), "break", ids="count"),
+    *_rows("reset", ("reasoning", "content"), "break", ids="resume", second=_AGAIN),
+    *_rows("reset", ("reasoning",), "break", second="echo-prefix on=prefix times=1"),
     # refusals before a stream
     *_rows("429, 429 retry-after=0, 429 retry-after=0.05, 429 retry-after-ms=30, 429-balance", ("",), "refused"),
     Row(spec="429 retry-after=Wed,_21_Oct_2015_07:28:00_GMT", effect="refused"),
@@ -169,9 +180,19 @@ ROWS: Final[tuple[Row, ...]] = (
     *_rows("gzip-members", _STREAM),
     *_rows("drip bytes=2000 every=0.001", _STREAM, dear=True),
     *_rows("slice bytes=1, slice bytes=3, bandwidth kib=300, slow rate=2000", dear=True),
-    *_rows("slice bytes=1400, slow-close s=0.4, wrong-content-length by=100, http10, crlf, wrong-type"),
+    *_rows("slice bytes=1400, slow-close s=0.4, wrong-content-length by=100, http10, crlf"),
+    *_rows("wrong-type, wrong-type type=json, wrong-type type=html, wrong-type type=octet, wrong-type type=none"),
+    *_rows("ping-events", _STREAM),
+    *_rows("finish-early, finish-every", _DELTAS),
+    *_rows("finish-twice, full-message, no-blank-line"),
     *_rows("gzip-bad-crc, gzip-no-trailer, no-done, no-delta, usage-chunk, usage-every, reasoning-field, whitespace"),
 )
+
+AWAITED: Final = (
+    *_rows("insufficient_system_resource", ("reasoning", "content"), "break", ids="resume", second=_AGAIN),
+    *_rows("aborted", ("reasoning", "content"), "break", ids="inclusive", second=_AGAIN),
+)
+"""Known to break a rule: a resume by an id of the continuation. Not in the grid until the engine is repaired."""
 
 GRID: Final = tuple(
     (row, place, think, gzip)
@@ -210,7 +231,7 @@ def _drawn(row: Row, place: str, *, think: bool, gzip: bool, chance: random.Rand
         options=options,
         continues=chance.random() < 0.8,
         rewind=chance.random() < 0.7,
-        ids=chance.choice(("resume", "inclusive", "replay", "ignore")) if chance.random() < 0.2 else None,
+        ids=row.ids or (chance.choice(_IDS) if chance.random() < 0.2 else None),
         batches=chance.random() < 0.5,
         clocks_s=CLOCK_S if row.clocked else 20.0,
         base_s=0.04 if row.spec.startswith("refuse") else 0.005,
@@ -227,12 +248,15 @@ def _spec(row: Row, place: str, chance: random.Random) -> str:
         words.append(f"after={chance.randint(0, 60) if place == 'content' else chance.randint(0, 12)}")
     if row.effect not in ("fatal",) and not row.spec.startswith("refuse"):
         words.append(f"times={1 if row.clocked or chance.random() < 0.75 else 2}")
-    if row.effect == "break" and chance.random() < 0.25:
+    if row.second:
+        words.append(f"; {row.second.format(chance.randint(0, 8))}")
+    elif row.effect == "break" and chance.random() < 0.25:
         second = chance.choice(_SECOND if place == "content" else _SECOND[:-1]).format(chance.randint(0, 30))
         words.append(f"; {second}")
     return " ".join(words)
 
 
+_IDS: Final[tuple[Ids, ...]] = ("resume", "inclusive", "replay", "ignore", "count")
 _SECOND: Final = (
     "reset at=content after={} times=1",
     "eof-chunked at=content after={} times=1",
