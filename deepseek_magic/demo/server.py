@@ -117,14 +117,12 @@ class DemoServer(DemoState):
             await asyncio.wait((self._refusal,))
         if self._server is not None:
             self._server.close()
-        for _ in range(
-            _SETTLE_TURNS
-        ):  # a connection that was just accepted becomes a task some turns of the loop later
-            await asyncio.sleep(0)
+        await _settle()  # a connection that was just accepted becomes a task some turns of the loop later
         while tasks := [*self._tasks]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await _settle()  # what these tasks closed is let go of by the loop, a turn later
         if self._server is not None:
             await self._server.wait_closed()
         self._server = self._refusal = self._loop = None
@@ -212,8 +210,7 @@ class DemoServer(DemoState):
         for listener in self._server.sockets:
             with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
                 asyncio.get_running_loop().remove_reader(listener.fileno())
-        for _ in range(_SETTLE_TURNS):
-            await asyncio.sleep(0)
+        await _settle()
         self._server.close()
         kept = socket.socket()
         if os.name == "posix":  # elsewhere the option would let others share the port
@@ -272,6 +269,11 @@ class DemoServer(DemoState):
             raise
         seen.ended, seen.ended_at_s = seen.ended or "done", time.monotonic()
         return reusable and request.keep_alive and not answer.closed
+
+
+async def _settle() -> None:
+    for _ in range(_SETTLE_TURNS):
+        await asyncio.sleep(0)
 
 
 def serve(port: int = 0, fault: str | None = None, pace: float = 1.0) -> None:
