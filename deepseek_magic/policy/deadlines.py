@@ -144,8 +144,7 @@ class Deadlines:
                 return _after(self._progress_s, "idle", limits.idle_reasoning_s)
             case "text" | "tool":
                 return _after(self._progress_s, "idle", limits.idle_s)
-            case "finish":
-                return _after(self._progress_s, "done", FINISH_GRACE_S)
+        return _after(self._progress_s, "done", FINISH_GRACE_S)  # the finish reason was the last thing
 
     def _read(self) -> Deadline | None:
         if self._phase in ("waiting", "connecting", "finish"):

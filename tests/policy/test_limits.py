@@ -228,6 +228,32 @@ def test_a_refused_request_gives_its_reserved_tokens_back() -> None:
     assert limiter.standing(2.0).fraction == 1.0
 
 
+def test_an_empty_bucket_is_waited_for_until_one_request_fits() -> None:
+    bucket = allowance(window(0, limit=10, reset_s=5, kind="bucket"))
+    assert (bucket.refill_per_s, bucket.wait_s(0.0)) == (2.0, 0.5)
+
+
+def test_what_remains_unknown_is_not_counted() -> None:
+    unknown = allowance(window(None))
+    unknown.take(0.0)
+    unknown.settle(0.0, 1, 0)
+    assert unknown.remaining is None
+    without_limit = allowance(window(5, limit=None))
+    without_limit.settle(0.0, 2, 1)
+    assert without_limit.remaining == 6
+
+
+def test_an_answer_to_a_request_that_is_over_still_tells_of_the_budget() -> None:
+    limiter = Limiter(LimitPolicy())
+    slot = limiter.started(0.0)
+    limiter.ended(slot, 0.0, "failed")
+    for remaining in ("50", "40"):
+        headers = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": remaining}
+        answer(limiter, slot, 0.0, headers=headers)
+    standing = limiter.standing(0.0)
+    assert (standing.running, standing.fraction) == (0, 0.4)
+
+
 # refusals
 
 

@@ -229,3 +229,9 @@ def test_tokens_are_estimated_by_the_rule_of_thumb(text: str, tokens: int) -> No
 def test_a_rounded_cost_has_three_digits_or_cents_and_no_exponent(amount: str, said: str) -> None:
     assert Cost(amount=Decimal(amount), currency="USD").rounded == said
     assert str(Cost(amount=Decimal(amount), currency="USD")) == f"{amount} USD"
+
+
+def test_costs_are_told_in_the_currency_that_is_asked_for() -> None:
+    cost = PRICES.in_currency("CNY").cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 11, 21, 20, tzinfo=UTC))
+    assert cost is not None
+    assert cost.currency == "CNY"

@@ -281,3 +281,21 @@ def test_no_header_whatever_it_holds_gives_a_negative_or_endless_number(
     for b in read_budgets(headers, now):
         numbers += [b.limit, b.remaining, b.reset_s, b.refill_per_s]
     assert all(n is None or 0 <= n < float("inf") for n in numbers)
+
+
+def test_only_a_bucket_refills() -> None:
+    window, bucket, full = (
+        read_budgets({"x-ratelimit-limit-requests": "10", "x-ratelimit-remaining-requests": left, reset: "4s"}, NOW)[0]
+        for left, reset in (("8", "x-other"), ("8", "x-ratelimit-reset-requests"), ("10", "x-ratelimit-reset-requests"))
+    )
+    assert (window.refill_per_s, bucket.refill_per_s, full.refill_per_s) == (None, 0.5, None)
+
+
+@pytest.mark.parametrize("when", ["2027-13-45T00:00:00Z", "2027-01-15 08:00:99"])
+def test_a_date_that_does_not_exist_is_no_reset(when: str) -> None:
+    assert retry_after_s({"retry-after": when}, NOW) is None
+
+
+def test_a_word_without_a_value_says_nothing() -> None:
+    (budget,) = read_budgets({"ratelimit": '"api";r=5;odd;t=3'}, NOW)
+    assert (budget.dimension, budget.remaining, budget.reset_s) == ("api", 5, 3)

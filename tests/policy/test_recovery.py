@@ -33,6 +33,7 @@ from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.errors import (
     ConfigurationError,
     ConnectTimeout,
+    DeepSeekError,
     Disconnected,
     IncompleteStream,
     ProtocolError,
@@ -475,6 +476,12 @@ def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
             "The connection was reset after 12 characters; it cannot go on: a tool call was open.",
         ),
         (status(401), NOTHING, ALL, "The API answered 401; sending it again would not help."),
+        (
+            Ending.of(Disconnected("No.", how="damaged")),
+            NOTHING,
+            ALL,
+            "The answer was damaged on its way; trying again in 1 s, attempt 2 of 5.",
+        ),
     ],
 )
 def test_every_step_says_what_happened_and_what_comes(
@@ -492,6 +499,7 @@ def test_every_step_says_what_happened_and_what_comes(
         (Disconnected("No."), "reset", None),
         (ProtocolError("No."), "damaged", None),
         (IncompleteStream("No."), "cut", None),
+        (DeepSeekError("No."), "reset", None),
         (status_error(503, "busy", retry_after_s=3.0), "status", 503),
     ],
 )

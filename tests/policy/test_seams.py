@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deepseek_magic.policy.seams import (
     REWIND_MAX_CHARS,
+    DeltaCount,
     EchoFilter,
     RestartFilter,
     StopFilter,
@@ -158,6 +159,22 @@ def test_only_what_may_begin_a_stop_string_is_held_back() -> None:
 
 def test_without_stop_strings_nothing_is_held_back() -> None:
     assert StopFilter([]).feed("text") == "text"
+
+
+def test_after_a_stop_string_nothing_is_given_out() -> None:
+    stop = StopFilter(["END"])
+    assert [stop.feed("a END"), stop.feed("more")] == ["a ", ""]
+
+
+def test_a_rewind_takes_whole_deltas_back_and_shortens_the_one_that_it_tears() -> None:
+    count = DeltaCount()
+    for chars in (3, 4, 5):
+        count.add(chars)
+    assert [count.within(chars) for chars in (0, 4, 5, 9, 12)] == [0, 0, 1, 2, 3]
+    count.take_back(7)
+    assert (count.total, count.within(2)) == (2, 1)
+    count.take_back(100)
+    assert count.total == 0
 
 
 def test_a_stop_string_of_one_character_is_found() -> None:
