@@ -17,7 +17,7 @@ from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
 from ..protocol.chunks import web_page
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
-from ..protocol.events import Event, Heartbeat, ResponseStarted, Strategy
+from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import BodyKind, Comment, ServerSentEvent, SSEDecoder, kind_of_body
 from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
@@ -105,8 +105,8 @@ class Attempt:
 
     @property
     def finish_reason(self) -> str | None:
-        """The provider's reason for the end, once it was read."""
-        return self._chat.finish_reason
+        """The provider's reason for the end, once it was read. Where text came after one, only ``[DONE]`` proves it."""
+        return None if self._chat.finish_was_early and not self._done else self._chat.finish_reason
 
     @property
     def retry_s(self) -> float | None:
@@ -132,6 +132,8 @@ class Attempt:
                             self._read(data, batch)
                         except (ProtocolError, APIStatusError) as error:
                             failure = error  # it counts only after what came before it was given out
+                        if self._done and self._chat.finish_was_early and self.finish_reason is not None:
+                            batch.append(Finish(reason=self.finish_reason))
                         if batch:
                             yield batch
                         if failure is not None or self._done or self._diverged:
@@ -186,7 +188,10 @@ class Attempt:
             if not payload or payload.isspace():
                 continue
             if item.id in self._repeated:
-                continue
+                if self.position.seen.get(item.id) == hash(payload):
+                    continue
+                self._diverged = True  # the ids of another run of the answer
+                return
             if item.id and self.position.repeats(item.id, payload):
                 if "events_repeated" not in self.anomalies:
                     self.anomalies.append("events_repeated")

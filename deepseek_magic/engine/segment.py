@@ -73,7 +73,7 @@ class Segment:
     """One request of a call, and the wait before it.
 
     ``step`` is what was decided after the segment before it (None for the first), ``reason`` why that one waits.
-    ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
+    ``resumed`` is the segment whose stream a Resume takes up. ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
     sets ``brought`` when one held a piece of the answer.
     """
 
@@ -85,7 +85,7 @@ class Segment:
         *,
         step: Another | None = None,
         reason: WaitReason = "backoff",
-        position: StreamPosition | None = None,
+        resumed: Segment | None = None,
     ) -> None:
         self.ending: Ending | None = None
         self._terms = terms
@@ -94,16 +94,19 @@ class Segment:
         self._step = step
         self._reason: WaitReason = reason
         self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
-        self._position = position if position is not None and isinstance(step, Resume) else StreamPosition()
         self._attempt: Attempt | None = None
-        self._splice: Splice | None = None
         self.brought = False
+        self._position = StreamPosition()
+        self._sent: Request | None = None
+        self._splice: Splice | None = None
+        self._joins = step if isinstance(step, Continue | Restart) else None
+        self._began_as = self._strategy
+        if resumed is not None:  # the same stream goes on: what was asked, and where its text joins, stay as they were
+            self._position, self._sent, self._splice = resumed._position, resumed._sent, resumed._splice
+            self._joins = resumed._joins if self._splice is not None and self._splice.pending else None
+            self._began_as = resumed._began_as
+        self._held_before = _held(self._splice)
         self._began_chars = answer.text_chars + answer.reasoning_chars
-
-    @property
-    def position(self) -> StreamPosition:
-        """Where the stream stands, by its ids."""
-        return self._position
 
     @property
     def anomalies(self) -> list[str]:
@@ -150,8 +153,10 @@ class Segment:
                         async for batch in joined:
                             yield batch
             self.ending = self.ending or attempt.ending
-            if self.ending is not None and attempt.retry_s is not None:
+            if self.ending is not None:
                 self.ending = replace(self.ending, pause_s=attempt.retry_s)
+                if self.ending.kind == "finished":  # a stream that was resumed ends as what it was
+                    self.ending = replace(self.ending, strategy=self._began_as)
         finally:
             gate.leave(ticket)
             if slot is not None:
@@ -175,6 +180,7 @@ class Segment:
 
     def _prepare(self, slot: Slot, watch: Watch) -> Attempt:
         step, sent = self._step, self._request()
+        self._sent = sent
         if isinstance(step, Continue | Restart):
             self._splice = Splice(step, sent=sent, text=self._answer.text, reasoning=self._answer.reasoning)
 
@@ -204,7 +210,7 @@ class Segment:
         elif self._attempt is not None and self._attempt.finish_reason is not None:
             self._attempt.anomalies.append("missing_done")
             reason = self._attempt.finish_reason
-            self.ending = Ending(kind="finished", strategy=self._strategy, finish_reason=reason)
+            self.ending = Ending(kind="finished", strategy=self._began_as, finish_reason=reason)
         else:
             assert passed is not None
             late = ReadTimeout(passed.why, deadline=passed.name, hint="Ask again.")
@@ -230,7 +236,7 @@ class Segment:
     def _request(self) -> Request:
         step, answer = self._step, self._answer
         if not isinstance(step, Continue):
-            return answer.request
+            return self._sent or answer.request
         return answer.request.continued(
             text=answer.text[: step.text_chars],
             reasoning=answer.reasoning[: step.reasoning_chars],
@@ -271,11 +277,10 @@ class Segment:
     def _new_chars(self) -> int:
         """What this request brought: shown, held back, or dropped as the same again; measured from where it took the
         answer up. A stop string across the seam is something, too: it takes back what stood before."""
-        splice = self._splice
-        held = splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
+        held = _held(self._splice) - self._held_before
         if not self.brought:
             return held
-        step, chars = self._step, self._answer.text_chars + self._answer.reasoning_chars
+        step, chars = self._joins, self._answer.text_chars + self._answer.reasoning_chars
         if isinstance(step, Continue):
             began = step.text_chars + step.reasoning_chars
         elif isinstance(step, Restart) and not step.compare:
@@ -293,6 +298,10 @@ class Segment:
             outcome = "done" if ending.kind == "finished" else "failed" if ending.opened else "refused"
         usage = self._answer.usage if outcome == "done" else None
         self._terms.gate.ended(slot, outcome, tokens=usage.total_tokens if usage is not None else None)
+
+
+def _held(splice: Splice | None) -> int:
+    return splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
 
 
 def _blocked(why: str) -> Ending:

@@ -78,6 +78,11 @@ class Splice:
         )
 
     @property
+    def pending(self) -> bool:
+        """Whether the seam is still to come, with the first piece."""
+        return self._seam is not None
+
+    @property
     def held_chars(self) -> int:
         """How much has come that is neither delivered nor dropped yet."""
         return sum(len(echo.held) for echo in (self._echo, self._thought_echo) if echo is not None)
@@ -96,11 +101,23 @@ class Splice:
     def release(self) -> list[Event]:
         """What was held back as a possible echo, which would be complete by now."""
         out: list[Event] = []
-        if self._thought_echo is not None and self._thought_echo.held:
-            self._deliver(ReasoningDelta(text=self._thought_echo.release()), out)
+        self._end_thought(out)
         if self._echo is not None and self._echo.held:
-            self._past_stop(self._echo.release(), out)
+            text = self._echo.release()
+            self._suspect(self._echo)
+            self._past_stop(text, out)
         return out
+
+    def _end_thought(self, out: list[Event]) -> None:
+        """The answer begins: what was held back of the thought was no echo of it, and comes before."""
+        if self._thought_echo is not None and self._thought_echo.held:
+            text = self._thought_echo.release()
+            self._suspect(self._thought_echo)
+            self._deliver(ReasoningDelta(text=text), out)
+
+    def _suspect(self, echo: EchoFilter) -> None:
+        if echo.suspicious and "seam_suspicious" not in self.anomalies:
+            self.anomalies.append("seam_suspicious")
 
     def feed(self, batch: Sequence[Event], now_s: float) -> list[Event]:
         """The events to deliver for those that came at ``now_s``."""
@@ -114,6 +131,7 @@ class Splice:
                 case ReasoningDelta(text=text):
                     self._reasoning(text, out)
                 case ToolCallDelta():
+                    self._end_thought(out)
                     self._deliver(event, out)
                 case Finish(reason=reason):
                     self._end(out)
@@ -151,6 +169,7 @@ class Splice:
             self._deliver(ReasoningDelta(text=text), out)
 
     def _text(self, text: str, out: list[Event]) -> None:
+        self._end_thought(out)
         if self._compare is not None:
             text = self._compare.feed(text)
             self.diverged = self._compare.diverged_at is not None

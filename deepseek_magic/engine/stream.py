@@ -284,7 +284,7 @@ class Stream(Batched):
             self._meter,
             step=step,
             reason="retry_after" if ending.retry_after_s else "backoff",
-            position=before.position if isinstance(step, Resume) else None,
+            resumed=before if isinstance(step, Resume) else None,
         )
 
     # the end

@@ -115,7 +115,8 @@ class Deadlines:
                 if self._phase in ("sent", "comment"):
                     self._phase, self._progress_s = "payload", now_s
             case _:
-                if self._phase != "finish":
+                # Text after a finish reason proves that the answer goes on; a second reason proves nothing.
+                if self._phase != "finish" or happening != "finish":
                     self._phase, self._progress_s = happening, now_s
         return self.next()
 

@@ -109,7 +109,8 @@ class ChatDecoder:
     an index belongs to, and a character that was torn between two deltas. Such a character (U+FFFD, or half a
     surrogate pair, at the end of a delta) waits for the next one, so that a stream that breaks there never shows it.
     ``done`` turns true with the payload ``[DONE]``, ``started`` when the response was announced; ``finish_reason`` is
-    the latest one. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same
+    the latest one. ``finish_was_early``: text came after it, so only the end of
+    the stream proves that the answer is whole. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same
     response stood in its ``<think>``.
     """
 
@@ -126,12 +127,14 @@ class ChatDecoder:
         "anomalies",
         "done",
         "finish_reason",
+        "finish_was_early",
         "started",
     )
 
     def __init__(self, tags: ThinkTags | None = None) -> None:
         self.done = False
         self.finish_reason: str | None = None
+        self.finish_was_early = False
         self.started = False
         self.anomalies: list[str] = []
         self._id: str | None = None
@@ -274,6 +277,7 @@ class ChatDecoder:
             self._read_words(self._news_of(choice.message), events)
         if self.finish_reason is not None and len(events) > begin:
             self._note("text_after_finish")
+            self.finish_was_early = True
         if choice.logprobs:
             self._read_logprobs(choice.logprobs, events)
         if choice.finish_reason:
@@ -327,7 +331,8 @@ class ChatDecoder:
             self._note("finish_repeated")
         if reason != self.finish_reason:
             self.finish_reason = reason
-            events.append(Finish(reason=reason))
+            if not self.finish_was_early:
+                events.append(Finish(reason=reason))
 
     def _append_answer(self, text: str, events: list[Event]) -> None:
         if self._tags is not None:

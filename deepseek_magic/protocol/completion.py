@@ -178,15 +178,18 @@ class Accumulator:
         """Take one event. Events of other kinds (waits, heartbeats) change nothing here."""
         # The two kinds that come once a token go first and by isinstance: a class pattern takes half as long again.
         if isinstance(event, TextDelta):
+            self.finish_reason = None  # what comes after a finish reason voids it
             self._text.write(event.text)
             if self._blank:
                 self._blank = not event.text.strip()
             return
         if isinstance(event, ReasoningDelta):
+            self.finish_reason = None
             self._reasoning.write(event.text)
             return
         match event:
             case ToolCallDelta():
+                self.finish_reason = None
                 self._add_tool(event)
             case LogProbs(content=content, reasoning_content=thought):
                 self._logprobs[0].extend(content)

@@ -178,6 +178,59 @@ async def test_a_stream_with_ids_is_taken_up_again_without_a_character_lost_or_d
     assert seams == (["resumed", "continued"] if ids == "ignore" else ["resumed"])
 
 
+def with_ids(first: str, *pieces: bytes) -> list[bytes]:
+    return [piece(b"id: %s%d\n" % (first.encode(), number) + each) for number, each in enumerate(pieces, 1)]
+
+
+GAVE_UP = delta("", finish="insufficient_system_resource")
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest", "whole"),
+    [
+        ("One two three four five", (" five", " six"), "One two three four five six"),  # a continuation
+        ("One two", ("One two", " three"), "One two three"),  # too short to be continued: a new beginning
+    ],
+)
+async def test_a_resume_asks_for_what_its_own_segment_asked_for(begun: str, rest: tuple[str, str], whole: str) -> None:
+    scripts = [
+        [head(), *with_ids("a", delta(begun), GAVE_UP), END],
+        [head(), *with_ids("b", delta("")), RESET],
+        [head(), *with_ids("c", *map(delta, rest), delta("", finish="stop")), piece(DONE), END],
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.outcome) == (whole, "complete")
+    assert server.requests[2].headers["last-event-id"] == "b1"
+    assert server.requests[2].body == server.requests[1].body
+
+
+async def test_ids_that_come_again_with_other_words_are_another_run() -> None:
+    scripts = [
+        [head(), *with_ids("", delta("One"), delta(" two")), RESET],
+        [head(), *with_ids("", delta("Uno"), delta(" dos"), delta(" tres", finish="stop")), piece(DONE), END],
+        answer("One", " two", " three"),
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.outcome) == ("One two three", "complete")
+
+
+EARLY = [delta("One"), delta("", finish="stop"), delta(" two"), delta(" three", finish="stop")]
+
+
+async def test_text_after_a_finish_reason_is_part_of_an_answer_that_only_its_end_makes_complete() -> None:
+    async with ScriptedServer([[head(), *map(piece, EARLY), piece(DONE), END]]) as server, client_of(server) as client:
+        completion, events = await watched(client)
+    assert (completion.text, completion.outcome) == ("One two three", "complete")
+    assert sum(isinstance(event, Finish) for event in events) == 2
+    for length, text in ((3, "One two"), (4, "One two three")):
+        script = [head(), *map(piece, EARLY[:length]), RESET]
+        async with ScriptedServer([script]) as server, client_of(server, recovery=ONCE) as client:
+            completion, _ = await watched(client)
+        assert (completion.text, completion.outcome) == (text, "incomplete")
+
+
 async def test_the_pause_that_a_stream_names_itself_is_kept_up_to_ten_seconds() -> None:
     script = [head(), piece(b"id: 1\nretry: 3600000\n" + delta("Half an answer ")), CLOSE]
     async with (

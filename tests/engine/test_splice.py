@@ -102,6 +102,13 @@ def test_inside_a_thought_the_thought_goes_on_and_its_echo_is_dropped() -> None:
     assert splice.feed(text("Answer"), 0) == text("Answer")
 
 
+def test_the_end_of_a_thought_that_looks_like_its_echo_comes_before_the_answer() -> None:
+    thought = "Yes, this is what I think about it now.\nYes"
+    splice = going_on(0, reasoning=thought, reasoning_kept=len(thought) - 4)
+    out = splice.feed([ReasoningDelta(text="Yes"), *text("The answer")], 0)
+    assert out[1:] == [ReasoningDelta(text="Yes"), *text("The answer")]
+
+
 def test_a_thought_that_begins_anew_behind_an_answer_is_no_part_of_it() -> None:
     splice = going_on(reasoning="done")
     assert splice.feed([ReasoningDelta(text="again"), ReasoningDelta(text="!"), *text(" echo")], 0) == [

@@ -46,7 +46,10 @@ TIMEOUTS = Timeouts(
         ([("sent", 0), ("text", 20), ("tool", 30)], ("idle", 75)),
         # after the finish the answer is whole; usage and comments may come, time no longer hurts
         ([("sent", 0), ("text", 20), ("finish", 30)], ("done", 30 + FINISH_GRACE_S)),
-        ([("sent", 0), ("text", 20), ("finish", 30), ("payload", 31), ("text", 31)], ("done", 30 + FINISH_GRACE_S)),
+        ([("sent", 0), ("text", 20), ("finish", 30), ("payload", 31), ("finish", 31)], ("done", 30 + FINISH_GRACE_S)),
+        # unless text comes after it: then the answer goes on
+        ([("sent", 0), ("finish", 30), ("text", 31)], ("idle", 31 + 45)),
+        ([("sent", 0), ("finish", 30), ("text", 31), ("finish", 32)], ("done", 32 + FINISH_GRACE_S)),
         ([("sent", 0), ("text", 20), ("finish", 999)], ("done", 999 + FINISH_GRACE_S)),
         # between attempts only the whole call's time counts
         ([("sent", 0), ("text", 20), ("waiting", 30)], ("total", 1000)),
