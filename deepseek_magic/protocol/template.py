@@ -37,7 +37,7 @@ _SENTENCES: Final = {
 }
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
-_PATH: Final = re.compile(rf"(\{{+)([^\W\d]\w*)((?:{_STEP})*)(\}}+)")
+_PATH: Final = re.compile(rf"(?<!\{{)(\{{++)([^\W\d]\w*)((?:{_STEP})*)(\}}+)")
 _STEPS: Final = re.compile(_STEP)
 
 

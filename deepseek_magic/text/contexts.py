@@ -17,7 +17,7 @@ _TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0
 """A command with something behind it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
 it is rather the name of a file (``report_{year}``), and ``_{`` alone emphasis."""
 _PLAIN_SCRIPT: Final = re.compile(r"[_^](?:\\[A-Za-z]+|[^\s{}\\])")
-_OPTIONAL: Final = re.compile(r"\[[^\]\n]*\](?=[\[{])")
+_OPTIONAL: Final = re.compile(r"\[[^\]\n]{0,200}\](?=[\[{])")
 
 
 class Contexts:

@@ -61,6 +61,12 @@ def test_a_system_prompt_is_filled_unless_braces_are_sent_raw(run_headless: Run,
     assert messages(demo) == [("system", "You are {who}."), ("user", "{who} {{who}}")]
 
 
+def test_in_a_function_its_own_variables_are_filled_in(run_headless: Run, demo: DemoServer) -> None:
+    asking = "def ask(topic):\n    %deepseek --new explain {topic} to {who}\nask('this')"
+    run_headless(f"topic, who = 'not this', 'Ada'\n{asking}")
+    assert messages(demo) == [("user", "explain this to Ada")]
+
+
 def test_a_name_that_is_not_saved_is_one_sentence(run_headless: Run, demo: DemoServer, folder: Path) -> None:
     _, outputs = run_headless(f"%cd -q {folder}", "%deepseek -s @pirat hi")
     assert outputs[0].traceback == [

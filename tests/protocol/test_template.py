@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_magic.protocol import template
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.template import fill, show
+from deepseek_magic.protocol.template import Filled, fill, paths, show
 
 ROW = SimpleNamespace(title="Tea", tags=["hot", "green"], meta={"id": 7, "in stock": True})
 
@@ -41,7 +42,6 @@ def test_a_path_that_starts_with_a_variable_is_filled(template: str, text: str) 
         "{}",
         "{",
         "}{",
-        "\\frac{a}{b}",
         "{other}",
         "{name()}",
         "{1}",
@@ -104,3 +104,99 @@ def test_a_frame_becomes_a_small_table_with_its_shape() -> None:
     frame = pandas.DataFrame({"city": ["Köln", "a|b"], "n": [1, 2]})
     assert show(frame) == "| city | n |\n| --- | --- |\n| Köln | 1 |\n| a\\|b | 2 |\n\n(2 rows, 2 columns)"
     assert "(the first 20 of 30 rows, 1 columns)" in show(pandas.DataFrame({"n": range(30)}))
+
+
+X = {"x": 1, "i": 2, "name": "Ada", "N": len}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\frac{x}{2} = e^{x}",
+        r"$X \sim \mathcal{N}(0, 1)$",
+        r"\sum_{i} a_{i}^{x}",
+        r"\sqrt[3]{x}_{i}",
+        r"\text{for {x} in {i}}",
+        r"\sum_{i=1}^{N} x_i",
+        "```python\nprint(f'{name}')\n```",
+        "~~~\nf'{x}'\n~~~",
+        "what does `f'{name}'` print?",
+        "> ```\n> f'{name}'\n> ```",
+    ],
+)
+def test_a_name_in_latex_or_code_is_sent_as_typed_and_that_is_said_once(text: str) -> None:
+    filled = fill(text + "\n\n" + text, X)
+    assert filled.text == text + "\n\n" + text
+    assert len(filled.notices) == 1
+    assert "was sent as typed" in str(filled.notices[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("```\n{name}\n```", "```\nAda\n```"),
+        ("what is `{name}`?", "what is `Ada`?"),
+    ],
+)
+def test_a_name_alone_in_code_is_filled_and_that_is_said(text: str, filled: str) -> None:
+    done = fill(text, X)
+    assert (done.text, len(done.notices)) == (filled, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("report_{name}.md", "report_Ada.md"),
+        ("_{name}_", "_Ada_"),
+        ("{name}_{x}", "Ada_1"),
+        ("```\ncode\n```\n{name}", "```\ncode\n```\nAda"),
+        (r"\alpha and {x}", r"\alpha and 1"),
+        (r"\frac{1}{2} of {x}", r"\frac{1}{2} of 1"),
+    ],
+)
+def test_what_only_resembles_latex_or_code_is_filled_without_a_word(text: str, filled: str) -> None:
+    assert fill(text, X) == Filled(text=filled)
+
+
+def test_a_text_of_somebody_else_is_filled_only_with_what_the_user_named() -> None:
+    filled = fill("{os.environ} {name} {name.upper}", {"os": X, "name": "Ada"}, only={"name"})
+    assert filled.text == "{os.environ} Ada {name.upper}"
+    assert "{os.environ}, {name.upper} was sent as typed" in str(filled.notices[0])
+    assert list(paths("{a} {b.c[0]} {{d}} {1}")) == ["a", "b.c[0]"]
+
+
+def test_guessing_at_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed: list[str] = []
+    monkeypatch.setattr(template, "closest", lambda name, known: guessed.append(name) or "")
+    fill("".join(f"{{nmae{n}}}" for n in range(3000)), {f"name{n}": n for n in range(300)})
+    assert guessed == []
+    fill("{nmae} " * 200, {"name": 1})
+    assert guessed == ["nmae"]
+
+
+def test_row_labels_that_say_something_are_sent() -> None:
+    pandas = pytest.importorskip("pandas", reason="the dataframes extra is not installed")
+    frame = pandas.DataFrame({"v": [1.5, None]}, index=pandas.Index(["a", "b"], name="key"))
+    assert show(frame) == "| key | v |\n| --- | --- |\n| a | 1.5 |\n| b | nan |\n\n(2 rows, 1 columns)"
+    assert show(frame.v) == show(frame)
+    two = pandas.DataFrame({"v": [1]}, index=pandas.MultiIndex.from_tuples([("a", "x")], names=["k", None]))
+    assert show(two).startswith("| k |  | v |\n| --- | --- | --- |\n| a | x | 1 |\n")
+    assert show(pandas.DataFrame({"v": range(9)})[5:6]).splitlines()[2] == "| 5 | 5 |"
+    kinds = pandas.DataFrame({"v": pandas.Categorical(["a", None]), "t": pandas.to_datetime(["2026-01-01", None])})
+    assert show(kinds).splitlines()[2:4] == ["| a | 2026-01-01 00:00:00 |", "| nan | NaT |"]
+
+
+def test_what_is_left_out_of_a_table_or_an_array_is_said() -> None:
+    pandas = pytest.importorskip("pandas", reason="the dataframes extra is not installed")
+    polars, numpy = pytest.importorskip("polars"), pytest.importorskip("numpy")
+    for value in (pandas.Series(range(200)), pandas.DataFrame({"v": range(200)}), polars.Series("v", range(200))):
+        (notice,) = fill("{v}", {"v": value}).notices
+        assert str(notice) == "{v} has 200 rows; only the first 20 were sent."
+    whole = fill("{v} {v[0]}", {"v": numpy.arange(2000)})
+    assert "777" in whole.text
+    assert whole.notices == ()
+    for value in (numpy.zeros(1_000_000), [numpy.arange(2000)], {"a": pandas.Series(range(200))}):
+        (notice,) = fill("{v}", {"v": value}).notices
+        assert "leaves values out" in str(notice)
+    assert fill("{v}", {"v": ["wait ... what", "..."]}).notices == ()
+    assert "| a | None |" in show(polars.DataFrame({"x": ["a"], "y": [None]}))

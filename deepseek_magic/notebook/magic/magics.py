@@ -7,11 +7,11 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
@@ -60,6 +60,8 @@ class Order:
     quiet: bool = False
     alone: bool = False
     """Whether nothing else can be in the cell."""
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    """The local variables of the function that asks."""
 
 
 def _trait(option: Option) -> Any:
@@ -201,11 +203,14 @@ class DeepSeekMagics(Magics):
             session().warm_up()
 
     @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
+    @needs_local_scope
     @line_cell_magic
     @documented
-    def deepseek(self, line: str, cell: str | None = None) -> Completion | BackgroundAnswer | None:
+    def deepseek(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Completion | BackgroundAnswer | None:
         order = self._read(line, cell)
-        return None if order is None else self.answer(order)
+        return None if order is None else self.answer(replace(order, scope=local_ns or {}))
 
     def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
         """Have an order answered, waiting for it; None when it was a dry run."""
@@ -262,7 +267,7 @@ class DeepSeekMagics(Magics):
         try:
             prepared = session().prepare(
                 order.prompt,
-                variables=variables(self.shell, self.last_error),
+                variables=variables(self.shell, self.last_error, order.scope),
                 turn=self.turns.next(),
                 **{"chat": session().chat, **order.options},
             )

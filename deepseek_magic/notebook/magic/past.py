@@ -7,6 +7,7 @@ import traceback
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from ...engine.hosts.keys import mask
@@ -82,11 +83,13 @@ class _Past(dict[str, Any]):
         return self._last.known().error
 
 
-def variables(shell: Any, last: LastError) -> Mapping[str, Any]:
-    """The user's variables, and before them what happened; a variable of the user's own called Err stays theirs."""
+def variables(shell: Any, last: LastError, scope: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Any]:
+    """The user's variables, and before them what happened; a variable of the user's own called Err stays theirs. First of
+    all the ``scope`` of the function that asks, where it is one."""
     past = _Past(shell, last)
     for name in ("In", "Err"):
         own = shell.user_ns.get(name)
         if name in shell.user_ns and own is not shell.history_manager.input_hist_parsed:
             del past[name]
-    return ChainMap(past, shell.user_ns)
+    local = {} if scope is shell.user_ns else dict(scope)
+    return ChainMap(local, past, shell.user_ns)
