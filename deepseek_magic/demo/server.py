@@ -116,8 +116,7 @@ class DemoServer(DemoState):
         if self._refusal is not None:
             await asyncio.wait((self._refusal,))
         if self._server is not None:
-            self._server.close()
-        await _settle()  # a connection that was just accepted becomes a task some turns of the loop later
+            await self._stop_accepting(self._server)
         while tasks := [*self._tasks]:
             for task in tasks:
                 task.cancel()
@@ -202,21 +201,22 @@ class DemoServer(DemoState):
         await self._listen(kept)
 
     async def _close_port(self) -> socket.socket:
-        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it.
-
-        Returns a socket that keeps the port, without listening, so that the machine gives it to nobody else meanwhile.
-        """
+        """Close the port. Returns a socket that keeps it, without listening, so that the machine gives it to nobody else."""
         assert self._server is not None
-        for listener in self._server.sockets:
-            with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
-                asyncio.get_running_loop().remove_reader(listener.fileno())
-        await _settle()
-        self._server.close()
+        await self._stop_accepting(self._server)
         kept = socket.socket()
         if os.name == "posix":  # elsewhere the option would let others share the port
             kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         kept.bind((HOST, self._port))
         return kept
+
+    async def _stop_accepting(self, server: asyncio.Server) -> None:
+        """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it."""
+        for listener in server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows accepts in another way
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+        await _settle()  # a connection that was just accepted becomes a task some turns of the loop later
+        server.close()
 
     # connections
 
