@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from typing import Final
 from urllib.parse import quote
 
@@ -27,10 +28,11 @@ _AT: Final = "<span>&#64;</span>"
 _PARTED: Final = {"$": DOLLAR, "\\": _BACKSLASH, "@": _AT}
 _BREAK: Final = "<br>"
 
-_SPECIAL: Final = re.compile(r"[<`$\\&\[\]!~@]")
+_SPECIAL: Final = re.compile(r"[<`$\\&\[\]!~@*]")
 _BACKTICKS: Final = re.compile(r"`+")
 _OWN: Final = re.compile(r"<span>&#(?:36|64|92);</span>|<code>(?:&#[0-9]{2,3};|[^\x00-\x1f!-/:-@\[-`{-~])+</code>")
 """What this module itself writes passes, so that making safe twice shows the same."""
+_OWN_TAG: Final = re.compile(r"<(/?)(em|strong)>")
 _LINE_BREAK: Final = re.compile(r"<br[ ]?/?>", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Za-z;\x80-\U0010ffff]")
 _AUTOLINK: Final = re.compile(r"<((?:https?://|mailto:)[^\s<>]{1,2000})>", re.IGNORECASE)
@@ -43,6 +45,11 @@ _LINK: Final = re.compile(
 _ALLOWED_ADDRESS: Final = re.compile(r"https?://[^/?#\s]|mailto:[^\s]|#[^\s]*\Z", re.IGNORECASE)
 _ADDRESS_SAFE: Final = "/?#:;,=+%.~_-!&"
 _UNSEEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+_WIDE: Final = "\u2010"
+"""From here on there are the punctuation and the letters of languages that put no spaces between words."""
+_QUOTES: Final = frozenset("\"'`")
+_TAGS: Final = {"*": "em", "**": "strong"}
 
 _PUNCTUATION: Final = re.compile(r"[!-/:-@\[-`{-~]")
 _ASCII_PUNCTUATION: Final = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -186,6 +193,8 @@ class _Run:
         self.links = links
         self.out: list[str] = []
         self.closing_ticks: dict[int, list[int]] | None = None
+        self.stars: list[tuple[str, int, int, bool]] = []  # run, column, place in ``out``, whether it opens to everyone
+        self.own_tags: list[str] = []
 
     def rewrite(self) -> str:
         text, out, position = self.text, self.out, 0
@@ -200,6 +209,7 @@ class _Run:
             "!": self._bang,
             "~": self._tilde,
             "@": self._at,
+            "*": self._star,
         }
         while match := _SPECIAL.search(text, position):
             if match.start() > position:
@@ -213,7 +223,7 @@ class _Run:
         return at + 1
 
     def _angle(self, at: int) -> int:
-        if own := _OWN.match(self.text, at):
+        if own := _OWN.match(self.text, at) or self._own_tag(at):
             self.out.append(own[0])
             return own.end()
         if line_break := _LINE_BREAK.match(self.text, at):
@@ -225,6 +235,19 @@ class _Run:
             return link.end()
         self.out.append("&lt;")
         return at + 1
+
+    def _own_tag(self, at: int) -> re.Match[str] | None:
+        """One of the tags that ``_star`` writes, if it has its other half on this line."""
+        tag = _OWN_TAG.match(self.text, at)
+        if tag is None or (tag[1] and self.own_tags[-1:] != [tag[2]]):
+            return None
+        if tag[1]:
+            self.own_tags.pop()
+        elif self.text.find(f"</{tag[2]}>", tag.end(), tag.end() + _MAX_WORD_CHARS) > 0:
+            self.own_tags.append(tag[2])
+        else:
+            return None
+        return tag
 
     def _backtick(self, at: int) -> int:
         run = _BACKTICKS.match(self.text, at)
@@ -286,6 +309,29 @@ class _Run:
         while self.text.startswith("@", end):
             end += 1
         self.out.append("@" + _AT * (end - at - 1))
+        return end
+
+    def _star(self, at: int) -> int:
+        """A run of stars, which CommonMark does not take for a border of emphasis between a letter and punctuation.
+
+        Languages without spaces write just that (``说**“好”**了``). There a pair of runs is written as a pair of tags; in
+        ``2**(n+1)`` it is not.
+        """
+        end = at
+        while self.text.startswith("*", end):
+            end += 1
+        run, before, after = self.text[at:end], self.text[at - 1 : at] or " ", self.text[end : end + 1] or " "
+        closes = not before.isspace() and (not _marks(before) or after.isspace() or _marks(after))
+        opens = not after.isspace() and (not _marks(after) or before.isspace() or _marks(before))
+        wide = max(before, after) >= _WIDE
+        if self.stars and self.stars[-1][0] == run and (closes or (wide and not before.isspace())):
+            _, opened, place, known = self.stars.pop()
+            apart = self.table and self.text.find("|", opened, at) > 0
+            if run in _TAGS and not (known and closes) and not apart:
+                self.out[place], run = f"<{_TAGS[run]}>", f"</{_TAGS[run]}>"
+        elif opens or (wide and (after in _QUOTES or unicodedata.category(after) in ("Ps", "Pi"))):
+            self.stars.append((run, at, len(self.out), opens))
+        self.out.append(run)
         return end
 
     def _bang(self, at: int) -> int:
@@ -411,6 +457,11 @@ def _formula(source: str, *, table: bool) -> str | None:
     # A quotation mark would end the attribute into which JupyterLab may have moved the formula.
     source = _TAG_LIKE.sub("< ", source.replace('"', "”").replace("](", "] ("))
     return _CELL_SPLITTER.sub(lambda match: _BARS.get(match[0], match[0]), source) if table else source
+
+
+def _marks(character: str) -> bool:
+    """Whether a parser may take ``character`` for punctuation; about symbols they differ."""
+    return unicodedata.category(character)[0] in "PS"
 
 
 def _acts(command: str) -> bool:

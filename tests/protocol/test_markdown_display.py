@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +116,32 @@ def test_html_outside_code_shows_as_it_was_written(renderer) -> None:
 def test_formulas_are_written_with_dollars(source: str, written: str) -> None:
     assert safe(source) == written
     assert safe(written) == written
+
+
+@pytest.mark.parametrize("renderer", HTML)
+@pytest.mark.parametrize(
+    ("source", "bold"),
+    [
+        ("这是**“重点”**内容", "“重点”"),
+        ("**注意：**请先保存", "注意："),
+        ("他说**（括号）**了", "（括号）"),
+        ("**「引用」**是", "「引用」"),
+        ("见**`code`**的", "code"),
+        ("- **第一步：**打开`a`，**再**关", "第一步："),
+        ("これは**「重要」**です", "「重要」"),
+        ("값은**(예)**입니다", "(예)"),
+    ],
+)
+def test_bold_that_touches_wide_punctuation_is_bold_everywhere(renderer, source: str, bold: str) -> None:
+    shown = renderer(safe(source))
+    assert visible(re.findall("<strong>(.*?)</strong>", shown)[0]) == bold
+    assert visible(shown) == re.sub(r"[*`]|^- ", "", source)
+    assert safe(safe(source)) == safe(source)
+
+
+@pytest.mark.parametrize("text", ["2**(n+1) and 3**(n)", 'a**"b"**c', "这 ** 是 **", "x**", "**开 始 ** 了"])
+def test_stars_that_are_no_emphasis_stay_as_they_are(text: str) -> None:
+    assert safe(text) == text
 
 
 @pytest.mark.parametrize(
