@@ -561,7 +561,7 @@ def title_of(page: str | bytes) -> str:
 
 def web_page(page: bytes) -> ProtocolError:
     """The error for a page of a gateway, of a network's login or of another site, where the API should answer."""
-    title = title_of(page)
+    title = named(title_of(page))
     return ProtocolError(
         Message("A web page answered instead of the API: {title}.", title=title)
         if title
@@ -582,10 +582,12 @@ def error_from_body(
     (OpenRouter) or ``status_code`` (Groq): that one is used, or the one that its words stand for.
     """
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    page = False
     try:
         raw: Any = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        raw = title_of(text) if "<html" in text.lower() else " ".join(text.split())
+        page = "<html" in text.lower()
+        raw = title_of(text) if page else " ".join(text.split())
     if isinstance(raw, dict):
         raw = raw.get("error") or raw
     if not isinstance(raw, dict):
@@ -602,4 +604,5 @@ def error_from_body(
         code=named(str(code)) if code is not None else None,
         retry_after_s=retry_after_s,
         trace_id=trace_id,
+        page=page,
     )

@@ -248,10 +248,9 @@ _STATUS_OF_WORDS: Final[dict[str, int]] = {
     **dict.fromkeys(("notfounderror", "modelnotfound", "modelnotexist"), 404),
     **dict.fromkeys(("requesttoolarge",), 413),
     **dict.fromkeys(("ratelimitexceeded", "ratelimiterror", "throttling", "toomanyrequests"), 429),
-    **dict.fromkeys(("apierror", "servererror", "internalservererror", "internalerror"), 500),
-    **dict.fromkeys(("overloadederror", "serviceunavailable", "engineoverloaded"), 503),
 }
-"""What an error object's own words stand for where no HTTP status says it: inside a stream (OpenAI, Anthropic, Alibaba)."""
+"""What an error object's own words stand for where no HTTP status says it: inside a stream (OpenAI, Anthropic, Alibaba).
+The server's own faults are not here: inside a stream they are 200, a segment of the answer that broke."""
 _INVALID_REQUEST: Final = "invalidrequesterror"
 
 
@@ -294,10 +293,12 @@ def status_error(
     code: str | None = None,
     retry_after_s: float | None = None,
     trace_id: str | None = None,
+    page: bool = False,
 ) -> APIStatusError:
     """The error for an HTTP status (API page "error codes") and what the server said; any other 4xx is an InvalidRequest.
 
     407 is never the API's: only a proxy asks so (RFC 9110, 15.5.8), one before an address without TLS as if it were the API.
+    Neither is a web ``page``: a gateway, or another site, answers with one.
     """
     said = named(said)
     kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
@@ -308,6 +309,8 @@ def status_error(
         message = Message("The API answered inside the stream: {said}.", said=words)
     elif status == 407:
         message = Message("A proxy on the way answered with {status}: {said}.", status=status, said=words)
+    elif page:
+        message = Message("A web page answered with {status} instead of the API: {said}.", status=status, said=words)
     else:
         message = Message("The API answered with {status}: {said}.", status=status, said=words)
     return kind(

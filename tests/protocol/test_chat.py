@@ -591,7 +591,7 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "in the stream, OpenAI's key": (200, '{"error":{"message":"key","type":"invalid_request_error","code":"invalid_api_key"}}', AuthenticationError, 401, "key"),
     "in the stream, a type alone": (200, '{"error":{"message":"no","type":"invalid_request_error"}}', InvalidRequest, 400, "no"),
     "in the stream, DeepSeek's code for all": (200, '{"error":{"message":"m","type":"unknown_error","code":"invalid_request_error"}}', ServerError, 200, "m"),
-    "in the stream, Anthropic": (200, '{"error":{"type":"overloaded_error","message":"busy"}}', ServerError, 503, "busy"),
+    "in the stream, Anthropic": (200, '{"error":{"type":"overloaded_error","message":"busy"}}', ServerError, 200, "busy"),
     "in the stream, Alibaba": (200, '{"error":{"code":"Arrearage","message":"no money"}}', InsufficientBalance, 402, "no money"),
     "in the stream, a code in text": (200, '{"error":{"code":"502","message":"no"}}', ServerError, 502, "no"),
 }  # fmt: skip
