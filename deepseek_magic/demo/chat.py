@@ -161,15 +161,15 @@ class Chat:
         """The id of the answer, its frames and the first one to send: 0, or where a resumed stream goes on."""
         state, fault, body = self.state, self.fault, self.seen.body
         last, _, place = self.request.headers.get("last-event-id", "").rpartition(":")
-        known = state.streams.get(last) if state.ids not in (None, "ignore", "count") else None
-        if known is not None and place.isdecimal():
+        whose, known = state.streams.get(last, (None, []))
+        if state.ids not in (None, "ignore", "count") and whose == body and place.isdecimal():
             first = {"resume": int(place), "inclusive": int(place) - 1}.get(str(state.ids), 0)
             return last, known, min(max(0, first), len(known))
         id = str(uuid.uuid4())
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         sent = frames(made, id=id, created=int(time.time()), include_usage=usage)
         if state.ids is not None:
-            state.remember(id, sent)
+            state.remember(id, body, sent)
         final = body["messages"][-1] if body["messages"][-1].get("prefix") else {}
         given = {"prefix": text_of(final.get("content")), "thought": str(final.get("reasoning_content") or "")}
         return id, rewrite(sent, fault, **given) if fault else sent, 0

@@ -58,9 +58,9 @@ class DemoState:
     key          None accepts any key that is not empty; a text accepts that key alone
     concurrency  answers at once, above that 429 with the limit in its text; None: no limit
     gzip         compress streams for clients that offer it
-    ids          None: no ids, as DeepSeek. "resume": events carry ids and Last-Event-ID continues after that event;
-                 "inclusive" sends that event again, "replay" everything again, "ignore" starts a new answer,
-                 "count" starts a new answer whose ids begin with 1 again
+    ids          None: no ids, as DeepSeek. "resume": events carry ids and Last-Event-ID with the same request
+                 continues after that event; "inclusive" sends that event again, "replay" everything
+                 again, "ignore" starts a new answer, "count" one whose ids begin with 1 again
     rate_limit   a RateLimit: headers of a chosen dialect, and 429 above its limit
     retry_ms     a ``retry:`` field on the first event
     keep         how many of the last requests stay in ``requests``
@@ -95,7 +95,7 @@ class DemoState:
         self.running = 0
         self.most_running = 0
         self.cache = PrefixCache()
-        self.streams: OrderedDict[str, list[Frame]] = OrderedDict()
+        self.streams: OrderedDict[str, tuple[Any, list[Frame]]] = OrderedDict()
 
     @property
     def pace(self) -> Pace:
@@ -134,9 +134,9 @@ class DemoState:
             del self.requests[: max(0, len(self.requests) - self.keep)]
         return seen
 
-    def remember(self, id: str, frames: list[Frame]) -> None:
-        """Keep a stream, so that it can be resumed."""
-        self.streams[id] = frames
+    def remember(self, id: str, body: Any, frames: list[Frame]) -> None:
+        """Keep a stream, so that the same request can resume it."""
+        self.streams[id] = body, frames
         while len(self.streams) > _KEPT_STREAMS:
             self.streams.popitem(last=False)
 
