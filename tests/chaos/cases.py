@@ -167,7 +167,8 @@ ROWS: Final[tuple[Row, ...]] = (
     *_rows("insufficient_system_resource, aborted", _DELTAS, "break"),
     # ids that begin again with every answer, and ids of a continuation or a restart that breaks as well
     *_rows("reset, eof-chunked", ("reasoning", "content"), "break", ids="count"),
-    *_rows("reset", ("reasoning", "content"), "break", ids="resume", second=_AGAIN),
+    *_rows("insufficient_system_resource, reset", ("reasoning", "content"), "break", ids="resume", second=_AGAIN),
+    *_rows("aborted", ("reasoning", "content"), "break", ids="inclusive", second=_AGAIN),
     *_rows("reset", ("reasoning",), "break", second="echo-prefix on=prefix times=1"),
     # refusals before a stream
     *_rows("429, 429 retry-after=0, 429 retry-after=0.05, 429 retry-after-ms=30, 429-balance", ("",), "refused"),
@@ -187,12 +188,6 @@ ROWS: Final[tuple[Row, ...]] = (
     *_rows("finish-twice, full-message, no-blank-line"),
     *_rows("gzip-bad-crc, gzip-no-trailer, no-done, no-delta, usage-chunk, usage-every, reasoning-field, whitespace"),
 )
-
-AWAITED: Final = (
-    *_rows("insufficient_system_resource", ("reasoning", "content"), "break", ids="resume", second=_AGAIN),
-    *_rows("aborted", ("reasoning", "content"), "break", ids="inclusive", second=_AGAIN),
-)
-"""Known to break a rule: a resume by an id of the continuation. Not in the grid until the engine is repaired."""
 
 GRID: Final = tuple(
     (row, place, think, gzip)

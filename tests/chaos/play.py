@@ -273,9 +273,7 @@ async def _play(case: Case, number: int, played: Played) -> None:
         played.elapsed_s = now_s() - began_s
         completion = stream.completion
         _remember(played, completion, transport, reader)
-        # Stopped after an early end, nobody knows whether more would have come.
-        open_end = case.act and case.fault.startswith(EARLY_ENDS)
-        if not open_end and (not case.act or (case.act != "stop" and completion.outcome != "interrupted")):
+        if not case.act or (case.act != "stop" and completion.outcome != "interrupted"):
             _judge_end(case, oracle, completion, error, reader, say)
         _judge_words(case, completion, error, reader, key, say)
         _judge_requests(case, server, transport, played, say)
