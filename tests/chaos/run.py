@@ -26,7 +26,7 @@ from tests.steady import SteadyLoop
 __all__ = ["Report", "run", "run_in_processes"]
 
 AT_ONCE: Final = 8
-CHUNK: Final = 542
+CHUNK: Final = 640
 
 
 class Report:

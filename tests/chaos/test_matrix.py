@@ -1,4 +1,4 @@
-"""Every fault × every place × thinking × gzip, four times round with other prompts, options and readers: 2,168 cases.
+"""Every fault × every place × thinking × gzip, four times round with other prompts, options and readers: 2,560 cases.
 
 A failing case prints the command that plays it alone. 100,000 of them: ``python -m tests.chaos.run --cases 100000``.
 """
