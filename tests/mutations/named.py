@@ -32,7 +32,7 @@ NAMED: Final = (
     Named(
         "the journal is made without the mask of keys",
         "session/calls.py",
-        "Journal(mask=keys.mask)",
+        "Journal(mask=keys.mask_content)",
         "Journal()",
         "test_session.py::test_a_key_in_a_prompt_is_masked_in_the_journal",
     ),
@@ -59,16 +59,16 @@ NAMED: Final = (
     ),
     Named(
         "refused requests are repeated without a budget",
-        "engine/stream.py",
-        "and not terms.gate.may_repeat()",
+        "policy/recovery.py",
+        "and not may_repeat()",
         "and False",
         "engine/test_recovery.py::test_refused_requests_are_repeated_only_within_the_limits_share",
     ),
     Named(
         "a stream's own retry is honoured without a bound",
-        "engine/stream.py",
-        "min(before.retry_s or 0.0, LONGEST_TOLD_PAUSE_S)",
-        "before.retry_s or 0.0",
+        "policy/recovery.py",
+        "min(ending.pause_s or 0.0, LONGEST_PAUSE_S)",
+        "(ending.pause_s or 0.0)",
         "engine/test_recovery.py::test_the_pause_that_a_stream_names_itself_is_kept_up_to_ten_seconds",
     ),
     Named(
@@ -133,5 +133,12 @@ NAMED: Final = (
         "told_s > policy.retry_after_ceiling_s",
         "told_s >= policy.retry_after_ceiling_s",
         "policy/test_recovery.py::test_a_told_time_above_the_ceiling_ends_the_call_and_says_why",
+    ),
+    Named(
+        "a formula may link",
+        "text/inline.py",
+        '        "href",\n',
+        "",
+        "protocol/test_markdown_safety.py::test_a_formula_that_links_loads_styles_or_defines_is_shown_as_its_source",
     ),
 )

@@ -294,6 +294,16 @@ def test_a_told_time_of_zero_is_a_back_off_not_a_hammer() -> None:
     assert step_after(status(429, retry_after_s=0.0), NOTHING, u=0.0).delay_s == 1.0
 
 
+def test_a_busy_server_is_asked_again_only_while_repetitions_are_left() -> None:
+    asked = []
+    for ending in (status(503), RESET):
+        step = decide(
+            ending, NOTHING, RecoveryPolicy(), Spent(), 0.5, can=ALL, may_repeat=lambda: bool(asked.append(1))
+        )
+        assert isinstance(step, GiveUp if ending.status == 503 else Retry)
+    assert len(asked) == 1
+
+
 def test_a_told_time_above_the_ceiling_ends_the_call_and_says_why() -> None:
     assert isinstance(step_after(status(429, retry_after_s=120.0), NOTHING), Retry)
     step = step_after(status(429, retry_after_s=600.0), NOTHING)
