@@ -20,6 +20,7 @@ from deepseek_magic.engine.hosts.endpoints import resolve
 from deepseek_magic.engine.loop import apump, pump
 from deepseek_magic.notebook.view.settled import footer
 from deepseek_magic.policy import pricing, recovery
+from deepseek_magic.policy.deadlines import Timeouts
 from deepseek_magic.policy.recovery import Ending, Step
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator, Completion
@@ -84,6 +85,16 @@ def test_a_prompt_is_validated_and_resolved_once_and_its_body_made_once_a_segmen
         monkeypatch.setattr(module, "resolve_model", counted("models", resolve_model))
     assert session.ask("Tell me a story.", model="flash", temperature=1.5, think="off").attempts == 2
     assert done == {"validations": 1, "models": 1, "bodies": 2}
+
+
+def test_time_outs_are_flags_and_an_argument_and_this_machine_may_take_its_time(
+    demo: DemoServer, session: Session
+) -> None:
+    given = Timeouts(connect_s=3)
+    prepared = session.prepare("Hi", timeouts=given, first_token=900, total=1000)
+    assert prepared.patience(Timeouts()) == replace(given, first_delta_s=900, total_s=1000)
+    assert prepared.client.timeouts_of(prepared.endpoint).first_delta_s == 600
+    assert prepared.client.timeouts_of(resolve("openrouter")).first_delta_s == 120
 
 
 async def _from_the_api(demo: DemoServer, session: Session) -> Completion:

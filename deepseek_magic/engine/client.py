@@ -12,7 +12,7 @@ from typing import Self, Unpack
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, RecoveryPolicy
 from ..policy.causes import is_down
-from ..policy.deadlines import Timeouts
+from ..policy.deadlines import LOCAL_TIMEOUTS, Timeouts
 from ..policy.limits.limiter import LimitPolicy
 from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on
@@ -75,7 +75,7 @@ class Client:
         self.endpoints = in_order(endpoint)
         self.recovery = recovery or RecoveryPolicy()
         self.limits = limits or LimitPolicy()
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts
         if transport is not None and keep_warm_s is not None:
             raise ConfigurationError(
                 "A transport that is given keeps its own connections warm: give keep_warm_s to that."
@@ -172,12 +172,20 @@ class Client:
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
         origin: Origin | None = None,
+        patience: Callable[[Timeouts], Timeouts] = lambda timeouts: timeouts,
     ) -> Stream | Relay:
-        """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues."""
+        """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
+        what becomes of the time-outs of an endpoint."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
-        legs = [(each.request, self._terms(each.endpoint, recovery, timeline, origin)) for each in addressed]
+        legs = [
+            (
+                each.request,
+                self._terms(each.endpoint, recovery, timeline, origin, patience(self.timeouts_of(each.endpoint))),
+            )
+            for each in addressed
+        ]
         earlier: Earlier | None = None
         if before is not None:
             request, terms = legs[0]
@@ -186,6 +194,10 @@ class Client:
         if len(legs) == 1:
             return Stream(*legs[0], earlier, keeper=self._keeper)
         return Relay(legs, earlier, keeper=self._keeper)
+
+    def timeouts_of(self, endpoint: Endpoint) -> Timeouts:
+        """The client's, or the defaults for such an endpoint."""
+        return self.timeouts or (LOCAL_TIMEOUTS if endpoint.is_local else Timeouts())
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be gone on from at the first endpoint."""
@@ -202,6 +214,7 @@ class Client:
         recovery: RecoveryPolicy,
         timeline: bool | None = None,
         origin: Origin | None = None,
+        timeouts: Timeouts | None = None,
     ) -> Terms:
         key = self._key_of(endpoint)
         return Terms(
@@ -210,7 +223,7 @@ class Client:
             transport=self.transport,
             gate=gate_of(endpoint.base_url, key, self.limits),
             recovery=recovery,
-            timeouts=self.timeouts,
+            timeouts=timeouts or self.timeouts_of(endpoint),
             rewind=self.rewind,
             timeline=self.timeline if timeline is None else timeline,
             price=functools.partial(self.prices.cost_of, endpoint=endpoint.price_list),

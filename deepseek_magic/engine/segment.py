@@ -256,7 +256,7 @@ class Segment:
             body=request.encoded(),
             key=self._terms.key,
             connect_s=timeouts.connect_s,
-            read_s=timeouts.read_s,
+            read_s=timeouts.longest_read_s,
         )
 
     # after

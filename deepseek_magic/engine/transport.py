@@ -94,7 +94,7 @@ class HTTPXTransport:
     def _request(self, call: HTTPCall) -> httpx.Request:
         headers = {
             "User-Agent": _USER_AGENT,
-            "Accept": "*/*",
+            "accept": "*/*",
             "Accept-Encoding": self._encodings,
             **call.headers,
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from ..protocol.errors import ConfigurationError
@@ -24,7 +24,16 @@ from ..protocol.events import (
     UsageReport,
 )
 
-__all__ = ["FINISH_GRACE_S", "Deadline", "DeadlineName", "Deadlines", "Happening", "Timeouts", "happening_of"]
+__all__ = [
+    "FINISH_GRACE_S",
+    "LOCAL_TIMEOUTS",
+    "Deadline",
+    "DeadlineName",
+    "Deadlines",
+    "Happening",
+    "Timeouts",
+    "happening_of",
+]
 
 DeadlineName = Literal["connect", "read", "queue", "first_delta", "idle", "done", "total"]
 Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "text", "tool", "finish", "waiting"]
@@ -44,7 +53,7 @@ class Timeouts:
     pieces of reasoning, where long honest pauses were seen. total_s: the whole call with all its attempts.
 
     At 200 tokens a second an answer that rests for 45 s has stopped; DeepSeek's silent stalls never came back after
-    minutes. A model on the own machine may need more for its first piece: raise first_delta_s there.
+    minutes. A model on the own machine may need more for its first piece: ``LOCAL_TIMEOUTS``.
     """
 
     connect_s: float | None = 30.0
@@ -55,6 +64,27 @@ class Timeouts:
     idle_reasoning_s: float | None = 120.0
     total_s: float | None = None
 
+    def patient(
+        self, *, first_token_s: float | None = None, idle_s: float | None = None, total_s: float | None = None
+    ) -> Timeouts:
+        """These, with those that are given in place of theirs; a thought may rest as long as the answer at least."""
+        idle_reasoning_s = self.idle_reasoning_s
+        if idle_s is not None and idle_reasoning_s is not None:
+            idle_reasoning_s = max(idle_reasoning_s, idle_s)
+        return replace(
+            self,
+            first_delta_s=first_token_s or self.first_delta_s,
+            idle_s=idle_s or self.idle_s,
+            idle_reasoning_s=idle_reasoning_s,
+            total_s=total_s or self.total_s,
+        )
+
+    @property
+    def longest_read_s(self) -> float | None:
+        """After so long without a byte no phase of a call goes on; None where one may for ever."""
+        limits = (self.read_s, self.first_delta_s, self.idle_s, self.idle_reasoning_s)
+        return None if self.read_s is None else max(limit for limit in limits if limit is not None)
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
@@ -62,6 +92,10 @@ class Timeouts:
                 raise ConfigurationError(
                     f"{field.name} cannot be {value}: it takes seconds above 0, or None for never."
                 )
+
+
+LOCAL_TIMEOUTS: Final = Timeouts(first_delta_s=600.0)
+"""The default where the server is this machine: it may have to load the model first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +184,15 @@ class Deadlines:
     def _read(self) -> Deadline | None:
         if self._phase in ("waiting", "connecting", "finish"):
             return None
-        return _after(self._byte_s, "read", self._timeouts.read_s)
+        limits = self._timeouts
+        patience_s = {
+            "sent": limits.first_delta_s,
+            "payload": limits.first_delta_s,
+            "reasoning": limits.idle_reasoning_s,
+        }
+        own_s = patience_s.get(self._phase, limits.idle_s if self._phase in ("text", "tool") else None)
+        # Where silence is allowed for longer than a connection's, it is no sign that the connection is dead.
+        return _after(self._byte_s, "read", max(limits.read_s, own_s or 0.0) if limits.read_s is not None else None)
 
     def _total(self) -> Deadline | None:
         if self._phase == "finish":

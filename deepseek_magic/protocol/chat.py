@@ -194,7 +194,10 @@ class Request:
         }
         if stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True, **fields.get("stream_options", {})}
+            if fields.get("stream_options", {}) is not None:
+                body["stream_options"] = {"include_usage": True, **fields.get("stream_options", {})}
+            else:
+                del body["stream_options"]  # a server that does not know the field
         return body
 
     def encoded(self) -> bytes:

@@ -388,6 +388,39 @@ OPTIONS: Final[tuple[Option, ...]] = (
         help="ask anew, whatever the journal knows, where --cache is the default",
     ),
     Option(
+        name="first_token",
+        kind="number",
+        scope="call",
+        flags=("--first-token",),
+        metavar="S",
+        unit="seconds",
+        minimum=0,
+        above_minimum=True,
+        help="wait so many seconds for the first word; a cold model or a long prompt may need many",
+    ),
+    Option(
+        name="idle",
+        kind="number",
+        scope="call",
+        flags=("--idle",),
+        metavar="S",
+        unit="seconds",
+        minimum=0,
+        above_minimum=True,
+        help="wait so many seconds between two pieces of the answer",
+    ),
+    Option(
+        name="total",
+        kind="number",
+        scope="call",
+        flags=("--total",),
+        metavar="S",
+        unit="seconds",
+        minimum=0,
+        above_minimum=True,
+        help="end the call after so many seconds, with all its attempts",
+    ),
+    Option(
         name="timeline",
         kind="switch",
         scope="call",
@@ -473,6 +506,9 @@ class CallOptions(RequestOptions, total=False):
     budget: float | None
     cache: bool | None
     fresh: bool | None
+    first_token: float | None
+    idle: float | None
+    total: float | None
     timeline: bool | None
     dry_run: bool | None
     quiet: bool | None

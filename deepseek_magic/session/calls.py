@@ -26,6 +26,7 @@ from ..engine.transport import HTTPXTransport
 from ..metrics.log import MetricsLog
 from ..metrics.row import Origin
 from ..policy.budget import COUNTED
+from ..policy.deadlines import Timeouts
 from ..policy.estimates import estimate
 from ..policy.pricing import Cost, PriceTable
 from ..policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
@@ -56,6 +57,7 @@ class ResumeOptions(CallOptions, total=False):
 
     endpoint: Endpoints
     api_key: str | keys.Key | None
+    timeouts: Timeouts | None
 
 
 class AskOptions(ResumeOptions, total=False):
@@ -77,6 +79,7 @@ class Prepared:
     chat: str | None = None
     turn: str = ""
     schema: Schema | None = None
+    timeouts: Timeouts | None = None
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
 
@@ -89,6 +92,12 @@ class Prepared:
     def endpoint(self) -> Endpoint:
         """The one that is asked first."""
         return self.addressed[0].endpoint
+
+    def patience(self, timeouts: Timeouts) -> Timeouts:
+        """The time-outs of an endpoint's call: those that were given as such, then the flags for single ones."""
+        given = self.options.get
+        timeouts = self.timeouts or timeouts
+        return timeouts.patient(first_token_s=given("first_token"), idle_s=given("idle"), total_s=given("total"))
 
     @property
     def cached(self) -> bool:
@@ -147,6 +156,7 @@ class Session:
         turn: str | None = None,
         schema: type | str | None = None,
         image: Any = None,
+        timeouts: Timeouts | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
@@ -200,6 +210,7 @@ class Session:
             chat=chat,
             turn=turn or uuid.uuid4().hex,
             schema=words.schema,
+            timeouts=timeouts,
         )
 
     def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | keys.Key | None) -> Client:
@@ -246,6 +257,7 @@ class Session:
         *,
         api_key: str | keys.Key | None = None,
         endpoint: Endpoints = None,
+        timeouts: Timeouts | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that goes on with ``what``: a completion, a call of the journal, or the beginning of its id.
@@ -273,6 +285,7 @@ class Session:
             notices=(said,) if said else (),
             chat=chat,
             turn=turn,
+            timeouts=timeouts,
             before=replace(before, request=request),
         )
 
@@ -307,6 +320,7 @@ class Session:
                 before=prepared.before,
                 continue_on_length=prepared.options.get("continue_on_length"),
                 timeline=prepared.options.get("timeline"),
+                patience=prepared.patience,
                 origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
             )
             with hold:

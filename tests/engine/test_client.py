@@ -258,6 +258,13 @@ async def test_a_gzip_body_is_read_and_one_that_ends_early_is_a_cut() -> None:
         assert isinstance(failure, Disconnected | IncompleteStream)
 
 
+async def test_a_request_says_once_what_it_accepts_and_may_leave_out_the_options_of_streams() -> None:
+    async with ScriptedServer([answer("ok")]) as server, client_of(server) as client:
+        await client.complete("Hi", extra_body={"stream_options": None})
+    assert server.requests[0].headers["accept"] == "text/event-stream"
+    assert "stream_options" not in server.requests[0].json
+
+
 async def test_a_checksum_that_is_wrong_after_the_answer_is_an_anomaly_of_the_answer() -> None:
     packed = gzip.compress(b"".join([delta("half"), delta(" done", finish="stop"), DONE]))
     wrong = packed[:-8] + bytes(4) + packed[-4:]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Deadlines, Happening, Timeouts, happening_of
+from deepseek_magic.policy.deadlines import FINISH_GRACE_S, Deadline, Deadlines, Happening, Timeouts, happening_of
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import (
     AttemptStarted,
@@ -146,3 +146,13 @@ def test_a_batch_is_evidence_for_the_last_that_moved_the_answer(
     batch: list[Event], happening: Happening | None
 ) -> None:
     assert happening_of(batch) == happening
+
+
+def test_a_patience_that_is_longer_than_the_connections_is_not_cut_short_by_it() -> None:
+    limits = Timeouts().patient(first_token_s=900, idle_s=300)
+    clock = Deadlines(limits, 0.0)
+    assert (clock.told("sent", 0.0), clock.told("text", 10.0)) == (
+        Deadline(name="first_delta", at_s=900.0, limit_s=900.0),
+        Deadline(name="idle", at_s=310.0, limit_s=300.0),
+    )
+    assert (limits.longest_read_s, limits.idle_reasoning_s) == (900.0, 300.0)

@@ -196,6 +196,7 @@ def test_a_buckets_refill_rate_is_visible_in_one_response() -> None:
         ({}, None),
         ({"retry-after": "7"}, 7.0),
         ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "40000000"}, 40_000_000.0),  # more than a year: too long, and not unknown
         ({"retry-after": "20s"}, 20.0),
         ({"retry-after": "2m59.56s"}, 179.56),
         ({"retry-after": "Fri, 15 Jan 2027 08:00:30 GMT"}, 30.0),

@@ -15,7 +15,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httpcore
 
@@ -45,10 +45,12 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """A connection to ``host``, of whose addresses the fastest is taken."""
         loop = asyncio.get_running_loop()
-        delay_s = None if _is_address(host) else HAPPY_EYEBALLS_S
+        # Loops that are not asyncio's own (uvloop, winloop) know no happy eyeballs.
+        own = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(host)
+        eyeballs: dict[str, Any] = {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if own else {}
         with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                _, stream = await loop.create_connection(lambda: Socket(loop), host, port, happy_eyeballs_delay=delay_s)
+                _, stream = await loop.create_connection(lambda: Socket(loop), host, port, **eyeballs)
         return stream
 
 
@@ -77,8 +79,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # of another loop, it need not derive from asyncio's
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""

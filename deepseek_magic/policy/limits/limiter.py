@@ -46,6 +46,8 @@ BREAK_S: Final = 10.0
 
 FREEZE_BASE_S: Final = 0.5
 FREEZE_MAX_S: Final = 8.0
+TOLD_MAX_S: Final = 600.0
+"""A told pause keeps other calls waiting so long at most; then one of them asks again."""
 SPREAD: Final = 0.05
 
 
@@ -232,7 +234,7 @@ class Limiter:
                 self._refusals = 0
         told_s = retry_after_s(pairs, now_epoch_s)
         if told_s and status in (429, 503):
-            self._freeze_until(now_s + told_s * (1 + SPREAD * u))
+            self._freeze_until(now_s + min(told_s, TOLD_MAX_S) * (1 + SPREAD * u))
 
     def _refused(self, slot: Slot, now_s: float, error: APIStatusError | None, u: float) -> None:
         told = concurrency_limit(error.said) if error is not None else None

@@ -180,7 +180,7 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _reset(text: str, server_now_s: float) -> tuple[float, Syntax] | None:
+def _reset(text: str, server_now_s: float, *, longest_s: float = _LONGEST_RESET_S) -> tuple[float, Syntax] | None:
     """Seconds from now, never negative, and how it was written; None for what is no time."""
     text = text.strip()
     if _DURATION.fullmatch(text):
@@ -189,11 +189,11 @@ def _reset(text: str, server_now_s: float) -> tuple[float, Syntax] | None:
     number = _number(text)
     if number is not None:
         if number <= _EPOCH_S_ABOVE:
-            return (number, "delta") if number <= _LONGEST_RESET_S else None
+            return (number, "delta") if number <= longest_s else None
         at_s = number / 1000 if number > _EPOCH_MS_ABOVE else number
     else:
         at_s = _rfc3339(text) or _http_date(text)
-    if at_s is None or at_s - server_now_s > _LONGEST_RESET_S:
+    if at_s is None or at_s - server_now_s > longest_s:
         return None
     return max(0.0, at_s - server_now_s), "absolute"
 
@@ -220,7 +220,8 @@ def retry_after_s(headers: Headers, now_epoch_s: float) -> float | None:
     """The seconds that the server asks to wait; 0 for "now" and for a date that has passed, None when it does not say.
 
     Milliseconds (OpenAI's retry-after-ms, Azure's x-ms-retry-after-ms) win over Retry-After, which is read as seconds,
-    HTTP date (RFC 9110, section 10.2.3) or duration ("20s"); of a list the longest counts.
+    HTTP date (RFC 9110, section 10.2.3) or duration ("20s"); of a list the longest counts. A time of years is one that is
+    too long to wait, not one that was not named.
     """
     lines = _lower(headers)
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
@@ -230,8 +231,8 @@ def retry_after_s(headers: Headers, now_epoch_s: float) -> float | None:
     server_now_s = next((t for t in (_http_date(v) for n, v in lines if n == "date") if t is not None), now_epoch_s)
     read: list[tuple[float, Syntax] | None] = []
     for value in (v for n, v in lines if n == "retry-after"):
-        whole = _reset(value, server_now_s)
-        read += [whole] if whole else [_reset(part, server_now_s) for part in value.split(",")]
+        whole = _reset(value, server_now_s, longest_s=math.inf)
+        read += [whole] if whole else [_reset(part, server_now_s, longest_s=math.inf) for part in value.split(",")]
     return max((seconds for seconds, _ in filter(None, read)), default=None)
 
 
