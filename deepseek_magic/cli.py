@@ -18,6 +18,7 @@ from typing import Final
 from . import __version__
 from .engine.hosts.endpoints import DEMO_PORT
 from .protocol.errors import ConfigurationError, DeepSeekError
+from .text.messages import Message
 
 __all__ = ["main"]
 
@@ -144,7 +145,7 @@ def _serve(typed: argparse.Namespace) -> int:
     from .demo.server import serve
 
     if typed.pace < 0:
-        raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+        raise ConfigurationError(Message("--pace cannot be below 0: it is a factor on the time a real model takes."))
     serve(port=typed.port, fault=typed.fault, pace=typed.pace)
     return 0
 

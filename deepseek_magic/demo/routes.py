@@ -92,8 +92,8 @@ def _switch(state: DemoState, request: HTTPRequest) -> dict[str, Any]:
         raise Refused("There are GET /_demo and POST /_demo/fault here.", status=404)
     return {
         "fault": state.fault,
-        "legend": [fault.legend for fault in state.faults.faults],
-        "kinds": {kind.name: kind.legend for kind in KINDS.values()},
+        "legend": [str(fault.legend) for fault in state.faults.faults],
+        "kinds": {kind.name: str(kind.legend) for kind in KINDS.values()},
         "requests": len(state.requests),
         "running": state.running,
     }

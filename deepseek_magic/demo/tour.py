@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ..protocol import errors
 from ..protocol.errors import ConfigurationError
+from ..text.messages import Message
 
 __all__ = ["TOUR", "copy_to", "execute", "import_extra"]
 
@@ -32,8 +33,8 @@ def import_extra(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigurationError(
-            f"The demo needs {module.partition('.')[0]}, which is not installed.",
-            hint="pip install 'deepseek-magic[demo]' brings it.",
+            Message("The demo needs {name}, which is not installed.", name=module.partition(".")[0]),
+            hint=Message("pip install 'deepseek-magic[demo]' brings it."),
         ) from error
 
 
@@ -43,7 +44,9 @@ def originals() -> Path:
     for folder in (package / "demo" / "notebooks", package.parent / "notebooks"):
         if (folder / TOUR).is_file():
             return folder
-    raise ConfigurationError("The tour is not part of this installation.", hint="Install deepseek-magic anew.")
+    raise ConfigurationError(
+        Message("The tour is not part of this installation."), hint=Message("Install deepseek-magic again.")
+    )
 
 
 def copy_to(folder: Path) -> Path:
@@ -58,7 +61,8 @@ def copy_to(folder: Path) -> Path:
                 shutil.copyfile(original, copy)
     except OSError as error:
         raise ConfigurationError(
-            f"The tour cannot be written to {folder}: {error.strerror}.", hint="Name another place with --folder."
+            Message("The tour cannot be written to {folder}: {error}.", folder=folder, error=error.strerror),
+            hint=Message("Name another place with --folder."),
         ) from error
     return folder
 

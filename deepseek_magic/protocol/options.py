@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypedDict
 
+from ..text.messages import Message
 from .errors import ConfigurationError
 
 __all__ = [
@@ -515,10 +516,10 @@ class CallOptions(RequestOptions, total=False):
     show_reasoning: bool | None
 
 
-def closest(word: str, known: Sequence[str]) -> str:
+def closest(word: str, known: Sequence[str]) -> Message | str:
     """`` (did you mean X?)`` where one known word is near, else nothing."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
+    return Message(" (did you mean {word}?)", word=near[0]) if near else ""
 
 
 class ProjectText(str):

@@ -115,7 +115,7 @@ def models() -> str:
 
 def faults() -> str:
     """What the demo can do wrong."""
-    return table(("fault", "what happens"), ([f"`{kind.name}`", kind.legend] for kind in KINDS.values()))
+    return table(("fault", "what happens"), ([f"`{kind.name}`", str(kind.legend)] for kind in KINDS.values()))
 
 
 def magics() -> str:

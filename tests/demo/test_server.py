@@ -511,4 +511,4 @@ def test_serve_prints_its_address_first_and_the_legend_of_its_fault() -> None:
         lines = [process.stdout.readline() for _ in range(3)]
         process.terminate()
     assert lines[0].startswith("http://127.0.0.1:")
-    assert Faults("cut").faults[0].legend in lines[2]
+    assert str(Faults("cut").faults[0].legend) in lines[2]

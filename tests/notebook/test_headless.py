@@ -153,7 +153,7 @@ def test_a_failed_call_binds_what_had_arrived_and_its_error(run_headless: Run, d
     shown, bound = run_headless("%%deepseek -o a --think off\nA table", "print(a.outcome, bool(a.text), a.error)")
     assert [output.output_type for output in shown] == ["display_data", "error"]
     (said,) = shown[1].traceback
-    assert said.endswith("What had arrived is kept in a; %deepseek_resume -o a goes on with it.")
+    assert said.endswith("What had arrived is kept in a; %deepseek_resume -o a continues it.")
     assert bound[0].text.startswith("incomplete True ")
 
 

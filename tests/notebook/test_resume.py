@@ -67,7 +67,7 @@ def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
         assert "Going on with the answer to “long 3”" in str(ran.of("update_display_data")[-1]["data"])
         assert second.run("print(b.text)").printed == text
         assert demo.requests[-1].body["messages"][-1]["prefix"] is True
-        assert second.run("%deepseek_resume --list").printed == "No answer waits to be gone on with.\n"
+        assert second.run("%deepseek_resume --list").printed == "No answer waits to be continued.\n"
 
 
 def _until_written(environment: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ def _until_written(environment: dict[str, str]) -> None:
     [
         ("%deepseek_resume", "The answer is complete: there is nothing to go on with."),
         ("%deepseek_resume zz", "The journal has no call whose id begins with zz."),
-        ("%deepseek_resume n", "n is not an answer that could be gone on with."),
+        ("%deepseek_resume n", "n is not an answer that can be continued."),
         ("%deepseek_resume --json", "%deepseek_resume cannot take json: the question is asked already."),
     ],
 )

@@ -22,6 +22,7 @@ from typing import Final
 
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
+from ...text.messages import Message
 from .kinds import KINDS, PLACES, Kind, Place, Value
 
 __all__ = ["Fault", "Faults", "Trigger", "legend", "parse"]
@@ -63,7 +64,7 @@ class Fault:
         return self.at not in _DELTAS or self.at in phases
 
     @property
-    def legend(self) -> str:
+    def legend(self) -> Message:
         """What it does, in one sentence for a class."""
         return KINDS[self.kind].legend
 
@@ -95,8 +96,8 @@ def _fault(words: list[str]) -> Fault:
     kind = KINDS.get(name)
     if kind is None:
         raise ConfigurationError(
-            f"There is no fault {words[0]!r}{closest(words[0], (*KINDS, *_ALIASES))}.",
-            hint=f"There are: {', '.join(KINDS)}.",
+            Message('There is no fault "{name}"{near}.', name=words[0], near=closest(words[0], (*KINDS, *_ALIASES))),
+            hint=Message("There are: {names}.", names=", ".join(KINDS)),
         )
     allowed = (*_COMMON, *(("at", "after") if kind.places else ()), *kind.params)
     settings: dict[str, str] = {}
@@ -104,7 +105,8 @@ def _fault(words: list[str]) -> Fault:
         key, sign, value = word.partition("=")
         if not sign or key not in allowed:
             raise ConfigurationError(
-                f"The fault {name} takes no {key!r}{closest(key, allowed)}.", hint=f"It takes {', '.join(allowed)}."
+                Message('The fault {fault} takes no "{name}"{near}.', fault=name, name=key, near=closest(key, allowed)),
+                hint=Message("It takes {names}.", names=", ".join(allowed)),
             )
         settings[key] = value
     fault = Fault(
@@ -119,8 +121,8 @@ def _fault(words: list[str]) -> Fault:
     )
     if fault.kind == "refuse" and (fault.times is not None or fault.p != 1.0 or fault.on != "any"):
         raise ConfigurationError(
-            "A closed port cannot count requests, so the fault refuse takes for=SECONDS only.",
-            hint='To break single connections: "reset at=connect times=2".',
+            Message("A closed port cannot count requests, so the fault refuse takes for=SECONDS only."),
+            hint=Message('To break single connections: "reset at=connect times=2".'),
         )
     return fault
 
@@ -134,22 +136,21 @@ def _place(kind: Kind, text: str | None) -> Place | None:
 
 def _word(fault: str, name: str, text: str, known: Sequence[str]) -> str:
     if text not in known:
-        raise ConfigurationError(
-            f"{name} of the fault {fault} cannot be {text!r}{closest(text, known)}: it takes {', '.join(known)}."
-        )
+        near = closest(text, known)
+        raise _wrong(fault, name, text, Message("it takes one of {choices}", choices=", ".join(known)), near)
     return text
 
 
 def _whole(fault: str, name: str, text: str | None) -> int:
     if text is None or not text.isdecimal():
-        raise ConfigurationError(f"{name} of the fault {fault} cannot be {text!r}: it takes a whole number.")
+        raise _wrong(fault, name, text, Message("it takes a whole number"))
     return int(text)
 
 
 def _probability(fault: str, text: str) -> float:
     value = _real(fault, "p", text)
     if not 0 <= value <= 1:
-        raise ConfigurationError(f"p of the fault {fault} cannot be {text!r}: it takes a number from 0 to 1.")
+        raise _wrong(fault, "p", text, Message("it takes a number from {low} to {high}", low=0, high=1))
     return value
 
 
@@ -157,7 +158,20 @@ def _real(fault: str, name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigurationError(f"{name} of the fault {fault} cannot be {text!r}: it takes a number.") from None
+        raise _wrong(fault, name, text, Message("it takes a number")) from None
+
+
+def _wrong(fault: str, name: str, value: str | None, why: Message, near: Message | str = "") -> ConfigurationError:
+    return ConfigurationError(
+        Message(
+            '{name} of the fault {fault} cannot be "{value}"{near}: {why}.',
+            name=name,
+            fault=fault,
+            value=value,
+            near=near,
+            why=why,
+        )
+    )
 
 
 def _value(kind: Kind, name: str, text: str) -> Value:
@@ -168,7 +182,7 @@ def _value(kind: Kind, name: str, text: str) -> Value:
     return _real(kind.name, name, text)
 
 
-def legend(spec: str | None) -> list[str]:
+def legend(spec: str | None) -> list[Message]:
     """One sentence for each fault of a spec."""
     return [fault.legend for fault in parse(spec)]
 

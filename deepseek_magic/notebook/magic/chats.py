@@ -15,7 +15,7 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.markdown import safe
 from ...session.files import free_path
 from ...text.language import MOMENT
-from ...text.messages import say
+from ...text.messages import Message, say
 from ..frontend import notebook_path
 from .flags import arguments
 from .manuals import helped
@@ -23,7 +23,12 @@ from .manuals import helped
 __all__ = ["ACTIONS", "ChatMagics"]
 
 ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete", "reload")
-_MANY: Final = {(0, 0): "no name", (0, 1): "at most one name", (1, 1): "one name", (1, 2): "one or two names"}
+_MANY: Final = {
+    (0, 0): Message("no name"),
+    (0, 1): Message("at most one name"),
+    (1, 1): Message("one name"),
+    (1, 2): Message("one or two names"),
+}
 _NAMES_TAKEN: Final = {
     "list": (0, 0),
     "show": (0, 1),
@@ -103,8 +108,13 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
     least, most = _NAMES_TAKEN[action]
     if not least <= len(names) <= most:
         raise ConfigurationError(
-            f"%deepseek_chat {action} takes {_MANY[least, most]}, not {len(names)}.",
-            hint="%deepseek_chat? explains its words; a name with spaces goes into quotes.",
+            Message(
+                "{magic} takes {wanted}, not {count}.",
+                magic=f"%deepseek_chat {action}",
+                wanted=_MANY[least, most],
+                count=len(names),
+            ),
+            hint=Message("%deepseek_chat? explains its words; a name with spaces goes into quotes."),
         )
     return action, names
 

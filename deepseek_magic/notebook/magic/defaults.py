@@ -12,7 +12,7 @@ from traitlets import TraitError
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
 from ...session.project import FILE_NAME, project
-from ...text.language import translated
+from ...text.messages import Message, localized
 
 __all__ = ["take_project_defaults"]
 
@@ -33,8 +33,10 @@ def take_project_defaults(magics: Any) -> None:
     own_budget = magics.budget
     for name, value in here.settings.items():
         if name not in known:
-            said = f"{FILE_NAME}: there is no setting {name}{closest(name, known)}."
-            _warn(translated(said), path, name)
+            near = closest(name, known)
+            _warn(
+                Message("{path}: there is no setting {name}{near}.", path=FILE_NAME, name=name, near=near), path, name
+            )
             continue
         if name in _WRITTEN_BY and isinstance(value, str):
             value = here.wrote(value)
@@ -46,7 +48,7 @@ def take_project_defaults(magics: Any) -> None:
             _warn(f"{FILE_NAME}: {str(error).splitlines()[0]}", path, name)
 
 
-def _warn(sentence: str, path: Path, setting: str = "") -> None:
+def _warn(sentence: Message | str, path: Path, setting: str = "") -> None:
     """A project's slip must not keep its notebooks from loading, nor a setting from being missed in silence.
 
     Warned as if by the line of the file, so that Python shows that line and not one of this module.
@@ -56,4 +58,4 @@ def _warn(sentence: str, path: Path, setting: str = "") -> None:
         written = re.compile(rf"\s*[\"']?{re.escape(setting).replace('_', '[-_]')}[\"']?\s*=")
         lines = path.read_text("utf-8", "replace").splitlines()
         line = next((number for number, text in enumerate(lines, 1) if written.match(text)), 1)
-    warnings.warn_explicit(sentence, UserWarning, str(path), line)
+    warnings.warn_explicit(localized(sentence), UserWarning, str(path), line)

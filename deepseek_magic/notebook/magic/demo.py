@@ -9,8 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ...protocol.errors import ConfigurationError
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, say
 from .flags import arguments
 from .manuals import helped
 
@@ -57,7 +56,7 @@ class DemoMagics(Magics):
         url = server.base_url
         print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
         for sentence in self.legend:
-            print(say("What it does wrong: {sentence}", sentence=translated(sentence)))
+            print(say("What it does wrong: {sentence}", sentence=sentence))
 
     @property
     def server(self) -> DemoServer | None:
@@ -65,7 +64,7 @@ class DemoMagics(Magics):
         return self._server
 
     @property
-    def legend(self) -> list[str]:
+    def legend(self) -> list[Message]:
         """What the server does wrong at the moment, one sentence a fault."""
         from ...demo.faults.spec import legend
 
@@ -78,7 +77,9 @@ class DemoMagics(Magics):
         from ...session.calls import session
 
         if pace < 0:
-            raise ConfigurationError("--pace cannot be below 0: it is a factor on the time a real model takes.")
+            raise ConfigurationError(
+                Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
+            )
         server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self._server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}

@@ -13,7 +13,7 @@ from ...protocol.chat import ChatMessage
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...text.fences import fenced
-from ...text.messages import say
+from ...text.messages import Message, say
 from ..view.formats import offer_code
 from .magics import DeepSeekMagics, Order, read_order
 from .past import Failure, variables
@@ -53,7 +53,9 @@ class FixMagics(Magics):
             print(inspect.getdoc(FixMagics.deepseek_fix))
             return
         if order.options.pop("background", False):
-            raise ConfigurationError("%deepseek_fix cannot go on in the background: its code is for the next cell.")
+            raise ConfigurationError(
+                Message("%deepseek_fix cannot run in the background: its code is for the next cell.")
+            )
         failure = self._magics.last_error.known()
         words = template.fill(str(order.prompt), variables(self.shell, self._magics.last_error)).text
         alone = {} if "chat" in order.options else {"no_history": True}

@@ -7,20 +7,18 @@ the first word that is not a flag, and the rest is the prompt as it was typed.
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import textwrap
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from IPython.core.error import UsageError
-
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import OPTIONS, Option, closest
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 
 __all__ = ["FLAGS", "HELP_FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words", "wrapped"]
 
@@ -34,7 +32,7 @@ HELP_COLUMNS: Final = 79
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
 _QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
 _ESCAPED: Final = re.compile(r"""\\(["'\\])""")
-_SEE_HELP: Final = "%%deepseek --help lists all flags."
+_SEE_HELP: Final = Message("%%deepseek --help lists all flags.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +61,18 @@ def read_line(line: str) -> Line:
         option = _find(name)
         if option.kind == "switch":
             if equals:
-                raise ConfigurationError(f"{name} is a switch and takes no value.", hint=f"Write {name} alone.")
+                raise ConfigurationError(
+                    Message("{name} is a switch and takes no value.", name=name),
+                    hint=Message("Write {name} alone.", name=name),
+                )
             options[option.name] = True
             continue
         if not equals:
             following = _WORD.search(line, position)
             if following is None:
+                choices = ", ".join(option.choices) or option.metavar
                 raise ConfigurationError(
-                    f"{name} needs a value ({', '.join(option.choices) or option.metavar}).", hint=_SEE_HELP
+                    Message("{name} needs a value ({choices}).", name=name, choices=choices), hint=_SEE_HELP
                 )
             value, position = following[0], following.end()
         _keep(options, option, option.parse(_unquote(value)))
@@ -83,14 +85,15 @@ def words(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError as error:
         raise ConfigurationError(
-            f"The line cannot be read: {error}.", hint="A quote that opens must be closed."
+            Message("The line cannot be read: {error}.", error=error),
+            hint=Message("A quote that opens must be closed."),
         ) from None
 
 
 def _find(name: str) -> Option:
     option = FLAGS.get(name)
     if option is None:
-        raise ConfigurationError(f"There is no flag {name}{closest(name, tuple(FLAGS))}.", hint=_SEE_HELP)
+        raise _no_flag(name, FLAGS, _SEE_HELP)
     return option
 
 
@@ -106,14 +109,31 @@ def _unquote(word: str) -> str:
 
 def arguments(magic: Any, line: str) -> Any:
     """What a line holds for a magic declared by ``magic_arguments``. Raises ConfigurationError, as every magic does."""
+    parser, see_help = magic.parser, Message("{magic}? explains it.", magic=f"%{magic.__name__}")
+    parser.exit_on_error = False
     try:
-        return magic.parser.parse_args(words(line))
-    except UsageError as error:
-        name = f"%{magic.__name__}"
-        why = str(error).rstrip(".")
-        if (strange := why.removeprefix("unrecognized arguments: ")) != why:
-            why += closest(strange.split()[0], [flag for a in magic.parser._actions for flag in a.option_strings])
-        raise ConfigurationError(f"{name} does not take that: {why}.", hint=f"{name}? explains it.") from None
+        typed, strange = parser.parse_known_args(words(line))
+    except argparse.ArgumentError as error:
+        raise ConfigurationError(_why(parser, error), hint=see_help) from None
+    if strange:
+        raise _no_flag(strange[0], [flag for action in parser._actions for flag in action.option_strings], see_help)
+    return typed
+
+
+def _no_flag(name: str, known: Iterable[str], hint: Message) -> ConfigurationError:
+    near = closest(name, tuple(known))
+    return ConfigurationError(Message("There is no flag {name}{near}.", name=name, near=near), hint=hint)
+
+
+def _why(parser: argparse.ArgumentParser, error: argparse.ArgumentError) -> Message:
+    """What is wrong with a flag's value: argparse says it in English only."""
+    named = {argparse._get_action_name(action): action for action in parser._actions}
+    action, name = named.get(error.argument_name), error.argument_name
+    if action is not None and action.choices:
+        return Message("{name} needs one of {choices}.", name=name, choices=", ".join(map(str, action.choices)))
+    if action is not None and action.type is float:
+        return Message("{name} needs a number.", name=name)
+    return Message("{name} needs a value.", name=name)
 
 
 def _described(option: Option) -> str:
@@ -126,7 +146,7 @@ def _described(option: Option) -> str:
         high += f" {option.unit}" if option.unit else ""
         said.append(say("{low} to {high}", low=low, high=high))
     if option.default is not None:
-        said.append(say("default: {value}", value=translated(option.default)))
+        said.append(say("default: {value}", value=localized(option.default)))
     return say("; ").join(said)
 
 

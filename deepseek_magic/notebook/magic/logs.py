@@ -19,7 +19,6 @@ from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
 from ...protocol.errors import ConfigurationError
 from ...session.files import free_path
-from ...text.language import translated
 from ...text.messages import say
 from .flags import arguments
 from .manuals import helped
@@ -139,7 +138,7 @@ class Breaches:
 def _tell(level: Level) -> None:
     said = say(
         "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.",
-        level=translated(level.name),
+        level=say(level.name),
         target=level.target,
         measured=level.shown,
         n=f"{level.n:,}",

@@ -21,8 +21,8 @@ from ...protocol.chat import Prompt, Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
-from ...text.language import LANGUAGES, Language, of_locales, translated, use
-from ...text.messages import say
+from ...text.language import LANGUAGES, Language, of_locales, use
+from ...text.messages import Message, say
 from ..frontend import ViewName, locales, notebook_path, view_for
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
@@ -80,8 +80,10 @@ def read_order(line: str, body: str | None) -> Order | None:
 
     if looks_like_key(line) or looks_like_key(body or ""):
         raise ConfigurationError(
-            "The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it.",
-            hint="Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY.",
+            Message("The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it."),
+            hint=Message(
+                "Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY."
+            ),
         )
     silenced = line.rstrip().endswith(";")
     typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
@@ -89,17 +91,18 @@ def read_order(line: str, body: str | None) -> Order | None:
         return None
     if not (line.strip() or (body or "").strip()):
         raise ConfigurationError(
-            "There is nothing to ask.", hint="Write the prompt below %%deepseek; %%deepseek --help lists the flags."
+            Message("There is nothing to ask."),
+            hint=Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags."),
         )
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
-            f'"{typed.rest[:40]}" on the first line was not understood.',
-            hint="The prompt goes below the first line, and a value with spaces into quotes.",
+            Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
+            hint=Message("The prompt goes below the first line, and a value with spaces into quotes."),
         )
     options = dict(typed.options)
     output = options.pop("output", None)
     if output is not None and not output.isidentifier():
-        raise ConfigurationError(f'-o takes the name of a variable, and "{output}" is none.')
+        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is none.', name=output))
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
     return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
@@ -119,10 +122,10 @@ class Run:
     interrupted: bool = False
 
 
-def _kept(name: str | None) -> str:
-    """Where a part of an answer is, and how to go on with it."""
+def _kept(name: str | None) -> Message:
+    """Where a part of an answer is, and how to continue it."""
     command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
-    return f"What had arrived is kept in {name or '_'}; {command} goes on with it."
+    return Message("What had arrived is kept in {name}; {command} continues it.", name=name or "_", command=command)
 
 
 @magics_class
@@ -191,7 +194,7 @@ class DeepSeekMagics(Magics):
         session().keep_warm_s = change["new"]
 
     def loaded(self) -> None:
-        """Every default is known by now, so ``warm_up`` can act on them: before, it would knock at the wrong door."""
+        """Every default is set by now, so ``warm_up`` connects to the endpoint that is configured."""
         self._speak()  # the other magics are registered by now
         self.observe(self._connect, "warm_up")
         self._connect()
@@ -319,11 +322,11 @@ class DeepSeekMagics(Magics):
         run.view.finish(completion)
         kept = _kept(run.order.output)
         if run.interrupted or completion.outcome == "interrupted":
-            raise Stopped(say("Stopped. {kept}", kept=translated(kept)))
+            raise Stopped(say("Stopped. {kept}", kept=kept))
         if completion.error is not None:
             completion.error.completion = completion
             if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
-                completion.error.add_note(kept)
+                completion.error.add_note(kept.localized())
             raise completion.error
         if run.format == "code" and completion.code is not None:
             offer_code(self.shell, completion.code, watched=self.watched)

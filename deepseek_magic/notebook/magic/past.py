@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ...engine.hosts.keys import mask
 from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...text.messages import Message
 
 __all__ = ["Failure", "LastError", "variables"]
 
@@ -48,7 +49,7 @@ class LastError:
     def known(self) -> Failure:
         """The last error. Raises ConfigurationError where there was none."""
         if self.failure is None:
-            raise ConfigurationError("No cell has failed so far, so there is no error to speak of.")
+            raise ConfigurationError(Message("No cell has failed so far, so there is no error to speak of."))
         return self.failure
 
 

@@ -11,8 +11,8 @@ from ...policy.estimates import Estimate, estimate
 from ...policy.pricing import Cost
 from ...protocol.markdown import safe
 from ...text.fences import fenced
-from ...text.language import MOMENT, translated
-from ...text.messages import say
+from ...text.language import MOMENT
+from ...text.messages import Message, localized, say
 
 if TYPE_CHECKING:
     from ...engine.journal.reader import Entry
@@ -30,8 +30,8 @@ def preview(prepared: Prepared, *, kept: Entry | None = None, now: datetime | No
     body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
     prices, place = prepared.client.prices, prepared.endpoint.price_list
     guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
-    said = ["Not sent.", *_from_the_journal(prepared, kept), *_figures(guess), *prepared.notices]
-    lines = [translated(sentence) for sentence in said]
+    said = [Message("Not sent."), *_from_the_journal(prepared, kept), *_figures(guess), *prepared.notices]
+    lines = [localized(sentence) for sentence in said]
     plain = "\n".join([address, body, "", *lines])
     small = "\n".join(f"- {line}" for line in lines)
     return {"text/plain": plain, "text/markdown": safe(f"{fenced(address)}\n{fenced(body, 'json')}\n{small}\n")}
@@ -42,27 +42,36 @@ def _shortened(image: re.Match[str]) -> str:
     return say("{image}… ({count} characters)", image=begun, count=f"{len(image[2]):,}")
 
 
-def _from_the_journal(prepared: Prepared, kept: Entry | None) -> list[str]:
+def _from_the_journal(prepared: Prepared, kept: Entry | None) -> list[Message]:
     """What ``--cache`` does with this request, or would do."""
     if kept is None:
-        return ["The journal does not have this answer: it would be asked."] if prepared.cached else []
+        return [Message("The journal does not have this answer: it would be asked.")] if prepared.cached else []
     when = kept.started_at.astimezone().strftime(MOMENT)
     if prepared.cached:
-        return [f"The journal has this answer, of {when}: nothing would be sent, nor paid."]
-    return [f"The journal has this answer, of {when}: --cache would take it, at no cost."]
+        return [Message("The journal has this answer, of {when}: nothing would be sent, nor paid.", when=when)]
+    return [Message("The journal has this answer, of {when}: --cache would take it, at no cost.", when=when)]
 
 
-def _figures(guess: Estimate) -> list[str]:
-    tokens = f"About {guess.prompt_tokens:,} tokens in."
+def _figures(guess: Estimate) -> list[Message]:
+    tokens = Message("About {tokens} tokens in.", tokens=f"{guess.prompt_tokens:,}")
     if guess.max_tokens is not None:
-        tokens = f"About {guess.prompt_tokens:,} tokens in, at most {guess.max_tokens:,} out."
+        most = f"{guess.max_tokens:,}"
+        tokens = Message("About {tokens} tokens in, at most {most} out.", tokens=f"{guess.prompt_tokens:,}", most=most)
     if guess.least is None or guess.most is None:
-        return [tokens, "Price: unknown."]
-    least, most = map(_money, (guess.least, guess.most))
+        return [tokens, Message("Price: unknown.")]
+    between = {"least": _money(guess.least), "most": _money(guess.most)}
     return [
         tokens,
-        f"Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer)"
-        f"{', at the peak tariff of this hour' if guess.most.peak else ''}.",
+        Message(
+            "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer), "
+            "at the peak tariff of this hour.",
+            **between,
+        )
+        if guess.most.peak
+        else Message(
+            "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer).",
+            **between,
+        ),
     ]
 
 

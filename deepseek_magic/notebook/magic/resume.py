@@ -12,7 +12,7 @@ from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...text.language import MOMENT
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 from ..view.background import BackgroundAnswer
 from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run
@@ -27,7 +27,7 @@ TAKEN: Final = frozenset(
     )
 )
 """The options that can still act on an answer whose question is asked already."""
-_HEADS: Final = ("id", "asked", "prompt", "came", "outcome")
+_HEADS: Final = tuple(map(Message, ("id", "asked", "prompt", "came", "outcome")))
 _ID_CHARS: Final = 8
 
 
@@ -83,12 +83,14 @@ class ResumeMagics(Magics):
         value = self.shell.user_ns.get(word or "_")
         if isinstance(value, BackgroundAnswer):
             if not value.done:
-                raise ConfigurationError("This answer is still being written.", hint="Wait for it, or stop() it.")
+                raise ConfigurationError(
+                    Message("This answer is still being written."), hint=Message("Wait for it, or stop() it.")
+                )
             value = value.completion
         if isinstance(value, Completion):
             return value if word or value.outcome in RESUMABLE else None
         if word and value is not None:
-            raise ConfigurationError(f"{word} is not an answer that could be gone on with.")
+            raise ConfigurationError(Message("{name} is not an answer that can be continued.", name=word))
         return word or None
 
 
@@ -109,7 +111,8 @@ def _read(line: str) -> tuple[str, dict[str, Any]]:
     if after.rest or wrong:
         what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
         raise ConfigurationError(
-            f"%deepseek_resume cannot take {what}: the question is asked already.", hint="%deepseek_resume? explains."
+            Message("%deepseek_resume cannot take {name}: the question is asked already.", name=what),
+            hint=Message("%deepseek_resume? explains."),
         )
     return word, options
 
@@ -130,8 +133,8 @@ def _list() -> None:
         asked = entry.started_at.astimezone().strftime(MOMENT)
         rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, say(completion.outcome)])
     if not rows:
-        print(say("No answer waits to be gone on with."))
+        print(say("No answer waits to be continued."))
         return
-    caption = say("%deepseek_resume ID goes on with one of them")
-    heads = tuple(map(say, _HEADS))
+    caption = say("%deepseek_resume ID continues one of them")
+    heads = tuple(map(localized, _HEADS))
     display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)

@@ -12,8 +12,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from ...engine.loop import engine
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...protocol.models import ALIASES
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 from .flags import arguments, read_line
 from .manuals import helped
 
@@ -31,7 +30,7 @@ def _endpoints(line: str) -> tuple[Endpoint, ...]:
 
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
-        raise ConfigurationError("This magic takes --endpoint and --base-url only.")
+        raise ConfigurationError(Message("This magic takes --endpoint and --base-url only."))
     options = session().in_force(typed.options)
     return in_order(options.get("endpoint"), options.get("base_url"))
 
@@ -60,8 +59,8 @@ def _ask(question: str) -> str:
         return getpass(question)
     except StdinNotImplementedError:
         raise MissingKey(
-            "No key was asked for, because nobody can answer here: this run has no keyboard.",
-            hint="Set the key in the environment instead.",
+            Message("No key was asked for, because nobody can answer here: this run has no keyboard."),
+            hint=Message("Set the key in the environment instead."),
         ) from None
 
 
@@ -89,8 +88,7 @@ class ServiceMagics(Magics):
             if key is None:
                 print(say("{endpoint} needs no key.", endpoint=endpoint.title))
             else:
-                source = translated(key.source)
-                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=source))
+                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=key.source))
 
     @magic_arguments()
     @argument("--forget", action="store_true", help="take the confirmation back")
@@ -136,7 +134,7 @@ class ServiceMagics(Magics):
         print(*versions(), sep="\n")
         if not any(well):
             raise ConfigurationError(verdict(well))
-        print(translated(verdict(well)))
+        print(localized(verdict(well)))
 
     @line_magic
     def deepseek_models(self, line: str) -> None:

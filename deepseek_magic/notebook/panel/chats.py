@@ -10,7 +10,7 @@ import ipywidgets
 
 from ...protocol.errors import ConfigurationError
 from ...session.files import free_path
-from ...text.messages import say
+from ...text.messages import Message, say
 from .sections import Guard, button
 
 __all__ = ["ChatPicker"]
@@ -39,11 +39,11 @@ class ChatPicker:
         self._on_switch = on_switch
         self._tell = tell
         self._sure = False
-        self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is gone on from"))
+        self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is continued"))
         self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("new name"))
         self._delete = button(say("Delete"), say("forget this chat"), guard, self._on_delete)
         buttons = (
-            button(say("New"), say("begin another chat"), guard, self._on_new),
+            button(say("New"), say("start another chat"), guard, self._on_new),
             button(say("Rename"), say("give this chat the name in the box"), guard, self._on_rename),
             button(say("Export"), say("write this chat to a file, .md or .jsonl"), guard, self._on_export),
             self._delete,
@@ -69,7 +69,9 @@ class ChatPicker:
     def _switch(self, name: str) -> None:
         if self._busy():
             self.refresh()
-            raise ConfigurationError("An answer is being written in this chat.", hint="Stop it first, or wait.")
+            raise ConfigurationError(
+                Message("An answer is being written in this chat."), hint=Message("Stop it first, or wait.")
+            )
         self.chosen = name
         self.refresh()
         self._name.value = ""
@@ -86,14 +88,18 @@ class ChatPicker:
         taken = session().chats
         name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
         if name in taken:
-            raise ConfigurationError(f"There is a conversation {name} already.", hint="Take another name.")
+            raise ConfigurationError(
+                Message("There is a conversation {name} already.", name=name), hint=Message("Take another name.")
+            )
         self._switch(name)
 
     def _on_rename(self) -> None:
         from ...session.calls import session
 
         if not self._typed:
-            raise ConfigurationError("A name is missing.", hint="Type it into the box beside the chats.")
+            raise ConfigurationError(
+                Message("A name is missing."), hint=Message("Type it into the box beside the chats.")
+            )
         if self.chosen in session().chats:
             session().chats.rename(self.chosen, self._typed)
             if session().chat == self.chosen:

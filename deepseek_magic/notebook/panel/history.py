@@ -8,8 +8,7 @@ from typing import Any, Final, get_args
 
 from ...metrics.tables import cell, html_table
 from ...protocol.outcome import Outcome
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, say
 
 __all__ = ["OUTCOMES", "history_html", "matching"]
 
@@ -17,18 +16,18 @@ OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 SHOWN_ROWS: Final = 100
 """More would be slow to draw, and nobody reads them: the log itself has them all."""
 
-_COLUMNS: Final[Mapping[str, str]] = {
-    "started": "started_at",
-    "model": "model",
-    "outcome": "outcome",
-    "first token, s": "ttft_s",
-    "total, s": "total_s",
-    "tokens/s": "tokens_per_s",
-    "tokens out": "completion_tokens",
-    "attempts": "attempts",
-    "cost": "cost",
-    "error": "error_type",
-    "endpoint": "endpoint",
+_COLUMNS: Final[Mapping[Message, str]] = {
+    Message("started"): "started_at",
+    Message("model"): "model",
+    Message("outcome"): "outcome",
+    Message("first token, s"): "ttft_s",
+    Message("total, s"): "total_s",
+    Message("tokens/s"): "tokens_per_s",
+    Message("tokens out"): "completion_tokens",
+    Message("attempts"): "attempts",
+    Message("cost"): "cost",
+    Message("error"): "error_type",
+    Message("endpoint"): "endpoint",
 }
 _SEARCHED: Final = ("model", "endpoint", "outcome", "error_type", "finish_reason", "think", "mode")
 
@@ -50,7 +49,7 @@ def history_html(rows: Sequence[Mapping[str, Any]], words: str = "", outcome: st
     today = datetime.now().astimezone().date()
     shown = [[_shown(row, name, today) for name in _COLUMNS.values()] for row in found[:SHOWN_ROWS]]
     caption = say("{found} of {all} calls, newest first", found=f"{len(found):,}", all=f"{len(rows):,}")
-    return html_table(tuple(say(head) for head in _COLUMNS), shown, caption)
+    return html_table(tuple(head.localized() for head in _COLUMNS), shown, caption)
 
 
 def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
@@ -59,7 +58,7 @@ def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
         there = value.astimezone()
         return f"{there:%H:%M:%S}" if there.date() == today else cell(value)
     if name == "outcome":
-        return translated(str(value))
+        return say(str(value))
     if name == "cost" and value is not None and row.get("currency"):
         return f"{cell(value)} {row['currency']}"
     return cell(value)

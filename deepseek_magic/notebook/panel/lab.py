@@ -1,91 +1,136 @@
 """The failure lab: experiments that make the demo server of this kernel fail, and what the class sees happen.
 
-An experiment is a fault of the demo with two sentences, what breaks and what to watch. ``told`` turns the events of an
-answer into the story of what the client did about it.
+An experiment is a fault of the demo with two sentences, what breaks and what to watch. ``Story`` turns the events of an
+answer into lines that say what the client did about it.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ...protocol.completion import Completion
-from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.language import translated
-from ...text.messages import say
+from ...protocol.events import (
+    AttemptStarted,
+    Event,
+    Finish,
+    ResponseStarted,
+    Seam,
+    SeamKind,
+    Strategy,
+    TextDelta,
+    Waiting,
+    WaitReason,
+)
+from ...text.messages import Message, localized, say
 
 __all__ = ["EXPERIMENTS", "Experiment", "Story", "story_html"]
 
 STORY_LINES: Final = 40
+
+_STRATEGIES: Final[Mapping[Strategy, Message]] = {
+    "first": Message("first"),
+    "retry": Message("retry"),
+    "resume": Message("resume"),
+    "continue": Message("continue"),
+    "restart": Message("restart"),
+}
+_SEAMS: Final[Mapping[SeamKind, Message]] = {
+    "resumed": Message("resumed"),
+    "continued": Message("continued"),
+    "restarted": Message("restarted"),
+}
+_WAITS: Final[Mapping[WaitReason, Message]] = {
+    "concurrency": Message("concurrency"),
+    "rate": Message("rate"),
+    "retry_after": Message("retry after"),
+    "backoff": Message("backoff"),
+    "queue": Message("queue"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
     """A fault by name: its spec for the demo, what it breaks, and what there is to see."""
 
-    name: str
+    name: Message
     fault: str | None
-    breaks: str
-    watch: str
+    breaks: Message
+    watch: Message
 
 
 EXPERIMENTS: Final = (
-    Experiment(name="all is well", fault=None, breaks="Nothing is broken.", watch="One attempt, no wait, no seam."),
     Experiment(
-        name="slow",
+        name=Message("all is well"),
+        fault=None,
+        breaks=Message("Nothing is broken."),
+        watch=Message("One attempt, no wait, no seam."),
+    ),
+    Experiment(
+        name=Message("slow"),
         fault="slow rate=5",
-        breaks="The model writes five tokens a second.",
-        watch="The curve lies low, the first token is as quick as ever, and nothing is retried: slow is not broken.",
+        breaks=Message("The model writes five tokens a second."),
+        watch=Message(
+            "The curve lies low, the first token is as quick as ever, and nothing is retried: slow is not broken."
+        ),
     ),
     Experiment(
-        name="cut",
+        name=Message("cut"),
         fault="cut after=25 times=1",
-        breaks="The connection closes in the middle of the answer, before the body has ended.",
-        watch="A second attempt sends what has come as a prefix and goes on from there; the seam is counted and the text is whole.",
+        breaks=Message("The connection closes in the middle of the answer, before the body has ended."),
+        watch=Message(
+            "A second attempt sends what has come as a prefix and continues it; the seam is counted and the text is whole."
+        ),
     ),
     Experiment(
-        name="cut three times",
+        name=Message("cut three times"),
         fault="cut after=15 times=3",
-        breaks="Three connections in a row close in the middle.",
-        watch="Each attempt brings something new, so the client goes on; the attempts add up to one answer.",
+        breaks=Message("Three connections in a row close in the middle."),
+        watch=Message("Each attempt brings something new, so the client continues; the attempts add up to one answer."),
     ),
     Experiment(
-        name="an end too early",
+        name=Message("an end too early"),
         fault="eof-chunked after=25 times=1",
-        breaks="The body ends properly, only too early: no finish reason came.",
-        watch="Many clients call this a success; here only a finish reason makes an answer complete.",
+        breaks=Message("The body ends properly, only too early: no finish reason came."),
+        watch=Message("Many clients call this a success; here only a finish reason makes an answer complete."),
     ),
     Experiment(
-        name="stall",
+        name=Message("stall"),
         fault="stall after=20 for=5 times=1",
-        breaks="The server falls silent for five seconds and keeps the line open.",
-        watch="Tokens a second fall to nothing while the state stays as it was: only the client's own clock can notice.",
+        breaks=Message("The server falls silent for five seconds and keeps the connection open."),
+        watch=Message(
+            "Tokens a second fall to nothing while the state stays as it was: only the client's own clock can notice."
+        ),
     ),
     Experiment(
-        name="refuse",
+        name=Message("refuse"),
         fault="refuse for=3",
-        breaks="The port is closed for three seconds: nobody answers the knock.",
-        watch="Attempts follow each other with growing pauses until one is let in.",
+        breaks=Message("The port is closed for three seconds: connections are refused."),
+        watch=Message("Attempts follow each other with growing pauses until one is accepted."),
     ),
     Experiment(
-        name="too busy",
+        name=Message("too busy"),
         fault="503 times=2",
-        breaks="The service is too busy and says so, twice.",
-        watch="The pauses grow, each a little different, so that many clients do not come back at the same moment.",
+        breaks=Message("The service is too busy and says so, twice."),
+        watch=Message(
+            "The pauses grow, each a little different, so that many clients do not come back at the same moment."
+        ),
     ),
     Experiment(
-        name="limit",
+        name=Message("limit"),
         fault="429 times=2 retry-after=2",
-        breaks="Too many requests: the answer names how long to stay away.",
-        watch="The whole process waits as long as it was told, and fewer requests run at once; ask six times to see the line.",
+        breaks=Message("Too many requests: the answer names how long to stay away."),
+        watch=Message(
+            "The whole process waits that long, and fewer requests run at once; ask six times to see the queue."
+        ),
     ),
     Experiment(
-        name="wrong key",
+        name=Message("wrong key"),
         fault="401 times=1",
-        breaks="The key is refused.",
-        watch="No retry: the same request would fail again, so the error is said at once.",
+        breaks=Message("The key is refused."),
+        watch=Message("No retry: the same request would fail again, so the error is shown at once."),
     ),
 )
 
@@ -101,7 +146,7 @@ class Story:
     def note(self, events: Sequence[Event], now_s: float) -> None:
         """Take events that have just come."""
         for event in events:
-            line = self._told(event)
+            line = self._line(event)
             if line and len(self.lines) < STORY_LINES and (not self.lines or self.lines[-1][1] != line):
                 self.lines.append((now_s - self._started_s, line))
 
@@ -112,21 +157,23 @@ class Story:
         elif completion.error is not None:
             self.lines.append((now_s - self._started_s, completion.error.localized()))
 
-    def _told(self, event: Event) -> str:
+    def _line(self, event: Event) -> str:
         match event:
             case AttemptStarted(attempt=attempt, strategy=strategy):
                 self._writing = False
-                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=say(strategy))
+                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=_STRATEGIES[strategy])
             case ResponseStarted():
                 return say("The server answers.")
             case TextDelta() if not self._writing:
                 self._writing = True
                 return say("Text arrives.")
             case Waiting(detail=detail, reason=reason):
-                return translated(detail) or say("Waiting: {reason}.", reason=say(reason.replace("_", " ")))
+                return localized(detail) or say("Waiting: {reason}.", reason=_WAITS[reason])
             case Seam(kind=kind, at_chars=at_chars, detail=detail):
-                where = "" if at_chars is None else say("at character {at}", at=f"{at_chars:,}")
-                return f"{say('Seam')} ({' '.join((say(kind), where)).strip()}): {translated(detail)}"
+                if at_chars is None:
+                    return say("Seam ({kind}): {why}", kind=_SEAMS[kind], why=detail)
+                at = f"{at_chars:,}"
+                return say("Seam ({kind} at character {at}): {why}", kind=_SEAMS[kind], at=at, why=detail)
             case Finish(reason=reason):
                 return say("Finished: {reason}.", reason=reason)
         return ""

@@ -10,6 +10,7 @@ from IPython.display import display
 
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import CallOptions
+from ...text.messages import Message
 from ..frontend import cell_id, notebook_path, view_for
 from ..magic.demo import DemoMagics
 from ..magic.flags import read_line
@@ -47,8 +48,8 @@ class PanelMagics(Magics):
         typed = read_line(line)
         if typed.rest:
             raise ConfigurationError(
-                f'"{typed.rest[:40]}" was not understood: %deepseek_panel takes flags only.',
-                hint="The prompt is typed into the panel.",
+                Message('"{text}" was not understood: %deepseek_panel takes flags only.', text=typed.rest[:40]),
+                hint=Message("The prompt is typed into the panel."),
             )
         display(self.make(**typed.options))
 
@@ -56,8 +57,8 @@ class PanelMagics(Magics):
         """A panel whose controls stand at ``options``. Raises ConfigurationError where no widget can be shown."""
         if view_for(self.shell) in ("text", "rich"):
             raise ConfigurationError(
-                "A panel needs a notebook: a terminal draws no widgets.",
-                hint="Use %%deepseek here, or open JupyterLab.",
+                Message("A panel needs a notebook: a terminal draws no widgets."),
+                hint=Message("Use %%deepseek here, or open JupyterLab."),
             )
         from ...session.calls import session
         from .panel import Panel
@@ -79,7 +80,7 @@ def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Pan
     """
     shell: Any = get_ipython()
     if shell is None:
-        raise ConfigurationError("A panel needs a notebook.", hint="Use ds.ask() in a script.")
+        raise ConfigurationError(Message("A panel needs a notebook."), hint=Message("Use ds.ask() in a script."))
     registry = shell.magics_manager.registry
     if "PanelMagics" not in registry:
         shell.extension_manager.load_extension("deepseek_magic")

@@ -1,6 +1,6 @@
 """The panel: prompt, conversation, gauges and settings in one widget, on the engine of the magics.
 
-``%deepseek_panel`` and ``ds.panel()`` show one. It is put together here; what its parts do stands in ``panel_*``.
+``%deepseek_panel`` and ``ds.panel()`` show one. It is put together here; its parts are the modules beside this one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
-from ...text.messages import say
+from ...text.messages import Message, say
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import close
 from .answers import Transcript
@@ -44,12 +44,12 @@ __all__ = ["Panel"]
 
 STYLE = Path(__file__).with_name("panel.css")
 _STATES = {
-    "connecting": "Connecting",
-    "waiting": "Waiting",
-    "thinking": "Thinking",
-    "writing": "Writing",
-    "stopping": "Stopping",
-    "idle": "Ready",
+    "connecting": Message("Connecting"),
+    "waiting": Message("Waiting"),
+    "thinking": Message("Thinking"),
+    "writing": Message("Writing"),
+    "stopping": Message("Stopping"),
+    "idle": Message("Ready"),
 }
 
 
@@ -247,7 +247,7 @@ class Panel:
             standing=gate.standing if gate is not None else None,
             money=self._money,
         )
-        self._gauges.value = gauges_html(say(_STATES[self._state]), self._reading, service)
+        self._gauges.value = gauges_html(_STATES[self._state].localized(), self._reading, service)
 
     def _refresh(self) -> None:
         chosen = self._tabs.selected_index
@@ -274,11 +274,11 @@ class Panel:
 
 
 def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, Any]]:
-    go_on = say("go on with an answer that was stopped or broke off")
+    resume = say("continue an answer that was stopped or broke off")
     return [
         _action("send", say("Send"), say("ask"), enabled=not running, primary=True),
         _action("stop", say("Stop"), say("end the answer now and keep what has come"), enabled=running),
-        _action("continue", say("Continue"), go_on, enabled=can_continue),
+        _action("continue", say("Continue"), resume, enabled=can_continue),
         _action("regenerate", say("Regenerate"), say("ask the last question again"), enabled=again),
     ]
 
@@ -293,8 +293,8 @@ def _texts() -> dict[str, str]:
         "conversation": say("Conversation"),
         "placeholder": say("Ask DeepSeek…  {name} takes the variable of that name"),
         "keys": say("Shift-Enter or Ctrl-Enter sends"),
-        "busy": say("The kernel is busy with a cell: it will hear this when the cell has ended."),
-        "inserted": say("The cell stands below the panel."),
+        "busy": say("The kernel is busy with a cell: it acts on this when the cell has ended."),
+        "inserted": say("The cell was inserted below the panel."),
         "copied": say("Copied."),
         "copied_instead": say(
             "This front end lets no widget insert a cell, so it is in the clipboard: paste it into a cell."

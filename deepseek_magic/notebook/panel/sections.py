@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
-from ...text.language import translated
 from ...text.messages import say
 from .as_magic import Cell
 from .controls import Controls
@@ -71,7 +70,7 @@ class HistorySection:
         self._words = ipywidgets.Text(description=say("filter"), placeholder=say("words: model, endpoint, error, …"))
         every = (say("any outcome"), None)
         self._outcome = ipywidgets.Dropdown(
-            description=say("outcome"), options=[every, *((translated(o), o) for o in OUTCOMES)], index=0
+            description=say("outcome"), options=[every, *((say(o), o) for o in OUTCOMES)], index=0
         )
         self._table = ipywidgets.HTML(tabbable=True)
         self._table.add_class("deepseek-magic-wide")
@@ -130,7 +129,7 @@ class Lab:
     def __init__(self, demo: DemoMagics, guard: Guard, ask_several: Callable[[int], None]) -> None:
         self._demo = demo
         self._experiment = ipywidgets.Dropdown(
-            description=say("experiment"), options=[(say(e.name), i) for i, e in enumerate(EXPERIMENTS)], value=0
+            description=say("experiment"), options=[(e.name.localized(), i) for i, e in enumerate(EXPERIMENTS)], value=0
         )
         self._fault = ipywidgets.Text(
             description=say("fault"),
@@ -144,7 +143,7 @@ class Lab:
                 button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up),
                 button(
                     say("Ask {count} times", count=SEVERAL),
-                    say("the prompt in the box, all at once, to see the line and the limiter"),
+                    say("the prompt in the box, all at once, to see the queue and the limiter"),
                     guard,
                     lambda: ask_several(SEVERAL),
                 ),
@@ -158,12 +157,12 @@ class Lab:
     def _explain(self) -> None:
         chosen = EXPERIMENTS[self._experiment.value]
         self._fault.value = chosen.fault or ""
-        self._say(say(chosen.breaks), say(chosen.watch))
+        self._say(chosen.breaks.localized(), chosen.watch.localized())
 
     def _say(self, breaks: str, watch: str = "") -> None:
         server = self._demo.server
-        said = [("What breaks", breaks), ("What to watch", watch)]
-        lines = [f"<b>{html.escape(say(name))}:</b> {html.escape(text)}" for name, text in said if text]
+        said = [(say("What breaks"), breaks), (say("What to watch"), watch)]
+        lines = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in said if text]
         if server is None:
             lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
         else:
@@ -177,9 +176,9 @@ class Lab:
         server.fault = self._fault.value.strip() or None
         chosen = EXPERIMENTS[self._experiment.value]
         if (chosen.fault or None) == server.fault:
-            self._say(say(chosen.breaks), say(chosen.watch))
+            self._say(chosen.breaks.localized(), chosen.watch.localized())
         else:
-            self._say(" ".join(say(sentence) for sentence in self._demo.legend))
+            self._say(" ".join(sentence.localized() for sentence in self._demo.legend))
 
     def tell(self, lines: list[tuple[float, str]]) -> None:
         """Show the story of the answer that is being written, or was written last."""

@@ -127,8 +127,9 @@ class BackgroundAnswer:
         if name.startswith("_") or not hasattr(Completion, name):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if not self.done:
-            yet = "There is no {name} yet: the answer is being written; await it, or call wait()."
-            raise AttributeError(say(yet, name=name))
+            raise AttributeError(
+                say("There is no {name} yet: the answer is being written; await it, or call wait().", name=name)
+            )
         return getattr(self._call.completion, name)
 
     def __str__(self) -> str:

@@ -96,7 +96,7 @@ class HandleSurface:
             clear_output(wait=True)
             self._last, self._outputs = None, 0
         elif self._outputs > 1:
-            self._show({"text/markdown": f"*{say('The answer begins anew.')}*", "text/plain": ""})
+            self._show({"text/markdown": f"*{say('The answer starts again.')}*", "text/plain": ""})
             self._last = None
         self._tail = ""
         self._redraw()

@@ -13,8 +13,8 @@ from typing import Any, Final
 from ...protocol.completion import Completion, Kept
 from ...protocol.events import Seam
 from ...protocol.markdown import safe
-from ...text.language import MOMENT, translated
-from ...text.messages import say
+from ...text.language import MOMENT
+from ...text.messages import localized, say
 from .formats import VERBATIM, body
 from .live import Settlement
 from .seam_marks import marked
@@ -182,12 +182,12 @@ def seam_line(seam: Seam) -> str:
     where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
     match seam.kind:
         case "restarted":
-            how = say("begun anew")
+            how = say("restarted")
         case "continued":
-            how = say("gone on from there")
+            how = say("continued from there")
         case _:
-            how = say("taken up again")
-    return " · ".join(part for part in (where, how, translated(seam.detail)) if part)
+            how = say("resumed")
+    return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
 
 
 def provenance(completion: Completion) -> dict[str, Any]:

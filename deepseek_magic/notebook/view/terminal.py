@@ -12,8 +12,7 @@ from typing import Any
 from ...protocol.completion import Completion
 from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
 from ...text.characters import printable
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 from .formats import complaint
 from .live import Settlement, Status, Surface
 from .printing import Printer
@@ -26,7 +25,7 @@ __all__ = ["PlainView", "RichSurface"]
 class PlainView:
     """Prints deltas as they come. Same face as ``LiveView``."""
 
-    def __init__(self, notices: Sequence[str] = (), *, format: str = "markdown") -> None:
+    def __init__(self, notices: Sequence[Message | str] = (), *, format: str = "markdown") -> None:
         self._format = format
         self._thinking = False
         self._column_open = False
@@ -36,7 +35,7 @@ class PlainView:
     def show(self, events: Sequence[Event]) -> None:
         """Print the text of ``events``; what there is to say beforehand at the first call."""
         while self._notices:
-            self._line(f"({translated(self._notices.pop(0))})")
+            self._line(f"({localized(self._notices.pop(0))})")
         for event in events:
             match event:
                 case ReasoningDelta() if not self._thinking:
@@ -111,7 +110,7 @@ class RichSurface(Surface):
 
     def reset(self) -> None:
         """What was printed stays above; say that it begins anew."""
-        self._console.print(self._text(say("(the answer begins anew)"), style="dim"))
+        self._console.print(self._text(say("(the answer starts again)"), style="dim"))
 
     def keep(self, text: str) -> None:
         """Nothing: what was printed stays."""

@@ -45,8 +45,12 @@ def view_of(
     in_terminal = front_end in ("text", "rich")
     if in_terminal and detached and not quiet:
         # The answer itself would be printed into what is typed meanwhile.
-        said = "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it."
-        print_somewhere(say(said, name=name))
+        print_somewhere(
+            say(
+                "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it.",
+                name=name,
+            )
+        )
         quiet = True
     if not quiet and (front_end == "text" or (front_end == "rich" and format in VERBATIM)):
         from .terminal import PlainView
