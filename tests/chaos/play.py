@@ -421,8 +421,8 @@ def _judge_budget(oracle: Oracle, completion: Completion, reader: _Reader, say: 
 
 
 def _judge_refusal(case: Case, completion: Completion, error: DeepSeekError | None, say: Callable[[str], None]) -> None:
-    status = int(case.fault[:3])
-    if not isinstance(error, APIStatusError) or error.status != status:
+    status = int(case.fault[:3]) if case.fault[0].isdigit() else None  # a web page comes with the status of a success
+    if error is None or (error.status if isinstance(error, APIStatusError) else None) != status:
         say(f"I6: {error!r} for a {status}")
     if completion.outcome != "incomplete" or completion.text:
         say(f"I2: {completion!r} after a refusal")
