@@ -119,7 +119,7 @@ def _demo(typed: argparse.Namespace) -> int:
         print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")
         print(f"The tour is {folder / tour.TOUR}; Ctrl-C ends everything.", flush=True)
         os.environ["JUPYTER_CONFIG_PATH"] = str(_quiet_lab(folder))
-        # In this process, so that nothing can be left behind; kernels end with their server.
+        # In this process, so that no process is left; kernels end with their server.
         labapp.LabApp.launch_instance(
             [
                 f"--ServerApp.root_dir={folder}",

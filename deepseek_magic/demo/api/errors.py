@@ -29,7 +29,7 @@ def no_money() -> Refused:
 
 
 def too_many(now: int, limit: int, *, balance: bool = False) -> Refused:
-    """429: the text is the only place where the limit is told."""
+    """429: only the text names the limit."""
     purse = " based on your remaining balance. Please top up your balance to restore your concurrency"
     return Refused(
         f"Too many requests. Your current concurrency is {now}, which exceeds your concurrency limit of {limit}"

@@ -215,7 +215,7 @@ class Faults:
 
 
 class Trigger:
-    """Says when the place of a fault is reached, told the phase of every frame before it is sent."""
+    """Says when the place of a fault is reached; it is given the phase of every frame before that is sent."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault

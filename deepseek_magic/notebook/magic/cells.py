@@ -22,7 +22,7 @@ _ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
 _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
-"""The semicolon: the answer stands there already, and a terminal would write an empty ``Out[n]:`` below it."""
+"""The semicolon: the answer is shown already, and a terminal would write an empty ``Out[n]:`` below it."""
 _OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
 """The magics that draw an answer, and so are awaited on a line."""
 
@@ -50,7 +50,7 @@ class CellTransformer:
     def __call__(self, lines: list[str]) -> list[str]:
         """The cleanup transform itself."""
         if lines and _HELP.match(lines[0]):
-            return lines[:1]  # IPython would run what stands below the question as Python
+            return lines[:1]  # IPython would run what is below the question as Python
         head = _CELL.match(lines[0]) if lines else None
         if head is None:
             return lines

@@ -28,9 +28,9 @@ _MATCHER: Final = "deepseek_magic"
 
 
 def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
-    """What can stand at the end of ``line`` (all that is typed before the cursor); None when it is no line of ours.
+    """What can be at the end of ``line`` (all that is typed before the cursor); None when it is no line of ours.
 
-    The last word may be begun; only what goes on from it is returned, whole words each.
+    The last word may be begun; only what continues it is returned, whole words each.
     """
     found = _LINE.match(line)
     if found is None:
@@ -88,7 +88,7 @@ def _words(typed: str, first: Iterable[str], flags: Iterable[str], values: Mappi
 
 
 def _resume_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
-    """Its flags, and the variables that hold an answer which can be gone on with."""
+    """Its flags, and the variables that hold an answer which can be continued."""
     from .resume import TAKEN, is_open
 
     *words, begun = re.split(r"[\s=]+", typed)

@@ -40,8 +40,8 @@ def helped(magics: object, name: str, line: str) -> bool:
     """Whether the line of the magic of that name asks for help, which is printed then."""
     if not set(line.split()) & set(HELP_FLAGS):
         return False
-    told = (inspect.getdoc(getattr(magics, name)) or "").strip()
-    print(told.removeprefix("::").strip("\n"))  # the mark is for what renders docstrings
+    text = (inspect.getdoc(getattr(magics, name)) or "").strip()
+    print(text.removeprefix("::").strip("\n"))  # the mark is for what renders docstrings
     return True
 
 
@@ -53,9 +53,9 @@ def manual(function: Any) -> str:
             action.help = say(_english(action, "help"))
         for group in parser._action_groups:
             group.title = say(_english(group, "title"))
-        parser.description = "\n" + _told(_english(parser, "description"))
+        parser.description = "\n" + _localized(_english(parser, "description"))
         return str(parser.format_help())
-    return _told(_english(function, "__doc__"))
+    return _localized(_english(function, "__doc__"))
 
 
 def texts_of(function: Any) -> Iterator[str]:
@@ -87,16 +87,16 @@ def _pieces(doc: str) -> Iterator[str]:
             yield " ".join(paragraph.split())
 
 
-def _told(doc: str) -> str:
+def _localized(doc: str) -> str:
     if language() == "en":
         return inspect.cleandoc(doc)
-    told = []
+    parts = []
     for paragraph in _paragraphs(doc):
         if paragraph.startswith(" "):
-            told.append("\n".join(_line(line) for line in paragraph.splitlines()))
+            parts.append("\n".join(_line(line) for line in paragraph.splitlines()))
         else:
-            told.append("\n".join(wrapped(say(" ".join(paragraph.split())))))
-    return "\n\n".join(told)
+            parts.append("\n".join(wrapped(say(" ".join(paragraph.split())))))
+    return "\n\n".join(parts)
 
 
 def _line(line: str) -> str:

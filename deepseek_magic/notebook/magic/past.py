@@ -54,17 +54,17 @@ class LastError:
 
 
 def _described(error: Exception) -> str:
-    told = traceback.TracebackException.from_exception(error)
-    frames = [frame for frame in told.stack if not _MACHINERY.search(frame.filename)]
+    summary = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in summary.stack if not _MACHINERY.search(frame.filename)]
     shown = []
     for frame in frames[-MAX_FRAMES:]:
         source = frame.line  # read before the name of its file is gone
         name = "the cell" if _CELL.search(frame.filename) else frame.filename
         shown.append(traceback.FrameSummary(name, frame.lineno, frame.name, line=source))
-    told.stack = traceback.StackSummary.from_list(shown)
-    if isinstance(error, SyntaxError) and _CELL.search(told.filename or ""):
-        told.filename = "the cell"
-    text = mask("".join(told.format(chain=False)).strip())
+    summary.stack = traceback.StackSummary.from_list(shown)
+    if isinstance(error, SyntaxError) and _CELL.search(summary.filename or ""):
+        summary.filename = "the cell"
+    text = mask("".join(summary.format(chain=False)).strip())
     return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS // 2]}\n…\n{text[-MAX_CHARS // 2 :]}"
 
 

@@ -79,7 +79,7 @@ class ResumeMagics(Magics):
         return self._magics.start(order, prepared, button=button)
 
     def _named(self, word: str) -> Completion | str | None:
-        """The answer that the word on the line means; without one the answer in ``_`` if it waits to be gone on with."""
+        """The answer that the word on the line means; without one the answer in ``_`` if that can be continued."""
         value = self.shell.user_ns.get(word or "_")
         if isinstance(value, BackgroundAnswer):
             if not value.done:
@@ -95,7 +95,7 @@ class ResumeMagics(Magics):
 
 
 def is_open(value: Any) -> bool:
-    """Whether this variable holds an answer that waits to be gone on with."""
+    """Whether this variable holds an answer that can be continued."""
     if isinstance(value, BackgroundAnswer):
         value = value.completion
     return isinstance(value, Completion) and value.outcome in RESUMABLE

@@ -1,4 +1,4 @@
-"""Which turn of a conversation a call is: the cell it stands in, and the how manieth of that cell it is.
+"""Which turn of a conversation a call is: the cell it is in, and the call's index within its cell.
 
 So a cell that is run again replaces its turns, and one that was edited to ask less gives up those that it no longer has.
 """

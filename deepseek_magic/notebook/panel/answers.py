@@ -77,7 +77,7 @@ class Transcript:
             self.box.children = (Html(f"<p>{html.escape(say('Nothing was asked in this chat yet.'))}</p>"),)
 
     def slot(self, turn: str, question: str) -> Any:
-        """Where the answer of a turn goes; its question stands above. A turn that is asked again keeps its place."""
+        """Where the answer of a turn goes; its question is above. A turn that is asked again keeps its place."""
         if turn not in self._slots:
             if not self._slots:
                 _empty(self.box)
@@ -93,7 +93,7 @@ class Transcript:
     def _drop(self, turn: str) -> None:
         """Take a turn off the screen; its empty box stays for a while.
 
-        A front end draws all boxes behind one that goes anew, and ipywidgets keeps what it drew before for as long as
+        A front end draws again all boxes after one that is removed, and ipywidgets keeps what it drew before for as long as
         their widgets live: dropping the first of twenty turns for every new one would cost twenty turns of the page's
         memory each.
         """

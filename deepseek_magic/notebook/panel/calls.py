@@ -46,7 +46,7 @@ class Listener(Protocol):
         """There is something new about the running call."""
 
     def ended(self, completion: Completion, story: Story) -> None:
-        """The call is over and its answer stands settled."""
+        """The call is over and its answer is settled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

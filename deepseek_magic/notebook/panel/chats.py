@@ -60,7 +60,7 @@ class ChatPicker:
         names = tuple(dict.fromkeys((*session().chats, self.chosen)))
         self._names.unobserve(
             self._on_chosen, "value"
-        )  # new options stand at the first of them for a moment, which nobody chose
+        )  # new options select their first entry for a moment, which nobody chose
         if names != self._names.options:
             self._names.options = names
         self._names.value = self.chosen

@@ -1,6 +1,6 @@
-"""A control for every option, made from its declaration, and the options that the controls stand at.
+"""A control for every option, made from its declaration, and the options that the controls are set to.
 
-A control that was not touched stands at nothing, and a setting that was not given is not sent: so a number is a text
+A control that was not touched has no value, and a setting that was not given is not sent: so a number is a text
 field with its default in grey, and a choice has a first entry that leaves it to the default.
 """
 
@@ -25,7 +25,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Model": ("model", "think", "system", "endpoint", "buffer"),
     "Sampling": ("temperature", "top_p", "max_tokens", "stop", "seed"),
 }
-"""What stands where; an option that is not named here stands under "More"."""
+"""Which group an option is in; one that is not named here is in "More"."""
 
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": tuple(model.id for model in MODELS),
@@ -46,7 +46,7 @@ def panel_options() -> dict[str, list[Option]]:
 
 
 class Controls:
-    """The controls by option name. ``given`` is what they stand at; ``on_change`` hears every change."""
+    """The controls by option name. ``given`` is what they are set to; ``on_change`` hears every change."""
 
     def __init__(self, given: Mapping[str, Any], on_change: Callable[[], None]) -> None:
         self.by_group = panel_options()
@@ -59,7 +59,7 @@ class Controls:
             widget.observe(lambda _change: on_change(), "value")
 
     def set(self, option: Option, value: Any) -> None:
-        """Have the control of ``option`` stand at ``value``."""
+        """Set the control of ``option`` to ``value``."""
         if option.kind in ("choice", "switch"):
             self.widgets[option.name].value = value
         else:
@@ -99,7 +99,7 @@ def _control(option: Option) -> Any:
 
 
 def _read(option: Option, value: Any) -> Any:
-    """What a control's value means as the option's; None when it stands at nothing."""
+    """What a control's value means as the option's; None when it has none."""
     if option.kind == "choice":
         return value
     if option.kind == "switch":

@@ -25,7 +25,7 @@ WINDOW_S: Final = 2.0
 CURVE_POINTS: Final = 60
 CURVE_WIDTH, CURVE_HEIGHT = 120, 26
 AFTER_TOKENS: Final = 2
-"""The curve stands behind the gauge whose course it is."""
+"""The curve comes after the gauge that it plots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """How the endpoint stands for all cells and panels of this process together. ``waiting`` requests stand in line."""
+    """The endpoint's state for all cells and panels of this process together. ``waiting`` requests are in the queue."""
 
     waiting: int = 0
     standing: Standing | None = None

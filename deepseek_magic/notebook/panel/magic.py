@@ -54,7 +54,7 @@ class PanelMagics(Magics):
         display(self.make(**typed.options))
 
     def make(self, **options: Any) -> Panel:
-        """A panel whose controls stand at ``options``. Raises ConfigurationError where no widget can be shown."""
+        """A panel whose controls are set to ``options``. Raises ConfigurationError where no widget can be shown."""
         if view_for(self.shell) in ("text", "rich"):
             raise ConfigurationError(
                 Message("A panel needs a notebook: a terminal draws no widgets."),
@@ -74,7 +74,7 @@ class PanelMagics(Magics):
 
 
 def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Panel:
-    """``ds.panel()``: a panel as the result of a cell; ``options`` are what its controls stand at first.
+    """``ds.panel()``: a panel as the result of a cell; ``options`` are the first settings of its controls.
 
     Raises ConfigurationError outside a notebook.
     """

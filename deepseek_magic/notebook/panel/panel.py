@@ -162,7 +162,7 @@ class Panel:
         follow.start()
 
     def _follow_several(self, calls: Sequence[Call]) -> None:
-        """Let the gauges show the line until nobody stands in it any more."""
+        """Let the gauges show the queue until it is empty."""
         while not all(call.done for call in calls):
             self._draw_gauges()
             time.sleep(STATUS_INTERVAL_S)

@@ -39,7 +39,7 @@ class PromptBox(anywidget.AnyWidget):
         self._on_action(str(message["do"]), str(message["text"]))
 
     def taken(self, text: str) -> None:
-        """The text was sent: empty the box, unless the user has gone on typing."""
+        """The text was sent: empty the box, unless the user has kept typing."""
         if self.value == text:
             self.value = ""
         self.send({"do": "taken", "text": text})

@@ -1,4 +1,4 @@
-"""An answer that goes on while other cells run: its thread, and the handle that stands for it in the user's variable.
+"""An answer that continues while other cells run: its thread, and its handle in the user's variable.
 
 The engine streams in its own thread anyway; what is needed beside it is somebody who draws. That is one small thread an
 answer, because the kernel's own thread may be computing. What it displays is sent in the name of the cell that asked:
@@ -81,7 +81,7 @@ class BackgroundAnswer:
 
     @property
     def done(self) -> bool:
-        """Whether the answer has ended and stands below its cell."""
+        """Whether the answer has ended and is drawn below its cell."""
         return self._drawn.done()
 
     @property
@@ -158,7 +158,7 @@ class Background:
         self._running.append((cell_id(self._shell), request_id(self._shell), answer))
 
     def pre_run_cell(self, _info: Any) -> None:
-        """IPython's event: the cell that is about to run begins anew, its old answers with it."""
+        """IPython's event: the cell that is about to run starts again, and so do its answers."""
         cell, request = cell_id(self._shell), request_id(self._shell)
         if cell is None:
             return

@@ -91,7 +91,7 @@ class HandleSurface:
         self._redraw()
 
     def reset(self) -> None:
-        """Take everything back where that is allowed; else say that it begins anew."""
+        """Take everything back where that is allowed; else say that it starts again."""
         if self._outputs > 1 and self._alone:
             clear_output(wait=True)
             self._last, self._outputs = None, 0

@@ -1,4 +1,4 @@
-"""Where two segments of an answer were joined: a thin mark in the text, with how and why behind it.
+"""Where two segments of an answer were joined: a thin mark in the text, which unfolds into how and why.
 
 The mark is display only; the answer's own text is never touched. It is left out wherever it could change what is around
 it (code, formulas, tables, links, at the edge of an emphasis): the footer below the answer names every seam anyway.

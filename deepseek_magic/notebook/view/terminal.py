@@ -109,7 +109,7 @@ class RichSurface(Surface):
         self._redraw()
 
     def reset(self) -> None:
-        """What was printed stays above; say that it begins anew."""
+        """What was printed stays above; say that it starts again."""
         self._console.print(self._text(say("(the answer starts again)"), style="dim"))
 
     def keep(self, text: str) -> None:

@@ -165,7 +165,7 @@ class WidgetSurface:
         assert self._handle is not None
         (data, metadata), *others = parts
         self._handle.update(data, metadata=metadata, raw=True)
-        if others and self._kept is not None:  # it stands in the second place, and shall not stand there empty
+        if others and self._kept is not None:  # it is in the second place, and must not be there empty
             data, metadata = others.pop(0)
             self._kept.update(data, metadata=metadata, raw=True)
         for data, metadata in others:
