@@ -193,3 +193,27 @@ async def test_a_refusal_without_a_word_of_when_or_how_many_is_learnt_from() -> 
         with pytest.raises(RateLimited):
             await client.complete("Hi")
         assert gate_of(server.base_url, None, limits).standing.window < 8
+
+
+async def test_a_call_that_waits_asks_again_only_at_a_place_that_is_worth_showing() -> None:
+    gate, asked = Gate(LimitPolicy(concurrency=1)), [0] * 30
+    front = Ticket(0)
+    gate.line_up(front)
+    slot = gate.enter(front)
+    assert isinstance(slot, Slot)
+
+    async def wait(number: int) -> None:
+        ticket = Ticket(0)
+        gate.line_up(ticket)
+        while not isinstance(got := gate.enter(ticket), Slot):
+            asked[number] += 1
+            await ticket.turn(got.seconds)
+        await asyncio.sleep(0)
+        gate.ended(got, "done")
+
+    waiting = [asyncio.create_task(wait(number)) for number in range(30)]
+    await asyncio.sleep(0.1)
+    assert asked == [1] * 30
+    gate.ended(slot, "done")
+    await asyncio.gather(*waiting)
+    assert max(asked) <= 1 + len([place for place in gate_module.TOLD_PLACES if place < 30]) + 1

@@ -254,6 +254,14 @@ def test_an_answer_to_a_request_that_is_over_still_tells_of_the_budget() -> None
     assert (standing.running, standing.fraction) == (0, 0.4)
 
 
+def test_each_request_that_is_sent_adds_its_share_to_the_repetitions() -> None:
+    limiter = Limiter(LimitPolicy(retry_share=0.1, retries_per_minute=2))
+    assert [limiter.retries.spend(0.0) for _ in range(3)] == [True, True, False]
+    for _ in range(11):
+        limiter.started(0.0)
+    assert [limiter.retries.spend(0.0) for _ in range(2)] == [True, False]
+
+
 # refusals
 
 
