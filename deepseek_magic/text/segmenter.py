@@ -12,13 +12,14 @@ looseness of a list that was cut.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from .blocks import safe
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_span, formula_left_open
 
-__all__ = ["Segmenter"]
+__all__ = ["Cutter", "Segmenter", "ShownSegment"]
 
 FIRST_SEGMENT_CHARS: Final = 1_536
 SEGMENTS_MAX: Final = 40
@@ -42,20 +43,53 @@ _OPEN_LINK: Final = re.compile(r"!?\[([^\[\]]{0,300})\](?:\([^\s()]{0,2000}(?:\(
 _INLINE_TOKEN: Final = re.compile(r"`+|\\.|\*{1,3}|~~|\$")
 
 
-class Segmenter:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownSegment:
+    """A settled part of the answer: as it came, and as it is shown."""
+
+    raw: str
+    markdown: str
+
+
+class Cutter:
+    """Holds the text of an answer that is still being written: its settled segments, and in a subclass its open rest."""
+
+    def __init__(self) -> None:
+        self.segments: list[ShownSegment] = []
+        self.given = 0
+        """How many of the segments ``settled`` has returned."""
+
+    def settled(self) -> list[str]:
+        """The segments that were settled since the last call, each safe to render on its own."""
+        given, self.given = self.given, len(self.segments)
+        return self.shown[given:]
+
+    @property
+    def shown(self) -> list[str]:
+        """What ``settled`` has returned, from the first segment on."""
+        return [segment.markdown for segment in self.segments[: self.given]]
+
+    def _add(self, raw: str, markdown: str) -> None:
+        """Settle a segment; blank text is not shown and goes with what it follows."""
+        if self.segments and not raw.strip():
+            last = self.segments[-1]
+            self.segments[-1] = replace(last, raw=last.raw + raw)
+        else:
+            self.segments.append(ShownSegment(raw=raw, markdown=markdown))
+
+
+class Segmenter(Cutter):
     r"""Takes an answer delta by delta; gives settled segments once, and the open tail on demand.
 
     ``settled`` and ``finish`` return segments to render as they are; ``tail`` returns the rest closed so that it
-    renders as it will look later, with an open formula as its source. The raw texts of all segments and of the tail,
-    joined, are what was fed. Work is linear in what is fed; ``tail`` costs the tail's length (``tail_chars``), which
+    renders as it will look later, with an open formula as its source. Work is linear in what is fed; ``tail`` costs the tail's length (``tail_chars``), which
     the caller budgets.
     """
 
     def __init__(self) -> None:
-        self.raw_settled: list[str] = []
+        super().__init__()
         self.settled_chars = 0
         self.tail_chars = 0
-        self._fresh: list[str] = []
         self._lines: list[str] = []  # complete lines not yet settled
         self._lines_chars = 0
         self._partial: list[str] = []  # the line that is being written
@@ -82,11 +116,6 @@ class Segmenter:
             for line in _LINE.findall(text[:end]):
                 self._take(line)
 
-    def settled(self) -> list[str]:
-        """The segments that were settled since the last call, each safe to render on its own."""
-        fresh, self._fresh = self._fresh, []
-        return fresh
-
     def finish(self) -> list[str]:
         """The rest of the answer has come: everything not yet returned, and an empty tail."""
         self._lines.append("".join(self._partial))
@@ -96,9 +125,9 @@ class Segmenter:
         return self.settled()
 
     @property
-    def raw_tail(self) -> str:
-        """What was fed and is not settled, as it came."""
-        return "".join(self._lines) + "".join(self._partial)
+    def text(self) -> str:
+        """All that was fed."""
+        return "".join((*(segment.raw for segment in self.segments), *self._lines, *self._partial))
 
     def tail(self) -> str:
         """The open rest, safe, with code, emphasis and links closed and half-written marks left out."""
@@ -237,7 +266,7 @@ class Segmenter:
     def _enough(self) -> float:
         """Characters that a segment must have by now; never, when all but the last segment are used."""
         for segments, share in _GROWTH:
-            if len(self.raw_settled) < segments:
+            if len(self.segments) < segments:
                 return max(FIRST_SEGMENT_CHARS, share * self.settled_chars)
         return float("inf")
 
@@ -257,9 +286,7 @@ class Segmenter:
         raw = "".join(self._lines[:lines])
         del self._lines[:lines]
         if raw:
-            self.raw_settled.append(raw)
-            if raw.strip():
-                self._fresh.append(safe(self._reopen + raw).strip("\n"))
+            self._add(raw, safe(self._reopen + raw).strip("\n") if raw.strip() else "")
         self._reopen = ""
         self.settled_chars += len(raw)
         self.tail_chars -= len(raw)

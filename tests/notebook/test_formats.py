@@ -65,5 +65,5 @@ def test_a_verbatim_text_is_cut_into_few_blocks_that_join_to_it(step: int) -> No
         cut.feed(text[start : start + step])
         settled += len(cut.settled())
     settled += len(cut.finish())
-    assert "".join(cut.raw_settled) == text
-    assert 1 <= settled == len(cut.raw_settled) < 10
+    assert cut.text == text
+    assert 1 <= settled == len(cut.segments) < 10

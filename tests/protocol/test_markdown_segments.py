@@ -47,6 +47,10 @@ def cut(text: str, step: int = 5) -> Segmenter:
     return segmenter
 
 
+def raw(segmenter: Segmenter) -> list[str]:
+    return [segment.raw for segment in segmenter.segments]
+
+
 def shape(page: str) -> list[str]:
     """The elements and the text of a page; where one list or code block was cut in two, the cut is not counted."""
     page = re.sub(r"</ol>\s*<ol[^>]*>|</ul>\s*<ul>", "", page)
@@ -65,19 +69,18 @@ def test_segments_rendered_apart_look_as_the_whole(text: str, step: int) -> None
 @settings(max_examples=300, deadline=None)
 def test_nothing_that_was_fed_is_lost_or_doubled(text: str, step: int) -> None:
     segmenter = cut(text, step)
-    assert "".join(segmenter.raw_settled) + segmenter.raw_tail == text
-    assert segmenter.tail_chars == len(segmenter.raw_tail)
+    assert segmenter.text == text
     segmenter.tail()
     segmenter.finish()
-    assert "".join(segmenter.raw_settled) == text
-    assert segmenter.raw_tail == segmenter.tail() == ""
+    assert segmenter.text == "".join(raw(segmenter)) == text
+    assert segmenter.tail() == ""
 
 
 def test_how_the_text_is_chopped_changes_nothing() -> None:
     text = "\n\n".join(BLOCKS * 4)
-    wanted = cut(text, len(text)).raw_settled
+    wanted = raw(cut(text, len(text)))
     for step in (1, 2, 3, 7, 64, 1_000):
-        assert cut(text, step).raw_settled == wanted
+        assert raw(cut(text, step)) == wanted
 
 
 def test_a_short_answer_is_one_segment() -> None:
@@ -100,13 +103,13 @@ def test_a_segment_is_given_once_and_as_soon_as_it_is_large_enough() -> None:
 def test_an_answer_of_any_length_takes_at_most_forty_segments(block: str) -> None:
     segmenter = cut(("```\n" if block == "x = 1\n" else "") + block * (1_500_000 // len(block)), 4_000)
     segmenter.finish()
-    assert 20 < len(segmenter.raw_settled) <= SEGMENTS_MAX
+    assert 20 < len(segmenter.segments) <= SEGMENTS_MAX
 
 
 @pytest.mark.parametrize("whole", [TABLE, FORMULA.replace("= c", "= c \\\\\n" * 100), QUOTE * 40, "one line " * 1_000])
 def test_a_table_a_formula_a_quote_and_a_paragraph_are_never_cut(whole: str) -> None:
     segmenter = cut(f"{FILLER}\n\n{whole}\n\n{FILLER * 9}\n\nend\n")
-    assert any(whole.strip() in part for part in segmenter.raw_settled)
+    assert any(whole.strip() in part for part in raw(segmenter))
 
 
 def test_a_very_long_code_block_is_cut_in_two_of_the_same_language() -> None:
@@ -138,7 +141,7 @@ def test_a_code_block_is_never_cut_into_an_empty_one(lines: int) -> None:
     assert all(
         "print(" in code for segment in segments for code in re.findall("```python\n(.*?)```", segment, re.DOTALL)
     )
-    assert "".join(segmenter.raw_settled) == text
+    assert "".join(raw(segmenter)) == text
 
 
 def test_a_long_list_goes_on_with_its_numbers() -> None:

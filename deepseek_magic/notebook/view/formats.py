@@ -15,6 +15,7 @@ from ...protocol.errors import ProtocolError
 from ...protocol.markdown import Segmenter, safe
 from ...text.fences import fenced
 from ...text.messages import say
+from ...text.segmenter import Cutter
 from .printing import print_somewhere
 
 __all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
@@ -23,14 +24,14 @@ VERBATIM: Final = ("text", "json")
 FIRST_SEGMENT_CHARS: Final = 8_192
 
 
-class Verbatim:
-    """Cuts a text that is still being written into code blocks. Same face as ``Segmenter``.
+class Verbatim(Cutter):
+    """Cuts a text that is still being written into code blocks.
 
     A segment is settled when it is as long as all before it, so that there are few however long the text gets.
     """
 
     def __init__(self) -> None:
-        self.raw_settled: list[str] = []
+        super().__init__()
         self._settled_chars = 0
         self._open = ""
 
@@ -40,10 +41,14 @@ class Verbatim:
 
     def settled(self) -> list[str]:
         """The code blocks settled since the last call."""
-        if len(self._open) < max(FIRST_SEGMENT_CHARS, self._settled_chars):
-            return []
-        cut = self._open.rfind("\n") + 1
-        return self._settle(cut) if cut else []
+        if len(self._open) >= max(FIRST_SEGMENT_CHARS, self._settled_chars):
+            self._settle(self._open.rfind("\n") + 1)
+        return super().settled()
+
+    @property
+    def text(self) -> str:
+        """All that was fed."""
+        return "".join((*(segment.raw for segment in self.segments), self._open))
 
     def tail(self) -> str:
         """The open rest as a code block."""
@@ -51,13 +56,14 @@ class Verbatim:
 
     def finish(self) -> list[str]:
         """The last code block."""
-        return self._settle(len(self._open)) if self._open else []
+        self._settle(len(self._open))
+        return super().settled()
 
-    def _settle(self, chars: int) -> list[str]:
+    def _settle(self, chars: int) -> None:
         text, self._open = self._open[:chars], self._open[chars:]
-        self.raw_settled.append(text)
         self._settled_chars += chars
-        return [safe(fenced(text))] if text.strip() else []
+        if text:
+            self._add(text, safe(fenced(text)) if text.strip() else "")
 
 
 def segmenter(format: str) -> Segmenter | Verbatim:

@@ -17,6 +17,7 @@ from ...policy.pricing import estimate_tokens
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
 from ...text.language import translated
+from ...text.segmenter import ShownSegment
 from .formats import complaint, segmenter
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "TAIL_BYTES_PER_S",
     "LiveView",
     "Settlement",
-    "ShownSegment",
     "State",
     "Status",
     "Surface",
@@ -71,14 +71,6 @@ class Status:
     seams: int = 0
     reasoning_tokens: int = 0
     thinking_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownSegment:
-    """A settled part of the answer: as it came, and as it is shown."""
-
-    raw: str
-    markdown: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +168,6 @@ class LiveView:
         self._buffer = ChunkBuffer(buffer or BufferPolicy())
         self._format = format
         self._segmenter = segmenter(format)
-        self._settled: list[str] = []
-        self._text: list[str] = []
         self._thoughts: list[str] = []
         self._tail_dirty = False
         self._tail_due_s = 0.0
@@ -213,8 +203,8 @@ class LiveView:
         if self._next is not None:
             self._surface, self._next = self._next, None
             self._surface.open(self._status)
-            if self._text:
-                self._surface.settle(self._settled)
+            if self._segmenter.text:
+                self._surface.settle(self._segmenter.shown)
                 self._tail_dirty = True
 
     def stopping(self) -> None:
@@ -237,13 +227,12 @@ class LiveView:
             self._settle(completion)
 
     def _settle(self, completion: Completion) -> None:
-        drawn = len(self._settled)
-        self._settled += self._segmenter.settled()
-        self._settled += self._segmenter.finish()
+        drawn = self._segmenter.given
+        self._segmenter.finish()
         self._surface.close(
             Settlement(
                 completion=completion,
-                segments=_segments(self._segmenter.raw_settled, self._settled),
+                segments=self._segmenter.segments,
                 drawn=drawn,
                 elapsed_s=self._clock() - self._started_s,
                 notices=self._notices,
@@ -292,7 +281,6 @@ class LiveView:
     def _take(self, event: Event) -> None:
         match event:
             case TextDelta(text=text):
-                self._text.append(text)
                 self._segmenter.feed(text)
                 self._tail_dirty = True
             case ReasoningDelta(text=text):
@@ -302,24 +290,22 @@ class LiveView:
 
     def _rewind(self, at_chars: int) -> None:
         """Go back to ``at_chars`` characters of answer. What is settled stays, unless it is void itself."""
-        text = "".join(self._text)
+        text, drawn = self._segmenter.text, self._segmenter.shown
         if at_chars >= len(text):
             return
-        self._text = [text[:at_chars]]
         self._segmenter = segmenter(self._format)
         self._segmenter.feed(text[:at_chars])
-        settled, drawn = self._segmenter.settled(), len(self._settled)
-        if settled[:drawn] != self._settled:
+        settled = self._segmenter.settled()
+        if settled[: len(drawn)] != drawn:
             self._surface.reset()
-            drawn = 0
-        if settled[drawn:]:
-            self._surface.settle(settled[drawn:])
-        self._settled = settled
+            drawn = []
+        if settled[len(drawn) :]:
+            self._surface.settle(settled[len(drawn) :])
         self._tail_dirty = True
 
     def _keep(self, now_s: float) -> None:
         if now_s - self._started_s > KEEP_AFTER_S:
-            text = "".join(self._text)
+            text = self._segmenter.text
             if len(text) > KEEP_GROWTH * self._kept_chars:
                 self._surface.keep(text)
                 self._kept_chars = len(text)
@@ -328,7 +314,6 @@ class LiveView:
         if self._tail_dirty and now_s >= self._tail_due_s:
             settled, tail = self._segmenter.settled(), self._segmenter.tail()
             if settled:
-                self._settled += settled
                 self._surface.settle(settled)
             self._surface.tail(tail)
             self._tail_dirty = False
@@ -358,15 +343,3 @@ def _tokens_in(piece: str) -> int:
 def _cause(detail: str) -> str:
     """What happened, of a sentence that says what happened; and then what is done about it."""
     return detail.partition("; ")[0] if "; " in detail else ""
-
-
-def _segments(raw_texts: Sequence[str], shown: Sequence[str]) -> list[ShownSegment]:
-    """Pair what came with what is shown; blank text is not shown and goes with what follows it."""
-    segments, markdown, blank = [], iter(shown), ""
-    for raw in raw_texts:
-        if raw.strip():
-            segments.append(ShownSegment(raw=blank + raw, markdown=next(markdown)))
-            blank = ""
-        else:
-            blank += raw
-    return segments

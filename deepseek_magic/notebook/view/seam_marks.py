@@ -12,8 +12,9 @@ from typing import Final
 
 from ...protocol.events import Seam
 from ...text.fences import FenceReader
+from ...text.messages import localized, say
 
-__all__ = ["SIGN", "marked"]
+__all__ = ["SIGN", "marked", "seam_line"]
 
 SIGN: Final = "┊"
 _PLACE: Final = "\ue5ea"
@@ -26,8 +27,21 @@ _WIDE: Final = "\u2e80"
 """From here on words need no spaces between them."""
 
 
-def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], said: Callable[[Seam], str]) -> str:
-    """``safe(text)`` with a mark at each seam that allows one; ``said`` is what it tells, as HTML without quotes."""
+def seam_line(seam: Seam) -> str:
+    """Where two segments were joined, how, and why."""
+    where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
+    match seam.kind:
+        case "restarted":
+            how = say("restarted")
+        case "continued":
+            how = say("continued from there")
+        case _:
+            how = say("resumed")
+    return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
+
+
+def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], escape: Callable[[str], str]) -> str:
+    """``safe(text)`` with a mark at each seam that allows one; ``escape`` makes a text fit for an attribute."""
     if _PLACE in text:
         return safe(text)
     places = {place: seam for seam in seams if (place := _place(text, seam)) is not None}
@@ -39,7 +53,7 @@ def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], said: C
         begin = place
     shown = safe(_PLACE.join([*pieces, text[begin:]]))
     for place in sorted(places):
-        shown = shown.replace(_PLACE, f'<span title="{said(places[place])}">{SIGN}</span>', 1)
+        shown = shown.replace(_PLACE, f'<span title="{escape(seam_line(places[place]))}">{SIGN}</span>', 1)
     return shown
 
 

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ...protocol.completion import Completion, Kept
-from ...protocol.events import Seam
 from ...protocol.markdown import safe
 from ...text.language import MOMENT
-from ...text.messages import localized, say
+from ...text.messages import say
 from .formats import VERBATIM, body
 from .live import Settlement
-from .seam_marks import marked
+from .seam_marks import marked, seam_line
 
-__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder", "seam_line"]
+__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder"]
 
 METADATA_KEY: Final = "deepseek_magic"
 
@@ -78,7 +77,7 @@ def _body(ending: Settlement) -> str:
     completion = ending.completion
     if not completion.seams or ending.format in VERBATIM:
         return body(ending.format, completion)
-    return marked(completion.text, completion.seams, safe, lambda seam: escape(seam_line(seam)))
+    return marked(completion.text, completion.seams, safe, escape)
 
 
 def remainder(ending: Settlement, *, unfolded: bool = False) -> Part:
@@ -175,19 +174,6 @@ def _kept(completion: Completion, kept: Kept) -> str:
     # About: it was paid at the tariff of that hour.
     saved = say("saved ≈ {cost}", cost=kept.cost.rounded.removeprefix("≈ ")) if kept.cost is not None else ""
     return " · ".join(part for part in (asked, saved, completion.model or completion.request.model) if part)
-
-
-def seam_line(seam: Seam) -> str:
-    """Where two segments were joined, how, and why."""
-    where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
-    match seam.kind:
-        case "restarted":
-            how = say("restarted")
-        case "continued":
-            how = say("continued from there")
-        case _:
-            how = say("resumed")
-    return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
 
 
 def provenance(completion: Completion) -> dict[str, Any]:
