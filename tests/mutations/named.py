@@ -31,7 +31,7 @@ class Named:
 NAMED: Final = (
     Named(
         "the journal is made without the mask of keys",
-        "session/calls.py",
+        "session/state.py",
         "Journal(mask=keys.mask_content)",
         "Journal()",
         "test_session.py::test_a_key_in_a_prompt_is_masked_in_the_journal",

@@ -1,0 +1,371 @@
+"""What a person is doing: the defaults in force, the clients in use, the prompts being filled, the log of it all.
+
+One session a process. It turns what was typed into a ``Request`` for an endpoint (``prepare``), has it answered
+(``start``, ``ask``, ``aask``) and keeps the record. It knows nothing of how an answer looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, Unpack
+
+from ..engine.client import Client
+from ..engine.hosts import keys
+from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
+from ..engine.journal.reader import Entry, Journal
+from ..engine.loop import Call, engine, outcome, pump, pump_turning
+from ..engine.stream import Stream, pieces_of
+from ..engine.transport import HTTPXTransport
+from ..metrics.log import MetricsLog
+from ..metrics.row import Origin
+from ..policy.budget import COUNTED
+from ..policy.deadlines import Timeouts
+from ..policy.estimates import estimate
+from ..policy.pricing import Cost, PriceTable
+from ..policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
+from ..policy.resuming import going_on
+from ..protocol.chat import Prompt, Request
+from ..protocol.completion import Completion
+from ..protocol.conversation import Conversation, Turn
+from ..protocol.errors import BudgetExceeded, DeepSeekError
+from ..protocol.events import Event
+from ..protocol.options import OPTIONS_BY_NAME, Options, notices
+from . import cache, images, trust
+from .asking import question
+from .chats import Remembered
+from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
+from .previous import find_earlier
+
+__all__ = ["Session"]
+
+MAX_HISTORY_TOKENS: Final = 200_000
+"""A fifth of the context: longer histories cost more than they help; what is left out is said."""
+
+ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
+"""Some answer, to ask whether one could be gone on from."""
+
+
+class Session:
+    """Defaults, clients and the log of this process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.log = MetricsLog(mask=keys.mask_content)
+        self.journal = Journal(mask=keys.mask_content)
+        self.defaults = Options()
+        self.chats = Remembered(self.journal)
+        self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
+        self.keep_loop_turning = False
+        """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
+        self.last: Completion | None = None
+        """The completion of the call that ended last."""
+        self._turns: dict[str, tuple[str, str]] = {}
+        self._journal_noticed = False
+        self._transport = HTTPXTransport()
+        self._clients: dict[tuple[Endpoint | keys.Key | None, ...], Client] = {}
+        self._warming: concurrent.futures.Future[None] | None = None
+
+    @property
+    def keep_warm_s(self) -> float | None:
+        """Seconds between the pings of an idle connection, see ``engine.hosts.warmth``; None, the default, for none."""
+        return self._transport.keep_warm_s
+
+    @keep_warm_s.setter
+    def keep_warm_s(self, every_s: float | None) -> None:
+        self._transport.keep_warm_s = every_s
+
+    @property
+    def chat(self) -> str:
+        """The conversation of a cell that names none. A Python call belongs to a conversation only when it names one."""
+        return str(self.defaults.get("chat", OPTIONS_BY_NAME["chat"].default))
+
+    def in_force(self, typed: Mapping[str, Any], endpoint: Endpoints = None) -> Options:
+        """The typed settings over the defaults. Of an address that a project names, no part is mixed with one that was
+        typed; it is the user's own once confirmed, see ``trust``."""
+        options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        if endpoint or typed.get("endpoint") or typed.get("base_url"):
+            options = options.replace(**dict.fromkeys(trust.named_by_project(options)))
+        return trust.confirmed(options)
+
+    def prepare(
+        self,
+        prompt: Prompt,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        api_key: str | keys.Key | None = None,
+        endpoint: Endpoints = None,
+        turn: str | None = None,
+        schema: type | str | None = None,
+        image: Any = None,
+        timeouts: Timeouts | None = None,
+        **typed: Any,
+    ) -> Prepared:
+        """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
+
+        ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
+        by name; ``schema`` may also be the class itself, ``image`` a picture or several. With a ``chat`` the prompt goes on
+        from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
+        turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
+        ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        nothing is sent.
+        """
+        if isinstance(endpoint, str):
+            typed["endpoint"] = endpoint
+        api_key = keys.wrapped(api_key)
+        options = self.in_force(typed, endpoint)
+        words = question(prompt, options, variables, schema=schema, image=image)
+        if words.schema is not None:
+            options = options.replace(json=True, format=options.get("format", "json"))
+        client = self._client_of(options, endpoint, api_key)
+        place = client.endpoint
+        speaks_deepseek = place.continuing == "deepseek_prefix"
+        said = notices(options) if speaks_deepseek else []
+        asked = words.complete(Request.asking(words.prompt, options, system=words.system))
+        chat = None if options.get("no_history") else typed.get("chat")
+        if chat is not None and not options.get("new"):
+            limit = options.get("max_history", self.max_history_tokens)
+            asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
+            said += told_of_chat
+        addressed = client.addressed(asked)
+        request = addressed[0].request
+        for each in addressed:
+            said += images.check(each.request, each.endpoint)
+        if speaks_deepseek and options.get("json") and not _names_json(request):
+            said.append(
+                "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
+            )
+        if options.get("continue_on_length") and (why := _never_continued(request, place)):
+            said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
+        if "budget" in options and _most(request, place, options, self.log.prices) is None:
+            said.append(
+                f"The price of {request.model} at {place.title} is not known in US dollars, so the budget cannot count this call."
+            )
+        if self.journal.notice and not self._journal_noticed:
+            self._journal_noticed = True
+            said.append(self.journal.notice)
+        return Prepared(
+            addressed=addressed,
+            options=options,
+            client=client,
+            notices=tuple(filter(None, (*words.notices, addressed[0].notice, *said))),
+            chat=chat,
+            turn=turn or uuid.uuid4().hex,
+            schema=words.schema,
+            timeouts=timeouts,
+        )
+
+    def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | keys.Key | None) -> Client:
+        """The client for the endpoints that were typed, or those in force, with their keys.
+        Raises MissingKey, but not for a dry run."""
+        places = in_order(endpoint or options.get("endpoint"), options.get("base_url"))
+        if options.get("dry_run"):
+            return self.client(*places)
+        explicit = (api_key, *[None] * (len(places) - 1))
+        found = [keys.find_key(place, explicit=given) for place, given in zip(places, explicit, strict=True)]
+        return self.client(*places, keys_found=found)
+
+    def client(self, *endpoints: Endpoint, keys_found: Sequence[keys.Key | None] = ()) -> Client:
+        """The client for these endpoints and keys: one each, and all share their connections and limits."""
+        known = self._clients.get((*endpoints, *keys_found))
+        if known is None:
+            made = Client(endpoints, api_key=keys_found, transport=self._transport, keeper=self)
+            known = self._clients.setdefault((*endpoints, *keys_found), made)
+        known.prices = self.log.prices
+        return known
+
+    def warm_up(self, **typed: Any) -> concurrent.futures.Future[None]:
+        """Connect to the endpoints in force, or to those that the typed options name, before anything is asked.
+
+        Returns at once; the engine does it, one at a time, until the future ends, and without a word: where a key is
+        missing, a setting is wrong or nobody answers nothing happens, and the call itself will tell. A server on this
+        machine is left alone: connecting to it takes no time, and the faults of the demo are meant for questions.
+        """
+        if self._warming is None or self._warming.done():
+            self._warming = engine.submit(self._warm(typed))
+        return self._warming
+
+    async def _warm(self, typed: Mapping[str, Any]) -> None:
+        with contextlib.suppress(DeepSeekError):
+            options = self.in_force(typed)
+            # In a thread: the system's keyring answers when it likes, and streams are waiting on this loop.
+            client = await asyncio.to_thread(self._client_of, options, None, None)
+            away = [place.base_url for place in client.endpoints if not place.is_local]
+            await asyncio.gather(*map(self._transport.warm_up, away))
+
+    def prepare_resume(
+        self,
+        what: Completion | Entry | str | None = None,
+        *,
+        api_key: str | keys.Key | None = None,
+        endpoint: Endpoints = None,
+        timeouts: Timeouts | None = None,
+        **typed: Any,
+    ) -> Prepared:
+        """Make the request that goes on with ``what``: a completion, a call of the journal, or the beginning of its id.
+
+        Without one it is the last call of this process, or before the first one the newest of the journal that waits
+        for it. It goes where it went before unless ``endpoint`` or ``base_url`` are given. Raises ConfigurationError
+        when there is none, or it cannot be gone on from.
+        """
+        before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
+        options = self.in_force(typed, endpoint)
+        # The session's own endpoint may have been moved to another address, as %deepseek_demo does.
+        moved = went_to == options.get("endpoint")
+        if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
+            endpoint, options = went_to, options.replace(base_url=None)
+        client = self._client_of(options, endpoint, api_key)
+        addressed = client.addressed(Request.asking(before.request, options.only(typed)))
+        request = addressed[0].request
+        going_on(before, can=client.can(request))
+        call_id = before.record.call_id if before.record is not None else ""
+        chat, turn = self._turns.get(call_id, (None, uuid.uuid4().hex))
+        return Prepared(
+            addressed=addressed,
+            options=options,
+            client=client,
+            notices=(said,) if said else (),
+            chat=chat,
+            turn=turn,
+            timeouts=timeouts,
+            before=replace(before, request=request),
+        )
+
+    def kept(self, prepared: Prepared) -> Entry | None:
+        """The call of the journal that ``--cache`` would answer ``prepared`` from; None where there is none."""
+        if prepared.before is not None:
+            return None
+        return cache.find(self.journal, prepared.request, prepared.endpoint)
+
+    def start(self, prepared: Prepared, *, mode: str | None = None, silent: bool = False) -> Call:
+        """Begin the answer on the engine. The call's completion carries its error instead of raising it. ``mode`` is how
+        it is shown, None where it is not; ``silent`` keeps no events for anybody to show.
+
+        With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
+        and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
+        nothing is sent.
+        """
+
+        async def source(call: Call) -> Completion:
+            kept = cache.recall(self.journal, prepared.request, prepared.endpoint) if prepared.cached else None
+            if kept is not None and (known := await kept) is not None and known.record is not None:
+                call.put(pieces_of(known))
+                self.log.add(known.record)
+                return self._keep(prepared, known)
+            most = _most(prepared.request, prepared.endpoint, prepared.options, self.log.prices)
+            try:
+                hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
+            except BudgetExceeded as error:
+                return Completion(request=prepared.request, error=error)
+            stream = prepared.client.begin(
+                prepared.addressed,
+                before=prepared.before,
+                continue_on_length=prepared.options.get("continue_on_length"),
+                timeline=prepared.options.get("timeline"),
+                patience=prepared.patience,
+                origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
+            )
+            with hold:
+                return self._keep(prepared, await call.carry(stream))
+
+        return engine.start(source, silent=silent)
+
+    def began(self, stream: Stream) -> None:
+        """See ``engine.stream.Keeper``: the session writes down what streams bring."""
+        place, run_id = stream.endpoint, stream.origin.run_id
+        self.journal.begin(stream.call_id, stream.request, place.name, base_url=place.base_url, run_id=run_id)
+
+    def brought(self, stream: Stream, events: list[Event]) -> None:
+        """See ``engine.stream.Keeper``."""
+        self.journal.append(stream.call_id, events)
+
+    def ended(self, stream: Stream) -> None:
+        """See ``engine.stream.Keeper``."""
+        completion = stream.completion
+        self.journal.end(stream.call_id, completion, completion.record)
+        if completion.record is not None:
+            self.log.add(completion.record, completion)
+
+    def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
+        completion = replace(completion, schema=prepared.schema)
+        call_id = None if completion.record is None else completion.record.call_id
+        if completion.kept is not None:
+            call_id = completion.kept.call_id
+        left = Turn.of(prepared.turn, completion, call_id=call_id)
+        if prepared.chat is not None and left is not None:
+            empty = Conversation(name=prepared.chat)
+            conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
+            self.chats[prepared.chat] = conversation.with_turn(left)
+        self.last = completion
+        if completion.record is not None and prepared.chat is not None:
+            self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
+        return completion
+
+    def close(self) -> None:
+        """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
+        if self._clients:
+            self._clients.clear()
+            engine.run(self._transport.aclose())
+        self.journal.close()
+
+    def leave(self) -> None:
+        """At the interpreter's exit: end what runs and close every connection. The journal's own exit comes after this
+        one and writes what was left; in a forked child nothing is touched, the connections are the parent's."""
+        if engine.running:
+            self._clients.clear()
+            engine.stop(self._transport.aclose)
+
+    def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
+        """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
+
+        Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
+        """
+        hide_key(options)
+        wait = pump_turning if self.keep_loop_turning else pump
+        return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
+
+    def resume(self, what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
+        """Go on with an answer that was stopped, broke off or reached its length, and wait; see ``prepare_resume``.
+
+        The completion is the whole answer; its usage and cost are those of the new call. Raises as ``ask`` does.
+        """
+        hide_key(options)
+        wait = pump_turning if self.keep_loop_turning else pump
+        return _whole(wait(self.start(self.prepare_resume(what, **options)), _show_nothing))
+
+    async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
+        """The same for ``await``, on any loop."""
+        hide_key(options)
+        return _whole(await outcome(self.start(self.prepare(prompt, **options), silent=True)))
+
+
+def _show_nothing(_events: object) -> None:
+    pass
+
+
+def _whole(completion: Completion) -> Completion:
+    if completion.error is not None:
+        completion.error.completion = completion
+        raise completion.error
+    return completion
+
+
+def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
+    """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
+    return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
+
+
+def _most(request: Request, endpoint: Endpoint, options: Options, prices: PriceTable) -> Cost | None:
+    """The most that a call may cost; None when its price is unknown, or in a currency that no budget counts."""
+    continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
+    now = datetime.now(UTC)
+    most = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations).most
+    return most if most is not None and most.currency in COUNTED else None
+
+
+def _names_json(request: Request) -> bool:
+    return any("json" in message.text.lower() for message in request.messages)
