@@ -210,6 +210,7 @@ def changing(module: ast.Module, ours: set[str]) -> set[str]:
 
 def test_what_lives_as_long_as_the_process_is_listed_here() -> None:
     frozen = ("frozen=True", "NamedTuple")
+    immutable = {"Message"}  # by hand, because msgspec would write a dataclass as an object, not as its text
     ours = {
         name
         for name, rooms in classes().items()
@@ -218,7 +219,7 @@ def test_what_lives_as_long_as_the_process_is_listed_here() -> None:
             word in ast.unparse(part) for part in (*node.decorator_list, *node.bases, *node.keywords) for word in frozen
         )
     }
-    found = {f"{name}.{variable}" for name in MODULES for variable in changing(source(name), ours)}
+    found = {f"{name}.{variable}" for name in MODULES for variable in changing(source(name), ours - immutable)}
     assert found - STATE == set()
 
 

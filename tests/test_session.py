@@ -240,7 +240,7 @@ def test_an_old_model_name_is_translated_with_a_word(demo: DemoServer, session: 
     prepared = session.prepare("Hello", model="deepseek-chat")
     assert prepared.request.body()["model"] == "deepseek-flash"
     assert prepared.request.body()["thinking"] == {"type": "disabled"}
-    assert any("retired" in notice for notice in prepared.notices)
+    assert any("retired" in str(notice) for notice in prepared.notices)
 
 
 def test_a_chat_goes_on_and_a_cell_run_again_replaces_its_turn(demo: DemoServer, session: Session) -> None:
@@ -294,7 +294,7 @@ def test_calls_to_one_endpoint_share_one_client(demo: DemoServer, session: Sessi
 
 def test_json_mode_without_the_word_is_said_before_it_is_sent(demo: DemoServer, session: Session) -> None:
     def notices(*words: str, **options: Any) -> str:
-        return " ".join(session.prepare(*words, json=True, **options).notices)
+        return " ".join(map(str, session.prepare(*words, json=True, **options).notices))
 
     assert "the word json" in notices("Three planets")
     assert "the word json" not in notices("Three planets as JSON")
@@ -313,8 +313,8 @@ def test_an_answer_goes_on_beyond_its_length_only_when_asked(demo: DemoServer, s
 
 def test_a_continue_that_could_never_act_is_said(session: Session, demo: DemoServer) -> None:
     prepared = session.prepare("Give me json", json=True, continue_on_length=True)
-    assert (
-        "An answer that reaches its length cannot be gone on from here: JSON mode forbids a prefix." in prepared.notices
+    assert "An answer that reaches its length cannot be continued here: JSON mode forbids a prefix." in map(
+        str, prepared.notices
     )
 
 
@@ -364,7 +364,7 @@ def test_without_a_name_the_last_answer_is_gone_on_with_and_after_a_restart_the_
         prepared = latest.prepare_resume()
         assert prepared.before is not None
         assert prepared.before.text == other.text
-        assert prepared.notices[0].startswith("Going on with the answer to “long 3”, asked ")
+        assert str(prepared.notices[0]).startswith("Continuing the answer to “long 3”, asked ")
     finally:
         latest.close()
     assert session.resume().text.startswith(other.text)
@@ -394,7 +394,7 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     demo.fault = fault
     completion, events = followed(session, f"deepseek, {spare.base_url}")
     assert completion.outcome == "complete"
-    assert any(isinstance(e, Waiting) and "going on at 127.0.0.1" in e.detail for e in events)
+    assert any(isinstance(e, Waiting) and "Continuing at 127.0.0.1" in str(e.detail) for e in events)
     assert len(demo.requests) <= 2
     assert [row["outcome"] for row in session.log] == ["incomplete", "complete"]
     # For a while the one that failed is asked last, which is said too.
@@ -402,7 +402,7 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     completion, events = followed(session, f"deepseek, {spare.base_url}")
     assert (completion.outcome, len(demo.requests)) == ("complete", before)
     assert isinstance(events[0], Waiting)
-    assert "failed a moment ago" in events[0].detail
+    assert "failed a moment ago" in str(events[0].detail)
 
 
 def test_the_next_endpoint_goes_on_in_the_middle_of_an_answer(
@@ -416,7 +416,7 @@ def test_the_next_endpoint_goes_on_in_the_middle_of_an_answer(
         screen.add(event)
     assert completion.text == screen.text == whole.text
     assert spare.requests[0].body["messages"][-1]["prefix"] is True
-    assert any("going on at 127.0.0.1" in e.detail for e in events if isinstance(e, Seam))
+    assert any("Continuing at 127.0.0.1" in str(e.detail) for e in events if isinstance(e, Seam))
 
 
 def test_where_the_next_one_cannot_go_on_it_begins_anew_and_each_leaves_a_row_and_an_entry(
@@ -467,7 +467,9 @@ def test_a_budget_refuses_before_anything_is_sent(demo: DemoServer, session: Ses
 
 def test_a_budget_says_what_it_cannot_count(demo: DemoServer, session: Session) -> None:
     prepared = session.prepare("Say hello.", base_url=demo.base_url, budget=0.01)
-    assert any("not known in US dollars, so the budget cannot count this call" in notice for notice in prepared.notices)
+    assert any(
+        "not known in US dollars, so the budget cannot count this call" in str(notice) for notice in prepared.notices
+    )
     assert not session.prepare("Say hello.", endpoint=replace(resolve("demo"), is_priced=True), budget=1.0).notices
 
 

@@ -19,6 +19,7 @@ from ..protocol.chunks import web_page
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import BodyKind, Comment, ServerSentEvent, SSEDecoder, kind_of_body
+from ..text.messages import Message
 from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
 from .hosts.keys import mask
@@ -238,8 +239,10 @@ class Attempt:
                 self.anomalies.append("missing_done")
             return Ending(kind="finished", strategy=self._strategy, finish_reason=self.finish_reason)
         if failure is None:
-            said = "said that it was done" if self._done else "ended"
-            cut = IncompleteStream(f"The stream {said} without a reason to finish the answer.", hint="Ask again.")
+            said = Message("said that it was done") if self._done else Message("ended")
+            cut = IncompleteStream(
+                Message("The stream {how} without a reason to finish the answer.", how=said), hint=Message("Ask again.")
+            )
             return Ending(kind="cut", strategy=self._strategy, error=cut)
         if isinstance(failure, Disconnected) and self.answer is None:
             return Ending(kind="unreachable", strategy=self._strategy, error=failure)
@@ -267,7 +270,7 @@ async def _read(chunks: AsyncGenerator[bytes, None], limit_bytes: int, beginning
     async for data in chunks:
         body += data
         if len(body) > limit_bytes:
-            raise ProtocolError(f"The server sent an answer of more than {limit_bytes} bytes.")
+            raise ProtocolError(Message("The server sent an answer of more than {limit} bytes.", limit=limit_bytes))
     return bytes(body)
 
 

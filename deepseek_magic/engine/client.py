@@ -21,6 +21,7 @@ from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
 from ..protocol.options import RequestOptions
+from ..text.messages import Message
 from .failover import Relay
 from .gate import Gate, gate_of
 from .hosts import health
@@ -40,7 +41,7 @@ class Addressed:
 
     request: Request
     endpoint: Endpoint
-    notice: str = ""
+    notice: Message | str = ""
 
 
 class Client:
@@ -78,7 +79,7 @@ class Client:
         self.timeouts = timeouts
         if transport is not None and keep_warm_s is not None:
             raise ConfigurationError(
-                "A transport that is given keeps its own connections warm: give keep_warm_s to that."
+                Message("A transport that is given keeps its own connections warm: give keep_warm_s to that.")
             )
         self.transport: Transport = transport or HTTPXTransport(keep_warm_s=keep_warm_s)
         self.rewind = rewind
@@ -282,7 +283,10 @@ class Client:
 def _addressed(request: Request, endpoint: Endpoint) -> Addressed:
     given = request.options.get("model") or endpoint.default_model
     if given is None:
-        raise ConfigurationError(f"{endpoint.title} needs to know which model.", hint="Name one with -m (model=).")
+        raise ConfigurationError(
+            Message("{endpoint} needs to know which model.", endpoint=endpoint.title),
+            hint=Message("Name one with -m (model=)."),
+        )
     if endpoint.continuing != "deepseek_prefix":
         options = request.options.replace(model=given)
         return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint)

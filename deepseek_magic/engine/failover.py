@@ -19,6 +19,7 @@ from ..protocol.chat import Request
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
 from ..protocol.events import Event, Seam, Waiting
+from ..text.messages import Message
 from .batched import Batched
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream, pieces_of
@@ -84,7 +85,11 @@ class Relay(Batched):
     async def _run(self) -> AsyncGenerator[list[Event], None]:
         said: list[Event] = []
         if self._stream.endpoint != self._given:
-            instead = f"{self._given.title} failed a moment ago; asking {self._stream.endpoint.title} first."
+            instead = Message(
+                "{down} failed a moment ago; asking {other} first.",
+                down=self._given.title,
+                other=self._stream.endpoint.title,
+            )
             said = [Waiting(reason="backoff", detail=instead)]
         number = 0
         while True:
@@ -119,7 +124,7 @@ class Relay(Batched):
             said = _back_to(self._furthest)
         completion, delivered = self._furthest.completion, self._furthest.delivered()
         for following, (request, terms) in enumerate(self._legs[number + 1 :], number + 1):
-            why = f"{str(error).partition('. ')[0].rstrip('.')}; going on at {terms.endpoint.title}."
+            why = Message("{what} Continuing at {endpoint}.", what=error.message, endpoint=terms.endpoint.title)
             step = taking_over(delivered, can=terms.can(request), why=why)
             if isinstance(step, Retry):
                 return following, self._stream_of(following, None), [Waiting(reason="backoff", detail=why)]
@@ -136,6 +141,6 @@ def _extent(stream: Stream) -> tuple[int, int]:
 
 def _back_to(stream: Stream) -> list[Event]:
     """What takes the consumer back to the answer that got further than the one after it."""
-    why = f"The answer that {stream.endpoint.title} began got further and is kept."
+    why = Message("The answer of {endpoint} got further and is kept.", endpoint=stream.endpoint.title)
     back = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=why)
     return [back, *pieces_of(stream.completion)]

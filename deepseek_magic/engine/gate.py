@@ -15,6 +15,7 @@ from typing import Final
 
 from ..policy.limits.limiter import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
 from ..protocol.errors import APIStatusError
+from ..text.messages import Message
 from .calls import HTTPAnswer
 from .hosts.keys import Key
 
@@ -126,7 +127,7 @@ class Gate:
             self._queue.remove(ticket)
             self._move_up()
 
-    def blocked(self) -> str | None:
+    def blocked(self) -> Message | str | None:
         """Why no request makes sense at the moment, in the server's words; None when one does."""
         with self._lock:
             return self._limiter.blocked(time.monotonic())

@@ -22,6 +22,7 @@ from ..protocol.chat import Request
 from ..protocol.completion import Accumulator
 from ..protocol.errors import APIStatusError, InsufficientBalance, ReadTimeout
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
+from ..text.messages import Message
 from .attempt import Attempt, StreamPosition
 from .calls import HTTPAnswer, HTTPCall, Transport
 from .gate import Gate, Ticket
@@ -40,10 +41,10 @@ _STRATEGIES: Final[dict[type[Another], Strategy]] = {
     Continue: "continue",
     Restart: "restart",
 }
-_WAIT_WORDS: Final[dict[WaitReason, str]] = {
-    "concurrency": "waiting for a free place",
-    "rate": "slowing down for the server's limit",
-    "retry_after": "the server asked for a pause",
+_WAIT_WORDS: Final[dict[WaitReason, Message]] = {
+    "concurrency": Message("waiting for a free place"),
+    "rate": Message("slowing down for the server's limit"),
+    "retry_after": Message("the server asked for a pause"),
 }
 
 
@@ -127,7 +128,7 @@ class Segment:
         gate.line_up(ticket, ahead=self._step is not None)
         slot: Slot | None = None
         try:
-            said = ""
+            said: Message | str = ""
             while isinstance(got := gate.enter(ticket), Pause):
                 waiting = self._queued(got, gate.ahead_of(ticket))
                 if waiting.detail != said:
@@ -213,7 +214,9 @@ class Segment:
             self.ending = Ending(kind="finished", strategy=self._began_as, finish_reason=reason)
         else:
             assert passed is not None
-            late = ReadTimeout(passed.why, deadline=passed.name, hint="Ask again.")
+            late = ReadTimeout(
+                Message("{what}.", what=passed.what), deadline=passed.name, what=passed.what, hint=Message("Ask again.")
+            )
             self.ending = Ending.of(late, strategy=self._strategy)
 
     # before
@@ -228,9 +231,9 @@ class Segment:
         )
 
     def _queued(self, pause: Pause, ahead: int) -> Waiting:
-        detail = _WAIT_WORDS.get(pause.reason, pause.reason)
+        detail = _WAIT_WORDS[pause.reason]
         if ahead:
-            detail += f", {ahead} before this one"
+            detail = Message("{reason}, {ahead} before this one", reason=detail, ahead=ahead)
         return Waiting(reason=pause.reason, seconds=pause.seconds, detail=detail)
 
     def _request(self) -> Request:
@@ -304,8 +307,9 @@ def _held(splice: Splice | None) -> int:
     return splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
 
 
-def _blocked(why: str) -> Ending:
+def _blocked(why: Message | str) -> Ending:
     error = InsufficientBalance(
-        f"Nothing was sent, because a moment ago the server refused for lack of money or quota: {why}", status=402
+        Message("Nothing was sent, because the server refused a moment ago for lack of money or quota: {why}", why=why),
+        status=402,
     )
     return Ending(kind="status", status=402, error=error)

@@ -204,7 +204,7 @@ class Stream(Batched):
                     self._end(interrupted=step.outcome == "interrupted")
                     return
                 if isinstance(step, GiveUp):
-                    raise self._failure(segment, step.why)
+                    raise self._failure(segment, step)
                 spent = step.spent
                 segment = self._next(step, segment)
         except GeneratorExit:
@@ -289,20 +289,17 @@ class Stream(Batched):
 
     # the end
 
-    def _failure(self, segment: Segment, why: str) -> DeepSeekError:
+    def _failure(self, segment: Segment, step: GiveUp) -> DeepSeekError:
         """The error that ends the call, with its completion."""
         ending: Ending | None = segment.ending
         error = ending.error if ending is not None else None
         if error is None:
-            error = IncompleteStream(why, hint="Ask again.")
+            error = IncompleteStream(step.why, hint=Message("Ask again."))
         elif self._answer.attempts > 1 or (ending is not None and ending.retry_after_s):
-            # Its first half says what happened, which the error itself says better.
-            rest = why.rpartition("; ")[2]
-            error.hint = f"{rest[:1].upper()}{rest[1:]} {error.hint}".strip()
-        error.hint = error.hint or "Ask again."
-        said = error.message
-        error.message = said.mapped(keys.mask) if isinstance(said, Message) else keys.mask(said)
-        error.args = (error.message,)
+            # What happened is said by the error itself.
+            error.hint = Message("{then} {hint}", then=step.then or step.why, hint=error.hint or Message("Ask again."))
+        error.hint = error.hint or Message("Ask again.")
+        error.change_said(keys.mask)
         if isinstance(error, AuthenticationError):
             keys.forget(self._terms.endpoint)
         self._end(error=error)

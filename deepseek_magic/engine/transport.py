@@ -17,6 +17,7 @@ import httpx
 
 from .. import __version__
 from ..protocol.errors import ConfigurationError, Disconnected
+from ..text.messages import Message
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
 from .hosts.warmth import Warmth, knock, origin_of
 from .network.exchange import Exchange, Network
@@ -117,7 +118,11 @@ class HTTPXTransport:
             )
         except UnicodeEncodeError:
             raise ConfigurationError(
-                f"The request to {call.host} cannot be written in HTTP: a header has characters that none may have."
+                Message(
+                    "The request to {host} cannot be written in HTTP: {error}.",
+                    host=call.host,
+                    error=Message("a header has characters that none may have"),
+                )
             ) from None
         except httpx.InvalidURL as error:
             raise _no_address(call.url, str(error)) from None
@@ -129,7 +134,9 @@ class HTTPXTransport:
 
 
 def _no_address(url: str, why: str) -> ConfigurationError:
-    return ConfigurationError(f"{url[:200]} is no address of a server: {why.rstrip('.')}.", hint="Check the base URL.")
+    return ConfigurationError(
+        Message("{url} is no address of a server: {why}.", url=url[:200], why=why), hint=Message("Check the base URL.")
+    )
 
 
 class _Below(httpx.AsyncBaseTransport):
@@ -194,8 +201,12 @@ class _Answer:
         inflater = self._inflater
         if inflater is None and self._encoding not in ("identity", ""):
             raise Disconnected(
-                f"{self._call.host} answered in the encoding {self._encoding[:40]}, which was not asked for.",
-                hint="A proxy on the way may be changing answers.",
+                Message(
+                    "{host} answered in the encoding {name}, which was not asked for.",
+                    host=self._call.host,
+                    name=self._encoding[:40],
+                ),
+                hint=Message("A proxy on the way may be changing answers."),
             )
         try:
             async for part in self._exchange.parts:
@@ -210,10 +221,18 @@ class _Answer:
             if inflater is not None:
                 inflater.close()
         except EndsEarly as end:
-            raise Disconnected(f"The answer of {self._call.host} broke off: {end}.", how="early") from None
+            raise Disconnected(
+                Message("The answer of {host} broke off: {reason}.", host=self._call.host, reason=end.args[0]),
+                how="early",
+            ) from None
         except Damaged as damage:
             raise Disconnected(
-                f"The answer of {self._call.host} was damaged on its way: {damage}.", how="damaged"
+                Message(
+                    "The answer of {host} was damaged on its way: {reason}.",
+                    host=self._call.host,
+                    reason=damage.args[0],
+                ),
+                how="damaged",
             ) from None
         except Exception as error:
             raise_ours(error, self._call)

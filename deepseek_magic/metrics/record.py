@@ -252,8 +252,10 @@ class StreamMeter:
             match event:
                 case TextDelta(text=text) | ReasoningDelta(text=text) | ToolCallDelta(arguments=text):
                     pass
-                case Waiting(detail=text) | Seam(detail=text) | Heartbeat(comment=text):
+                case Heartbeat(comment=text):
                     pass
+                case Waiting(detail=detail) | Seam(detail=detail):
+                    text = str(detail)
             gap_s = at_s - timeline[-1].at_s if timeline else at_s
             kind = str(event.__struct_config__.tag)
             timeline.append(TimelineEntry(at_s=at_s, gap_s=gap_s, kind=kind, chars=len(text), text=text))

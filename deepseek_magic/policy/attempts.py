@@ -22,6 +22,7 @@ from ..protocol.errors import (
     ReadTimeout,
 )
 from ..protocol.events import Strategy
+from ..text.messages import Message
 from .seams import ECHO_MIN_CHARS, repeats_itself, rewind, torn_from
 
 __all__ = [
@@ -69,13 +70,34 @@ class RecoveryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError(f"attempts cannot be {self.attempts}: a call makes at least 1.")
+            raise ConfigurationError(
+                Message(
+                    "{name} cannot be {value}: {why}.",
+                    name="attempts",
+                    value=self.attempts,
+                    why=Message("a call makes at least 1"),
+                )
+            )
         for each in fields(self):
             value = getattr(self, each.name)
             if not value >= 0:
-                raise ConfigurationError(f"{each.name} cannot be {value}: it takes a number from 0.")
+                raise ConfigurationError(
+                    Message(
+                        "{name} cannot be {value}: {why}.",
+                        name=each.name,
+                        value=value,
+                        why=Message("it takes a number from 0"),
+                    )
+                )
         if self.jitter > 1:
-            raise ConfigurationError(f"jitter cannot be {self.jitter}: it is a share, from 0 to 1.")
+            raise ConfigurationError(
+                Message(
+                    "{name} cannot be {value}: {why}.",
+                    name="jitter",
+                    value=self.jitter,
+                    why=Message("it takes a number from 0 to 1"),
+                )
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

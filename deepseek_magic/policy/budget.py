@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..protocol.errors import BudgetExceeded
+from ..text.messages import Message
 from .pricing import PLAY_MONEY
 
 __all__ = ["COUNTED", "CURRENCY", "dollars", "refusal"]
@@ -31,14 +32,21 @@ def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unkno
     """
     if spent + held + most <= cap:
         return None
-    unknown = f" and {unknown_calls:,} of unknown cost" if unknown_calls else ""
-    parts = [f"spent {dollars(spent)}{unknown}"]
+    amount: Message | str = dollars(spent)
+    if unknown_calls:
+        amount = Message("{amount} and {count} of unknown cost", amount=amount, count=f"{unknown_calls:,}")
     if held:
-        parts.append(f"up to {dollars(held)} for calls under way")
-    parts.append(f"up to {dollars(most)} for this call")
+        sums = Message(
+            "spent {spent} + up to {held} for calls under way + up to {most} for this call",
+            spent=amount,
+            held=dollars(held),
+            most=dollars(most),
+        )
+    else:
+        sums = Message("spent {spent} + up to {most} for this call", spent=amount, most=dollars(most))
     return BudgetExceeded(
-        f"Over the budget, so nothing was sent: {' + '.join(parts)} > {dollars(cap)}.",
-        hint="A lower --max-tokens makes the call cheaper, a higher --budget allows it.",
+        Message("Over the budget, so nothing was sent: {sum} > {cap}.", sum=sums, cap=dollars(cap)),
+        hint=Message("A lower --max-tokens makes the call cheaper, a higher --budget allows it."),
         cap=cap,
         spent=spent,
         held=held,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
+from ..text.messages import Message
 
 __all__ = ["Cause", "burdens", "cause_of", "is_down", "is_passing", "quota_exhausted"]
 
@@ -26,7 +27,7 @@ class Cause:
     passing: bool = False
     final: bool = False
     account: bool = False
-    words: str = ""
+    words: Message | None = None
 
 
 _STATUSES: Final[Mapping[int, Cause]] = {
@@ -37,16 +38,16 @@ _STATUSES: Final[Mapping[int, Cause]] = {
     403: Cause(final=True, account=True),
     404: Cause(final=True),
     405: Cause(final=True),
-    408: Cause(passing=True, words="time-out"),
+    408: Cause(passing=True, words=Message("time-out")),
     413: Cause(final=True),
     422: Cause(final=True),
     425: Cause(passing=True),
-    429: Cause(passing=True, words="too many requests"),
-    500: Cause(passing=True, words="server fault"),
+    429: Cause(passing=True, words=Message("too many requests")),
+    500: Cause(passing=True, words=Message("server fault")),
     501: Cause(),
-    502: Cause(passing=True, words="bad gateway"),
-    503: Cause(passing=True, words="too busy"),
-    504: Cause(passing=True, words="gateway time-out"),
+    502: Cause(passing=True, words=Message("bad gateway")),
+    503: Cause(passing=True, words=Message("too busy")),
+    504: Cause(passing=True, words=Message("gateway time-out")),
     505: Cause(),
 }
 _OTHER: Final = Cause()

@@ -23,6 +23,7 @@ from ..protocol.events import (
     ToolCallDelta,
     UsageReport,
 )
+from ..text.messages import Message
 
 __all__ = [
     "FINISH_GRACE_S",
@@ -41,6 +42,9 @@ Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "te
 
 FINISH_GRACE_S: Final = 2.0
 """After the finish reason the answer is whole; ``[DONE]`` or the end of the body may take this much longer."""
+
+
+_TAKES: Final = Message("it takes seconds above 0, or None for never")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class Timeouts:
             value = getattr(self, field.name)
             if value is not None and not value > 0:
                 raise ConfigurationError(
-                    f"{field.name} cannot be {value}: it takes seconds above 0, or None for never."
+                    Message("{name} cannot be {value}: {why}.", name=field.name, value=value, why=_TAKES)
                 )
 
 
@@ -107,19 +111,19 @@ class Deadline:
     limit_s: float
 
     @property
-    def why(self) -> str:
-        """One sentence for the user, for when it has passed."""
-        return _WHY[self.name].format(f"{self.limit_s:g} s")
+    def what(self) -> Message:
+        """What it means that it has passed, as half a sentence."""
+        return _PASSED[self.name].filled(limit=Message("{seconds} s", seconds=f"{self.limit_s:g}"))
 
 
-_WHY: Final[dict[DeadlineName, str]] = {
-    "connect": "No connection within {}.",
-    "read": "The connection was silent for {}.",
-    "queue": "The request waited in the service's queue for {}.",
-    "first_delta": "The answer did not begin within {}.",
-    "idle": "The answer stood still for {}, though the connection stayed open.",
-    "done": "The answer was whole, but its stream was not closed within {}.",
-    "total": "The call took longer than {}.",
+_PASSED: Final[dict[DeadlineName, Message]] = {
+    "connect": Message("No connection within {limit}"),
+    "read": Message("The connection was silent for {limit}"),
+    "queue": Message("The request waited in the service's queue for {limit}"),
+    "first_delta": Message("The answer did not begin within {limit}"),
+    "idle": Message("The answer stood still for {limit}, though the connection stayed open"),
+    "done": Message("The answer was whole, but its stream was not closed within {limit}"),
+    "total": Message("The call took longer than {limit}"),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..protocol.errors import DeepSeekError
+from ..text.messages import Message
 from .attempts import Abilities, Delivered, RecoveryPolicy
 from .causes import is_down
 from .recovery import Continue, Restart, Retry, cannot_continue, reasoning_to_send
@@ -29,9 +30,9 @@ def patience(policy: RecoveryPolicy, *, last: bool) -> RecoveryPolicy:
     return replace(policy, attempts=min(policy.attempts, tries), resumes=min(policy.resumes, tries - 1))
 
 
-def taking_over(delivered: Delivered, *, can: Abilities, why: str) -> Retry | Continue | Restart | None:
+def taking_over(delivered: Delivered, *, can: Abilities, why: Message) -> Retry | Continue | Restart | None:
     """What the next endpoint does with an answer that another one left: ask, as nothing had come; go on from it; begin
-    it anew. None when it can do neither, because given out text cannot be taken back."""
+    it anew. None when it can do neither, because text that was given out cannot be taken back."""
     if not delivered.anything:
         return Retry(why=why)
     used_up = delivered.tokens_left is not None and delivered.tokens_left <= 0

@@ -30,8 +30,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..protocol.errors import Disconnected
+from ..protocol.errors import Disconnected, ReadTimeout
 from ..protocol.outcome import AT_LENGTH, GAVE_UP, OUTCOMES, Outcome
+from ..text.messages import Message
 from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way
 from .causes import burdens, cause_of, is_passing
 
@@ -73,9 +74,9 @@ COMPARE_MAX_CHARS: Final = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """``why`` is one sentence for the user; ``spent`` the account after the step."""
+    """``why`` is one sentence for the user, with what happened as its value ``what``; ``spent`` the account after the step."""
 
-    why: str
+    why: Message
     delay_s: float = 0.0
     spent: Spent = field(default_factory=Spent)
 
@@ -131,7 +132,10 @@ class Accept(_Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUp(_Step):
-    """The call has failed; the error carries the partial completion."""
+    """The call has failed; the error carries the partial completion. ``then`` is why no more is done, a sentence that can
+    follow an error's own."""
+
+    then: Message | None = None
 
 
 Step = Retry | Resume | Continue | Restart | Accept | GiveUp
@@ -158,9 +162,10 @@ def decide(
     """
     step = _step(ending, delivered, policy, spent, u, can)
     if burdens(ending.status) and isinstance(step, _Another) and not may_repeat():
-        step = GiveUp(why="Too many requests were repeated in the last minute.", spent=step.spent)
+        step = GiveUp(why=Message("Too many requests were repeated in the last minute."), spent=step.spent)
     if step.spent.at_length and isinstance(step, Restart | GiveUp):
-        why = f"{_what_happened(ending, delivered)}; the answer stays as the token budget ended it."
+        what = _what_happened(ending, delivered)
+        why = Message("{what}; the answer is kept as the token budget ended it.", what=what)
         return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=step.spent)
     return step
 
@@ -175,10 +180,12 @@ def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: S
     what = _what_happened(ending, delivered)
     told_s = ending.retry_after_s
     if told_s is not None and told_s > policy.retry_after_ceiling_s:
-        limit = f"{policy.retry_after_ceiling_s:g} s"
-        return GiveUp(
-            why=f"{what} and asked for a pause of {told_s:g} s; more than {limit} is not waited.", spent=spent
+        then = Message(
+            "The server asked for a pause of {wait} s; more than {limit} s is not waited.",
+            wait=f"{told_s:g}",
+            limit=f"{policy.retry_after_ceiling_s:g}",
         )
+        return _give_up(what, then, spent)
     delay_s = _delay_s(ending, delivered, policy, spent, u)
     spent = replace(spent, failures=spent.failures + 1)
     if not delivered.anything:
@@ -222,15 +229,15 @@ def _end_of_call(
     what = _what_happened(ending, delivered)
     match ending.kind:
         case "stopped":
-            return Accept(outcome="interrupted", why="Stopped by you; what had arrived is kept.", spent=spent)
+            return Accept(outcome="interrupted", why=Message("Stopped by you; what had arrived is kept."), spent=spent)
         case "finished":
             return _end_by_finish(ending, delivered, policy, spent, can)
         case "total":
-            return GiveUp(why=f"{what}; no further attempt is made.", spent=spent)
+            return _give_up(what, Message("No further attempt is made."), spent)
         case "diverged" if ending.strategy != "resume":
-            return GiveUp(why="The repeated answer differs from what was already given out.", spent=spent)
+            return GiveUp(why=Message("The repeated answer differs from what was already given out."), spent=spent)
         case _ if not _passing(ending) and _refused_way(ending, delivered) is None:
-            return GiveUp(why=f"{what}; sending it again would not help.", spent=spent)
+            return _give_up(what, Message("Sending it again would not help."), spent)
     return None
 
 
@@ -243,16 +250,18 @@ def _end_by_finish(
         asked = policy.continue_on_length and spent.continuations < policy.continuations
         if asked and delivered.anything and cannot_continue(delivered, can, spent) is None:
             return None
-        return Accept(outcome=outcome, why="The token budget ended the answer.", spent=spent)
+        return Accept(outcome=outcome, why=Message("The token budget ended the answer."), spent=spent)
     if outcome == "filtered":
-        return Accept(outcome=outcome, why="The provider's content filter ended the answer.", spent=spent)
+        return Accept(outcome=outcome, why=Message("The provider's content filter ended the answer."), spent=spent)
     if outcome == "complete" and delivered.has_answer:
         if not _added_nothing(ending, delivered):
-            return Accept(outcome=outcome, why="The answer is complete.", spent=spent)
+            return Accept(outcome=outcome, why=Message("The answer is complete."), spent=spent)
         if ending.strategy == "continue" and _sent_whole(delivered) and spent.fruitless >= FRUITLESS_MAX:
-            return Accept(outcome=outcome, finish_reason=reason, why="The answer was complete before.", spent=spent)
+            return Accept(outcome=outcome, finish_reason=reason, why=Message("The answer is complete."), spent=spent)
     if outcome is None and reason not in GAVE_UP and delivered.anything:
-        return GiveUp(why=f'The answer ended for a reason that is not documented: "{reason}".', spent=spent)
+        return GiveUp(
+            why=Message('The answer ended for a reason that is not documented: "{reason}".', reason=reason), spent=spent
+        )
     return None
 
 
@@ -268,22 +277,28 @@ def _sent_whole(delivered: Delivered) -> bool:
     return delivered.text_kept_chars == delivered.text_chars
 
 
-def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> str | None:
+def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> Message | None:
     """Why the answer cannot be gone on from where it stands, as half a sentence; None when it can."""
     refused = spent.refused if spent is not None else frozenset()
     in_reasoning = not delivered.text_kept_chars
     rules = (
-        (can.style == "none", "the endpoint cannot go on from a prefix"),
-        ("continue" in refused, "the endpoint refused to go on from a prefix"),
-        (delivered.tool_open, "a tool call was open"),
-        (can.tools, "tools are in play"),
-        (can.json_mode, "JSON mode forbids a prefix"),
-        (can.choices > 1, "several choices were asked for"),
-        (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, "too little has arrived"),
-        (in_reasoning and not can.reasoning, "the endpoint cannot go on inside a chain of thought"),
-        (in_reasoning and "continue_reasoning" in refused, "the endpoint refused to go on inside a chain of thought"),
-        (in_reasoning and delivered.text_chars > 0 and not can.rewind, "given out text cannot be taken back"),
-        (in_reasoning and delivered.looping, "the chain of thought repeats itself"),
+        (can.style == "none", Message("the endpoint cannot continue from a prefix")),
+        ("continue" in refused, Message("the endpoint refused to continue from a prefix")),
+        (delivered.tool_open, Message("a tool call was open")),
+        (can.tools, Message("tools are used")),
+        (can.json_mode, Message("JSON mode forbids a prefix")),
+        (can.choices > 1, Message("several choices were asked for")),
+        (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, Message("too little has arrived")),
+        (in_reasoning and not can.reasoning, Message("the endpoint cannot continue inside a chain of thought")),
+        (
+            in_reasoning and "continue_reasoning" in refused,
+            Message("the endpoint refused to continue inside a chain of thought"),
+        ),
+        (
+            in_reasoning and delivered.text_chars > 0 and not can.rewind,
+            Message("text that was given out cannot be taken back"),
+        ),
+        (in_reasoning and delivered.looping, Message("the chain of thought repeats itself")),
     )
     return next((why for applies, why in rules if applies), None)
 
@@ -296,7 +311,12 @@ def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -
         attempt=number,
         of_attempts=policy.continuations,
         spent=replace(spent, continuations=number, at_length=True),
-        why=f"The token budget ended the answer{_where(delivered)}; going on, continuation {number} of {policy.continuations}.",
+        why=Message(
+            "The token budget ended the answer{where}; continuing, continuation {n} of {of}.",
+            where=_where(delivered),
+            n=number,
+            of=policy.continuations,
+        ),
     )
 
 
@@ -320,20 +340,28 @@ def backoff_s(policy: RecoveryPolicy, failures: int, u: float) -> float:
     return min(policy.cap_s, policy.base_s * 2.0 ** min(failures, 64)) * (1 - policy.jitter * u)
 
 
-def _retry(what: str, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> Retry | GiveUp:
+def _give_up(what: Message, then: Message, spent: Spent) -> GiveUp:
+    return GiveUp(why=Message("{what}. {then}", what=what, then=then), then=then, spent=spent)
+
+
+def _retry(what: Message, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> Retry | GiveUp:
     number = spent.attempts + 1
     if number > policy.attempts:
-        return GiveUp(why=f"{what}; {_times(policy.attempts)} tried.", spent=spent)
+        return _give_up(what, _attempts_made(policy.attempts), spent)
     return Retry(
         delay_s=delay_s,
         attempt=number,
         of_attempts=policy.attempts,
         spent=replace(spent, attempts=number),
-        why=f"{what}; trying again{_in(delay_s)}, attempt {number} of {policy.attempts}.",
+        why=Message(
+            "{what}; retrying{when}, attempt {n} of {of}.", what=what, when=_in(delay_s), n=number, of=policy.attempts
+        ),
     )
 
 
-def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) -> tuple[type[_Another] | None, str]:
+def _way_on(
+    ending: Ending, delivered: Delivered, spent: Spent, can: Abilities
+) -> tuple[type[_Another] | None, Message | str]:
     """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
     obstacle = cannot_continue(delivered, can, spent) or ""
     # The end of an answer without a word is no place to go on from; text that stood before an empty response is.
@@ -348,7 +376,7 @@ def _way_on(ending: Ending, delivered: Delivered, spent: Spent, can: Abilities) 
         (anew, Restart),
     )
     way = next((way for is_open, way in ways if is_open), None)
-    return way, "" if way else obstacle or "given out text cannot be taken back"
+    return way, "" if way else obstacle or Message("text that was given out cannot be taken back")
 
 
 def _recover(
@@ -357,15 +385,15 @@ def _recover(
     policy: RecoveryPolicy,
     spent: Spent,
     can: Abilities,
-    what: str,
+    what: Message,
     delay_s: float,
 ) -> Step:
     """Something was delivered: take the way on, paid from the budget that it concerns."""
     way, obstacle = _way_on(ending, delivered, spent, can)
     if way is None:
-        return GiveUp(why=f"{what}; it cannot go on: {obstacle}.", spent=spent)
+        return _give_up(what, Message("It cannot be continued: {why}.", why=obstacle), spent)
     if way is Continue and delivered.tokens_left is not None and delivered.tokens_left <= 0:
-        why = "The connection broke as the token budget was used up."
+        why = Message("The connection broke as the token budget was used up.")
         return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
     if not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None:
@@ -375,66 +403,75 @@ def _recover(
         number, limit = spent.resumes + 2, policy.resumes + 1
         paid = replace(spent, resumes=spent.resumes + 1)
     if number > limit:
-        return GiveUp(why=f"{what}; {_times(limit)} tried.", spent=spent)
+        return _give_up(what, _attempts_made(limit), spent)
     if way is Resume:
         delay_s = max(delay_s, min(ending.pause_s or 0.0, LONGEST_PAUSE_S))
-    count = f"{_in(delay_s)}, attempt {number} of {limit}."
+    said = {"what": what, "when": _in(delay_s), "n": number, "of": limit}
     common: dict[str, Any] = {"delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
     if way is Resume:
-        return Resume(why=f"{what}; taking the stream up again{count}", **common)
+        return Resume(why=Message("{what}; resuming the stream{when}, attempt {n} of {of}.", **said), **common)
     if way is Continue:
         return Continue(
             text_chars=delivered.text_kept_chars,
             reasoning_chars=reasoning_to_send(delivered),
             max_tokens=delivered.tokens_left,
-            why=f"{what}; going on from there{count}",
+            why=Message("{what}; continuing{when}, attempt {n} of {of}.", **said),
             **common,
         )
     compare = not can.rewind and delivered.text_chars > 0
-    return Restart(compare=compare, why=f"{what}; starting the answer anew{count}", **common)
+    return Restart(
+        compare=compare, why=Message("{what}; restarting the answer{when}, attempt {n} of {of}.", **said), **common
+    )
 
 
-_HAPPENED: Final[Mapping[EndingKind, str]] = {
-    "unreachable": "No connection could be made",
-    "reset": "The connection was reset",
-    "cut": "The answer broke off",
-    "stall": "The answer stood still",
-    "total": "The call took too long",
-    "damaged": "The stream was damaged",
-    "diverged": "The server did not go on with the same answer",
-    "stopped": "The answer was stopped",
+def _what_happened(ending: Ending, delivered: Delivered) -> Message:
+    """As half a sentence."""
+    where, error = _where(delivered), ending.error
+    match ending.kind:
+        case "status" if _refused_way(ending, delivered) is not None:
+            return Message("The endpoint would not continue from a prefix ({status})", status=ending.status)
+        case "status" if ending.status == 200:
+            return Message("The server reported an error{where}", where=where)
+        case "status":
+            words = cause_of(ending.status).words
+            if words is None:
+                return Message("The API answered {status}", status=ending.status)
+            return Message("The API answered {status} ({words})", status=ending.status, words=words)
+        case "finished" if ending.finish_reason in OUTCOMES:
+            return Message("The answer was empty")
+        case "finished":
+            return Message('The server gave up{where} ("{reason}")', where=where, reason=ending.finish_reason)
+        case "damaged" if isinstance(error, Disconnected):
+            return Message("The answer was damaged on its way{where}", where=where)
+        case "stall" if isinstance(error, ReadTimeout) and error.what is not None:
+            return error.what
+    return _HAPPENED[ending.kind].filled(where=where)
+
+
+_HAPPENED: Final[Mapping[EndingKind, Message]] = {
+    "unreachable": Message("No connection could be made"),
+    "reset": Message("The connection was reset{where}"),
+    "cut": Message("The answer broke off{where}"),
+    "stall": Message("The answer stood still{where}"),
+    "total": Message("The call took too long{where}"),
+    "damaged": Message("The stream was damaged{where}"),
+    "diverged": Message("The server did not continue the same answer{where}"),
+    "stopped": Message("The answer was stopped{where}"),
 }
 
 
-def _what_happened(ending: Ending, delivered: Delivered) -> str:
-    where = _where(delivered)
-    if ending.kind == "status":
-        if _refused_way(ending, delivered) is not None:
-            return f"The endpoint would not go on from a prefix ({ending.status})"
-        if ending.status == 200:
-            return f"The server reported an error{where}"
-        words = cause_of(ending.status).words
-        return f"The API answered {ending.status}" + (f" ({words})" if words else "")
-    if ending.kind == "finished":
-        if ending.finish_reason in OUTCOMES:
-            return "The answer was empty"
-        return f'The server gave up{where} ("{ending.finish_reason}")'
-    if ending.kind == "damaged" and isinstance(ending.error, Disconnected):
-        return f"The answer was damaged on its way{where}"
-    if ending.kind == "stall" and ending.error is not None:
-        return str(ending.error.message).rstrip(".")
-    return _HAPPENED[ending.kind] + ("" if ending.kind == "unreachable" else where)
-
-
-def _where(delivered: Delivered) -> str:
+def _where(delivered: Delivered) -> Message | str:
+    """How far the answer had come, as an addition to half a sentence."""
+    if delivered.text_chars == 1:
+        return Message(" after 1 character")
     if delivered.text_chars:
-        return f" after {delivered.text_chars} character{'s' if delivered.text_chars > 1 else ''}"
-    return " in the reasoning" if delivered.reasoning_chars else ""
+        return Message(" after {chars} characters", chars=delivered.text_chars)
+    return Message(" in the reasoning") if delivered.reasoning_chars else ""
 
 
-def _in(delay_s: float) -> str:
-    return f" in {math.ceil(delay_s)} s" if delay_s > AT_ONCE_S else ""
+def _in(delay_s: float) -> Message | str:
+    return Message(" in {wait} s", wait=math.ceil(delay_s)) if delay_s > AT_ONCE_S else ""
 
 
-def _times(number: int) -> str:
-    return "1 attempt was" if number == 1 else f"{number} attempts were"
+def _attempts_made(number: int) -> Message:
+    return Message("1 attempt was made.") if number == 1 else Message("{n} attempts were made.", n=number)

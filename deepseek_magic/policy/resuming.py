@@ -12,6 +12,7 @@ from typing import Final
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
 from ..protocol.outcome import Outcome
+from ..text.messages import Message
 from .attempts import Abilities, Delivered
 from .recovery import Continue, cannot_continue, reasoning_to_send
 
@@ -20,9 +21,9 @@ __all__ = ["RESUMABLE", "going_on"]
 RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
 """The outcomes that leave an answer to go on with."""
 
-_OVER: Final[Mapping[Outcome, str]] = {
-    "complete": "The answer is complete: there is nothing to go on with.",
-    "filtered": "The provider's content filter ended the answer, and would end it again.",
+_OVER: Final[Mapping[Outcome, Message]] = {
+    "complete": Message("The answer is complete: there is nothing to continue."),
+    "filtered": Message("The provider's content filter ended the answer, and would end it again."),
 }
 
 
@@ -32,17 +33,24 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
     Raises ConfigurationError with the reason when it can be neither.
     """
     if completion.outcome not in RESUMABLE:
-        raise ConfigurationError(_OVER[completion.outcome], hint="Ask again for another answer.")
+        raise ConfigurationError(_OVER[completion.outcome], hint=Message("Ask again for another answer."))
     delivered = Delivered.of(text=completion.text, reasoning=completion.reasoning, new_chars=0, rewinding=can.rewind)
     if not delivered.text_kept_chars and not delivered.reasoning_kept_chars and not can.tools:
         return None
     obstacle = cannot_continue(delivered, can)
     if obstacle is not None:
-        raise ConfigurationError(f"This answer cannot be gone on from: {obstacle}.", hint="Ask again.")
+        raise ConfigurationError(
+            Message("This answer cannot be continued: {why}.", why=obstacle), hint=Message("Ask again.")
+        )
     chars = delivered.text_chars
-    where = f"after {chars} character{'s' if chars != 1 else ''}" if chars else "in the reasoning"
+    if not chars:
+        why = Message("Continuing in the reasoning, where the answer had ended.")
+    elif chars == 1:
+        why = Message("Continuing after 1 character, where the answer had ended.")
+    else:
+        why = Message("Continuing after {chars} characters, where the answer had ended.", chars=chars)
     return Continue(
         text_chars=delivered.text_kept_chars,
         reasoning_chars=reasoning_to_send(delivered),
-        why=f"Going on {where}, where the answer had ended.",
+        why=why,
     )

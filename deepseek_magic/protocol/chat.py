@@ -47,18 +47,20 @@ class ChatMessage:
         """Read one message of the API's JSON. Raises ConfigurationError for an unknown role or a wrong shape."""
         if not isinstance(raw, Mapping):
             raise ConfigurationError(
-                f"A message is an object with role and content, not {type(raw).__name__}.",
-                hint='For a plain question give the text itself, or [{"role": "user", "content": "..."}].',
+                Message("A message is an object with role and content, not {kind}.", kind=type(raw).__name__),
+                hint=Message('For a plain question give the text itself, or [{"role": "user", "content": "..."}].'),
             )
         role = raw.get("role")
         if role not in ("system", "user", "assistant", "tool"):
             raise ConfigurationError(
-                f"A message cannot have the role {role!r}: it takes system, user, assistant or tool."
+                Message(
+                    "A message cannot have the role {name}: it takes system, user, assistant or tool.", name=f"{role!r}"
+                )
             )
         content = raw.get("content")
         if not isinstance(content, str | list | tuple | None):
             raise ConfigurationError(
-                f"The content of a message is text or a list of parts, not {type(content).__name__}."
+                Message("The content of a message is text or a list of parts, not {kind}.", kind=type(content).__name__)
             )
         return cls(
             role=role,
@@ -127,13 +129,15 @@ class Request:
             return base if system is None else base.with_system(system)
         if isinstance(prompt, str):
             if not prompt.strip():
-                raise ConfigurationError("The prompt is empty.", hint="Write what you want to ask.")
+                raise ConfigurationError(Message("The prompt is empty."), hint=Message("Write what you want to ask."))
             # A str of NumPy's is none that JSON can hold.
             messages: tuple[ChatMessage, ...] = (ChatMessage(role="user", content=str(prompt)),)
         else:
             messages = tuple(m if isinstance(m, ChatMessage) else ChatMessage.from_json(m) for m in prompt)
             if not messages:
-                raise ConfigurationError("There are no messages to send.", hint="Give at least one user message.")
+                raise ConfigurationError(
+                    Message("There are no messages to send."), hint=Message("Give at least one user message.")
+                )
         request = cls(messages=messages, options=options)
         return request if system is None else request.with_system(system)
 
@@ -153,11 +157,11 @@ class Request:
         """
         body = self.options.body()
         if style == "none":
-            raise ConfigurationError("This endpoint cannot go on from a partial answer.")
+            raise ConfigurationError(Message("This endpoint cannot continue a partial answer."))
         if body.get("tools") or any(message.tool_calls for message in self.messages):
-            raise ConfigurationError("An answer with tools in play cannot be gone on from its middle.")
+            raise ConfigurationError(Message("An answer that uses tools cannot be continued from its middle."))
         if (body.get("response_format") or {}).get("type", "text") != "text":
-            raise ConfigurationError("An answer in JSON mode cannot be gone on from its middle.")
+            raise ConfigurationError(Message("An answer in JSON mode cannot be continued from its middle."))
         *before, last = self.messages
         began = last.prefix or (style == "trailing_assistant" and last.role == "assistant")
         if (began or body.get("continue_final_message")) and isinstance(last.content, str):
@@ -185,7 +189,7 @@ class Request:
         return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
 
     def body(self, *, stream: bool = True) -> dict[str, Any]:
-        """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are in play."""
+        """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are used."""
         fields = self.options.body()
         body: dict[str, Any] = {
             "model": self.model,

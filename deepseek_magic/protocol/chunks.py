@@ -266,7 +266,7 @@ class ChatDecoder:
         if chunk.error or (isinstance(chunk.message, str) and chunk.choices is None and chunk.usage is None):
             raise error_from_body(200, data)
         if chunk.usage is None and not chunk.id and not chunk.model:  # a payload of another dialect, like /responses
-            raise _not_a_chunk(data, "it has no choices", permanent=True)
+            raise _not_a_chunk(data, Message("it has no choices"), permanent=True)
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
         begin = len(events)
@@ -387,12 +387,16 @@ class ChatDecoder:
 
     def _append_reasoning(self, thought: Any, events: list[Event]) -> None:
         if not isinstance(thought, str):
-            raise ProtocolError(f"The stream holds reasoning that is not text but {type(thought).__name__}.")
+            raise ProtocolError(
+                Message("The stream holds reasoning that is not text but {kind}.", kind=type(thought).__name__)
+            )
         self._append(ReasoningDelta(text=thought), events)
 
     def _append_parts(self, content: Any, events: list[Event]) -> None:
         if not isinstance(content, list):
-            raise ProtocolError(f"The stream holds content that is not text but {type(content).__name__}.")
+            raise ProtocolError(
+                Message("The stream holds content that is not text but {kind}.", kind=type(content).__name__)
+            )
         for part in content:  # Mistral: a list of parts, thinking among them
             match part:
                 case {"type": "text", "text": str(text)}:
@@ -407,16 +411,20 @@ class ChatDecoder:
                         self._append_reasoning(text, events)
                 case _:
                     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-                    raise ProtocolError(f"The stream holds a content part of an unknown kind: {kind}.")
+                    raise ProtocolError(
+                        Message("The stream holds a content part of an unknown kind: {kind}.", kind=kind)
+                    )
 
     def _append_tool_calls(self, calls: Any, events: list[Event]) -> None:
         if not isinstance(calls, list):
-            raise ProtocolError(f"The stream holds tool calls that are not a list but {type(calls).__name__}.")
+            raise ProtocolError(
+                Message("The stream holds tool calls that are not a list but {kind}.", kind=type(calls).__name__)
+            )
         self._release(events)
         for call in calls:
             function = call.get("function") or {} if isinstance(call, dict) else None
             if not isinstance(function, dict):
-                raise ProtocolError("The stream holds a tool call that is not an object with a function.")
+                raise ProtocolError(Message("The stream holds a tool call that is not an object with a function."))
             id, name, arguments = _text(call.get("id")), _text(function.get("name")), function.get("arguments")
             if arguments is None:
                 arguments = ""
@@ -505,7 +513,7 @@ def _is_sign_of_life(data: str | bytes) -> bool:
     return isinstance(said, str) and said.strip().lower() in _SIGNS_OF_LIFE
 
 
-def _not_a_chunk(data: str | bytes, why: str, *, permanent: bool = False) -> ProtocolError:
+def _not_a_chunk(data: str | bytes, why: Message | str, *, permanent: bool = False) -> ProtocolError:
     excerpt = data[:_EXCERPT_CHARS]
     said = Message(
         "The stream holds something that is not a chat chunk ({why}): {excerpt}.", why=why, excerpt=repr(excerpt)

@@ -10,6 +10,7 @@ from typing import Any
 from ..text.characters import printable
 from ..text.extract import code_of, read_json
 from ..text.growing import GrowingText
+from ..text.messages import Message
 from . import markdown
 from .chat import Request
 from .errors import DeepSeekError, ProtocolError
@@ -99,8 +100,8 @@ class Completion:
             return read_json(self.text)
         except ValueError as error:
             raise ProtocolError(
-                f"The answer is not JSON: {error}.",
-                hint="Its text is kept; --json asks for JSON alone.",
+                Message("The answer is not JSON: {error}.", error=str(error)),
+                hint=Message("Its text is kept; --json asks for JSON alone."),
                 completion=self,
             ) from None
 
@@ -116,8 +117,8 @@ class Completion:
             return self.schema.read(self.text)
         except ValueError as error:
             raise ProtocolError(
-                f"The answer does not fit {self.schema.name}: {str(error).rstrip('.')}.",
-                hint="Its text is kept, and .json has what could be read.",
+                Message("The answer does not fit {name}: {why}.", name=self.schema.name, why=str(error).rstrip(".")),
+                hint=Message("Its text is kept, and .json has what could be read."),
                 completion=self,
             ) from None
 

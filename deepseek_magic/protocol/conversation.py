@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..text.messages import say
+from ..text.messages import Message, say
 from .chat import ChatMessage, Request
 from .completion import Completion
 from .errors import ConfigurationError
@@ -161,8 +161,8 @@ class Conversations(dict[str, Conversation]):
         """The conversation of that name."""
         if name not in self:
             raise ConfigurationError(
-                f"There is no conversation {name}{closest(name, tuple(self))}.",
-                hint="%deepseek_chat lists those there are.",
+                Message("There is no conversation {name}{near}.", name=name, near=closest(name, tuple(self))),
+                hint=Message("%deepseek_chat lists those there are."),
             )
         return self[name]
 
@@ -176,7 +176,8 @@ class Conversations(dict[str, Conversation]):
         conversation = self.find(name)
         if new in self:
             raise ConfigurationError(
-                f"There is a conversation {new} already.", hint="Take another name, or delete that one first."
+                Message("There is a conversation {name} already.", name=new),
+                hint=Message("Take another name, or delete that one first."),
             )
         self[new] = conversation.renamed(new)
 

@@ -24,6 +24,7 @@ somebody else's, which is never translated. ``str`` is English.
 from __future__ import annotations
 
 import copyreg
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -74,12 +75,24 @@ class DeepSeekError(Exception):
         self.hint = hint
         self.completion = completion
 
+    @property
+    def whole(self) -> Message | str:
+        """What happened, and what to do next."""
+        if not self.hint:
+            return self.message
+        return Message("{message} {hint}", message=self.message, hint=self.hint)
+
     def __reduce__(self) -> tuple[object, ...]:
         # An exception would be made again from its message alone; its other arguments are in its state.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}" if self.hint else str(self.message)
+        return str(self.whole)
+
+    def change_said(self, change: Callable[[str], str]) -> None:
+        """Change every text in it that is somebody else's, such as one that quotes a key."""
+        self.message = self.message.mapped(change) if isinstance(self.message, Message) else change(self.message)
+        self.args = (self.message,)
 
     def localized(self) -> str:
         """``str(self)`` in the reader's language, and the notes that were added to it."""
@@ -138,18 +151,23 @@ class ConnectTimeout(TransportError):
 
 
 class ReadTimeout(TransportError):
-    """A deadline passed without progress; ``deadline`` is its name (read, queue, first_delta, idle, total)."""
+    """A deadline passed without progress; ``deadline`` is its name (read, queue, first_delta, idle, total).
+
+    ``what`` is the message as half a sentence, for sentences about it.
+    """
 
     def __init__(
         self,
         message: Message | str,
         *,
         deadline: str = "read",
+        what: Message | None = None,
         hint: Message | str = "",
         completion: Completion | None = None,
     ) -> None:
         super().__init__(message, hint=hint, completion=completion)
         self.deadline = deadline
+        self.what = what
 
 
 class Disconnected(TransportError):
@@ -195,6 +213,10 @@ class APIStatusError(DeepSeekError):
         self.code = code
         self.retry_after_s = retry_after_s
         self.trace_id = trace_id
+
+    def change_said(self, change: Callable[[str], str]) -> None:
+        super().change_said(change)
+        self.said = change(self.said)
 
 
 class InvalidRequest(APIStatusError):

@@ -8,9 +8,11 @@ tagged union, so a recorded stream can be written down and read back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
+
+from ..text.messages import Message
 
 __all__ = [
     "AttemptStarted",
@@ -54,6 +56,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_hit_tokens: int | None = None
     cache_miss_tokens: int | None = None
     estimated: bool = False
+
+
+if TYPE_CHECKING:
+    Words = Message | str
+else:
+    Words = str  # what is written down is English, and so is what is read again; msgspec has no union with our own type
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True, gc=False):
@@ -130,7 +138,7 @@ class Waiting(_Event, frozen=True, kw_only=True, tag="waiting"):
 
     reason: WaitReason
     seconds: float | None = None
-    detail: str = ""
+    detail: Words = ""
     attempt: int = 1
     of_attempts: int | None = None
 
@@ -144,7 +152,7 @@ class Seam(_Event, frozen=True, kw_only=True, tag="seam"):
     kind: SeamKind
     at_chars: int | None = None
     reasoning_at_chars: int | None = None
-    detail: str = ""
+    detail: Words = ""
 
 
 Event = (
@@ -161,7 +169,7 @@ Event = (
     | Seam
 )
 
-_ENCODER: Final = msgspec.json.Encoder()
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 _DECODER: Final[msgspec.json.Decoder[list[Event]]] = msgspec.json.Decoder(list[Event])
 
 

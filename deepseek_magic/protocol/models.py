@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..text.messages import Message
 from .options import closest
 
 __all__ = ["ALIASES", "DEFAULT_MODEL", "MODELS", "Model", "ResolvedModel", "resolve_model"]
@@ -32,7 +33,7 @@ class ResolvedModel:
 
     id: str
     think: str | None = None
-    notice: str = ""
+    notice: Message | str = ""
 
 
 MODELS: Final[tuple[Model, ...]] = (
@@ -46,18 +47,40 @@ _RETIRED: Final[dict[str, ResolvedModel]] = {
     "deepseek-chat": ResolvedModel(
         id="deepseek-flash",
         think="off",
-        notice="deepseek-chat was retired on 2026-07-24; deepseek-flash with thinking off is used.",
+        notice=Message(
+            "{name} was retired on {date}; {new} with thinking off is used.",
+            name="deepseek-chat",
+            date="2026-07-24",
+            new="deepseek-flash",
+        ),
     ),
     "deepseek-reasoner": ResolvedModel(
         id="deepseek-flash",
         think="high",
-        notice="deepseek-reasoner was retired on 2026-07-24; deepseek-flash with thinking on is used.",
+        notice=Message(
+            "{name} was retired on {date}; {new} with thinking on is used.",
+            name="deepseek-reasoner",
+            date="2026-07-24",
+            new="deepseek-flash",
+        ),
     ),
     "deepseek-v4-flash": ResolvedModel(
-        id="deepseek-flash", notice="deepseek-v4-flash was retired on 2026-09-10; deepseek-flash is used."
+        id="deepseek-flash",
+        notice=Message(
+            "{name} was retired on {date}; {new} is used.",
+            name="deepseek-v4-flash",
+            date="2026-09-10",
+            new="deepseek-flash",
+        ),
     ),
     "deepseek-v4-flash-vision-exp": ResolvedModel(
-        id="deepseek-flash", notice="deepseek-v4-flash-vision-exp was retired on 2026-09-10; deepseek-flash is used."
+        id="deepseek-flash",
+        notice=Message(
+            "{name} was retired on {date}; {new} is used.",
+            name="deepseek-v4-flash-vision-exp",
+            date="2026-09-10",
+            new="deepseek-flash",
+        ),
     ),
 }
 
@@ -73,4 +96,6 @@ def resolve_model(name: str) -> ResolvedModel:
         return _RETIRED[name]
     # A gateway's names have a slash, other hosts' differ in case: neither is a slip.
     meant = "" if "/" in name or name.lower() in known else closest(name, known)
-    return ResolvedModel(id=name, notice=f"{name} is no model that is known here{meant}." if meant else "")
+    return ResolvedModel(
+        id=name, notice=Message("{name} is no model that is known here{near}.", name=name, near=meant) if meant else ""
+    )

@@ -47,12 +47,12 @@ class Option:
 
     name: str
     kind: Kind
-    help: str
+    help: Message
     scope: Scope = "request"
     flags: tuple[str, ...] = ()
     metavar: str | None = None
-    unit: str | None = None
-    default: str | None = None
+    unit: Message | str | None = None
+    default: Message | str | None = None
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -75,7 +75,7 @@ class Option:
             if self.kind == "json":
                 return self.check(json.loads(text))
         except ValueError:
-            raise self._wrong(text, f"it takes {_A[self.kind]}") from None
+            raise self._wrong(text, _TAKES[self.kind]) from None
         return self.check(text)
 
     def check(self, value: Any) -> Any:
@@ -85,10 +85,15 @@ class Option:
                 return self._check_number(value)
             case "choice" if value not in self.choices:
                 raise self._wrong(
-                    value, f"it takes one of {', '.join(self.choices)}{closest(str(value), self.choices)}"
+                    value,
+                    Message(
+                        "it takes one of {choices}{near}",
+                        choices=", ".join(self.choices),
+                        near=closest(str(value), self.choices),
+                    ),
                 )
             case "switch" if not isinstance(value, bool):
-                raise self._wrong(value, "it is on or off (True or False)")
+                raise self._wrong(value, Message("it is on or off (True or False)"))
             case "text":
                 return self._check_text(value)
             case "json":
@@ -98,44 +103,65 @@ class Option:
     def _check_number(self, value: Any) -> int | float:
         whole = self.kind == "integer"
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value != value:
-            raise self._wrong(value, f"it takes {_A[self.kind]}")
+            raise self._wrong(value, _TAKES[self.kind])
         low, high = self.minimum, self.maximum
         below = low is not None and (value <= low if self.above_minimum else value < low)
         if below or (high is not None and value > high):
-            start = f"above {low:g}" if self.above_minimum else f"from {low:g}"
-            raise self._wrong(
-                value, f"it takes {_A[self.kind]} {start}" + (f" to {high:.10g}" if high is not None else "")
-            )
+            raise self._wrong(value, self._bounds(whole))
         return value if whole else float(value)  # 1 and 1.0 are one setting: equal, of one hash, sent alike
+
+    def _bounds(self, whole: bool) -> Message:
+        low, high = f"{self.minimum:g}", None if self.maximum is None else f"{self.maximum:.10g}"
+        if self.above_minimum:
+            return Message("it takes a number above {low} to {high}", low=low, high=high)
+        if high is None:
+            return Message("it takes a whole number from {low}" if whole else "it takes a number from {low}", low=low)
+        if whole:
+            return Message("it takes a whole number from {low} to {high}", low=low, high=high)
+        return Message("it takes a number from {low} to {high}", low=low, high=high)
 
     def _check_text(self, value: Any) -> str | tuple[str, ...]:
         if self.many == 1:
             if not isinstance(value, str):
-                raise self._wrong(value, "it takes text")
+                raise self._wrong(value, Message("it takes text"))
             return value
         values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
         if not values or not all(isinstance(v, str) and v for v in values):
-            raise self._wrong(value, "it takes text that is not empty")
+            raise self._wrong(value, Message("it takes text that is not empty"))
         if len(values) > self.many:
-            raise self._wrong(f"{len(values)} values", f"it takes at most {self.many}")
+            raise self._wrong(values, Message("it takes at most {count}", count=self.many))
         return values
 
     def _check_json(self, value: Any) -> Any:
         try:
             copy = json.loads(json.dumps(value, allow_nan=False))  # a copy: what the caller changes later was not sent
         except (TypeError, ValueError) as error:
-            raise self._wrong(value, f"it takes JSON ({error})") from None
+            raise self._wrong(value, Message("it takes JSON ({error})", error=str(error))) from None
         if self.shape is not None and not isinstance(copy, self.shape):
-            raise self._wrong(value, f"it takes a JSON {_SHAPES[self.shape]}")
+            raise self._wrong(value, _SHAPES[self.shape])
         return copy
 
-    def _wrong(self, value: Any, why: str) -> ConfigurationError:
+    def _wrong(self, value: Any, why: Message) -> ConfigurationError:
         shown = repr(value) if not isinstance(value, str) else f'"{value}"'
-        return ConfigurationError(f"{self.flags[-1] if self.flags else self.name} cannot be {shown[:80]}: {why}.")
+        return ConfigurationError(
+            Message(
+                "{name} cannot be {value}: {why}.",
+                name=self.flags[-1] if self.flags else self.name,
+                value=shown[:80],
+                why=why,
+            )
+        )
 
 
-_SHAPES: Final[Mapping[type, str]] = {dict: "object", list: "array"}
-_A: Final = {"integer": "a whole number", "number": "a number", "json": "JSON"}
+_SHAPES: Final[Mapping[type, Message]] = {
+    dict: Message("it takes a JSON object"),
+    list: Message("it takes a JSON array"),
+}
+_TAKES: Final[Mapping[str, Message]] = {
+    "integer": Message("it takes a whole number"),
+    "number": Message("it takes a number"),
+    "json": Message("it takes JSON"),
+}
 
 
 def _think(value: str) -> Body:
@@ -155,7 +181,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("-m", "--model"),
         metavar="ID",
         default="deepseek-flash",
-        help="the model's id, or flash or pro",
+        help=Message("the model's id, or flash or pro"),
     ),
     Option(
         name="output",
@@ -163,7 +189,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="cell",
         flags=("-o", "--output"),
         metavar="NAME",
-        help="bind the completion to this variable; it is bound even when the call fails",
+        help=Message("bind the completion to this variable; it is bound even when the call fails"),
     ),
     Option(
         name="system",
@@ -171,7 +197,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("-s", "--system"),
         metavar="TEXT",
-        help="the system prompt; $name takes the text of a variable, @name a saved prompt",
+        help=Message("the system prompt; $name takes the text of a variable, @name a saved prompt"),
     ),
     Option(
         name="template",
@@ -179,7 +205,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--prompt", "--template"),
         metavar="NAME",
-        help="a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it",
+        help=Message(
+            "a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it"
+        ),
     ),
     Option(
         name="fill",
@@ -188,14 +216,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--fill",),
         metavar="NAME",
         many=100,
-        help="let a saved prompt of the project take this variable, which the cell does not name itself",
+        help=Message("let a saved prompt of the project take this variable, which the cell does not name itself"),
     ),
     Option(
         name="raw",
         kind="switch",
         scope="call",
         flags=("--raw",),
-        help="send every brace as it was typed; no {name} is filled",
+        help=Message("send every brace as it was typed; no {name} is filled"),
     ),
     Option(
         name="temperature",
@@ -205,7 +233,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         minimum=0,
         maximum=2,
         default="1",
-        help="how freely the next token is drawn; acts only with --think off",
+        help=Message("how freely the next token is drawn; acts only with --think off"),
     ),
     Option(
         name="top_p",
@@ -216,18 +244,20 @@ OPTIONS: Final[tuple[Option, ...]] = (
         above_minimum=True,
         maximum=1,
         default="1",
-        help="draw from the smallest set of tokens with this probability; acts only while thinking, from 0.95 on",
+        help=Message(
+            "draw from the smallest set of tokens with this probability; acts only while thinking, from 0.95 on"
+        ),
     ),
     Option(
         name="max_tokens",
         kind="integer",
         flags=("--max-tokens",),
         metavar="N",
-        unit="tokens",
+        unit=Message("tokens"),
         minimum=1,
         maximum=393_216,
-        default="8192, while thinking 65536, at max 131072",
-        help="end the answer after this many tokens, reasoning included",
+        default=Message("8192, while thinking 65536, at max 131072"),
+        help=Message("end the answer after this many tokens, reasoning included"),
     ),
     Option(
         name="stop",
@@ -235,7 +265,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--stop",),
         metavar="TEXT",
         many=16,
-        help="end the answer before this text; may be given up to 16 times",
+        help=Message("end the answer before this text; may be given up to 16 times"),
     ),
     Option(
         name="think",
@@ -244,14 +274,14 @@ OPTIONS: Final[tuple[Option, ...]] = (
         choices=("off", "low", "high", "max"),
         default="high",
         to_body=_think,
-        help="how hard the model thinks before it answers",
+        help=Message("how hard the model thinks before it answers"),
     ),
     Option(
         name="json",
         kind="switch",
         flags=("--json",),
         to_body=_json,
-        help="the answer is one JSON object; the prompt must contain the word json",
+        help=Message("the answer is one JSON object; the prompt must contain the word json"),
     ),
     Option(
         name="schema",
@@ -259,7 +289,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--schema",),
         metavar="CLASS",
-        help="the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one",
+        help=Message(
+            "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one"
+        ),
     ),
     Option(
         name="image",
@@ -268,7 +300,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("-i", "--image"),
         metavar="NAME",
         many=600,
-        help="show the model this image: a variable, a file or an address; may be given often",
+        help=Message("show the model this image: a variable, a file or an address; may be given often"),
     ),
     Option(
         name="seed",
@@ -277,7 +309,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         metavar="N",
         minimum=0,
         maximum=2**63 - 1,
-        help="ask for repeatable sampling (accepted, not documented by DeepSeek)",
+        help=Message("ask for repeatable sampling (accepted, not documented by DeepSeek)"),
     ),
     Option(
         name="format",
@@ -286,7 +318,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--format",),
         choices=("markdown", "text", "json", "code"),
         default="markdown",
-        help="how the answer is shown",
+        help=Message("how the answer is shown"),
     ),
     Option(
         name="buffer",
@@ -295,7 +327,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--buffer",),
         choices=("realtime", "balanced", "sentence"),
         default="balanced",
-        help="when arrived text is shown: at once, in small groups, or by whole sentences",
+        help=Message("when arrived text is shown: at once, in small groups, or by whole sentences"),
     ),
     Option(
         name="endpoint",
@@ -304,7 +336,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--endpoint",),
         metavar="NAME",
         default="deepseek",
-        help="a named endpoint, or several with commas between: the next one takes over when one is down",
+        help=Message("a named endpoint, or several with commas between: the next one takes over when one is down"),
     ),
     Option(
         name="base_url",
@@ -312,7 +344,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--base-url",),
         metavar="URL",
-        help="any address that speaks the OpenAI chat API",
+        help=Message("any address that speaks the OpenAI chat API"),
     ),
     Option(
         name="chat",
@@ -321,21 +353,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--chat",),
         metavar="NAME",
         default="main",
-        help="the conversation this cell belongs to",
+        help=Message("the conversation this cell belongs to"),
     ),
     Option(
         name="new",
         kind="switch",
         scope="call",
         flags=("--new",),
-        help="forget the conversation so far and start it anew with this prompt",
+        help=Message("forget the conversation so far and start it anew with this prompt"),
     ),
     Option(
         name="no_history",
         kind="switch",
         scope="call",
         flags=("--no-history",),
-        help="send this prompt alone, and keep the answer out of the conversation",
+        help=Message("send this prompt alone, and keep the answer out of the conversation"),
     ),
     Option(
         name="max_history",
@@ -343,26 +375,28 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--max-history",),
         metavar="N",
-        unit="tokens",
+        unit=Message("tokens"),
         minimum=0,
         maximum=1_000_000,
         default="200000",
-        help="send at most so much of the conversation; the oldest turns are left out, and that is said",
+        help=Message("send at most so much of the conversation; the oldest turns are left out, and that is said"),
     ),
     Option(
         name="background",
         kind="switch",
         scope="cell",
         flags=("-b", "--background"),
-        help="go on with the next cell while the answer comes; the variable named by -o can be awaited, asked to wait(), "
-        "and stopped with stop()",
+        help=Message(
+            "go on with the next cell while the answer comes; the variable named by -o can be awaited, asked to wait(), "
+            "and stopped with stop()"
+        ),
     ),
     Option(
         name="continue_on_length",
         kind="switch",
         scope="call",
         flags=("--continue", "--continue-on-length"),
-        help="when the token budget ends the answer, go on from there, up to three times",
+        help=Message("when the token budget ends the answer, go on from there, up to three times"),
     ),
     Option(
         name="budget",
@@ -370,23 +404,23 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--budget",),
         metavar="USD",
-        unit="US dollars",
+        unit=Message("US dollars"),
         minimum=0,
-        help="what all calls of this session together may cost; a call that could go beyond is not sent",
+        help=Message("what all calls of this session together may cost; a call that could go beyond is not sent"),
     ),
     Option(
         name="cache",
         kind="switch",
         scope="call",
         flags=("--cache",),
-        help="answer an unchanged question from the journal, at no cost, if it was answered there before",
+        help=Message("answer an unchanged question from the journal, at no cost, if it was answered there before"),
     ),
     Option(
         name="fresh",
         kind="switch",
         scope="call",
         flags=("--no-cache", "--fresh"),
-        help="ask anew, whatever the journal knows, where --cache is the default",
+        help=Message("ask anew, whatever the journal knows, where --cache is the default"),
     ),
     Option(
         name="first_token",
@@ -397,7 +431,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         unit="seconds",
         minimum=0,
         above_minimum=True,
-        help="wait so many seconds for the first word; a cold model or a long prompt may need many",
+        help=Message("wait so many seconds for the first word; a cold model or a long prompt may need many"),
     ),
     Option(
         name="idle",
@@ -408,7 +442,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         unit="seconds",
         minimum=0,
         above_minimum=True,
-        help="wait so many seconds between two pieces of the answer",
+        help=Message("wait so many seconds between two pieces of the answer"),
     ),
     Option(
         name="total",
@@ -419,47 +453,49 @@ OPTIONS: Final[tuple[Option, ...]] = (
         unit="seconds",
         minimum=0,
         above_minimum=True,
-        help="end the call after so many seconds, with all its attempts",
+        help=Message("end the call after so many seconds, with all its attempts"),
     ),
     Option(
         name="timeline",
         kind="switch",
         scope="call",
         flags=("--timeline",),
-        help="keep every event of the stream with its time, in the answer's record.timeline",
+        help=Message("keep every event of the stream with its time, in the answer's record.timeline"),
     ),
     Option(
         name="dry_run",
         kind="switch",
         scope="cell",
         flags=("--dry-run",),
-        help="show the request that would be sent, and send nothing",
+        help=Message("show the request that would be sent, and send nothing"),
     ),
     Option(
         name="quiet",
         kind="switch",
         scope="cell",
         flags=("--quiet",),
-        help="show nothing; the answer is in the variable named by -o",
+        help=Message("show nothing; the answer is in the variable named by -o"),
     ),
     Option(
         name="show_reasoning",
         kind="switch",
         scope="cell",
         flags=("--show-reasoning",),
-        help="leave the reasoning unfolded",
+        help=Message("leave the reasoning unfolded"),
     ),
-    Option(name="tools", kind="json", shape=list, help="functions the model may call, as the API's list"),
-    Option(name="tool_choice", kind="json", help="none, auto, required, or one function by name"),
-    Option(name="logprobs", kind="switch", help="report the log probability of each token"),
-    Option(name="top_logprobs", kind="integer", minimum=0, maximum=20, help="alternatives reported for each token"),
-    Option(name="user_id", kind="text", help="keeps cache and scheduling of one of your users apart"),
+    Option(name="tools", kind="json", shape=list, help=Message("functions the model may call, as the API's list")),
+    Option(name="tool_choice", kind="json", help=Message("none, auto, required, or one function by name")),
+    Option(name="logprobs", kind="switch", help=Message("report the log probability of each token")),
+    Option(
+        name="top_logprobs", kind="integer", minimum=0, maximum=20, help=Message("alternatives reported for each token")
+    ),
+    Option(name="user_id", kind="text", help=Message("keeps cache and scheduling of one of your users apart")),
     Option(
         name="extra_body",
         kind="json",
         shape=dict,
         to_body=dict,
-        help="fields that other hosts know and this table does not",
+        help=Message("fields that other hosts know and this table does not"),
     ),
 )
 
@@ -557,8 +593,8 @@ class Options(Mapping[str, Any]):
             option = OPTIONS_BY_NAME.get(name)
             if option is None:
                 raise ConfigurationError(
-                    f"There is no option {name}{closest(name, tuple(OPTIONS_BY_NAME))}.",
-                    hint="%%deepseek --help lists them all.",
+                    Message("There is no option {name}{near}.", name=name, near=closest(name, tuple(OPTIONS_BY_NAME))),
+                    hint=Message("%%deepseek --help lists them all."),
                 )
             if value is not None:
                 checked[name] = option.check(value)
@@ -621,16 +657,16 @@ class Options(Mapping[str, Any]):
         return fields
 
 
-def notices(options: Mapping[str, Any]) -> list[str]:
+def notices(options: Mapping[str, Any]) -> list[Message]:
     """Sentences about settings that cannot act in the chosen mode (guide "thinking mode": sampling is fixed there)."""
-    said = []
+    said: list[Message] = []
     thinking = options.get("think") != "off"
     if thinking and "temperature" in options:
-        said.append("temperature has no effect while the model thinks; add --think off to use it.")
+        said.append(Message("temperature has no effect while the model thinks; add --think off to use it."))
     if not thinking and "top_p" in options:
-        said.append("top_p is ignored with thinking off; use temperature, or let the model think.")
+        said.append(Message("top_p is ignored with thinking off; use temperature, or let the model think."))
     if thinking and options.get("top_p", 1) < 0.95:
-        said.append("top_p below 0.95 is raised to 0.95 while the model thinks.")
+        said.append(Message("top_p below 0.95 is raised to 0.95 while the model thinks."))
     if thinking and 0 < options.get("max_tokens", 0) < 4096:
-        said.append("max_tokens counts the reasoning too: a small value may leave no room for the answer.")
+        said.append(Message("max_tokens counts the reasoning too: a small value may leave no room for the answer."))
     return said

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ..text.extract import read_json
+from ..text.messages import Message
 from .chat import ChatMessage, Request
 from .errors import ConfigurationError
 from .options import closest
@@ -22,7 +23,9 @@ from .template import lookup
 __all__ = ["Schema"]
 
 INSTRUCTION: Final = "Answer with one JSON object and nothing else. It must fit this JSON Schema:"
-_TAKES: Final = "A schema is a dataclass, a TypedDict, a pydantic model, or any other class with named, typed fields."
+_TAKES: Final = Message(
+    "A schema is a dataclass, a TypedDict, a pydantic model, or any other class with named, typed fields."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +41,15 @@ class Schema:
         """The schema of a type. Raises ConfigurationError for what is none, or what JSON cannot hold."""
         name = getattr(kind, "__name__", str(kind))
         if not isinstance(kind, type):
-            raise ConfigurationError(f"{name[:40]} cannot be a schema: it is not a class.", hint=_TAKES)
+            raise _no_schema(name[:40], Message("it is not a class"))
         try:
             found = _json_schema(kind)
         except (TypeError, ValueError) as error:
             why = str(error).splitlines()[0].rstrip(".")
-            raise ConfigurationError(f"{name} cannot be a schema: {why}.", hint=_TAKES) from None
+            raise _no_schema(name, why) from None
         root = found.get("$defs", {}).get(found.get("$ref", "").rpartition("/")[2], found)
         if root.get("type") != "object" or "properties" not in root:
-            raise ConfigurationError(f"{name} cannot be a schema: it is no object with named fields.", hint=_TAKES)
+            raise _no_schema(name, Message("it is no object with named fields"))
         return cls(kind=kind, name=name, text=json.dumps(found, ensure_ascii=False))
 
     @classmethod
@@ -56,8 +59,10 @@ class Schema:
         if variables is None or first not in variables:
             known = [key for key in variables or () if not key.startswith("_")]
             raise ConfigurationError(
-                f"The schema {name} names a class that does not exist{closest(first, known)}.",
-                hint="Define it first." if variables is not None else "Give the class itself.",
+                Message(
+                    "The schema {name} names a class that does not exist{near}.", name=name, near=closest(first, known)
+                ),
+                hint=Message("Define it first.") if variables is not None else Message("Give the class itself."),
             )
         return cls.of(lookup(variables, first, dot + rest))
 
@@ -84,6 +89,10 @@ class Schema:
             return self.kind.model_validate(value)
         except ValueError as error:
             raise ValueError(_told_by_pydantic(error)) from None
+
+
+def _no_schema(name: str, why: Message | str) -> ConfigurationError:
+    return ConfigurationError(Message("{name} cannot be a schema: {why}.", name=name, why=why), hint=_TAKES)
 
 
 def _is_pydantic(kind: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ..text.messages import Message
 from .errors import ProtocolError
 
 __all__ = ["MAX_EVENT_BYTES", "BodyKind", "Comment", "SSEDecoder", "ServerSentEvent", "kind_of_body"]
@@ -105,8 +106,8 @@ class SSEDecoder:
             self._read(data, given)
         if self._too_large and not given:
             raise ProtocolError(
-                f"The stream sends an event of more than {self._max_event_bytes} bytes.",
-                hint="Something else than a chat stream may be answering at this address.",
+                Message("The stream sends an event of more than {limit} bytes.", limit=self._max_event_bytes),
+                hint=Message("Something else than a chat stream may be answering at this address."),
             )
         return given
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..text.contexts import Contexts
+from ..text.messages import Message
 from ..text.values import shown
 from .errors import ConfigurationError
 from .options import closest
@@ -30,10 +31,12 @@ MAX_GUESSES: Final = 10
 FIRST_NAMES: Final = 5
 
 _SENTENCES: Final = {
-    "tex": "{names} is part of LaTeX and was sent as typed.",
-    "code": "{names} is part of code and was sent as typed; alone on its line it would be filled.",
-    "filled": "{names} was filled inside code; --raw sends it as typed.",
-    "only": "{names} was sent as typed, because a project's prompt is filled only with what the cell names (or --fill NAME).",
+    "tex": Message("{names} is part of LaTeX and was sent as typed."),
+    "code": Message("{names} is part of code and was sent as typed; alone on its line it would be filled."),
+    "filled": Message("{names} was filled inside code; --raw sends it as typed."),
+    "only": Message(
+        "{names} was sent as typed, because a project's prompt is filled only with what the cell names (or --fill NAME)."
+    ),
 }
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
@@ -46,7 +49,7 @@ class Filled:
     """The filled text, and sentences for the user about what was cut or looks like a slip."""
 
     text: str
-    notices: tuple[str, ...] = ()
+    notices: tuple[Message, ...] = ()
 
 
 def fill(
@@ -77,7 +80,7 @@ class _Filling:
         self._template, self._variables, self._max_chars, self._only = template, variables, max_chars, only
         self._values: dict[str, str] = {}
         self._missing: dict[str, str] = {}
-        self._cut: list[str] = []
+        self._cut: list[Message] = []
         self._kept: dict[str, dict[str, None]] = {kind: {} for kind in _SENTENCES}
 
     @functools.cached_property
@@ -109,28 +112,31 @@ class _Filling:
         if path not in self._values:
             text, part, whole, elided = shown(lookup(self._variables, name, steps))
             if part < whole:
-                self._cut.append(f"{{{path}}} has {whole:,} rows; only the first {part:,} were sent.")
+                rows = Message("{path} has {count} rows; only the first {part} were sent.")
+                self._cut.append(rows.filled(path=f"{{{path}}}", count=f"{whole:,}", part=f"{part:,}"))
             if elided:
-                self._cut.append(f"{{{path}}} was sent as Python prints it, which leaves values out (...).")
+                printed = Message("{path} was sent as Python prints it, which leaves values out (...).")
+                self._cut.append(printed.filled(path=f"{{{path}}}"))
             if len(text) > self._max_chars:
-                self._cut.append(
-                    f"{{{path}}} has {len(text):,} characters; only the first {self._max_chars:,} were sent."
-                )
+                chars = Message("{path} has {chars} characters; only the first {limit} were sent.")
+                self._cut.append(chars.filled(path=f"{{{path}}}", chars=f"{len(text):,}", limit=f"{self._max_chars:,}"))
                 text = f"{text[: self._max_chars]}\n… (cut: {len(text) - self._max_chars:,} more characters)"
             self._values[path] = text
         return self._values[path]
 
-    def notices(self) -> Iterator[str]:
+    def notices(self) -> Iterator[Message]:
         """Sentences for the user."""
         yield from self._cut
         for kind, found in self._kept.items():
             if found:
-                yield _SENTENCES[kind].format(names=", ".join(list(found)[:FIRST_NAMES]))
+                yield _SENTENCES[kind].filled(names=", ".join(list(found)[:FIRST_NAMES]))
         if 0 < len(self._missing) <= MAX_GUESSES:  # a text with more is no template with a slip in it
             known = [name for name in self._variables if not name.startswith("_")]
             for name, typed in self._missing.items():
                 if near := closest(name, known):
-                    yield f"{typed} was sent as it is: there is no variable {name}{near}."
+                    yield Message(
+                        "{path} was sent as it is: there is no variable {name}{near}.", path=typed, name=name, near=near
+                    )
 
 
 def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
@@ -142,8 +148,13 @@ def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
             value = getattr(value, step[1:]) if step.startswith(".") else value[ast.literal_eval(step[1:-1])]
         except Exception as error:
             raise ConfigurationError(
-                f"{{{name}{steps}}} cannot be filled: {path} does not exist ({type(error).__name__}).",
-                hint="Change the path, or define the value first.",
+                Message(
+                    "{path} cannot be filled: {value} does not exist ({error}).",
+                    path=f"{{{name}{steps}}}",
+                    value=path,
+                    error=type(error).__name__,
+                ),
+                hint=Message("Change the path, or define the value first."),
             ) from None
     return value
 

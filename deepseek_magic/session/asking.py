@@ -31,7 +31,7 @@ class Question:
     prompt: Prompt
     system: str | None = None
     schema: Schema | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Message | str, ...] = ()
 
     def complete(self, request: Request) -> Request:
         """The request made of this prompt and system prompt, with the schema in it."""
@@ -50,7 +50,7 @@ def question(
 
     Raises ConfigurationError where a name leads nowhere.
     """
-    notices: list[str] = []
+    notices: list[Message] = []
     system = options.get("system")
     named = _named(options.get("fill", ()), prompt, system)
 
@@ -79,7 +79,9 @@ def question(
         prompt = filled(prompt)
     if "template" in options:
         if not isinstance(prompt, str):
-            raise ConfigurationError("A saved prompt goes with a prompt that is text.", hint="Leave one of them out.")
+            raise ConfigurationError(
+                Message("A saved prompt goes with a prompt that is text."), hint=Message("Leave one of them out.")
+            )
         prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt, filled)
     schema = schema if schema is not None else options.get("schema")
     if image:
@@ -94,7 +96,9 @@ def question(
 
 def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, Any] | None) -> Prompt:
     if not isinstance(prompt, str):
-        raise ConfigurationError("Images go with a prompt that is text.", hint="Put them into your messages as parts.")
+        raise ConfigurationError(
+            Message("Images go with a prompt that is text."), hint=Message("Put them into your messages as parts.")
+        )
     if not prompt.strip():
         return prompt  # which is refused as such
     shown = images.parts(given, variables)
@@ -110,7 +114,7 @@ def _named(allowed: Sequence[str], prompt: Prompt, system: str | None) -> frozen
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:
     if variables is None or name not in variables:
         raise ConfigurationError(
-            f"The system prompt ${name} names a variable that does not exist.",
-            hint="Define it first, or write the text.",
+            Message("The system prompt {text} names a variable that does not exist.", text=f"${name}"),
+            hint=Message("Define it first, or write the text."),
         )
     return template.show(variables[name])

@@ -18,6 +18,7 @@ from ..protocol.completion import Completion
 from ..protocol.conversation import Conversation, Conversations
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import closest
+from ..text.messages import Message
 
 __all__ = ["Remembered"]
 
@@ -51,37 +52,42 @@ class Remembered(Conversations):
 
     def go_on(
         self, request: Request, name: str, turn: str | None, max_tokens: int | None
-    ) -> tuple[Request, tuple[str, ...]]:
+    ) -> tuple[Request, tuple[Message, ...]]:
         """``request`` behind what was said in a conversation before ``turn``, and sentences for the user."""
         said = self._offer(name, turn)
         conversation = self.get(name, Conversation(name=name))
         history = conversation.history(before=turn, max_tokens=max_tokens, count=estimate_tokens)
         if history.dropped:
             first, last, count = history.dropped[0].title, history.dropped[-1].title, len(history.dropped)
-            which = f"The {count} oldest turns of {name} (“{first}” to “{last}”)"
-            if count == 1:
-                which = f"The oldest turn of {name} (“{first}”)"
-            said = (
-                f"{which} {'was' if count == 1 else 'were'} left out: the history is longer than {max_tokens:,} tokens."
+            said = Message(
+                "The oldest turn of {name} (“{first}”) was left out: the history is longer than {limit} tokens."
+                if count == 1
+                else "The {count} oldest turns of {name} (“{first}” to “{last}”) were left out: the history is longer than {limit} tokens.",
+                name=name,
+                count=count,
+                first=first,
+                last=last,
+                limit=f"{max_tokens:,}",
             )
         return conversation.request(request, history), (said,) if said else ()
 
-    def _offer(self, name: str, turn: str | None) -> str:
+    def _offer(self, name: str, turn: str | None) -> Message | None:
         """A sentence where an earlier kernel left turns that the cell ``turn`` seems to go on from; once a conversation.
 
         A notebook that is run from its first question on begins anew, and is told nothing.
         """
         if turn is None or name in self or name in self._offered:
-            return ""
+            return None
         self._offered.add(name)
         with contextlib.suppress(sqlite3.Error):
             for saved in self._journal.saved_chats(but_run=self.run_id):
                 if (saved.notebook, saved.name) == (self._where, name) and saved.turns[0][0] != turn:
-                    return (
-                        f"An earlier kernel of this notebook left a conversation {name} ({len(saved.turns)}); "
-                        f"%deepseek_chat reload {name} brings it back."
+                    return Message(
+                        "An earlier kernel of this notebook left a conversation {name} ({count}); %deepseek_chat reload {name} brings it back.",
+                        name=name,
+                        count=len(saved.turns),
                     )
-        return ""
+        return None
 
     def saved(self) -> list[SavedChat]:
         """What earlier kernels left: this notebook's conversations first, then those of others, newest first.
@@ -91,7 +97,9 @@ class Remembered(Conversations):
         try:
             found = self._journal.saved_chats(but_run=self.run_id)
         except sqlite3.Error as error:
-            raise ConfigurationError(f"The journal {self._journal.path} cannot be read: {error}.") from None
+            raise ConfigurationError(
+                Message("The journal {path} cannot be read: {error}.", path=self._journal.path, error=str(error))
+            ) from None
         return sorted(found, key=lambda saved: saved.notebook != self._where)
 
     def is_here(self, saved: SavedChat) -> bool:
@@ -107,8 +115,12 @@ class Remembered(Conversations):
         saved = next((one for one in known if one.name == name), None)
         if saved is None:
             raise ConfigurationError(
-                f"No earlier kernel left a conversation {name}{closest(name, [one.name for one in known])}.",
-                hint="%deepseek_chat reload lists what can be brought back.",
+                Message(
+                    "No earlier kernel left a conversation {name}{near}.",
+                    name=name,
+                    near=closest(name, [one.name for one in known]),
+                ),
+                hint=Message("%deepseek_chat reload lists what can be brought back."),
             )
         self[name] = self.get(name, Conversation(name=name)).after(saved.restored(self._completion))
         return saved

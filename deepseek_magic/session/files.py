@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..protocol.errors import ConfigurationError
+from ..text.messages import Message
 
 __all__ = ["free_path"]
 
@@ -13,11 +14,16 @@ def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
     """The path to write to. Raises ConfigurationError for another suffix, for a file that exists and a folder that does not."""
     path = Path(name).expanduser()
     if path.suffix.lower() not in suffixes:
-        raise ConfigurationError(f"{name} was not written: its name must end in {' or '.join(suffixes)}.")
+        raise ConfigurationError(
+            Message("{name} was not written: its name must end in {choices}.", name=name, choices=" or ".join(suffixes))
+        )
     if path.exists() and not overwrite:
         raise ConfigurationError(
-            f"{name} was not written: it exists already.", hint="Take another name, or add --overwrite."
+            Message("{name} was not written: it exists already.", name=name),
+            hint=Message("Take another name, or add --overwrite."),
         )
     if not path.parent.is_dir():
-        raise ConfigurationError(f"{name} was not written: there is no folder {path.parent}.")
+        raise ConfigurationError(
+            Message("{name} was not written: there is no folder {path}.", name=name, path=path.parent)
+        )
     return path

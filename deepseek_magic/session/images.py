@@ -19,6 +19,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.models import MODELS
 from ..protocol.options import closest
 from ..protocol.template import lookup
+from ..text.messages import Message
 
 __all__ = ["MAX_IMAGES", "MAX_TOTAL_BYTES", "check", "parts"]
 
@@ -31,7 +32,7 @@ _FORMATS: Final = {
     "gif": re.compile(rb"GIF8[79]a"),
     "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
-_TAKES: Final = (
+_TAKES: Final = Message(
     "An image is a file, an address, bytes, a PIL image, a matplotlib figure or a NumPy array: JPEG, PNG, GIF, WebP."
 )
 _PATH: Final = re.compile(r"([^\W\d]\w*)((?:\.[^\W\d]\w*|\[-?\d+\])*)")
@@ -45,23 +46,27 @@ def _find(name: str, variables: Mapping[str, Any] | None) -> Any:
     if name.startswith(("https://", "http://")) or Path(name).expanduser().is_file():
         return name
     near = closest(name, [known for known in variables or () if not known.startswith("_")])
-    raise ConfigurationError(f"There is no image {name}{near}.", hint="Name a variable or a file.")
+    raise ConfigurationError(
+        Message("There is no image {name}{near}.", name=name, near=near), hint=Message("Name a variable or a file.")
+    )
 
 
 def _part_of(what: Any) -> dict[str, Any]:
     """The part of a message that carries the image. Raises ConfigurationError for what is none."""
     if isinstance(what, str) and what.startswith(("https://", "http://")):
         if len(what) > MAX_ADDRESS_CHARS:
-            raise ConfigurationError(f"An image's address has at most {MAX_ADDRESS_CHARS:,} characters.")
+            raise ConfigurationError(
+                Message("An image's address has at most {limit} characters.", limit=f"{MAX_ADDRESS_CHARS:,}")
+            )
         return _part(what)
     data = _bytes_of(what)
     kind = next((kind for kind, begins in _FORMATS.items() if begins.match(data)), None)
     if kind is None:
-        raise ConfigurationError(f"{_name(what)} is no image that could be sent.", hint=_TAKES)
+        raise ConfigurationError(Message("{name} is no image that could be sent.", name=_name(what)), hint=_TAKES)
     return _part(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
 
 
-def check(request: Request, endpoint: Endpoint) -> list[str]:
+def check(request: Request, endpoint: Endpoint) -> list[Message]:
     """Whether the images of a request can be seen there; sentences where that is not known.
 
     Raises ConfigurationError for too many, too large, or a model that is known not to see.
@@ -77,20 +82,36 @@ def check(request: Request, endpoint: Endpoint) -> list[str]:
         return []
     if len(addresses) > MAX_IMAGES:
         raise ConfigurationError(
-            f"{len(addresses)} images are too many: a request takes {MAX_IMAGES}.", hint="Begin a --new conversation."
+            Message("{count} images are too many: a request takes {limit}.", count=len(addresses), limit=MAX_IMAGES),
+            hint=Message("Begin a --new conversation."),
         )
     total = sum(map(len, addresses))
     if total > MAX_TOTAL_BYTES:
         raise ConfigurationError(
-            f"The images take {total / 2**20:.0f} MiB: a request takes {MAX_TOTAL_BYTES // 2**20}.",
-            hint="Make them smaller, or begin a --new conversation.",
+            Message(
+                "The images take {size} MiB: a request takes {limit}.",
+                size=f"{total / 2**20:.0f}",
+                limit=MAX_TOTAL_BYTES // 2**20,
+            ),
+            hint=Message("Make them smaller, or begin a --new conversation."),
         )
     sees = _sees(request.model)
     if sees is False:
         raise ConfigurationError(
-            f"{request.model} does not see images.", hint="Ask deepseek-flash (-m flash), or leave the image out."
+            Message("{model} does not see images.", model=request.model),
+            hint=Message("Ask deepseek-flash (-m flash), or leave the image out."),
         )
-    return [] if sees else [f"Whether {request.model} at {endpoint.title} sees images is not known here."]
+    return (
+        []
+        if sees
+        else [
+            Message(
+                "Whether {model} at {endpoint} sees images is not known here.",
+                model=request.model,
+                endpoint=endpoint.title,
+            )
+        ]
+    )
 
 
 def _sees(model: str) -> bool | None:
@@ -103,8 +124,10 @@ def _part(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _name(what: Any) -> str:
-    return str(what)[:80] if isinstance(what, str | Path) else f"A value of type {type(what).__name__}"
+def _name(what: Any) -> Message | str:
+    return (
+        str(what)[:80] if isinstance(what, str | Path) else Message("A value of type {name}", name=type(what).__name__)
+    )
 
 
 def _bytes_of(what: Any) -> bytes:
@@ -113,7 +136,11 @@ def _bytes_of(what: Any) -> bytes:
             return Path(what).expanduser().read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                f"The image {_name(what)} cannot be read ({error.strerror or type(error).__name__})."
+                Message(
+                    "The image {name} cannot be read ({why}).",
+                    name=_name(what),
+                    why=error.strerror or type(error).__name__,
+                )
             ) from None
     if isinstance(what, bytes | bytearray | memoryview):
         return bytes(what)
@@ -129,7 +156,7 @@ def _bytes_of(what: Any) -> bytes:
     drawn = getattr(what, "_repr_png_", None)  # PIL's, and that of whatever draws itself in a notebook
     png = drawn() if callable(drawn) else None
     if not isinstance(png, bytes):
-        raise ConfigurationError(f"{_name(what)} is no image that could be sent.", hint=_TAKES)
+        raise ConfigurationError(Message("{name} is no image that could be sent.", name=_name(what)), hint=_TAKES)
     return png
 
 
@@ -138,12 +165,19 @@ def _picture(array: Any) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise ConfigurationError("An array becomes an image by Pillow.", hint="pip install pillow") from None
+        raise ConfigurationError(
+            Message("An array becomes an image by Pillow."), hint=Message("pip install pillow")
+        ) from None
     shape, low, high = array.shape, array.min(), array.max()
     if low < 0 or high > 255 or len(shape) not in (2, 3):
         raise ConfigurationError(
-            f"An array of shape {shape} with values from {low:g} to {high:g} is no image.",
-            hint="Rows, columns and colours, with values to 255, or to 1 where they are fractions.",
+            Message(
+                "An array of shape {shape} with values from {low} to {high} is no image.",
+                shape=shape,
+                low=f"{low:g}",
+                high=f"{high:g}",
+            ),
+            hint=Message("Rows, columns and colours, with values to 255, or to 1 where they are fractions."),
         )
     fractions = array.dtype.kind == "b" or (array.dtype.kind == "f" and high <= 1)
     return Image.fromarray((array * 255 if fractions else array).astype("uint8").squeeze())

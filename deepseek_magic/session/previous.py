@@ -8,6 +8,7 @@ from ..engine.journal.reader import Entry, Journal
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
 from ..text.language import MOMENT
+from ..text.messages import Message
 
 __all__ = ["Found", "find_earlier"]
 
@@ -20,7 +21,7 @@ class Found(NamedTuple):
 
     completion: Completion
     endpoint: str | None
-    said: str = ""
+    said: Message | str = ""
 
 
 def find_earlier(what: Completion | Entry | str | None, *, last: Completion | None, journal: Journal) -> Found:
@@ -33,13 +34,22 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
         return Found(what.completion, what.endpoint)
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
-        raise ConfigurationError("No answer waits to be gone on with.", hint="Only broken and stopped ones do.")
+        raise ConfigurationError(
+            Message("No answer waits to be continued."),
+            hint=Message("Only broken and stopped answers can be continued."),
+        )
     if what is not None and not entries:
-        raise ConfigurationError(f"The journal has no call whose id begins with {what[:40]}.")
+        raise ConfigurationError(Message("The journal has no call whose id begins with {name}.", name=what[:40]))
     if what is not None and len(entries) > 1:
-        raise ConfigurationError(f"The journal has {len(entries)} calls whose id begins with {what[:40]}.")
+        raise ConfigurationError(
+            Message("The journal has {count} calls whose id begins with {name}.", count=len(entries), name=what[:40])
+        )
     entry = entries[0]
     began = entry.started_at.astimezone().strftime(MOMENT)
     prompt = " ".join(entry.completion.request.prompt.split())
     shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
-    return Found(entry.completion, entry.endpoint, f"Going on with the answer to “{shown}”, asked {began}.")
+    return Found(
+        entry.completion,
+        entry.endpoint,
+        Message("Continuing the answer to “{prompt}”, asked {when}.", prompt=shown, when=began),
+    )

@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..engine.hosts.folders import project_folders
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import ProjectText
+from ..text.messages import Message
 
 __all__ = ["FILE_NAME", "Project", "project"]
 
@@ -55,7 +56,10 @@ def _read(path: Path) -> Project | None:
     try:
         table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get(TABLE)
     except (OSError, ValueError, AttributeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.", hint="Mend it, or move it away.") from None
+        raise ConfigurationError(
+            Message("{name} cannot be read: {error}.", name=path, error=str(error)),
+            hint=Message("Mend it, or move it away."),
+        ) from None
     if not isinstance(table, dict):
         return None
     settings = {name.replace("-", "_"): value for name, value in table.items() if name != "prompts"}

@@ -58,8 +58,11 @@ def saved_prompt(name: str, start: Path | None = None) -> str:
     known = saved_prompts(start)
     if name not in known:
         names = ", ".join(sorted(known)[:_FIRST_NAMES])
-        hint = f"Saved are {names}." if names else f"Save it as {FOLDER}/{name}.md beside the notebook."
-        raise ConfigurationError(f"There is no saved prompt {name}{closest(name, tuple(known))}.", hint=hint)
+        hint = Message("Saved are {names}.", names=names)
+        if not names:
+            hint = Message("Save it as {path} beside the notebook.", path=f"{FOLDER}/{name}.md")
+        near = closest(name, tuple(known))
+        raise ConfigurationError(Message("There is no saved prompt {name}{near}.", name=name, near=near), hint=hint)
     source = known[name]
     if isinstance(source, ProjectText):
         return source
@@ -109,8 +112,8 @@ def _declared(here: Project) -> dict[str, Source]:
             found[name] = Saved(here.folder / str(said["file"]), here.folder)
         else:
             raise ConfigurationError(
-                f"The prompt {name} of pyproject.toml is neither a text nor a file.",
-                hint=f'Write {name} = "…" or {name} = {{ file = "…" }}.',
+                Message("The prompt {name} of pyproject.toml is neither a text nor a file.", name=name),
+                hint=Message('Write {name} = "…" or {new} = { file = "…" }.', name=name, new=name),
             )
     return found
 
@@ -118,8 +121,14 @@ def _declared(here: Project) -> dict[str, Source]:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ConfigurationError(f"The saved prompt {path} is longer than {_MAX_BYTES // 1024:,} KiB.")
+            raise ConfigurationError(
+                Message(
+                    "The saved prompt {path} is longer than {limit} KiB.", path=path, limit=f"{_MAX_BYTES // 1024:,}"
+                )
+            )
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why: Any = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"The saved prompt {path} cannot be read: {why}.") from None
+        raise ConfigurationError(
+            Message("The saved prompt {path} cannot be read: {why}.", path=path, why=why)
+        ) from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .catalogue import catalogue as _catalogue
 
@@ -52,8 +52,10 @@ def of_locales(names: Iterable[str | None]) -> Language:
     return "zh" if re.match(r"zh\b|zh_|chinese", first, re.IGNORECASE) else "en"
 
 
-def translated(sentence: str) -> str:
+def translated(sentence: Any) -> str:
     """A finished English sentence in the reader's language; unchanged where no template fits."""
+    if hasattr(sentence, "localized"):
+        return str(sentence.localized())
     return sentence if _current == "en" else _translated(sentence, _current, _NESTED)
 
 

@@ -6,9 +6,9 @@ what others said (a server's words, a name, a number) is a value: it is inserted
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from .catalogue import catalogue
@@ -19,20 +19,32 @@ __all__ = ["Message", "localized", "say"]
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Message:
     """``template`` with the ``values`` for its ``{fields}``. A field without a value stays as it is written.
 
     A value that is a message is localized with it, every other one is inserted as ``str`` gives it, braces and all.
-    Messages with the same template and values are equal.
+    Immutable; messages with the same template and values are equal.
     """
 
+    __slots__ = ("pairs", "template")
     template: str
     pairs: tuple[tuple[str, Any], ...]
 
     def __init__(self, template: str, /, **values: Any) -> None:
         object.__setattr__(self, "template", template)
         object.__setattr__(self, "pairs", tuple(sorted(values.items())))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a message is not changed: {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Message) and (self.template, self.pairs) == (other.template, other.pairs)
+
+    def __hash__(self) -> int:
+        return hash((self.template, self.pairs))
+
+    def __reduce__(self) -> tuple[Callable[[], Message], tuple[()]]:
+        return functools.partial(Message, self.template, **self.values), ()
 
     @property
     def values(self) -> dict[str, Any]:
@@ -50,6 +62,10 @@ class Message:
         into = into or language()
         template = catalogue(into).get(self.template, self.template)
         return self._filled(template, lambda value: localized(value, into))
+
+    def filled(self, **values: Any) -> Message:
+        """The same message with these values besides; for tables of templates."""
+        return Message(self.template, **self.values | values)
 
     def mapped(self, change: Callable[[str], str]) -> Message:
         """The same message with ``change`` made to each text that is inserted; for what must not be shown, such as a key."""

@@ -89,7 +89,7 @@ async def read(stream: Stream) -> tuple[list[str], Stream]:
     waits: list[str] = []
 
     def put(batch: list[object]) -> None:
-        waits.extend(event.detail for event in batch if isinstance(event, Waiting))
+        waits.extend(str(event.detail) for event in batch if isinstance(event, Waiting))
 
     await stream.run(put)  # type: ignore[arg-type]
     return waits, stream

@@ -97,6 +97,6 @@ REMARKS = [
 def test_every_remark_below_an_answer_is_explained() -> None:
     explained = (ROOT / "docs" / "messages.md").read_text("utf-8")
     for sentence in REMARKS:
-        template = re.sub(r"\{\w+\}", "…", sentence)
+        template = re.sub(r"\{\w+\}", "…", sentence.replace("{near}", " (did you mean {near}?)"))
         alike = re.sub(r" (with thinking on|is used)\b.*", "", template)
         assert template in explained or alike in explained, sentence

@@ -58,7 +58,7 @@ async def test_who_came_first_starts_first_and_sees_why_it_waits() -> None:
     assert order == [0, 1, 2, 3]
     assert 0 not in waits
     assert [w.reason for w in waits[1]] == ["concurrency"]
-    assert [w.detail.partition(", ")[2] for w in waits[3]] == ["2 before this one", "1 before this one", ""]
+    assert [str(w.detail).partition(", ")[2] for w in waits[3]] == ["2 before this one", "1 before this one", ""]
 
 
 @pytest.mark.parametrize("how", ["error", "stop", "cancel", "abandon"])

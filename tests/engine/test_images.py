@@ -123,4 +123,4 @@ def test_where_it_is_not_known_whether_a_model_sees_it_is_said() -> None:
     assert images.check(request_with(ONE), ENDPOINTS["deepseek"]) == []
     assert images.check(Request.of("hi", model="deepseek-v4-pro"), ENDPOINTS["deepseek"]) == []
     (said,) = images.check(request_with(ONE, model="llava"), ENDPOINTS["ollama"])
-    assert said == "Whether llava at Ollama sees images is not known here."
+    assert str(said) == "Whether llava at Ollama sees images is not known here."

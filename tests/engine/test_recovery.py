@@ -251,7 +251,7 @@ async def test_every_wait_is_an_event_that_says_why_and_which_attempt() -> None:
     waits = [e for e in events if isinstance(e, Waiting)]
     assert [(w.reason, w.attempt, w.of_attempts) for w in waits] == [("backoff", 2, 5), ("backoff", 3, 5)]
     assert all(w.seconds is not None and w.seconds <= FAST.cap_s for w in waits)
-    assert "503" in waits[0].detail
+    assert "503" in str(waits[0].detail)
 
 
 async def test_retry_after_is_kept_to_and_above_its_ceiling_ends_the_call() -> None:
@@ -266,7 +266,7 @@ async def test_retry_after_is_kept_to_and_above_its_ceiling_ends_the_call() -> N
         assert len(server.requests) == 1
     assert isinstance(completion.error, RateLimited)
     assert completion.error.retry_after_s == 500
-    assert "More than 120 s is not waited." in str(completion.error)
+    assert "more than 120 s is not waited." in str(completion.error)
 
 
 @pytest.mark.parametrize("status", ["400", "401", "402", "404", "413"])
@@ -305,7 +305,7 @@ async def test_when_the_budget_is_used_up_the_error_says_so_and_has_the_text() -
     assert isinstance(completion.error, Disconnected)
     assert completion.text
     assert completion.outcome == "incomplete"
-    assert "attempts were tried" in str(completion.error)
+    assert "attempts were made" in str(completion.error)
 
 
 async def test_refused_requests_are_repeated_only_within_the_limits_share() -> None:
@@ -721,7 +721,9 @@ async def test_an_answer_cut_by_its_length_is_gone_on_from_when_asked(unbroken: 
         assert (completion.text, completion.reasoning) == (whole.text, whole.reasoning)
         assert (completion.outcome, completion.attempts) == ("complete", 2)
         assert [seam.kind for seam in completion.seams] == ["continued"]
-        assert next(e.detail for e in events if isinstance(e, Waiting)).endswith("going on, continuation 1 of 3.")
+        assert str(next(e.detail for e in events if isinstance(e, Waiting))).endswith(
+            "continuing, continuation 1 of 3."
+        )
         sent = [request.body for request in server.requests[1:]]
         assert [body["max_tokens"] for body in sent] == [budget, budget]
         # Each segment is billed: what both wrote, and twice the prompt.
@@ -833,5 +835,5 @@ async def test_what_cannot_be_gone_on_with_says_why() -> None:
         with pytest.raises(ConfigurationError, match="is complete: there is nothing"):
             client.resume(whole)
         jotted = replace(whole, outcome="interrupted", request=client.request(PROMPT, json=True))
-        with pytest.raises(ConfigurationError, match="cannot be gone on from: JSON mode forbids a prefix"):
+        with pytest.raises(ConfigurationError, match="cannot be continued: JSON mode forbids a prefix"):
             client.resume(jotted)

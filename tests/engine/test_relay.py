@@ -79,12 +79,12 @@ async def test_the_next_endpoint_answers_when_the_first_is_down(
     completion, events = await followed([first.base_url, second.base_url])
     assert (completion.outcome, completion.text) == ("complete", await whole_text(second))
     assert not completion.seams
-    assert any(isinstance(event, Waiting) and "going on at 127.0.0.1" in event.detail for event in events)
+    assert any(isinstance(event, Waiting) and "Continuing at 127.0.0.1" in str(event.detail) for event in events)
     before = len(first.requests)
     _, events = await followed([first.base_url, second.base_url])
     assert len(first.requests) == before
     assert isinstance(events[0], Waiting)
-    assert "failed a moment ago" in events[0].detail
+    assert "failed a moment ago" in str(events[0].detail)
 
 
 async def test_in_mid_answer_it_goes_on_and_nothing_is_taken_back(pair: tuple[DemoServer, DemoServer]) -> None:
@@ -94,7 +94,7 @@ async def test_in_mid_answer_it_goes_on_and_nothing_is_taken_back(pair: tuple[De
     assert completion.text == await whole_text(second)
     seams = [event for event in events if isinstance(event, Seam)]
     assert {seam.kind for seam in seams} == {"continued"}
-    assert "going on at 127.0.0.1" in seams[-1].detail
+    assert "Continuing at 127.0.0.1" in str(seams[-1].detail)
     assert second.requests[0].body["messages"][-1]["prefix"] is True
 
 
@@ -113,7 +113,7 @@ async def test_one_that_cannot_go_on_begins_anew_with_a_visible_seam(pair: tuple
     assert (completion.outcome, completion.text) == ("complete", await whole_text(second))
     seam = next(event for event in events if isinstance(event, Seam) and event.kind == "restarted")
     assert seam.at_chars == 0
-    assert "going on at 127.0.0.1" in seam.detail
+    assert "Continuing at 127.0.0.1" in str(seam.detail)
     assert seam in completion.seams
 
 

@@ -84,7 +84,7 @@ def _until_written(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("%deepseek_resume", "The answer is complete: there is nothing to go on with."),
+        ("%deepseek_resume", "The answer is complete: there is nothing to continue."),
         ("%deepseek_resume zz", "The journal has no call whose id begins with zz."),
         ("%deepseek_resume n", "n is not an answer that can be continued."),
         ("%deepseek_resume --json", "%deepseek_resume cannot take json: the question is asked already."),

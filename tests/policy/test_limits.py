@@ -432,7 +432,7 @@ def test_a_used_up_balance_fails_calls_at_once_for_a_while_and_a_success_lifts_i
     slot = limiter.started(0.0)
     answer(limiter, slot, 0.0, 402, error=status_error(402, "Insufficient Balance"))
     limiter.ended(slot, 0.0, "refused")
-    assert "Insufficient Balance" in (limiter.blocked(1.0) or "")
+    assert "Insufficient Balance" in str(limiter.blocked(1.0))
     assert limiter.blocked(BREAK_S) is None
     one_call(limiter, 1.0)
     assert limiter.blocked(1.0) is None

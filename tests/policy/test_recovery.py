@@ -41,6 +41,7 @@ from deepseek_magic.protocol.errors import (
     status_error,
 )
 from deepseek_magic.protocol.events import Strategy
+from deepseek_magic.text.messages import Message
 
 ALL = Abilities(style="deepseek_prefix", reasoning=True)
 NOTHING = Delivered()
@@ -308,8 +309,9 @@ def test_a_told_time_above_the_ceiling_ends_the_call_and_says_why() -> None:
     assert isinstance(step_after(status(429, retry_after_s=120.0), NOTHING), Retry)
     step = step_after(status(429, retry_after_s=600.0), NOTHING)
     assert isinstance(step, GiveUp)
-    assert step.why == (
-        "The API answered 429 (too many requests) and asked for a pause of 600 s; more than 120 s is not waited."
+    assert str(step.why) == (
+        "The API answered 429 (too many requests). "
+        "The server asked for a pause of 600 s; more than 120 s is not waited."
     )
 
 
@@ -336,7 +338,7 @@ def run(endings: list[tuple[Ending, Delivered]], policy: RecoveryPolicy, can: Ab
 def test_a_call_that_never_begins_makes_five_attempts() -> None:
     steps = run([(status(503), NOTHING)] * 9, RecoveryPolicy())
     assert [type(s) for s in steps] == [Retry] * 4 + [GiveUp]
-    assert steps[-1].why == "The API answered 503 (too busy); 5 attempts were tried."
+    assert str(steps[-1].why) == "The API answered 503 (too busy). 5 attempts were made."
 
 
 def test_an_answer_that_keeps_breaking_is_resumed_five_times() -> None:
@@ -352,7 +354,7 @@ def test_after_two_resumes_in_a_row_that_bring_nothing_the_answer_begins_anew(fi
     ids = first is Resume
     steps = run([(RESET, replace(TEXT, ids_seen=ids)), *[(RESET, replace(DRY, ids_seen=ids))] * 9], RecoveryPolicy())
     assert [type(s) for s in steps] == [first, first, Restart, GiveUp]
-    assert steps[-1].why.endswith("6 attempts were tried.")
+    assert str(steps[-1].why).endswith("6 attempts were made.")
 
 
 def test_a_way_that_brings_nothing_is_kept_where_no_other_is_open() -> None:
@@ -369,7 +371,7 @@ def test_an_empty_response_to_a_continuation_does_not_make_half_an_answer_whole(
 ) -> None:
     step = step_after(replace(EMPTY, strategy=strategy), DRY, can=can)
     assert isinstance(step, Continue if strategy == "continue" else Restart)
-    assert step.why.startswith("The answer was empty; ")
+    assert str(step.why).startswith("The answer was empty; ")
     assert step.spent.fruitless == 1
     last = step_after(replace(EMPTY, strategy=strategy), DRY, can=can, spent=Spent(resumes=5))
     assert isinstance(last, GiveUp)
@@ -462,42 +464,42 @@ def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
             RESET,
             replace(TEXT, text_chars=312),
             ALL,
-            "The connection was reset after 312 characters; going on from there, attempt 2 of 6.",
+            "The connection was reset after 312 characters; continuing, attempt 2 of 6.",
         ),
         (
             status(429, retry_after_s=4.0),
             NOTHING,
             ALL,
-            "The API answered 429 (too many requests); trying again in 5 s, attempt 2 of 5.",
+            "The API answered 429 (too many requests); retrying in 5 s, attempt 2 of 5.",
         ),
-        (STALL, THOUGHT, ALL, "The answer stood still in the reasoning; going on from there in 1 s, attempt 2 of 6."),
+        (STALL, THOUGHT, ALL, "The answer stood still in the reasoning; continuing in 1 s, attempt 2 of 6."),
         (
             CUT,
             TEXT,
             replace(ALL, json_mode=True),
-            "The answer broke off after 24 characters; starting the answer anew, attempt 2 of 6.",
+            "The answer broke off after 24 characters; restarting the answer, attempt 2 of 6.",
         ),
-        (finished("aborted"), NOTHING, ALL, 'The server gave up ("aborted"); trying again in 1 s, attempt 2 of 5.'),
-        (finished("stop"), NOTHING, ALL, "The answer was empty; trying again in 1 s, attempt 2 of 5."),
+        (finished("aborted"), NOTHING, ALL, 'The server gave up ("aborted"); retrying in 1 s, attempt 2 of 5.'),
+        (finished("stop"), NOTHING, ALL, "The answer was empty; retrying in 1 s, attempt 2 of 5."),
         (
             RESET,
             TOOL,
             replace(ALL, rewind=False),
-            "The connection was reset after 12 characters; it cannot go on: a tool call was open.",
+            "The connection was reset after 12 characters. It cannot be continued: a tool call was open.",
         ),
-        (status(401), NOTHING, ALL, "The API answered 401; sending it again would not help."),
+        (status(401), NOTHING, ALL, "The API answered 401. Sending it again would not help."),
         (
             Ending.of(Disconnected("No.", how="damaged")),
             NOTHING,
             ALL,
-            "The answer was damaged on its way; trying again in 1 s, attempt 2 of 5.",
+            "The answer was damaged on its way; retrying in 1 s, attempt 2 of 5.",
         ),
     ],
 )
 def test_every_step_says_what_happened_and_what_comes(
     ending: Ending, delivered: Delivered, can: Abilities, sentence: str
 ) -> None:
-    assert step_after(ending, delivered, can=can).why == sentence
+    assert str(step_after(ending, delivered, can=can).why) == sentence
 
 
 @pytest.mark.parametrize(
@@ -520,12 +522,9 @@ def test_an_error_is_read_as_an_ending(error: Any, kind: str, code: int | None) 
 
 
 def test_a_stall_is_told_in_the_deadlines_own_words() -> None:
-    ending = Ending.of(
-        ReadTimeout("The answer stood still for 45 s, though the connection stayed open.", deadline="idle")
-    )
-    assert step_after(ending, TEXT).why.startswith(
-        "The answer stood still for 45 s, though the connection stayed open; going"
-    )
+    what = Message("The answer stood still for {limit}, though the connection stayed open", limit="45 s")
+    ending = Ending.of(ReadTimeout(Message("{what}.", what=what), deadline="idle", what=what))
+    assert step_after(ending, TEXT).why.values["what"] == what
 
 
 @pytest.mark.parametrize(
@@ -620,7 +619,7 @@ def test_a_step_never_breaks_the_rules(
     ending: Ending, delivered: Delivered, can: Abilities, policy: RecoveryPolicy, u: float
 ) -> None:
     step = decide(ending, delivered, policy, Spent(), u, can=can)
-    assert step.why.endswith(".")
+    assert str(step.why).endswith(".")
     assert 0 <= step.delay_s <= max(policy.cap_s, policy.retry_after_ceiling_s * 1.05)
     if ending.kind == "stopped":
         assert isinstance(step, Accept)

@@ -286,7 +286,7 @@ def test_a_finished_turn_at_the_end_is_not_taken_for_a_prefix() -> None:
     [
         ({"json": True}, "deepseek_prefix", "JSON mode"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "deepseek_prefix", "tools"),
-        ({}, "none", "cannot go on"),
+        ({}, "none", "cannot continue"),
     ],
 )
 def test_where_a_prefix_is_refused_it_is_not_sent(options: dict[str, object], style: str, word: str) -> None:

@@ -35,7 +35,7 @@ def test_a_current_name_is_resolved_in_silence(name: str) -> None:
 def test_a_retired_name_is_translated_and_said(name: str, think: str | None) -> None:
     resolved = resolve_model(name)
     assert (resolved.id, resolved.think) == ("deepseek-flash", think)
-    assert name in resolved.notice
+    assert name in str(resolved.notice)
     assert think is None or think in OPTIONS_BY_NAME["think"].choices
 
 
@@ -48,6 +48,6 @@ def test_an_unknown_name_passes_as_it_is(name: str) -> None:
 def test_a_slip_in_a_models_name_is_sent_as_it_is_and_said() -> None:
     meant = resolve_model("deepseek-flahs")
     assert meant.id == "deepseek-flahs"
-    assert meant.notice == "deepseek-flahs is no model that is known here (did you mean deepseek-flash?)."
+    assert str(meant.notice) == "deepseek-flahs is no model that is known here (did you mean deepseek-flash?)."
     assert resolve_model("deepseek-flash").notice == ""
     assert resolve_model("somebody-elses-model").notice == ""

@@ -28,7 +28,7 @@ BOUNDED = [option for option in OPTIONS if option.maximum is not None]
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_is_declared_in_full(option: Option) -> None:
     assert option.help
-    assert not option.help.endswith(".")
+    assert not str(option.help).endswith(".")
     assert option.name.isidentifier()
     assert bool(option.choices) == (option.kind == "choice")
     assert (option.metavar is None) or option.flags
@@ -222,7 +222,7 @@ def test_options_cannot_be_changed() -> None:
 def test_a_setting_that_cannot_act_is_said(options: dict[str, Any], said: list[str]) -> None:
     notes = notices(options)
     assert len(notes) == len(said)
-    assert all(note.startswith(start) for note, start in zip(notes, said, strict=True))
+    assert all(str(note).startswith(start) for note, start in zip(notes, said, strict=True))
 
 
 @given(name=st.sampled_from([option.name for option in OPTIONS]), value=st.from_type(object) | st.text() | st.floats())

@@ -89,14 +89,14 @@ def test_a_path_is_looked_up_and_never_evaluated() -> None:
 def test_a_near_miss_is_told_and_sent_as_it_is() -> None:
     filled = fill("{nmae}", {"name": "Ada"})
     assert filled.text == "{nmae}"
-    assert "did you mean name?" in filled.notices[0]
+    assert "did you mean name?" in str(filled.notices[0])
 
 
 def test_a_long_value_is_cut_with_a_notice() -> None:
     filled = fill("{v}", {"v": "x" * 50}, max_chars=10)
     assert filled.text.startswith("x" * 10 + "\n")
     assert "40 more" in filled.text
-    assert "only the first 10" in filled.notices[0]
+    assert "only the first 10" in str(filled.notices[0])
 
 
 def test_a_frame_becomes_a_small_table_with_its_shape() -> None:

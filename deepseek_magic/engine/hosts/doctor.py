@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...protocol.errors import ConfigurationError
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 from ..client import Client
 from .endpoints import Endpoint
 from .health import StepName
@@ -25,23 +24,23 @@ SLOW_S: Final = 2.0
 """A step that takes longer is worth a word; from another continent each takes a few tenths."""
 
 PACKAGES: Final = {
-    "deepseek-magic": "it runs from its source",
-    "ipython": "the magics need it",
-    "ipykernel": "notebooks need it",
-    "ipywidgets": "the live view needs it",
-    "jupyterlab": "the demo needs it",
-    "httpcore": "every call needs it",
+    "deepseek-magic": Message("it runs from its source"),
+    "ipython": Message("the magics need it"),
+    "ipykernel": Message("notebooks need it"),
+    "ipywidgets": Message("the live view needs it"),
+    "jupyterlab": Message("the demo needs it"),
+    "httpcore": Message("every call needs it"),
 }
 """Distributions whose versions matter, and what their absence means."""
 
-_SUBJECTS: Final[dict[StepName, str]] = {
-    "name": "name",
-    "key": "key",
-    "connect": "connection",
-    "tls": "TLS",
-    "first_byte": "first byte",
-    "models": "models",
-    "balance": "balance",
+_SUBJECTS: Final[dict[StepName, Message]] = {
+    "name": Message("name"),
+    "key": Message("key"),
+    "connect": Message("connection"),
+    "tls": Message("TLS"),
+    "first_byte": Message("first byte"),
+    "models": Message("models"),
+    "balance": Message("balance"),
 }
 
 
@@ -49,14 +48,14 @@ _SUBJECTS: Final[dict[StepName, str]] = {
 class Finding:
     """One thing that was looked at. ``ok`` is None where there was nothing to judge, ``seconds`` where it took none."""
 
-    subject: str
+    subject: Message | str
     ok: bool | None
-    said: str
+    said: Message | str
     seconds: float | None = None
 
     def __str__(self) -> str:
         """One line: the verdict first."""
-        said = translated(self.said)
+        said = localized(self.said)
         match self.ok:
             case None:
                 verdict = "--"
@@ -64,11 +63,12 @@ class Finding:
                 verdict = say("FAIL")
             case _ if self.seconds is not None and self.seconds > SLOW_S:
                 verdict = say("SLOW")
-                said = say("{said}; a slow network or a busy service, calls will work", said=said).lstrip("; ")
+                slow = say("a slow network or a busy service, calls will work")
+                said = say("{said}; {then}", said=said, then=slow) if said else slow
             case _:
                 verdict = say("ok")
         took = f" ({1000 * self.seconds:.0f} ms)" if self.seconds is not None else ""
-        return f"{verdict:5} {translated(self.subject):16} {said}{took}"
+        return f"{verdict:5} {localized(self.subject):16} {said}{took}"
 
 
 async def examine(endpoint: Endpoint) -> list[Finding]:
@@ -89,13 +89,13 @@ def is_well(findings: Sequence[Finding]) -> bool:
     return all(finding.ok is not False for finding in findings)
 
 
-def verdict(well: Sequence[bool]) -> str:
+def verdict(well: Sequence[bool]) -> Message:
     """One sentence for all endpoints that were examined."""
     if all(well):
-        return "All is well."
+        return Message("All is well.")
     if any(well):
-        return "Calls will be answered, but not by every endpoint until the lines marked FAIL are mended."
-    return "Calls will fail until the lines marked FAIL are mended."
+        return Message("Calls will be answered, but not by every endpoint until the lines marked FAIL are mended.")
+    return Message("Calls will fail until the lines marked FAIL are mended.")
 
 
 def versions() -> Iterator[Finding]:
@@ -104,7 +104,7 @@ def versions() -> Iterator[Finding]:
         try:
             yield Finding(subject=package, ok=True, said=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(subject=package, ok=None, said=f"not installed; {needed_for}")
+            yield Finding(subject=package, ok=None, said=Message("not installed; {why}", why=needed_for))
     yield Finding(subject="Python", ok=True, said=platform.python_version())
 
 
@@ -113,5 +113,9 @@ def _key(endpoint: Endpoint) -> Finding:
     try:
         key = find_key(endpoint)
     except ConfigurationError as error:
-        return Finding(subject="key", ok=False, said=str(error))
-    return Finding(subject="key", ok=True, said=f"found in {key.source}" if key else "none is set, and none is needed")
+        return Finding(subject=_SUBJECTS["key"], ok=False, said=error.whole)
+    return Finding(
+        subject=_SUBJECTS["key"],
+        ok=True,
+        said=Message("found in {source}", source=key.source) if key else Message("none is set, and none is needed"),
+    )

@@ -255,7 +255,7 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
         return endpoint if base_url is None else _elsewhere(endpoint, _clean(base_url))
     if endpoint is not None and "://" in endpoint:
         if base_url is not None:
-            raise ConfigurationError("Two base URLs were given.", hint="Give the address once.")
+            raise ConfigurationError(Message("Two base URLs were given."), hint=Message("Give the address once."))
         endpoint, base_url = None, endpoint
     if base_url is not None:
         url = _clean(base_url)
@@ -286,7 +286,9 @@ def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[E
     else:
         typed = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint or ())
     if base_url is not None and len(typed) > 1:
-        raise ConfigurationError("A base URL goes with one endpoint.", hint="Give it as one of the endpoints.")
+        raise ConfigurationError(
+            Message("A base URL goes with one endpoint."), hint=Message("Give it as one of the endpoints.")
+        )
     return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
 
 
@@ -332,8 +334,8 @@ def _named(name: str) -> Endpoint:
     known = ENDPOINTS.get(name)
     if known is None:
         raise ConfigurationError(
-            f"There is no endpoint {name}{closest(name, tuple(ENDPOINTS))}.",
-            hint=f"Known are {', '.join(ENDPOINTS)}; any other server works by its base URL.",
+            Message("There is no endpoint {name}{near}.", name=name, near=closest(name, tuple(ENDPOINTS))),
+            hint=Message("Known are {names}; any other server works by its base URL.", names=", ".join(ENDPOINTS)),
         )
     return known
 
@@ -378,26 +380,32 @@ def _moved(endpoint: Endpoint, url: str) -> Endpoint:
     return replace(endpoint, base_url=url, beta_url=beta, title=title, needs_key=endpoint.needs_key and secret)
 
 
-def _clean(url: str, *, said_by: str = "The base URL") -> str:
+_BASE_URL: Final = Message("The base URL")
+
+
+def _clean(url: str, *, said_by: Message | str = _BASE_URL) -> str:
     """The address without what people paste along with it. Raises ConfigurationError when it is none."""
     shown = url.strip()
     try:
         parts = urlsplit(shown)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise _no_url(said_by, "it is not a web address") from None
+        raise _no_url(said_by, Message("it is not a web address")) from None
     if parts.username or parts.password:
-        raise _no_url(said_by, "it holds a user name or a password")
+        raise _no_url(said_by, Message("it holds a user name or a password"))
     if parts.scheme not in ("http", "https") or not host:
-        raise _no_url(said_by, "it does not start with https:// (or http://) and a host")
+        raise _no_url(said_by, Message("it does not start with https:// (or http://) and a host"))
     if parts.query or parts.fragment:
-        raise _no_url(said_by, "it has a ? or a # in it")
+        raise _no_url(said_by, Message("it has a ? or a # in it"))
     path = parts.path.rstrip("/")
     for tail in _PASTED_TAILS:
         path = path.removesuffix(tail)
     return SplitResult(parts.scheme, parts.netloc.lower(), path.rstrip("/"), "", "").geturl()
 
 
-def _no_url(said_by: str, why: str) -> ConfigurationError:
+def _no_url(said_by: Message | str, why: Message) -> ConfigurationError:
     # The text itself is not shown: people paste keys into addresses.
-    return ConfigurationError(f"{said_by} cannot be used: {why}.", hint="It looks like https://api.deepseek.com.")
+    return ConfigurationError(
+        Message("{said} cannot be used: {why}.", said=said_by, why=why),
+        hint=Message("It looks like https://api.deepseek.com."),
+    )

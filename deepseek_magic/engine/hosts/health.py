@@ -17,6 +17,7 @@ import msgspec
 from ...protocol.errors import APIStatusError, ConfigurationError, DeepSeekError, Disconnected, ProtocolError
 from ...protocol.models import MODELS, Model
 from ...text.characters import named
+from ...text.messages import Message
 from ..attempt import read_all, status_error_of
 from ..calls import HTTPAnswer, HTTPCall, Transport
 from ..network.proxies import proxy_of
@@ -54,8 +55,13 @@ class Balance:
     amounts: tuple[BalanceOf, ...] = ()
 
     def __str__(self) -> str:
-        money = ", ".join(f"{amount.total} {amount.currency}" for amount in self.amounts) or "unknown"
-        return money if self.available else f"{money} (not enough for a call)"
+        return str(self.message)
+
+    @property
+    def message(self) -> Message | str:
+        """The amounts, and whether they are too little."""
+        money = ", ".join(f"{amount.total} {amount.currency}" for amount in self.amounts) or Message("unknown")
+        return money if self.available else Message("{amount} (not enough for a call)", amount=money)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class HealthStep:
     name: StepName
     ok: bool | None
     seconds: float | None
-    said: str
+    said: Message | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,7 @@ async def models(transport: Transport, endpoint: Endpoint, key: Key | None) -> l
 async def balance(transport: Transport, endpoint: Endpoint, key: Key | None) -> Balance:
     """The account's balance. Raises ConfigurationError where the endpoint does not tell it."""
     if endpoint.balance_url is None:
-        raise ConfigurationError(f"{endpoint.title} does not tell a balance.")
+        raise ConfigurationError(Message("{endpoint} does not tell a balance.", endpoint=endpoint.title))
     return _read_balance(await _get(transport, endpoint.balance_url, key))
 
 
@@ -116,13 +122,15 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
         try:
             raw = await _get(transport, endpoint.models_url, key, on_answer=timed, fresh=True)
             found["models"] = tuple(_read_models(raw))
-            names = ", ".join(model.id for model in found["models"][:5]) or "none"
+            names = ", ".join(model.id for model in found["models"][:5]) or Message("none")
             steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
         except APIStatusError as error:
             if error.status not in _NOT_THERE:
                 raise
             await _ask_nothing(transport, endpoint, key)
-            steps.append(HealthStep(name="models", ok=None, seconds=None, said="this server does not list them"))
+            steps.append(
+                HealthStep(name="models", ok=None, seconds=None, said=Message("this server does not list them"))
+            )
         if endpoint.balance_url is not None:
             began_s = time.perf_counter()
             try:
@@ -130,14 +138,14 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
             except (APIStatusError, ProtocolError) as error:
                 if isinstance(error, APIStatusError) and error.status not in _NOT_THERE:
                     raise
-                step = HealthStep(name="balance", ok=None, seconds=None, said="this server does not tell it")
+                step = HealthStep(name="balance", ok=None, seconds=None, said=Message("this server does not tell it"))
             else:
                 seconds = time.perf_counter() - began_s
-                step = HealthStep(name="balance", ok=told.available, seconds=seconds, said=str(told))
+                step = HealthStep(name="balance", ok=told.available, seconds=seconds, said=told.message)
             steps.append(step)
     except DeepSeekError as error:
         found["error"] = error
-        steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=str(error)))
+        steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=error.whole))
     return Health(endpoint=endpoint, steps=tuple(steps), **found)
 
 
@@ -173,7 +181,8 @@ async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
     except OSError:  # a TimeoutError among them
         raise Disconnected(
-            f"The name {parts.hostname} could not be resolved.", hint="Check the address and the network."
+            Message("The name {host} could not be resolved.", host=parts.hostname),
+            hint=Message("Check the address and the network."),
         ) from None
     addresses = sorted({str(each[4][0]) for each in found})
     seconds = time.perf_counter() - began_s
@@ -182,7 +191,7 @@ async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
 
 def _check_key(key_of: Callable[[], Key | None], steps: list[HealthStep]) -> Key | None:
     key = key_of()
-    said = f"found in {key.source}" if key is not None else "none, and none is needed"
+    said = Message("found in {source}", source=key.source) if key is not None else Message("none, and none is needed")
     steps.append(HealthStep(name="key", ok=True, seconds=None, said=said))
     return key
 
@@ -199,7 +208,7 @@ def _timed(answer: HTTPAnswer, endpoint: Endpoint) -> list[HealthStep]:
         if seconds is not None:
             steps.append(HealthStep(name=name, ok=True, seconds=seconds, said=answer.http_version))
         elif name == "tls" and not _secure(endpoint):
-            steps.append(HealthStep(name=name, ok=None, seconds=None, said="not used: the address is http"))
+            steps.append(HealthStep(name=name, ok=None, seconds=None, said=Message("not used: the address is http")))
     return steps
 
 
@@ -223,7 +232,8 @@ async def _get(
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise ProtocolError(
-                f"{urlsplit(url).netloc} answered with something that is not JSON.", hint="Check the base URL."
+                Message("{host} answered with something that is not JSON.", host=urlsplit(url).netloc),
+                hint=Message("Check the base URL."),
             ) from None
 
 
@@ -232,14 +242,14 @@ def _read_models(raw: Any) -> list[Model]:
         case {"data": list(entries)} | list(entries):
             ids = [named(e["id"]) for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
             return [_KNOWN.get(id_, Model(id=id_)) for id_ in ids]
-    raise ProtocolError("The list of models is not in the API's form.", hint="Check the base URL.")
+    raise ProtocolError(Message("The list of models is not in the API's form."), hint=Message("Check the base URL."))
 
 
 def _read_balance(raw: Any) -> Balance:
     match raw:
         case {"is_available": bool(available), "balance_infos": list(infos)}:
             return Balance(available=available, amounts=tuple(_amount(info) for info in infos))
-    raise ProtocolError("The balance is not in the API's form.", hint="Check the base URL.")
+    raise ProtocolError(Message("The balance is not in the API's form."), hint=Message("Check the base URL."))
 
 
 def _amount(info: Any) -> BalanceOf:
@@ -251,7 +261,7 @@ def _amount(info: Any) -> BalanceOf:
                 granted=_text(info.get("granted_balance")),
                 topped_up=_text(info.get("topped_up_balance")),
             )
-    raise ProtocolError("The balance is not in the API's form.", hint="Check the base URL.")
+    raise ProtocolError(Message("The balance is not in the API's form."), hint=Message("Check the base URL."))
 
 
 def _text(value: Any) -> str | None:

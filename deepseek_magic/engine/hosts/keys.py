@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ...protocol.errors import ConfigurationError, MissingKey
+from ...text.messages import Message
 from .endpoints import Endpoint
 from .folders import holds_one_of, project_folders
 
@@ -57,11 +58,12 @@ class Key:
 
     __slots__ = ("_secret", "source")
 
-    def __init__(self, secret: str, *, source: str) -> None:
+    def __init__(self, secret: str, *, source: Message | str) -> None:
         secret = secret.strip()
         if not _LEGAL_KEY.fullmatch(secret):
             raise ConfigurationError(
-                f"The key from {source} is empty or has characters that no key has.", hint="Copy it again, whole."
+                Message("The key from {source} is empty or has characters that no key has.", source=source),
+                hint=Message("Copy it again, whole."),
             )
         self._secret = secret
         self.source = source
@@ -157,16 +159,24 @@ def find_key(
     if key is None and ask is not None and endpoint.needs_key:
         typed = ask(f"API key for {endpoint.title} (kept in memory only): ")
         if typed.strip():
-            key = _asked[_place(endpoint)] = Key(typed, source="your input")
+            key = _asked[_place(endpoint)] = Key(typed, source=Message("your input"))
     if key is not None and endpoint.is_clear_text:
         raise ConfigurationError(
-            f"The key was not sent, because {endpoint.base_url} is not encrypted and anyone on the way could read it.",
-            hint="Use the https:// address; for a server that wants no key, say its kind: --endpoint vllm, ollama, ...",
+            Message(
+                "The key was not sent, because {url} is not encrypted and anyone on the way could read it.",
+                url=endpoint.base_url,
+            ),
+            hint=Message(
+                "Use the https:// address; for a server that wants no key, say its kind: --endpoint vllm, ollama, ..."
+            ),
         )
     if key is None and endpoint.needs_key:
         raise MissingKey(
-            f"There is no API key for {endpoint.title}: set {_first_variable(endpoint)} (or type it with %deepseek_key), or try the demo without a key "
-            "(%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url."
+            Message(
+                "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url.",
+                endpoint=endpoint.title,
+                variable=_first_variable(endpoint),
+            )
         )
     return key
 
@@ -189,16 +199,16 @@ def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
         return wrapped(explicit)
     for variable in endpoint.key_variables:
         if os.environ.get(variable, "").strip():
-            return Key(os.environ[variable], source=f"the environment variable {variable}")
+            return Key(os.environ[variable], source=Message("the environment variable {variable}", variable=variable))
     for path in _env_files():
         for variable in endpoint.key_variables:
             value = _read_env_file(path, variable)
             if value:
-                return Key(value, source=f"{variable} in {path.name}")
+                return Key(value, source=Message("{variable} in {file}", variable=variable, file=path.name))
     for variable in endpoint.key_variables:
         value = _from_keyring(variable)
         if value:
-            return Key(value, source="the system's keyring")
+            return Key(value, source=Message("the system's keyring"))
     return _asked.get(_place(endpoint))
 
 

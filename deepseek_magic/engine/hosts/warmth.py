@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...text.messages import Message
 from ..calls import HTTPAnswer, HTTPCall
 
 __all__ = ["KEEP_WARM_LEAST_S", "KEEP_WARM_MOST_S", "KNOCK_S", "UNUSED_S", "Warmth", "knock", "origin_of"]
@@ -89,8 +90,16 @@ class Warmth:
     def every_s(self, every_s: float | None) -> None:
         if every_s is not None and not KEEP_WARM_LEAST_S <= every_s <= KEEP_WARM_MOST_S:
             raise ConfigurationError(
-                f"keep_warm_s cannot be {every_s:g}: a connection is kept warm by a ping every "
-                f"{KEEP_WARM_LEAST_S:g} to {KEEP_WARM_MOST_S:g} seconds."
+                Message(
+                    "{name} cannot be {value}: {why}.",
+                    name="keep_warm_s",
+                    value=f"{every_s:g}",
+                    why=Message(
+                        "a connection is kept warm by a ping every {low} to {high} seconds",
+                        low=f"{KEEP_WARM_LEAST_S:g}",
+                        high=f"{KEEP_WARM_MOST_S:g}",
+                    ),
+                )
             )
         self._every_s = every_s
 

@@ -283,7 +283,7 @@ class JournalWriter:
             ended,
             self._text(completion.text),
             self._text(completion.reasoning),
-            self._text(msgspec.json.encode(known).decode()),
+            self._text(msgspec.json.encode(known, enc_hook=str).decode()),
             None if record is None else self._text(msgspec.json.encode(record).decode()),
             call_id,
         )

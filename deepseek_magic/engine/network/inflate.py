@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
+from ...text.messages import Message
+
 __all__ = ["PIECE_BYTES", "Damaged", "EndsEarly", "Inflater"]
 
 PIECE_BYTES: Final = 256 * 1024
@@ -18,11 +20,11 @@ PIECE_BYTES: Final = 256 * 1024
 
 _GZIP: Final = zlib.MAX_WBITS | 16
 _DAMAGES: Final = (
-    ("incorrect header", "it is not gzip, though the server says so"),
-    ("unknown compression", "it is not gzip, though the server says so"),
-    ("incorrect data", "its checksum is wrong"),
-    ("incorrect length", "its checksum is wrong"),
-    ("crc mismatch", "its checksum is wrong"),
+    ("incorrect header", Message("it is not gzip, though the server says so")),
+    ("unknown compression", Message("it is not gzip, though the server says so")),
+    ("incorrect data", Message("its checksum is wrong")),
+    ("incorrect length", Message("its checksum is wrong")),
+    ("crc mismatch", Message("its checksum is wrong")),
 )
 """zlib's words for what is wrong, and ours."""
 
@@ -56,7 +58,7 @@ class Inflater:
                 if sound := _up_to_the_damage(before, self._rest):
                     yield sound
                 said = str(error)
-                why = next((why for words, why in _DAMAGES if words in said), "its compressed data is damaged")
+                why = next((why for words, why in _DAMAGES if words in said), Message("its compressed data is damaged"))
                 raise Damaged(why) from None
             self._rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
@@ -65,7 +67,7 @@ class Inflater:
     def close(self) -> None:
         """Say that no more will come. Raises EndsEarly when the body was not whole."""
         if self._member is not None and not self._member.eof:
-            raise EndsEarly("it ends before its compressed data does")
+            raise EndsEarly(Message("it ends before its compressed data does"))
 
 
 def _up_to_the_damage(member: zlib._Decompress, data: bytes) -> bytes:

@@ -138,7 +138,7 @@ def _why(parser: argparse.ArgumentParser, error: argparse.ArgumentError) -> Mess
 
 def _described(option: Option) -> str:
     """What the flag does, with its unit, bounds and default."""
-    said = [say(option.help)]
+    said = [option.help.localized()]
     if option.minimum is not None and option.maximum is not None:
         low = f"{option.minimum:g}"
         low = say("above {low}", low=low) if option.above_minimum else low

@@ -83,7 +83,7 @@ class Controls:
 
 
 def _control(option: Option) -> Any:
-    common = {"description": say(option.name.replace("_", " ")), "tooltip": say(option.help)}
+    common = {"description": say(option.name.replace("_", " ")), "tooltip": option.help.localized()}
     default = say("default") + (f": {option.default}" if option.default else "")
     if option.kind == "choice":
         return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)

@@ -18,6 +18,7 @@ from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
 from ...text.language import translated
 from ...text.segmenter import ShownSegment
+from ...text.messages import Message
 from .formats import complaint, segmenter
 
 __all__ = [
@@ -65,8 +66,8 @@ class Status:
     tokens_per_s: float | None = None
     attempt: int = 1
     of_attempts: int | None = None
-    detail: str = ""
-    because: str = ""
+    detail: Message | str = ""
+    because: Message | str = ""
     """What the last attempt failed of, as long as nothing of the next one has come."""
     seams: int = 0
     reasoning_tokens: int = 0
@@ -81,7 +82,7 @@ class Settlement:
     segments: Sequence[ShownSegment] = ()
     drawn: int = 0
     elapsed_s: float = 0.0
-    notices: Sequence[str] = ()
+    notices: Sequence[Message | str] = ()
     format: str = "markdown"
     detached: bool = False
     """Whether the cell has ended, so that nobody else will show the error."""
@@ -156,7 +157,7 @@ class LiveView:
         *,
         model: str = "",
         place: str = "",
-        notices: Sequence[str] = (),
+        notices: Sequence[Message | str] = (),
         buffer: BufferPolicy | None = None,
         format: str = "markdown",
         detached: bool = False,
@@ -340,6 +341,7 @@ def _tokens_in(piece: str) -> int:
     return 1 if len(piece) <= LONGEST_TOKEN_CHARS else estimate_tokens(piece)
 
 
-def _cause(detail: str) -> str:
-    """What happened, of a sentence that says what happened; and then what is done about it."""
-    return detail.partition("; ")[0] if "; " in detail else ""
+def _cause(detail: Message | str) -> Message | str:
+    """What happened, of a sentence that says what happened and what is done about it."""
+    what: Message | str = detail.values.get("what", "") if isinstance(detail, Message) else ""
+    return what

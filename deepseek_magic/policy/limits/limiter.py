@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from ...protocol.errors import APIStatusError, ConfigurationError
 from ...protocol.events import WaitReason
+from ...text.messages import Message
 from ..causes import quota_exhausted
 from .buckets import Allowance, TokenBucket
 from .concurrency import ConcurrencyWindow
@@ -69,16 +70,22 @@ class LimitPolicy:
 
     def __post_init__(self) -> None:
         rules = (
-            ("requests_per_s", self.requests_per_s is None or self.requests_per_s > 0, "above 0, or None"),
-            ("burst", self.burst >= 1, "from 1"),
-            ("low_water", 0 <= self.low_water <= 1, "from 0 to 1"),
-            ("concurrency", self.concurrency >= 1, "from 1"),
-            ("retry_share", self.retry_share >= 0, "from 0"),
-            ("retries_per_minute", self.retries_per_minute >= 0, "from 0"),
+            (
+                "requests_per_s",
+                self.requests_per_s is None or self.requests_per_s > 0,
+                Message("it takes a number above 0, or None"),
+            ),
+            ("burst", self.burst >= 1, Message("it takes a number from 1")),
+            ("low_water", 0 <= self.low_water <= 1, Message("it takes a number from 0 to 1")),
+            ("concurrency", self.concurrency >= 1, Message("it takes a number from 1")),
+            ("retry_share", self.retry_share >= 0, Message("it takes a number from 0")),
+            ("retries_per_minute", self.retries_per_minute >= 0, Message("it takes a number from 0")),
         )
-        for name, holds, bounds in rules:
+        for name, holds, why in rules:
             if not holds:
-                raise ConfigurationError(f"{name} cannot be {getattr(self, name)}: it takes a number {bounds}.")
+                raise ConfigurationError(
+                    Message("{name} cannot be {value}: {why}.", name=name, value=getattr(self, name), why=why)
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +157,11 @@ class Limiter:
         self._refusals = 0
         self._accepted_in_a_row = 0
         self._broken_until_s = -math.inf
-        self._why_broken = ""
+        self._why_broken: Message | str = ""
 
     # before
 
-    def blocked(self, now_s: float) -> str | None:
+    def blocked(self, now_s: float) -> Message | str | None:
         """Why no request makes sense at the moment (balance or quota used up), in the server's words; else None."""
         return self._why_broken if now_s < self._broken_until_s else None
 
@@ -222,7 +229,7 @@ class Limiter:
                 self._allowances[budget.dimension] = Allowance(self.policy.low_water, now_s, own_per_s)
             self._allowances[budget.dimension].update(budget, now_s)
         if quota_exhausted(error) or status == 402:
-            self._broken_until_s, self._why_broken = now_s + BREAK_S, str(error or "")
+            self._broken_until_s, self._why_broken = now_s + BREAK_S, error.message if error is not None else ""
         elif status == 429:
             self._refused(slot, now_s, error, u)
         elif status == 503:
