@@ -183,8 +183,6 @@ STATE = {
     "notebook.view.broom._broom",  # one widget that takes others out of the page
     "session.calls._SESSION",  # the session of this process
     "text.catalogue.catalogue",  # the texts of a language, read once
-    "text.language._patterns",  # until no sentence is recognised any more
-    "text.language._translated",  # the same
     "text.language._current",  # the language of this process
 }
 """All that lives as long as the process. A new line here is a decision."""

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..text.language import language, translated
+from ..text.language import language
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+from ..text.messages import say
 
 __all__ = [
     "BLUE",
@@ -145,7 +147,7 @@ def _fonts() -> list[str]:
 
 def word(text: str) -> str:
     """A word in a picture: in the reader's language where a font can write it, else in English, never as boxes."""
-    return translated(text) if len(_fonts()) > 1 else text
+    return say(text) if len(_fonts()) > 1 else text
 
 
 def legend(axes: Axes) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
-from ..text.language import translated
 from ..text.messages import say
 from . import files
 from .frames import arrow_table, pandas_frame, polars_frame
@@ -279,13 +278,13 @@ class MetricsLog(Sequence[Row]):
         columns = {head: [cell(getattr(row, name)) for row in rows] for head, name in _SHOWN.items()}
         costs = money([row.cost for row in rows])
         columns["cost"] = [_priced(cost, row.currency) for cost, row in zip(costs, rows, strict=True)]
-        columns["outcome"] = [translated(outcome) for outcome in columns["outcome"]]
+        columns["outcome"] = [say(outcome) for outcome in columns["outcome"]]
         caption = [counted(len(self))]
         if len(rows) < len(self):
             caption.append(say("the last {count} of them", count=len(rows)))
         if self.forgotten:
             caption.append(say("{count} older ones were forgotten", count=f"{self.forgotten:,}"))
-        heads = [translated(head) for head in _SHOWN]
+        heads = [say(head) for head in _SHOWN]
         shown = list(zip(*columns.values(), strict=True))
         said = say("; ").join(caption)
         return {"text/plain": text_table(heads, shown, said), "text/html": html_table(heads, shown, said)}

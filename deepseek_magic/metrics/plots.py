@@ -8,7 +8,6 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from ..text.language import translated
 from ..text.messages import say
 from .canvas import (
     BLUE,
@@ -111,7 +110,7 @@ def draw_latency(
         said.append(
             say(
                 "{name}: p50 {median} s, p90 {most_calls} s, p99 {nearly_all} s (n = {n}).",
-                name=translated(name),
+                name=say(name),
                 median=cell(found.p50),
                 most_calls=cell(found.p90),
                 nearly_all=cell(found.p99),
@@ -205,7 +204,7 @@ def draw_waterfall(record: StreamRecord, *, width_in: float = WIDTH_IN) -> Plot:
     sums_s = {kind: math.fsum(p.length_s for p in spans if p.kind == kind) for kind in PHASES}
     lanes = [kind for kind in PHASES if sums_s[kind] > THINNEST * record.total_s]
     figure, axes = paper(0.9 + LANE_IN * len(lanes), width_in)
-    outcome = translated(record.outcome)
+    outcome = say(record.outcome)
     said = [
         say(
             "One call of {model}, {seconds} s, {outcome}.",
@@ -219,7 +218,7 @@ def draw_waterfall(record: StreamRecord, *, width_in: float = WIDTH_IN) -> Plot:
         axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=COLOURS[kind])
         beside = (1, row)
         axes.annotate(f"{cell(sums_s[kind])} s", beside, xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
-        lane, seconds = translated(LANES[kind]), cell(sums_s[kind])
+        lane, seconds = say(LANES[kind]), cell(sums_s[kind])
         if len(bars) > 1:
             said.append(say("{phase}: {seconds} s in {count} parts.", phase=lane, seconds=seconds, count=len(bars)))
         else:

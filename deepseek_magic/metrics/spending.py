@@ -13,7 +13,6 @@ from types import TracebackType
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
-from ..text.language import translated
 from ..text.messages import say
 from .record import StreamRecord
 from .tables import cell, html_table, spent_on, text_table
@@ -52,12 +51,12 @@ class Account:
     left: Decimal | None = None
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        heads = ["", translated("calls"), translated("spent")]
+        heads = ["", say("calls"), say("spent")]
         rows = [
-            [translated(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
+            [say(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
             for span, spent in self.spans.items()
         ]
-        caption = translated("Money: by the price table, no invoice")
+        caption = say("Money: by the price table, no invoice")
         if self.cap is not None and self.left is not None:
             caption = say("Budget {cap}, {left} left", cap=dollars(self.cap), left=dollars(max(self.left, Decimal(0))))
         return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}

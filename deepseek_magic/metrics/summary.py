@@ -11,7 +11,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
-from ..text.language import translated
 from ..text.messages import say
 from .quantiles import quantile
 from .record import StreamRecord
@@ -129,10 +128,10 @@ class Summary:
         return tuple(level for level in self.levels if level.verdict == "missed")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        heads = [translated(head) for head in _LEVEL_HEADS]
+        heads = [say(head) for head in _LEVEL_HEADS]
         tables = [
             (_FIGURE_HEADS, _figures(self), _caption(self)),
-            (heads, _level_rows(self), translated("Service levels")),
+            (heads, _level_rows(self), say("Service levels")),
         ]
         return {
             "text/plain": "\n\n".join(text_table(*table) for table in tables),
@@ -258,13 +257,10 @@ def _figures(summary: Summary) -> list[list[str]]:
     ]
     rates = [("errors", summary.errors), ("recovered", summary.recovered), ("stopped", summary.interrupted)]
     return [
-        *([translated(n), cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
-        *([translated(n), cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
+        *([say(n), cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
+        *([say(n), cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
     ]
 
 
 def _level_rows(summary: Summary) -> list[list[str]]:
-    return [
-        [translated(level.name), level.target, level.shown, cell(level.n), translated(level.verdict)]
-        for level in summary.levels
-    ]
+    return [[say(level.name), level.target, level.shown, cell(level.n), say(level.verdict)] for level in summary.levels]

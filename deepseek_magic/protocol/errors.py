@@ -29,8 +29,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..text.characters import named
-from ..text.language import language, translated
-from ..text.messages import Message
+from ..text.language import language
+from ..text.messages import Message, localized
 
 if TYPE_CHECKING:
     from .completion import Completion
@@ -98,9 +98,7 @@ class DeepSeekError(Exception):
         """``str(self)`` in the reader's language, and the notes that were added to it."""
         between = " " if language() == "en" else ""  # a Chinese full stop is as wide as two
         said = (self.message, self.hint, *getattr(self, "__notes__", ()))
-        return between.join(
-            part.localized() if isinstance(part, Message) else translated(part) for part in said if part
-        )
+        return between.join(localized(part) for part in said if part)
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: a failed call is shown as its sentence, in the reader's language, not as this package's frames."""

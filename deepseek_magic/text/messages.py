@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .catalogue import catalogue
-from .language import Language, language, translated
+from .language import Language, language
 
 __all__ = ["Message", "localized", "say"]
 
@@ -86,7 +86,7 @@ class Message:
 
 def localized(said: Any, into: Language | None = None) -> str:
     """A message in the reader's language; anything else as it is, for a text that is no message is somebody else's."""
-    return said.localized(into) if isinstance(said, Message) else translated(str(said))
+    return said.localized(into) if isinstance(said, Message) else str(said)
 
 
 def say(template: str, /, **values: Any) -> str:

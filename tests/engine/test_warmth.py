@@ -21,7 +21,7 @@ from deepseek_magic.engine.hosts.warmth import (
 from deepseek_magic.engine.network.connections import KEEPALIVE_S
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.text.language import translated, use
+from deepseek_magic.text.language import use
 from tests.engine.wire import ScriptedServer, fixed, until
 
 ORIGIN = "https://api.example"
@@ -161,7 +161,7 @@ def test_seconds_out_of_bounds_are_refused_in_either_language(every_s: float) ->
         Client("demo", keep_warm_s=every_s)
     use("zh")
     try:
-        assert "保持连接的探测间隔" in translated(str(caught.value))
+        assert "保持连接的探测间隔" in caught.value.localized()
     finally:
         use("en")
 

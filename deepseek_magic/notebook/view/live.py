@@ -16,9 +16,8 @@ from ...policy.buffering import BufferPolicy, ChunkBuffer
 from ...policy.pricing import estimate_tokens
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.language import translated
+from ...text.messages import Message, localized
 from ...text.segmenter import ShownSegment
-from ...text.messages import Message
 from .formats import complaint, segmenter
 
 __all__ = [
@@ -99,7 +98,7 @@ class Settlement:
         error = self.completion.error
         failed = error.localized() if self.detached and error is not None else None
         wrong = complaint(self.format, self.completion)
-        notices = (translated(notice) for notice in self.notices)
+        notices = (localized(notice) for notice in self.notices)
         return (*notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import html
 
-from ...text.language import translated
-from ...text.messages import say
+from ...text.messages import localized, say
 from .live import State, Status
 
 __all__ = ["reasoning_title", "status_html", "status_text"]
@@ -15,7 +14,7 @@ def status_text(status: Status) -> str:
     """One line: state, why it waits, model, seconds, speed, attempt and what the one before failed of."""
     state = _state(status.state)
     if status.detail:
-        said = [say("{state}: {detail}", state=state, detail=translated(status.detail))]
+        said = [say("{state}: {detail}", state=state, detail=localized(status.detail))]
     else:
         said = [say("{state}…", state=state)]
     said += [
@@ -30,7 +29,7 @@ def status_text(status: Status) -> str:
     elif status.attempt > 1:
         said.append(say("attempt {attempt}", attempt=status.attempt))
     if status.because and status.state == "connecting":
-        said.append(say("because: {why}", why=translated(status.because)))
+        said.append(say("because: {why}", why=localized(status.because)))
     if status.seams:
         said.append(say("joined {count}×", count=status.seams))
     return " · ".join(part for part in said if part)
