@@ -17,6 +17,7 @@ from ..protocol.chat import Request
 from ..protocol.completion import Completion
 from ..protocol.options import CallOptions, Options
 from ..protocol.schema import Schema
+from ..text.messages import Message
 
 __all__ = ["AskOptions", "Prepared", "ResumeOptions", "hide_key"]
 
@@ -49,7 +50,7 @@ class Prepared:
     """The request as each endpoint is sent it, in the order in which they are tried."""
     options: Options
     client: Client
-    notices: tuple[str, ...] = ()
+    notices: tuple[Message | str, ...] = ()
     chat: str | None = None
     turn: str = ""
     schema: Schema | None = None

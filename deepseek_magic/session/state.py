@@ -36,6 +36,7 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
+from ..text.messages import Message
 from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
@@ -124,7 +125,7 @@ class Session:
         client = self._client_of(options, endpoint, api_key)
         place = client.endpoint
         speaks_deepseek = place.continuing == "deepseek_prefix"
-        said = notices(options) if speaks_deepseek else []
+        said: list[Message | str] = list(notices(options)) if speaks_deepseek else []
         asked = words.complete(Request.asking(words.prompt, options, system=words.system))
         chat = None if options.get("no_history") else typed.get("chat")
         if chat is not None and not options.get("new"):
@@ -137,13 +138,19 @@ class Session:
             said += images.check(each.request, each.endpoint)
         if speaks_deepseek and options.get("json") and not _names_json(request):
             said.append(
-                "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
+                Message(
+                    "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
+                )
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):
-            said.append(f"An answer that reaches its length cannot be gone on from here: {why}.")
+            said.append(Message("An answer that reaches its length cannot be continued here: {why}.", why=why))
         if "budget" in options and _most(request, place, options, self.log.prices) is None:
             said.append(
-                f"The price of {request.model} at {place.title} is not known in US dollars, so the budget cannot count this call."
+                Message(
+                    "The price of {model} at {place} is not known in US dollars, so the budget cannot count this call.",
+                    model=request.model,
+                    place=place.title,
+                )
             )
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
@@ -354,7 +361,7 @@ def _whole(completion: Completion) -> Completion:
     return completion
 
 
-def _never_continued(request: Request, endpoint: Endpoint) -> str | None:
+def _never_continued(request: Request, endpoint: Endpoint) -> Message | None:
     """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
