@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepseek_magic.policy.recovery import Continue
 from deepseek_magic.policy.token_allowance import TokenAllowance
-from deepseek_magic.protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from deepseek_magic.protocol.events import Event, Heartbeat, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 
 THOUGHT: list[Event] = [ReasoningDelta(text="Hm"), ReasoningDelta(text=" so")]
 WORDS: list[Event] = [TextDelta(text="one "), TextDelta(text="two "), TextDelta(text="three")]
@@ -28,7 +28,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
 
 
 def test_a_delta_is_a_token_where_the_host_sends_them_so_and_else_characters_are() -> None:
-    tool: list[Event] = [ToolCallDelta(index=0, arguments="{}")]
+    tool: list[Event] = [Heartbeat(comment=""), ToolCallDelta(index=0, arguments="{}")]
     assert counted(THOUGHT, WORDS, tool).left(18) == 10 - 6
     assert counted(THOUGHT, WORDS, token_each=False).left(0) == 10
 
