@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from deepseek_magic.demo import routes
+from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import failover as relay
 from deepseek_magic.engine import gate, stream
 
@@ -61,3 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if fixtures or item.path.name in PROGRAMS or here / "chaos" in item.path.parents:
             item.add_marker(pytest.mark.programs)
     items.sort(key=lambda item: here / "browser" in item.path.parents)
+
+
+@pytest.fixture
+def elsewhere(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The demo at an address that counts as another machine's, though it means this one; the demo accepts it here."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(routes, "_LOCAL_HOST", re.compile(".*"))
+    return demo.base_url.replace("127.0.0.1", "0.0.0.0")

@@ -267,10 +267,8 @@ def test_a_prompt_is_answered_below_it_and_the_turn_belongs_to_the_chat(kernel: 
 
 
 def test_the_first_key_stroke_of_a_question_makes_the_connection_that_the_answer_uses(
-    kernel: Kernel, demo: DemoServer
+    kernel: Kernel, demo: DemoServer, elsewhere: str
 ) -> None:
-    # The address of another machine, for all that can be seen of it: this one's own is not warmed up.
-    elsewhere = demo.base_url.replace("127.0.0.1", "0.0.0.0")
     front = Front(kernel, f"p = ds.panel(endpoint='vllm', base_url={elsewhere!r}, model='deepseek-flash')\np")
     warming = "__import__('deepseek_magic.session').session.session()._warming"
     assert front.value(warming) == "None"
