@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
-from ..text.messages import say
+from ..text.messages import Message, say
 from . import files
 from .frames import arrow_table, pandas_frame, polars_frame
 from .row import COLUMNS, NAMES, Row, StreamRecord, row_of
@@ -251,10 +251,11 @@ class MetricsLog(Sequence[Row]):
         from . import plots
 
         if kind not in plots.KINDS:
-            raise ValueError(f"There is no plot {kind!r}: it is one of {', '.join(plots.KINDS)}.")
+            known = ", ".join(plots.KINDS)
+            raise ValueError(Message("There is no plot {kind}: it is one of {kinds}.", kind=repr(kind), kinds=known))
         records = self._since(window_s)
         if not records:
-            raise ValueError("There is no call to draw.")
+            raise ValueError(Message("There is no call to draw."))
         width = plots.WIDTH_IN if width_in is None else width_in
         if kind == "waterfall":
             return plots.draw_waterfall(self._record(call), width_in=width)

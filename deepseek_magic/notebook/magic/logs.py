@@ -85,7 +85,7 @@ class LogMagics(Magics):
             try:
                 display(log.plot(typed.plot, window_s=typed.window))
             except (ValueError, ImportError) as error:
-                raise ConfigurationError(str(error)) from None
+                raise ConfigurationError(error.args[0]) from None
         else:
             display(log, log.summary(typed.window), _account())
 
