@@ -257,3 +257,9 @@ def test_of_many_keys_the_ones_used_last_are_masked() -> None:
         Key("sk-test-mine", source="a test")
     assert mask("sk-test-mine and sk-test-0999") == "**** and ****"
     assert len(keys._secrets) == keys._SECRETS_MAX
+
+
+def test_a_placeholder_of_plain_words_takes_no_word_out_of_a_sentence() -> None:
+    Key("no-key-required", source="a test")
+    assert mask("The request was required to name a key.") == "The request was required to name a key."
+    assert mask("Bearer no-key-required") == "Bearer ****"

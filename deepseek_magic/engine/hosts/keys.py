@@ -45,6 +45,8 @@ _LEGAL_KEY: Final = re.compile(r"[\x21-\x7e]+")
 _SHORTEST_ECHO_CHARS: Final = 6
 """What a server shows of a key, to say which one it means, is rarely shorter; shorter words are in keys by chance."""
 _SHORTEST_PART_CHARS: Final = 12
+_ORDINARY_WORDS: Final = re.compile(r"(?!sk-)[A-Za-z]+([-_.][A-Za-z]+)*")
+"""What local servers take for a key (``no-key-required``). A part of it is a word that sentences need."""
 
 _SECRETS_MAX: Final = 256
 """So many keys are masked, those used last; looking for each in every text must stay cheap."""
@@ -111,7 +113,8 @@ def mask_content(text: str) -> str:
 
 def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
     """``text`` with each run that it has in common with a known key masked, if it is that long."""
-    spans = sorted(span for secret in tuple(_secrets) for span in _runs(text, secret, shortest(secret)))
+    shares = [(s, len(s) if _ORDINARY_WORDS.fullmatch(s) else shortest(s)) for s in tuple(_secrets)]
+    spans = sorted(span for secret, share in shares for span in _runs(text, secret, share))
     kept, end = [], 0
     for start, until in spans:
         if start >= end:
