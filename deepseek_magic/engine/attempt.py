@@ -239,9 +239,9 @@ class Attempt:
                 self.anomalies.append("missing_done")
             return Ending(kind="finished", strategy=self._strategy, finish_reason=self.finish_reason)
         if failure is None:
-            said = Message("said that it was done") if self._done else Message("ended")
+            said = Message("ended with [DONE]") if self._done else Message("ended")
             cut = IncompleteStream(
-                Message("The stream {how} without a reason to finish the answer.", how=said), hint=Message("Ask again.")
+                Message("The stream {how} without a finish reason.", how=said), hint=Message("Ask again.")
             )
             return Ending(kind="cut", strategy=self._strategy, error=cut)
         if isinstance(failure, Disconnected) and self.answer is None:

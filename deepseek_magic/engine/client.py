@@ -79,7 +79,7 @@ class Client:
         self.timeouts = timeouts
         if transport is not None and keep_warm_s is not None:
             raise ConfigurationError(
-                Message("A transport that is given keeps its own connections warm: give keep_warm_s to that.")
+                Message("keep_warm_s has no effect with a transport of your own: set it on that transport.")
             )
         self.transport: Transport = transport or HTTPXTransport(keep_warm_s=keep_warm_s)
         self.rewind = rewind

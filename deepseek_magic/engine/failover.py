@@ -86,7 +86,7 @@ class Relay(Batched):
         said: list[Event] = []
         if self._stream.endpoint != self._given:
             instead = Message(
-                "{down} failed a moment ago; asking {other} first.",
+                "{down} failed a moment ago; trying {other} first.",
                 down=self._given.title,
                 other=self._stream.endpoint.title,
             )

@@ -228,7 +228,7 @@ class _Answer:
         except Damaged as damage:
             raise Disconnected(
                 Message(
-                    "The answer of {host} was damaged on its way: {reason}.",
+                    "The answer of {host} was damaged in transit: {reason}.",
                     host=self._call.host,
                     reason=damage.args[0],
                 ),

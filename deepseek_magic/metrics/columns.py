@@ -49,12 +49,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "status": Meaning("", "the HTTP status of the error"),
     "prompt_sha256": Meaning("", "the digest of the request: equal requests, equal digest"),
     "attempts": Meaning(_REQUEST, "requests that were sent, the first included"),
-    "retries": Meaning(_REQUEST, "requests sent again before anything had come"),
-    "resumes": Meaning(_REQUEST, "requests that took up the same stream by its event id"),
-    "continuations": Meaning(_REQUEST, "requests that went on from the text that had come"),
-    "restarts": Meaning(_REQUEST, "requests that began anew, so that text shown before is void"),
+    "retries": Meaning(_REQUEST, "requests retried before any text had arrived"),
+    "resumes": Meaning(_REQUEST, "requests that resumed the same stream by its event id"),
+    "continuations": Meaning(_REQUEST, "requests that continued the text so far"),
+    "restarts": Meaning(_REQUEST, "requests that restarted the answer, so that earlier text is void"),
     "seams": Meaning("seams", "places where two segments were joined"),
-    "waited_s": Meaning(_S, "all waiting on this side: the sum of the wait columns"),
+    "waited_s": Meaning(_S, "all waiting in the client: the sum of the wait columns"),
     "wait_concurrency_s": Meaning(_S, "waiting for other calls to end"),
     "wait_rate_s": Meaning(_S, "waiting for the rate limiter"),
     "wait_retry_after_s": Meaning(_S, "waiting because the server asked for it"),
@@ -99,7 +99,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "tokens_estimated": Meaning("", "whether a segment broke before it reported, so that its part is an estimate"),
     "cost": Meaning("currency", "the price by the dated table; exact as a decimal in ds.log.records"),
     "currency": Meaning("", "the currency of the cost"),
-    "cost_estimated": Meaning("", "whether the cost rests on an estimate, or on a tariff that was not told"),
+    "cost_estimated": Meaning("", "whether the cost is based on an estimate, or on an unknown tariff"),
     "peak": Meaning("", "whether DeepSeek's peak tariff applied; empty when unknown or mixed"),
     "price_date": Meaning("", "the first day on which the price is attested"),
 }
@@ -126,7 +126,7 @@ class Explained:
         for name, kind in self._rows:
             meaning = MEANINGS[name]
             rows.append([name, kind, say(meaning.unit) if meaning.unit else "", say(meaning.says), meaning.source])
-        return heads, rows, say("Unknown is empty; 0 was measured. The clock starts when the call starts.")
+        return heads, rows, say("Empty means unknown; 0 means measured as zero. The clock starts when the call starts.")
 
 
 def explain(word: str, types: Mapping[str, type]) -> Explained:

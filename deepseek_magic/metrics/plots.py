@@ -57,7 +57,7 @@ COLOURS: Final[Mapping[PhaseKind, str]] = {
 LANES: Final[Mapping[PhaseKind, str]] = {
     "wait_concurrency": "waiting: other calls",
     "wait_rate": "waiting: rate limit",
-    "wait_retry_after": "waiting: as told",
+    "wait_retry_after": "waiting: retry after",
     "wait_backoff": "waiting: back-off",
     "request": "request",
     "queue": "queue",
@@ -180,7 +180,7 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float = WIDTH_IN) -
     axes.set(ylabel=word("tokens per second"), ylim=(0, 1.15 * max((v for _, v in known), default=1.0)))
     found = Quantiles.of(v for _, v in known)
     if not found.n:
-        said = say("No speed is known of these calls.")
+        said = say("The speed of these calls is not known.")
     else:
         said = say(
             "Tokens per second of {calls}: p50 {median}, p90 {most_calls}, most {most}.",

@@ -56,7 +56,7 @@ class Account:
             [say(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
             for span, spent in self.spans.items()
         ]
-        caption = say("Money: by the price table, no invoice")
+        caption = say("Money: by the price table, not an invoice")
         if self.cap is not None and self.left is not None:
             caption = say("Budget {cap}, {left} left", cap=dollars(self.cap), left=dollars(max(self.left, Decimal(0))))
         return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}

@@ -121,8 +121,8 @@ _PASSED: Final[dict[DeadlineName, Message]] = {
     "read": Message("The connection was silent for {limit}"),
     "queue": Message("The request waited in the service's queue for {limit}"),
     "first_delta": Message("The answer did not begin within {limit}"),
-    "idle": Message("The answer stood still for {limit}, though the connection stayed open"),
-    "done": Message("The answer was whole, but its stream was not closed within {limit}"),
+    "idle": Message("No text arrived for {limit}, although the connection stayed open"),
+    "done": Message("The answer was complete, but its stream was not closed within {limit}"),
     "total": Message("The call took longer than {limit}"),
 }
 

@@ -162,7 +162,7 @@ def decide(
     """
     step = _step(ending, delivered, policy, spent, u, can)
     if burdens(ending.status) and isinstance(step, _Another) and not may_repeat():
-        step = GiveUp(why=Message("Too many requests were repeated in the last minute."), spent=step.spent)
+        step = GiveUp(why=Message("Too many requests were retried in the last minute."), spent=step.spent)
     if step.spent.at_length and isinstance(step, Restart | GiveUp):
         what = _what_happened(ending, delivered)
         why = Message("{what}; the answer is kept as the token budget ended it.", what=what)
@@ -229,13 +229,15 @@ def _end_of_call(
     what = _what_happened(ending, delivered)
     match ending.kind:
         case "stopped":
-            return Accept(outcome="interrupted", why=Message("Stopped by you; what had arrived is kept."), spent=spent)
+            return Accept(outcome="interrupted", why=Message("Stopped by you; the text so far is kept."), spent=spent)
         case "finished":
             return _end_by_finish(ending, delivered, policy, spent, can)
         case "total":
             return _give_up(what, Message("No further attempt is made."), spent)
         case "diverged" if ending.strategy != "resume":
-            return GiveUp(why=Message("The repeated answer differs from what was already given out."), spent=spent)
+            return GiveUp(
+                why=Message("The repeated answer differs from the text that was already delivered."), spent=spent
+            )
         case _ if not _passing(ending) and _refused_way(ending, delivered) is None:
             return _give_up(what, Message("Sending it again would not help."), spent)
     return None
@@ -250,7 +252,7 @@ def _end_by_finish(
         asked = policy.continue_on_length and spent.continuations < policy.continuations
         if asked and delivered.anything and cannot_continue(delivered, can, spent) is None:
             return None
-        return Accept(outcome=outcome, why=Message("The token budget ended the answer."), spent=spent)
+        return Accept(outcome=outcome, why=Message("The answer reached the token limit."), spent=spent)
     if outcome == "filtered":
         return Accept(outcome=outcome, why=Message("The provider's content filter ended the answer."), spent=spent)
     if outcome == "complete" and delivered.has_answer:
@@ -287,7 +289,7 @@ def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = 
         (delivered.tool_open, Message("a tool call was open")),
         (can.tools, Message("tools are used")),
         (can.json_mode, Message("JSON mode forbids a prefix")),
-        (can.choices > 1, Message("several choices were asked for")),
+        (can.choices > 1, Message("several choices were requested")),
         (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, Message("too little has arrived")),
         (in_reasoning and not can.reasoning, Message("the endpoint cannot continue inside a chain of thought")),
         (
@@ -442,7 +444,7 @@ def _what_happened(ending: Ending, delivered: Delivered) -> Message:
         case "finished":
             return Message('The server gave up{where} ("{reason}")', where=where, reason=ending.finish_reason)
         case "damaged" if isinstance(error, Disconnected):
-            return Message("The answer was damaged on its way{where}", where=where)
+            return Message("The answer was damaged in transit{where}", where=where)
         case "stall" if isinstance(error, ReadTimeout) and error.what is not None:
             return error.what
     return _HAPPENED[ending.kind].filled(where=where)
@@ -452,7 +454,7 @@ _HAPPENED: Final[Mapping[EndingKind, Message]] = {
     "unreachable": Message("No connection could be made"),
     "reset": Message("The connection was reset{where}"),
     "cut": Message("The answer broke off{where}"),
-    "stall": Message("The answer stood still{where}"),
+    "stall": Message("The answer stalled{where}"),
     "total": Message("The call took too long{where}"),
     "damaged": Message("The stream was damaged{where}"),
     "diverged": Message("The server did not continue the same answer{where}"),

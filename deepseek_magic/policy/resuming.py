@@ -44,11 +44,11 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
         )
     chars = delivered.text_chars
     if not chars:
-        why = Message("Continuing in the reasoning, where the answer had ended.")
+        why = Message("Continuing in the reasoning, where the answer ended.")
     elif chars == 1:
         why = Message("Continuing after 1 character, where the answer had ended.")
     else:
-        why = Message("Continuing after {chars} characters, where the answer had ended.", chars=chars)
+        why = Message("Continuing after {chars} characters, where the answer ended.", chars=chars)
     return Continue(
         text_chars=delivered.text_kept_chars,
         reasoning_chars=reasoning_to_send(delivered),

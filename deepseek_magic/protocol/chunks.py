@@ -574,7 +574,7 @@ def web_page(page: bytes) -> ProtocolError:
         Message("A web page answered instead of the API: {title}.", title=title)
         if title
         else Message("A web page answered instead of the API."),
-        hint=Message("Check the base URL, and whether a proxy or the network's login stands in between."),
+        hint=Message("Check the base URL, and whether a proxy or a login page of the network answers instead."),
         permanent=True,
     )
 

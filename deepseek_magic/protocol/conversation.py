@@ -162,7 +162,7 @@ class Conversations(dict[str, Conversation]):
         if name not in self:
             raise ConfigurationError(
                 Message("There is no conversation {name}{near}.", name=name, near=closest(name, tuple(self))),
-                hint=Message("%deepseek_chat lists those there are."),
+                hint=Message("%deepseek_chat lists them."),
             )
         return self[name]
 
@@ -176,7 +176,7 @@ class Conversations(dict[str, Conversation]):
         conversation = self.find(name)
         if new in self:
             raise ConfigurationError(
-                Message("There is a conversation {name} already.", name=new),
+                Message("A conversation {name} exists already.", name=new),
                 hint=Message("Take another name, or delete that one first."),
             )
         self[new] = conversation.renamed(new)

@@ -285,13 +285,13 @@ def status_of_words(code: object, type: object) -> int | None:
 
 
 _BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {
-    400: (InvalidRequest, Message("Change the request; sending the same one again fails again.")),
-    401: (AuthenticationError, Message("Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY anew.")),
+    400: (InvalidRequest, Message("Change the request; the same one would fail again.")),
+    401: (AuthenticationError, Message("Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY again.")),
     402: (
         InsufficientBalance,
         Message("Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
     ),
-    403: (AuthenticationError, Message("This key may not do that; check its rights, or use another key.")),
+    403: (AuthenticationError, Message("This key has no permission for that; check its rights, or use another key.")),
     404: (InvalidRequest, Message("Check the base URL (and the model name, on other hosts).")),
     407: (
         InvalidRequest,
@@ -301,7 +301,7 @@ _BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {
     200: (ServerError, Message("The server reported an error inside the stream; try again.")),
     422: (InvalidRequest, Message("A parameter has a value that the API refuses; change it.")),
     429: (RateLimited, Message("Send fewer requests at once, or wait.")),
-    500: (ServerError, Message("The service is at fault or busy; try again in a moment.")),
+    500: (ServerError, Message("The service has a problem or is busy; try again in a moment.")),
 }
 
 
@@ -326,7 +326,7 @@ def status_error(
         hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")
     words = said.strip().removesuffix(".") or Message("no reason given")
     if status == 200:
-        message = Message("The API answered inside the stream: {said}.", said=words)
+        message = Message("The API reported an error inside the stream: {said}.", said=words)
     elif status == 407:
         message = Message("A proxy on the way answered with {status}: {said}.", status=status, said=words)
     elif page:

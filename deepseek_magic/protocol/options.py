@@ -223,7 +223,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind="switch",
         scope="call",
         flags=("--raw",),
-        help=Message("send every brace as it was typed; no {name} is filled"),
+        help=Message("send every brace as typed; fill no {name}"),
     ),
     Option(
         name="temperature",
@@ -233,7 +233,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         minimum=0,
         maximum=2,
         default="1",
-        help=Message("how freely the next token is drawn; acts only with --think off"),
+        help=Message("how freely the next token is drawn; has an effect only with --think off"),
     ),
     Option(
         name="top_p",
@@ -245,7 +245,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         maximum=1,
         default="1",
         help=Message(
-            "draw from the smallest set of tokens with this probability; acts only while thinking, from 0.95 on"
+            "draw from the smallest set of tokens with this probability; has an effect only while thinking, from 0.95 on"
         ),
     ),
     Option(
@@ -327,7 +327,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--buffer",),
         choices=("realtime", "balanced", "sentence"),
         default="balanced",
-        help=Message("when arrived text is shown: at once, in small groups, or by whole sentences"),
+        help=Message("when text is shown: at once, in small groups, or in whole sentences"),
     ),
     Option(
         name="endpoint",
@@ -336,7 +336,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         flags=("--endpoint",),
         metavar="NAME",
         default="deepseek",
-        help=Message("a named endpoint, or several with commas between: the next one takes over when one is down"),
+        help=Message("an endpoint's name, or several separated by commas: when one is down, the next takes over"),
     ),
     Option(
         name="base_url",
@@ -344,7 +344,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         flags=("--base-url",),
         metavar="URL",
-        help=Message("any address that speaks the OpenAI chat API"),
+        help=Message("the address of any server with the OpenAI chat API"),
     ),
     Option(
         name="chat",
@@ -360,7 +360,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind="switch",
         scope="call",
         flags=("--new",),
-        help=Message("forget the conversation so far and start it anew with this prompt"),
+        help=Message("start the conversation over with this prompt"),
     ),
     Option(
         name="no_history",
@@ -379,7 +379,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         minimum=0,
         maximum=1_000_000,
         default="200000",
-        help=Message("send at most so much of the conversation; the oldest turns are left out, and that is said"),
+        help=Message("send at most this much of the conversation; the oldest turns are left out, with a notice"),
     ),
     Option(
         name="background",
@@ -387,8 +387,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="cell",
         flags=("-b", "--background"),
         help=Message(
-            "go on with the next cell while the answer comes; the variable named by -o can be awaited, asked to wait(), "
-            "and stopped with stop()"
+            "let the next cell run while the answer arrives; the variable named by -o can be awaited, has wait(), and is stopped with stop()"
         ),
     ),
     Option(
@@ -396,7 +395,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind="switch",
         scope="call",
         flags=("--continue", "--continue-on-length"),
-        help=Message("when the token budget ends the answer, go on from there, up to three times"),
+        help=Message("when the answer reaches the token limit, continue it, up to three times"),
     ),
     Option(
         name="budget",
@@ -406,7 +405,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
         metavar="USD",
         unit=Message("US dollars"),
         minimum=0,
-        help=Message("what all calls of this session together may cost; a call that could go beyond is not sent"),
+        help=Message(
+            "the most that all calls of this session may cost together; a call that could exceed it is not sent"
+        ),
     ),
     Option(
         name="cache",
@@ -420,7 +421,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
         kind="switch",
         scope="call",
         flags=("--no-cache", "--fresh"),
-        help=Message("ask anew, whatever the journal knows, where --cache is the default"),
+        help=Message("ask again even if the journal has the answer; for when --cache is the default"),
     ),
     Option(
         name="first_token",

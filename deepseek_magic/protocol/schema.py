@@ -49,7 +49,7 @@ class Schema:
             raise _no_schema(name, why) from None
         root = found.get("$defs", {}).get(found.get("$ref", "").rpartition("/")[2], found)
         if root.get("type") != "object" or "properties" not in root:
-            raise _no_schema(name, Message("it is no object with named fields"))
+            raise _no_schema(name, Message("it is not an object with named fields"))
         return cls(kind=kind, name=name, text=json.dumps(found, ensure_ascii=False))
 
     @classmethod

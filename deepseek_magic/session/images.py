@@ -62,7 +62,7 @@ def _part_of(what: Any) -> dict[str, Any]:
     data = _bytes_of(what)
     kind = next((kind for kind, begins in _FORMATS.items() if begins.match(data)), None)
     if kind is None:
-        raise ConfigurationError(Message("{name} is no image that could be sent.", name=_name(what)), hint=_TAKES)
+        raise ConfigurationError(Message("{name} is not an image that can be sent.", name=_name(what)), hint=_TAKES)
     return _part(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")
 
 
@@ -106,7 +106,7 @@ def check(request: Request, endpoint: Endpoint) -> list[Message]:
         if sees
         else [
             Message(
-                "Whether {model} at {endpoint} sees images is not known here.",
+                "Whether {model} at {endpoint} sees images is not known.",
                 model=request.model,
                 endpoint=endpoint.title,
             )
@@ -156,7 +156,7 @@ def _bytes_of(what: Any) -> bytes:
     drawn = getattr(what, "_repr_png_", None)  # PIL's, and that of whatever draws itself in a notebook
     png = drawn() if callable(drawn) else None
     if not isinstance(png, bytes):
-        raise ConfigurationError(Message("{name} is no image that could be sent.", name=_name(what)), hint=_TAKES)
+        raise ConfigurationError(Message("{name} is not an image that can be sent.", name=_name(what)), hint=_TAKES)
     return png
 
 

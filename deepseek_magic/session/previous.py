@@ -35,8 +35,8 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
         raise ConfigurationError(
-            Message("No answer waits to be continued."),
-            hint=Message("Only broken and stopped answers can be continued."),
+            Message("There is no answer to resume."),
+            hint=Message("Only stopped and broken answers can be resumed."),
         )
     if what is not None and not entries:
         raise ConfigurationError(Message("The journal has no call whose id begins with {name}.", name=what[:40]))
@@ -51,5 +51,5 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     return Found(
         entry.completion,
         entry.endpoint,
-        Message("Continuing the answer to “{prompt}”, asked {when}.", prompt=shown, when=began),
+        Message("Resuming the answer to “{prompt}”, asked {when}.", prompt=shown, when=began),
     )

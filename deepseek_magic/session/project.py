@@ -58,7 +58,7 @@ def _read(path: Path) -> Project | None:
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigurationError(
             Message("{name} cannot be read: {error}.", name=path, error=str(error)),
-            hint=Message("Mend it, or move it away."),
+            hint=Message("Correct it, or move it away."),
         ) from None
     if not isinstance(table, dict):
         return None

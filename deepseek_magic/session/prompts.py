@@ -58,7 +58,7 @@ def saved_prompt(name: str, start: Path | None = None) -> str:
     known = saved_prompts(start)
     if name not in known:
         names = ", ".join(sorted(known)[:_FIRST_NAMES])
-        hint = Message("Saved are {names}.", names=names)
+        hint = Message("Saved prompts: {names}.", names=names)
         if not names:
             hint = Message("Save it as {path} beside the notebook.", path=f"{FOLDER}/{name}.md")
         near = closest(name, tuple(known))

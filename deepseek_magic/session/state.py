@@ -139,7 +139,7 @@ class Session:
         if speaks_deepseek and options.get("json") and not _names_json(request):
             said.append(
                 Message(
-                    "JSON mode needs the word json in the prompt: DeepSeek refuses a prompt without it; say what JSON you want."
+                    "JSON mode needs the word json in the prompt, or DeepSeek refuses it; describe the JSON that you want."
                 )
             )
         if options.get("continue_on_length") and (why := _never_continued(request, place)):

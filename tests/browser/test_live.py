@@ -93,7 +93,7 @@ def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: 
     page.output(1).get_by_role("button", name="Stop").click()
     page.wait_until(lambda: not page.running(1), timeout_s=3)
     page.wait_until(
-        lambda: "Stopped. What had arrived is kept in a; %deepseek_resume -o a continues it." in page.text(1)
+        lambda: "Stopped. The text so far is in a; %deepseek_resume -o a resumes the answer." in page.text(1)
     )
     assert "paragraph 1" in page.text(1)
     assert "Traceback" not in page.text(1)

@@ -106,7 +106,7 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     panel.reads("In one sentence.", where=panel.root.locator("pre"))
     assert violations(panel) == []
     panel.button("Insert below").click()
-    panel.reads("The cell stands below the panel.")
+    panel.reads("The cell is below the panel.")
     source = page.cell(2).locator(".cm-content").inner_text()
     assert source.split("\n") == [
         "%%deepseek --model deepseek-v4-pro --think off",

@@ -290,7 +290,7 @@ async def test_nobody_listening_is_one_sentence_with_the_host() -> None:
     async with ScriptedServer([[]]) as server:
         url = server.base_url
     async with Client(url, recovery=ONCE) as client:
-        with pytest.raises(Disconnected, match=r"Nothing listens at 127\.0\.0\.1:\d+\."):
+        with pytest.raises(Disconnected, match=r"Nothing is listening at 127\.0\.0\.1:\d+\."):
             await client.complete("Hi")
 
 

@@ -106,7 +106,9 @@ async def test_a_dead_proxy_is_named_with_its_variable_and_not_the_server(monkey
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:secret@{at}")
     error = await failure_of("https://far.example")
     assert isinstance(error, Disconnected)
-    assert f"Nothing listens at the proxy http://{at} (from HTTPS_PROXY), so far.example was not asked." in str(error)
+    assert f"Nothing is listening at the proxy http://{at} (from HTTPS_PROXY), so far.example was not asked." in str(
+        error
+    )
     assert "secret" not in str(error)
     assert tries(error) == 2
 

@@ -84,8 +84,8 @@ def test_an_address_is_sent_as_an_address() -> None:
     [
         ("photo", r"There is no image photo \(did you mean photos\?\)\."),
         ("photos[7]", r"photos\[7\] does not exist"),
-        (b"<svg/>", "A value of type bytes is no image"),
-        (3, "A value of type int is no image"),
+        (b"<svg/>", "A value of type bytes is not an image"),
+        (3, "A value of type int is not an image"),
         (Path("missing.png"), "The image missing.png cannot be read"),
         (np.full((3, 4), 300), r"An array of shape \(3, 4\) with values from 300 to 300 is no image"),
         (np.zeros(5), r"An array of shape \(5,\)"),
@@ -123,4 +123,4 @@ def test_where_it_is_not_known_whether_a_model_sees_it_is_said() -> None:
     assert images.check(request_with(ONE), ENDPOINTS["deepseek"]) == []
     assert images.check(Request.of("hi", model="deepseek-v4-pro"), ENDPOINTS["deepseek"]) == []
     (said,) = images.check(request_with(ONE, model="llava"), ENDPOINTS["ollama"])
-    assert str(said) == "Whether llava at Ollama sees images is not known here."
+    assert str(said) == "Whether llava at Ollama sees images is not known."

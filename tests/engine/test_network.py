@@ -205,7 +205,7 @@ async def test_every_address_of_a_host_is_tried_and_refusals_of_all_are_one_sent
     async with ScriptedServer([fixed("200 OK", b"fine")]) as server:
         url = f"http://localhost:{server.port}"  # which may be ::1 as well, where nobody listens
         assert await body_of(transport, url) == b"fine"
-    with pytest.raises(Disconnected, match=r"Nothing listens at localhost:\d+\."):
+    with pytest.raises(Disconnected, match=r"Nothing is listening at localhost:\d+\."):
         await body_of(HTTPXTransport(), url)
 
 

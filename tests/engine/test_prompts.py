@@ -51,7 +51,7 @@ def test_a_name_that_is_not_saved_is_refused_with_a_guess_and_the_names(notebook
     with pytest.raises(ConfigurationError) as caught:
         saved_prompt("tabel", notebooks)
     assert str(caught.value) == (
-        "There is no saved prompt tabel (did you mean table?). Saved are beside, long, mine, root, table."
+        "There is no saved prompt tabel (did you mean table?). Saved prompts: beside, long, mine, root, table."
     )
 
 

@@ -167,7 +167,7 @@ def test_seconds_out_of_bounds_are_refused_in_either_language(every_s: float) ->
 
 
 def test_a_transport_that_is_given_has_the_setting_itself() -> None:
-    with pytest.raises(ConfigurationError, match="give keep_warm_s to that"):
+    with pytest.raises(ConfigurationError, match="set it on that transport"):
         Client("demo", transport=HTTPXTransport(), keep_warm_s=30.0)
 
 

@@ -160,7 +160,7 @@ def test_what_cannot_be_drawn_is_said_in_one_sentence() -> None:
         MANY.plot("pie")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="older version"):
         log_of(record(phases=())).plot("waterfall")
-    assert log_of(record(tokens_per_s=None)).plot("speed").text == "No speed is known of these calls."
+    assert log_of(record(tokens_per_s=None)).plot("speed").text == "The speed of these calls is not known."
 
 
 def test_a_plot_is_saved_in_the_format_of_its_name(tmp_path: Path) -> None:

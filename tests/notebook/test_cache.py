@@ -69,5 +69,5 @@ def test_a_dry_run_says_what_the_journal_knows(run_headless: Run, demo: DemoServ
     known = r"The journal has this answer, of \d{4}-\d\d-\d\d \d\d:\d\d: "
     assert re.fullmatch(known + "nothing would be sent, nor paid.", said[0][0])
     assert re.fullmatch(known + "--cache would take it, at no cost.", said[1][0])
-    assert said[2:] == [said[1], ["The journal does not have this answer: it would be asked."], []]
+    assert said[2:] == [said[1], ["The journal does not have this answer: the request would be sent."], []]
     assert len(demo.requests) == 1

@@ -117,9 +117,9 @@ def test_a_deleted_conversation_is_gone(run_headless: Run, demo: DemoServer) -> 
     [
         (
             "%deepseek_chat mian",
-            "There is no conversation mian (did you mean main?). %deepseek_chat lists those there are.",
+            "There is no conversation mian (did you mean main?). %deepseek_chat lists them.",
         ),
-        ("%deepseek_chat branch main", "There is a conversation main already."),
+        ("%deepseek_chat branch main", "A conversation main exists already."),
         ("%deepseek_chat delete", "%deepseek_chat delete takes one name, not 0."),
         ("%deepseek_chat --export chat.txt", "chat.txt was not written: its name must end in .md or .jsonl."),
     ],

@@ -153,7 +153,7 @@ def test_a_failed_call_binds_what_had_arrived_and_its_error(run_headless: Run, d
     shown, bound = run_headless("%%deepseek -o a --think off\nA table", "print(a.outcome, bool(a.text), a.error)")
     assert [output.output_type for output in shown] == ["display_data", "error"]
     (said,) = shown[1].traceback
-    assert said.endswith("What had arrived is kept in a; %deepseek_resume -o a continues it.")
+    assert said.endswith("The text so far is in a; %deepseek_resume -o a resumes the answer.")
     assert bound[0].text.startswith("incomplete True ")
 
 
@@ -244,6 +244,6 @@ def test_the_doctor_tells_the_same_lines_as_the_command_and_fails_where_calls_wo
     assert "ok    ipython" in said
     assert said.endswith("All is well.\n")
     found = "".join(output.text for output in ill if output.output_type == "stream")
-    assert "FAIL  connection       Nothing listens at 127.0.0.1:9." in found
+    assert "FAIL  connection       Nothing is listening at 127.0.0.1:9." in found
     for failed in (ill, logged, demo):
         assert failed[-1].traceback[0].startswith("ConfigurationError: ")

@@ -81,7 +81,7 @@ def test_an_interrupt_keeps_what_had_come_and_ends_the_cell_as_stopped(kernel: K
     took.append(time.monotonic())
     assert ran.reply["status"] == "error"
     assert ran.reply["ename"] == "Stopped"
-    assert ran.reply["traceback"] == ["Stopped. What had arrived is kept in a; %deepseek_resume -o a continues it."]
+    assert ran.reply["traceback"] == ["Stopped. The text so far is in a; %deepseek_resume -o a resumes the answer."]
     assert len(ran.of("update_display_data")) == 1
     assert kernel.run("print(a.outcome, len(a.text) > 0, a is _)").printed == "interrupted True True\n"
     assert how_it_ended(slow) == "client left"

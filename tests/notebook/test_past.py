@@ -87,4 +87,4 @@ def test_a_syntax_error_is_repaired_too(run_headless: Run, demo: DemoServer) -> 
 
 def test_there_is_nothing_to_repair_before_something_failed(run_headless: Run) -> None:
     (outputs,) = run_headless("%deepseek_fix")
-    assert outputs[0].traceback == ["ConfigurationError: No cell has failed so far, so there is no error to speak of."]
+    assert outputs[0].traceback == ["ConfigurationError: No cell has failed so far, so there is no error to explain."]

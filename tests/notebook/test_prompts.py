@@ -70,7 +70,7 @@ def test_in_a_function_its_own_variables_are_filled_in(run_headless: Run, demo: 
 def test_a_name_that_is_not_saved_is_one_sentence(run_headless: Run, demo: DemoServer, folder: Path) -> None:
     _, outputs = run_headless(f"%cd -q {folder}", "%deepseek -s @pirat hi")
     assert outputs[0].traceback == [
-        "ConfigurationError: There is no saved prompt pirat (did you mean pirate?). Saved are pirate, review."
+        "ConfigurationError: There is no saved prompt pirat (did you mean pirate?). Saved prompts: pirate, review."
     ]
 
 

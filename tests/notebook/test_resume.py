@@ -64,10 +64,10 @@ def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
         second.run(LOAD)
         assert "long 3" in second.run("%deepseek_resume --list").of("display_data")[0]["data"]["text/plain"]
         ran = second.run("%deepseek_resume -o b")
-        assert "Going on with the answer to “long 3”" in str(ran.of("update_display_data")[-1]["data"])
+        assert "Resuming the answer to “long 3”" in str(ran.of("update_display_data")[-1]["data"])
         assert second.run("print(b.text)").printed == text
         assert demo.requests[-1].body["messages"][-1]["prefix"] is True
-        assert second.run("%deepseek_resume --list").printed == "No answer waits to be continued.\n"
+        assert second.run("%deepseek_resume --list").printed == "There is no answer to resume.\n"
 
 
 def _until_written(environment: dict[str, str]) -> None:
@@ -86,7 +86,7 @@ def _until_written(environment: dict[str, str]) -> None:
     [
         ("%deepseek_resume", "The answer is complete: there is nothing to continue."),
         ("%deepseek_resume zz", "The journal has no call whose id begins with zz."),
-        ("%deepseek_resume n", "n is not an answer that can be continued."),
+        ("%deepseek_resume n", "n is not an answer that can be resumed."),
         ("%deepseek_resume --json", "%deepseek_resume cannot take json: the question is asked already."),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_terminal_prints_the_answer_and_ctrl_c_keeps_the_part(
         shell.expect("paragraph.{0,20}1", timeout=20)
         time.sleep(0.5)
         shell.sendintr()
-        shell.expect_exact("Stopped. What had arrived is kept in b; %deepseek_resume -o b continues it.")
+        shell.expect_exact("Stopped. The text so far is in b; %deepseek_resume -o b resumes the answer.")
         assert "Traceback" not in shell.before
         shell.expect_exact("In [5]:")
         shell.sendline("print('kept:', b.outcome, 'paragraph 1' in b.text)")

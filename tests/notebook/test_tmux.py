@@ -81,7 +81,7 @@ def test_an_answer_grows_is_stopped_by_ctrl_c_and_leaves_no_empty_out(screen: Sc
     screen.wait_for(lambda shown: "Ctrl-C stops" in shown and shown != first)
     screen.press("C-c")
     shown = screen.wait_for(lambda shown: "In [3]:" in shown)
-    assert "Stopped. What had arrived is kept in b; %deepseek_resume -o b continues it." in shown
+    assert "Stopped. The text so far is in b; %deepseek_resume -o b resumes the answer." in shown
     assert "Traceback" not in shown
     assert "Ctrl-C stops" not in shown
 

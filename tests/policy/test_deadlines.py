@@ -75,7 +75,7 @@ def test_a_comment_drip_cannot_hold_a_stalled_thought_open() -> None:
         assert clock.passed(float(second)) is None
     passed = clock.passed(121.0)
     assert passed is not None
-    assert str(passed.what) == "The answer stood still for 120 s, though the connection stayed open"
+    assert str(passed.what) == "No text arrived for 120 s, although the connection stayed open"
 
 
 def test_what_is_switched_off_never_passes() -> None:

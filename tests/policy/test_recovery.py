@@ -472,7 +472,7 @@ def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
             ALL,
             "The API answered 429 (too many requests); retrying in 5 s, attempt 2 of 5.",
         ),
-        (STALL, THOUGHT, ALL, "The answer stood still in the reasoning; continuing in 1 s, attempt 2 of 6."),
+        (STALL, THOUGHT, ALL, "The answer stalled in the reasoning; continuing in 1 s, attempt 2 of 6."),
         (
             CUT,
             TEXT,
@@ -492,7 +492,7 @@ def test_a_policy_out_of_bounds_is_refused(wrong: dict[str, Any]) -> None:
             Ending.of(Disconnected("No.", how="damaged")),
             NOTHING,
             ALL,
-            "The answer was damaged on its way; retrying in 1 s, attempt 2 of 5.",
+            "The answer was damaged in transit; retrying in 1 s, attempt 2 of 5.",
         ),
     ],
 )
@@ -522,7 +522,7 @@ def test_an_error_is_read_as_an_ending(error: Any, kind: str, code: int | None) 
 
 
 def test_a_stall_is_told_in_the_deadlines_own_words() -> None:
-    what = Message("The answer stood still for {limit}, though the connection stayed open", limit="45 s")
+    what = Message("No text arrived for {limit}, although the connection stayed open", limit="45 s")
     ending = Ending.of(ReadTimeout(Message("{what}.", what=what), deadline="idle", what=what))
     assert step_after(ending, TEXT).why.values["what"] == what
 

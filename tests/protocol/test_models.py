@@ -48,6 +48,6 @@ def test_an_unknown_name_passes_as_it_is(name: str) -> None:
 def test_a_slip_in_a_models_name_is_sent_as_it_is_and_said() -> None:
     meant = resolve_model("deepseek-flahs")
     assert meant.id == "deepseek-flahs"
-    assert str(meant.notice) == "deepseek-flahs is no model that is known here (did you mean deepseek-flash?)."
+    assert str(meant.notice) == "deepseek-flahs is not a known model (did you mean deepseek-flash?)."
     assert resolve_model("deepseek-flash").notice == ""
     assert resolve_model("somebody-elses-model").notice == ""

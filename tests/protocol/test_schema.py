@@ -92,8 +92,8 @@ def test_the_schema_stands_behind_the_system_prompt() -> None:
     ("kind", "sentence"),
     [
         (3, "3 cannot be a schema: it is not a class. A schema is a dataclass"),
-        (int, "int cannot be a schema: it is no object with named fields."),
-        (dict, "dict cannot be a schema: it is no object with named fields."),
+        (int, "int cannot be a schema: it is not an object with named fields."),
+        (dict, "dict cannot be a schema: it is not an object with named fields."),
         (type("Odd", (), {"__annotations__": {"x": int}}), "Odd cannot be a schema: "),
     ],
 )

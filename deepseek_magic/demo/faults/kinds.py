@@ -113,15 +113,13 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 name="latency",
                 places=PLACES[1:],
                 params={"s": 2.0},
-                legend=Message("A pause of some seconds, then all goes on as if nothing had happened."),
+                legend=Message("A pause of some seconds, then the answer continues as if nothing had happened."),
             ),
             Kind(
                 name="drip",
                 places=_STREAM,
                 params={"bytes": 1.0, "every": 1.0},
-                legend=Message(
-                    "Single bytes drip from the line: something always arrives, yet hardly ever a whole event."
-                ),
+                legend=Message("Single bytes arrive slowly: something always comes, yet hardly ever a complete event."),
             ),
             Kind(
                 name="bandwidth",
@@ -231,7 +229,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             ),
             Kind(
                 name="empty",
-                legend=Message("The answer finishes without a single word: nothing was said, so nothing was answered."),
+                legend=Message("The answer ends without a single word, so the question was not answered."),
             ),
             Kind(name="reasoning-only", legend=Message("The model thinks, and stops without answering.")),
             Kind(
@@ -243,14 +241,14 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(
                 name="no-finish",
                 legend=Message(
-                    "The line [DONE] comes without a finish reason: nobody said that the answer is complete."
+                    "The line [DONE] comes without a finish reason, so nothing says that the answer is complete."
                 ),
             ),
             Kind(
                 name="finish-early",
                 places=_STREAM[1:4],
                 legend=Message(
-                    "A finish reason arrives in the middle, and the answer goes on: whoever leaves now loses the rest."
+                    "A finish reason arrives in the middle and the answer continues: a client that stops there loses the rest."
                 ),
             ),
             Kind(
@@ -276,7 +274,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind(
                 name="full-message",
                 legend=Message(
-                    "The last chunk repeats the whole answer as a message: it must not be added to the pieces."
+                    "The last chunk repeats the complete answer as a message, which must not be added to the pieces."
                 ),
             ),
             Kind(name="reasoning-field", legend=Message("The thoughts come under the name of other hosts: reasoning.")),

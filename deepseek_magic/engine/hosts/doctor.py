@@ -92,10 +92,10 @@ def is_well(findings: Sequence[Finding]) -> bool:
 def verdict(well: Sequence[bool]) -> Message:
     """One sentence for all endpoints that were examined."""
     if all(well):
-        return Message("All is well.")
+        return Message("Everything works.")
     if any(well):
-        return Message("Calls will be answered, but not by every endpoint until the lines marked FAIL are mended.")
-    return Message("Calls will fail until the lines marked FAIL are mended.")
+        return Message("Calls will be answered, but not by every endpoint until the problems marked FAIL are fixed.")
+    return Message("Calls will fail until the problems marked FAIL are fixed.")
 
 
 def versions() -> Iterator[Finding]:

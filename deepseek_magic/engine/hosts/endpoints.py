@@ -335,7 +335,9 @@ def _named(name: str) -> Endpoint:
     if known is None:
         raise ConfigurationError(
             Message("There is no endpoint {name}{near}.", name=name, near=closest(name, tuple(ENDPOINTS))),
-            hint=Message("Known are {names}; any other server works by its base URL.", names=", ".join(ENDPOINTS)),
+            hint=Message(
+                "Known endpoints: {names}; for any other server, give its base URL.", names=", ".join(ENDPOINTS)
+            ),
         )
     return known
 
@@ -407,5 +409,5 @@ def _no_url(said_by: Message | str, why: Message) -> ConfigurationError:
     # The text itself is not shown: people paste keys into addresses.
     return ConfigurationError(
         Message("{said} cannot be used: {why}.", said=said_by, why=why),
-        hint=Message("It looks like https://api.deepseek.com."),
+        hint=Message("It should look like https://api.deepseek.com."),
     )

@@ -103,7 +103,7 @@ async def models(transport: Transport, endpoint: Endpoint, key: Key | None) -> l
 async def balance(transport: Transport, endpoint: Endpoint, key: Key | None) -> Balance:
     """The account's balance. Raises ConfigurationError where the endpoint does not tell it."""
     if endpoint.balance_url is None:
-        raise ConfigurationError(Message("{endpoint} does not tell a balance.", endpoint=endpoint.title))
+        raise ConfigurationError(Message("{endpoint} does not report a balance.", endpoint=endpoint.title))
     return _read_balance(await _get(transport, endpoint.balance_url, key))
 
 

@@ -65,7 +65,7 @@ class Key:
         if not _LEGAL_KEY.fullmatch(secret):
             raise ConfigurationError(
                 Message("The key from {source} is empty or has characters that no key has.", source=source),
-                hint=Message("Copy it again, whole."),
+                hint=Message("Copy all of it again."),
             )
         self._secret = secret
         self.source = source
@@ -166,11 +166,11 @@ def find_key(
     if key is not None and endpoint.is_clear_text:
         raise ConfigurationError(
             Message(
-                "The key was not sent, because {url} is not encrypted and anyone on the way could read it.",
+                "The key was not sent, because {url} is not encrypted and anyone in between could read it.",
                 url=endpoint.base_url,
             ),
             hint=Message(
-                "Use the https:// address; for a server that wants no key, say its kind: --endpoint vllm, ollama, ..."
+                "Use the https:// address; for a server that needs no key, name its kind: --endpoint vllm, ollama, ..."
             ),
         )
     if key is None and endpoint.needs_key:

@@ -65,7 +65,7 @@ _ROWS: Final[Mapping[_Cause, _Row]] = {
     "untrusted": _Row(
         Disconnected,
         Message("The certificate of {host} is not trusted: {reason}."),
-        Message("A proxy that opens TLS needs its certificate in SSL_CERT_FILE."),
+        Message("If a proxy inspects TLS, put its certificate into SSL_CERT_FILE."),
         permanent=True,
     ),
     "not_tls": _Row(
@@ -76,7 +76,7 @@ _ROWS: Final[Mapping[_Cause, _Row]] = {
     ),
     "tls_broke": _Row(Disconnected, Message("No secure connection to {host} ({reason})."), _AGAIN),
     "refused": _Row(
-        Disconnected, Message("Nothing listens at {host}."), Message("Is the server running, and the port right?")
+        Disconnected, Message("Nothing is listening at {host}."), Message("Is the server running, and the port right?")
     ),
     "unknown_name": _Row(
         Disconnected, Message("The name {host} could not be resolved."), Message("Check the address and the network.")
@@ -86,7 +86,7 @@ _ROWS: Final[Mapping[_Cause, _Row]] = {
         ConnectTimeout, Message("No connection to {host} within {limit} s through the proxy {proxy}."), _PROXY
     ),
     "proxy_refused": _Row(
-        Disconnected, Message("Nothing listens at the proxy {proxy}, so {host} was not asked."), _PROXY
+        Disconnected, Message("Nothing is listening at the proxy {proxy}, so {host} was not asked."), _PROXY
     ),
     "proxy_unknown_name": _Row(
         Disconnected, Message("The name of the proxy {proxy} could not be resolved, so {host} was not asked."), _PROXY
@@ -112,11 +112,13 @@ _ROWS: Final[Mapping[_Cause, _Row]] = {
         Message("Check the address, or try again."),
     ),
     "unwritable": _Row(ConfigurationError, Message("The request to {host} cannot be written in HTTP: {reason}.")),
-    "early": _Row(Disconnected, Message("{host} closed the connection before its answer was whole."), _AGAIN, "early"),
+    "early": _Row(
+        Disconnected, Message("{host} closed the connection before the answer was complete."), _AGAIN, "early"
+    ),
     "not_http": _Row(
         Disconnected,
         Message("{host} does not answer as HTTP demands: {reason}."),
-        Message("Check the base URL, or what stands before the server."),
+        Message("Check the base URL, or what is in front of the server."),
         "damaged",
         permanent=True,
     ),

@@ -1,4 +1,4 @@
-"""``%deepseek_chat``: the conversations that cells go on from."""
+"""``%deepseek_chat``: the conversations that cells continue."""
 
 from __future__ import annotations
 
@@ -52,10 +52,7 @@ class ChatMagics(Magics):
         "words",
         nargs="*",
         metavar="ACTION NAME",
-        help="list (or nothing); show [NAME] (or the name alone); switch NAME: cells go on from it from now on; "
-        "rename [NAME] NEW; branch [NAME] NEW: a copy that goes its own way; delete NAME; "
-        "reload NAME: what an earlier kernel left (without NAME: lists what there is). "
-        "Without NAME: the one cells go on from.",
+        help="list (or nothing); show [NAME] (or the name alone); switch NAME: cells continue it from now on; rename [NAME] NEW; branch [NAME] NEW: a separate copy; delete NAME; reload NAME: a conversation of an earlier kernel (without NAME: lists them). Without NAME: the one that cells continue.",
     )
     @argument("--export", metavar="FILE", help="write the conversation to FILE.md or FILE.jsonl instead of showing it")
     @argument("--overwrite", action="store_true", help="let --export replace a file")
@@ -63,9 +60,9 @@ class ChatMagics(Magics):
     def deepseek_chat(self, line: str) -> None:
         """List, show, switch, rename, branch, delete, export and reload conversations.
 
-        A cell goes on from the cells of its conversation ("main" unless --chat or switch name another); run again, it
-        replaces its own turn. --new begins a conversation anew, --no-history asks outside of any. After a restart reload brings
-        a conversation back from the journal; the cells still know their turns.
+        A cell continues its conversation ("main" unless --chat or switch name another); when it runs again, it replaces its own
+        turn. --new starts a conversation over, --no-history asks without one. After a restart, reload brings a conversation
+        back from the journal, and its turns still belong to their cells.
         """
         from ...session.calls import session
 
@@ -86,9 +83,9 @@ class ChatMagics(Magics):
                 session().defaults = session().defaults.replace(chat=name)
                 known = name in session().chats
                 print(
-                    say("Cells go on from {name} now.", name=name)
+                    say("Cells now continue {name}.", name=name)
                     if known
-                    else say("Cells go on from {name} now, a new conversation.", name=name)
+                    else say("Cells now continue {name}, a new conversation.", name=name)
                 )
             case "reload", ():
                 _list_saved()
@@ -114,7 +111,7 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
                 wanted=_MANY[least, most],
                 count=len(names),
             ),
-            hint=Message("%deepseek_chat? explains its words; a name with spaces goes into quotes."),
+            hint=Message("%deepseek_chat? explains its words; put a name with spaces in quotation marks."),
         )
     return action, names
 
@@ -126,12 +123,12 @@ def _copy(action: str, name: str, new: str) -> None:
         session().chats.rename(name, new)
         if session().chat == name:
             session().defaults = session().defaults.replace(chat=new)
-        print(say("{name} is called {new} now.", name=name, new=new))
+        print(say("{name} is now called {new}.", name=name, new=new))
     else:
         session().chats.branch(name, new)
         print(
             say(
-                "{new} goes on from what was said in {name}; a cell joins it with --chat {new}.",
+                "{new} is a copy of {name} so far; use --chat {new} in a cell to continue it.",
                 name=name,
                 new=new,
             )
@@ -147,9 +144,9 @@ def _list() -> None:
         began = chat.turns[0].title if chat.turns else ""
         rows.append(["→" if name == session().chat else "", name, str(len(chat.turns)), f"{tokens:,}", began])
     if not rows:
-        print(say("No conversation yet. The next cell begins {name}.", name=session().chat))
+        print(say("No conversation yet. The next cell starts {name}.", name=session().chat))
         return
-    caption = say("Cells go on from {name}", name=session().chat)
+    caption = say("Cells continue {name}", name=session().chat)
     heads = ("", say("conversation"), say("turns"), say("about tokens"), say("began with"))
     display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
 
@@ -207,4 +204,4 @@ def _show(chat: Conversation) -> None:
 def _export(chat: Conversation, name: str, overwrite: bool) -> None:
     path = free_path(name, (".md", ".jsonl"), overwrite=overwrite)
     path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
-    print(say("{name} is written to {path}; turns: {count}.", name=chat.name, count=len(chat.turns), path=path))
+    print(say("{name} was written to {path}; turns: {count}.", name=chat.name, count=len(chat.turns), path=path))

@@ -54,7 +54,7 @@ class DemoMagics(Magics):
             return
         server = self.start(typed.fault, typed.pace)
         url = server.base_url
-        print(say("Demo server at {url}: cells are answered by this machine until %deepseek_demo stop.", url=url))
+        print(say("Demo server at {url}: this machine answers cells until %deepseek_demo stop.", url=url))
         for sentence in self.legend:
             print(say("What it does wrong: {sentence}", sentence=sentence))
 
@@ -93,7 +93,7 @@ class DemoMagics(Magics):
         from ...session.calls import session
 
         if self._server is None:
-            print(say("No demo server runs."))
+            print(say("No demo server is running."))
             return
         self._server.stop()
         self._server = None

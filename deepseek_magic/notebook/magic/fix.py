@@ -74,7 +74,7 @@ class FixMagics(Magics):
         if order.output:
             self.shell.push({order.output: code})
         if code is None:
-            print(say("The answer holds no code, so there is nothing to run."))
+            print(say("The answer contains no code, so there is nothing to run."))
         elif not order.output:
             offer_code(self.shell, code, watched=self._magics.watched)
 

@@ -86,7 +86,7 @@ def words(line: str) -> list[str]:
     except ValueError as error:
         raise ConfigurationError(
             Message("The line cannot be read: {error}.", error=error),
-            hint=Message("A quote that opens must be closed."),
+            hint=Message("Close the quotation mark."),
         ) from None
 
 
@@ -153,16 +153,14 @@ def _described(option: Option) -> str:
 def help_text() -> str:
     """All flags with unit, bounds and default, for ``--help`` and ``%%deepseek?``."""
     lines = [
-        say("Ask DeepSeek, and see the answer while it is written."),
+        say("Ask DeepSeek, and read the answer as it is written."),
         "",
         f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}",
         f"  %deepseek [flags] prompt      {say('the prompt is on the line')}",
         "",
         *wrapped(
             say(
-                "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces stay as "
-                "they are. The answer is in _, and in the variable named by -o. A ; at the end of the line shows nothing. "
-                "Stop with the button or the kernel's interrupt."
+                "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces are sent as typed. The answer is in _, and in the variable named by -o. A ; at the end of the line hides the answer. Stop it with the button or by interrupting the kernel."
             )
         ),
         "",

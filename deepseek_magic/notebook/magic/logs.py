@@ -53,7 +53,7 @@ class LogMagics(Magics):
         nargs="?",
         const="",
         metavar="WORD",
-        help="tell what the columns of the table mean: one by its name, those that speak of a word, or all",
+        help="say what the columns of the table mean: one by its name, those that mention a word, or all",
     )
     @argument("--csv", metavar="FILE", help="write all calls to FILE.csv instead of showing them")
     @argument("--overwrite", action="store_true", help="let --csv replace a file")

@@ -97,12 +97,12 @@ def read_order(line: str, body: str | None) -> Order | None:
     if body is not None and body.strip() and typed.rest:
         raise ConfigurationError(
             Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
-            hint=Message("The prompt goes below the first line, and a value with spaces into quotes."),
+            hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
         )
     options = dict(typed.options)
     output = options.pop("output", None)
     if output is not None and not output.isidentifier():
-        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is none.', name=output))
+        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
     prompt = body if body is not None and body.strip() else typed.rest
     quiet = options.get("quiet", False) or silenced
     return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
@@ -125,7 +125,7 @@ class Run:
 def _kept(name: str | None) -> Message:
     """Where a part of an answer is, and how to continue it."""
     command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
-    return Message("What had arrived is kept in {name}; {command} continues it.", name=name or "_", command=command)
+    return Message("The text so far is in {name}; {command} resumes the answer.", name=name or "_", command=command)
 
 
 @magics_class

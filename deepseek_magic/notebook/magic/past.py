@@ -49,7 +49,7 @@ class LastError:
     def known(self) -> Failure:
         """The last error. Raises ConfigurationError where there was none."""
         if self.failure is None:
-            raise ConfigurationError(Message("No cell has failed so far, so there is no error to speak of."))
+            raise ConfigurationError(Message("No cell has failed so far, so there is no error to explain."))
         return self.failure
 
 

@@ -45,11 +45,11 @@ def _shortened(image: re.Match[str]) -> str:
 def _from_the_journal(prepared: Prepared, kept: Entry | None) -> list[Message]:
     """What ``--cache`` does with this request, or would do."""
     if kept is None:
-        return [Message("The journal does not have this answer: it would be asked.")] if prepared.cached else []
+        return [Message("The journal does not have this answer: the request would be sent.")] if prepared.cached else []
     when = kept.started_at.astimezone().strftime(MOMENT)
     if prepared.cached:
-        return [Message("The journal has this answer, of {when}: nothing would be sent, nor paid.", when=when)]
-    return [Message("The journal has this answer, of {when}: --cache would take it, at no cost.", when=when)]
+        return [Message("The journal has this answer from {when}: nothing would be sent or paid.", when=when)]
+    return [Message("The journal has this answer from {when}: --cache would use it at no cost.", when=when)]
 
 
 def _figures(guess: Estimate) -> list[Message]:

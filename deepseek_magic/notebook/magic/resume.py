@@ -1,4 +1,4 @@
-"""``%deepseek_resume``: going on with an answer that was stopped, broke off or reached its length."""
+"""``%deepseek_resume``: resume an answer that was stopped, broke off or reached its length."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class ResumeMagics(Magics):
 
     @line_magic
     def deepseek_resume(self, line: str) -> Completion | BackgroundAnswer | None:
-        """Go on with an answer that was stopped, broke off or reached its length.
+        """Resume an answer that was stopped, broke off or reached its length.
 
         ::
 
           %deepseek_resume [flags]             the answer in _, the last one, or after a restart the newest in the journal
           %deepseek_resume [flags] NAME        the answer in that variable
-          %deepseek_resume [flags] ID          the journal's answer whose id begins so
-          %deepseek_resume --list              what waits in the journal
+          %deepseek_resume [flags] ID          the journal's answer whose id begins with this
+          %deepseek_resume --list              list the answers that can be resumed
 
         The result is the whole answer; its usage and cost are those of the new call. Flags: -o, -m, --max-tokens,
         --endpoint, --base-url, --continue, --background, and how it is shown (--quiet, --format, --buffer,
@@ -90,7 +90,7 @@ class ResumeMagics(Magics):
         if isinstance(value, Completion):
             return value if word or value.outcome in RESUMABLE else None
         if word and value is not None:
-            raise ConfigurationError(Message("{name} is not an answer that can be continued.", name=word))
+            raise ConfigurationError(Message("{name} is not an answer that can be resumed.", name=word))
         return word or None
 
 
@@ -133,7 +133,7 @@ def _list() -> None:
         asked = entry.started_at.astimezone().strftime(MOMENT)
         rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, say(completion.outcome)])
     if not rows:
-        print(say("No answer waits to be continued."))
+        print(say("There is no answer to resume."))
         return
     caption = say("%deepseek_resume ID continues one of them")
     heads = tuple(map(localized, _HEADS))

@@ -59,7 +59,7 @@ def _ask(question: str) -> str:
         return getpass(question)
     except StdinNotImplementedError:
         raise MissingKey(
-            Message("No key was asked for, because nobody can answer here: this run has no keyboard."),
+            Message("The key cannot be asked for here, because this run has no keyboard."),
             hint=Message("Set the key in the environment instead."),
         ) from None
 
@@ -88,7 +88,7 @@ class ServiceMagics(Magics):
             if key is None:
                 print(say("{endpoint} needs no key.", endpoint=endpoint.title))
             else:
-                print(say("{endpoint} has its key from {source}.", endpoint=endpoint.title, source=key.source))
+                print(say("The key of {endpoint} comes from {source}.", endpoint=endpoint.title, source=key.source))
 
     @magic_arguments()
     @argument("--forget", action="store_true", help="take the confirmation back")

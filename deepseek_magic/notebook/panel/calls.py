@@ -131,7 +131,7 @@ class Calls:
         self._start(asked, prepared)
 
     def go_on(self, options: dict[str, Any]) -> None:
-        """Go on with the last answer, in its place. Raises as ``send`` does."""
+        """Resume the last answer, in its place. Raises as ``send`` does."""
         from ...session.calls import session
 
         if self.answer is None or self.asked is None:

@@ -21,7 +21,7 @@ class ChatPicker:
 
     While the panel is ``busy`` with an answer nothing can be switched.
 
-    Its choice is the panel's own: cells go on from the conversation they went on from.
+    Its choice is the panel's own: cells keep their own conversation.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ChatPicker:
         name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
         if name in taken:
             raise ConfigurationError(
-                Message("There is a conversation {name} already.", name=name), hint=Message("Take another name.")
+                Message("A conversation {name} exists already.", name=name), hint=Message("Take another name.")
             )
         self._switch(name)
 

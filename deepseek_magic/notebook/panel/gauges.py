@@ -124,7 +124,7 @@ def gauges_html(state: str, reading: Reading, service: Service) -> str:
         (say("chunks/s"), cell(reading.chunks_per_s, 2)),
         (say("attempt"), cell(reading.attempt or None)),
         (say("running"), running),
-        (say("in line"), cell(service.waiting)),
+        (say("queued"), cell(service.waiting)),
         (say("quota left"), quota),
         (say("money so far"), service.money or UNKNOWN),
     )

@@ -63,7 +63,7 @@ class Experiment:
 
 EXPERIMENTS: Final = (
     Experiment(
-        name=Message("all is well"),
+        name=Message("no fault"),
         fault=None,
         breaks=Message("Nothing is broken."),
         watch=Message("One attempt, no wait, no seam."),
@@ -73,7 +73,7 @@ EXPERIMENTS: Final = (
         fault="slow rate=5",
         breaks=Message("The model writes five tokens a second."),
         watch=Message(
-            "The curve lies low, the first token is as quick as ever, and nothing is retried: slow is not broken."
+            "The curve is low, the first token is as fast as ever, and nothing is retried: slow is not broken."
         ),
     ),
     Experiment(
@@ -81,7 +81,7 @@ EXPERIMENTS: Final = (
         fault="cut after=25 times=1",
         breaks=Message("The connection closes in the middle of the answer, before the body has ended."),
         watch=Message(
-            "A second attempt sends what has come as a prefix and continues it; the seam is counted and the text is whole."
+            "A second attempt sends the text so far as a prefix and continues it; the seam is counted and the answer is complete."
         ),
     ),
     Experiment(
@@ -93,15 +93,15 @@ EXPERIMENTS: Final = (
     Experiment(
         name=Message("an end too early"),
         fault="eof-chunked after=25 times=1",
-        breaks=Message("The body ends properly, only too early: no finish reason came."),
-        watch=Message("Many clients call this a success; here only a finish reason makes an answer complete."),
+        breaks=Message("The body ends properly, but too early: there was no finish reason."),
+        watch=Message("Many clients treat this as a success; here only a finish reason completes an answer."),
     ),
     Experiment(
         name=Message("stall"),
         fault="stall after=20 for=5 times=1",
         breaks=Message("The server falls silent for five seconds and keeps the connection open."),
         watch=Message(
-            "Tokens a second fall to nothing while the state stays as it was: only the client's own clock can notice."
+            "Tokens per second fall to zero while the state does not change: only the client's own clock can notice."
         ),
     ),
     Experiment(
@@ -115,13 +115,13 @@ EXPERIMENTS: Final = (
         fault="503 times=2",
         breaks=Message("The service is too busy and says so, twice."),
         watch=Message(
-            "The pauses grow, each a little different, so that many clients do not come back at the same moment."
+            "The pauses grow, each a little different, so that many clients do not return at the same moment."
         ),
     ),
     Experiment(
         name=Message("limit"),
         fault="429 times=2 retry-after=2",
-        breaks=Message("Too many requests: the answer names how long to stay away."),
+        breaks=Message("Too many requests: the response says how long to wait."),
         watch=Message(
             "The whole process waits that long, and fewer requests run at once; ask six times to see the queue."
         ),
@@ -153,7 +153,7 @@ class Story:
     def end(self, completion: Completion, now_s: float) -> None:
         """The call is over: say how, where no event has."""
         if completion.outcome == "interrupted":
-            self.lines.append((now_s - self._started_s, say("Stopped; what had come is kept.")))
+            self.lines.append((now_s - self._started_s, say("Stopped; the text so far is kept.")))
         elif completion.error is not None:
             self.lines.append((now_s - self._started_s, completion.error.localized()))
 

@@ -41,7 +41,7 @@ class PanelMagics(Magics):
 
         ::
 
-          %deepseek_panel [flags]      the flags of %%deepseek are what its controls stand at first
+          %deepseek_panel [flags]      the flags of %%deepseek set its controls
         """
         if helped(self, "deepseek_panel", line):
             return

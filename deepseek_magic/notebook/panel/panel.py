@@ -277,7 +277,7 @@ def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, A
     resume = say("continue an answer that was stopped or broke off")
     return [
         _action("send", say("Send"), say("ask"), enabled=not running, primary=True),
-        _action("stop", say("Stop"), say("end the answer now and keep what has come"), enabled=running),
+        _action("stop", say("Stop"), say("end the answer now and keep the text so far"), enabled=running),
         _action("continue", say("Continue"), resume, enabled=can_continue),
         _action("regenerate", say("Regenerate"), say("ask the last question again"), enabled=again),
     ]

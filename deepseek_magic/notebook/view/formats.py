@@ -92,7 +92,7 @@ def complaint(format: str, completion: Completion) -> str | None:
         except ProtocolError as error:
             return error.localized()
     if format == "code" and completion.code is None:
-        return say("The answer holds no code, so no cell was made of it.")
+        return say("The answer contains no code, so no cell was made from it.")
     return None
 
 

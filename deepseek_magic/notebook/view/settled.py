@@ -188,6 +188,6 @@ def provenance(completion: Completion) -> dict[str, Any]:
             "finish_reason": completion.finish_reason,
             "usage": {name: value for name, value in usage.items() if value is not None},
             "attempts": completion.attempts,
-            "seams": [{"kind": s.kind, "at_chars": s.at_chars, "detail": s.detail} for s in completion.seams],
+            "seams": [{"kind": s.kind, "at_chars": s.at_chars, "detail": str(s.detail)} for s in completion.seams],
         }
     }

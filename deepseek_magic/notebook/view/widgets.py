@@ -175,6 +175,6 @@ class WidgetSurface:
 def _stop_button(on_stop: Callable[[], None] | None) -> tuple[Button, ...]:
     if on_stop is None:
         return ()
-    button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep what has come"))
+    button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep the text so far"))
     button.on_click(lambda _button: on_stop())
     return (button,)
