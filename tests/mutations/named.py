@@ -46,8 +46,8 @@ NAMED: Final = (
     Named(
         "the message of a call's error is not masked",
         "engine/stream.py",
-        "said.mapped(keys.mask) if isinstance(said, Message) else keys.mask(said)",
-        "said",
+        "error.change_said(keys.mask)",
+        "error.change_said(str)",
         "engine/test_client.py::test_the_key_is_in_no_error_even_when_the_server_echoes_it",
     ),
     Named(
