@@ -364,14 +364,14 @@ def test_without_a_name_the_last_answer_is_gone_on_with_and_after_a_restart_the_
         prepared = latest.prepare_resume()
         assert prepared.before is not None
         assert prepared.before.text == other.text
-        assert str(prepared.notices[0]).startswith("Continuing the answer to “long 3”, asked ")
+        assert str(prepared.notices[0]).startswith("Resuming the answer to “long 3”, asked ")
     finally:
         latest.close()
     assert session.resume().text.startswith(other.text)
 
 
 def test_where_nothing_waits_resume_says_so(session: Session, demo: DemoServer) -> None:
-    with pytest.raises(ConfigurationError, match="No answer waits"):
+    with pytest.raises(ConfigurationError, match="There is no answer to resume"):
         session.resume()
 
 

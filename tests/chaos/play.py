@@ -160,7 +160,7 @@ class _Reader:
                 self.strategies.append(strategy)
                 self.finished = False
             case Waiting(detail=detail):
-                self.waits.append(detail)
+                self.waits.append(str(detail))
 
     def _after_finish(self, event: Event) -> None:
         if self.finished and not self._case.fault.startswith(EARLY_ENDS):

@@ -66,8 +66,8 @@ def test_a_dry_run_says_what_the_journal_knows(run_headless: Run, demo: DemoServ
     asked = ("--cache hello", "hello", "--cache --fresh hello", "--cache something else", "something else")
     shown = run_headless(*(f"%deepseek --no-history --dry-run {line}" for line in asked))
     said = [re.findall(r"The journal .*", outputs[0].data["text/plain"]) for outputs in shown]
-    known = r"The journal has this answer, of \d{4}-\d\d-\d\d \d\d:\d\d: "
-    assert re.fullmatch(known + "nothing would be sent, nor paid.", said[0][0])
-    assert re.fullmatch(known + "--cache would take it, at no cost.", said[1][0])
+    known = r"The journal has this answer from \d{4}-\d\d-\d\d \d\d:\d\d: "
+    assert re.fullmatch(known + "nothing would be sent or paid.", said[0][0])
+    assert re.fullmatch(known + "--cache would use it at no cost.", said[1][0])
     assert said[2:] == [said[1], ["The journal does not have this answer: the request would be sent."], []]
     assert len(demo.requests) == 1

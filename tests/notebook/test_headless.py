@@ -242,7 +242,7 @@ def test_the_doctor_tells_the_same_lines_as_the_command_and_fails_where_calls_wo
     said = "".join(output.text for output in well)
     assert "ok    balance" in said
     assert "ok    ipython" in said
-    assert said.endswith("All is well.\n")
+    assert said.endswith("Everything works.\n")
     found = "".join(output.text for output in ill if output.output_type == "stream")
     assert "FAIL  connection       Nothing is listening at 127.0.0.1:9." in found
     for failed in (ill, logged, demo):
