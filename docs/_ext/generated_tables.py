@@ -20,7 +20,7 @@ from deepseek_magic.protocol.models import ALIASES, MODELS
 from deepseek_magic.protocol.options import OPTIONS, Option
 
 CONTINUES: Final = {
-    "none": "–, it is asked anew",
+    "none": "no, the answer is restarted",
     "deepseek_prefix": "yes, by prefix (`/beta`)",
     "continue_final_message": "yes, `continue_final_message`",
     "trailing_assistant": "yes, a last message of the assistant",
@@ -34,7 +34,7 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def write_all(app: Any) -> None:
-    """Write every table; an unchanged one keeps its time, so that its page is not built anew."""
+    """Write every table; an unchanged one keeps its time, so that its page is not built again."""
     folder = Path(app.srcdir) / "_generated"
     folder.mkdir(exist_ok=True)
     for name, make in TABLES.items():
@@ -43,11 +43,11 @@ def write_all(app: Any) -> None:
             target.write_text(text, "utf-8")
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
+def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table; a message is shown in English."""
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def takes(option: Option) -> str:
@@ -93,7 +93,7 @@ def endpoints() -> str:
         ]
         for e in ENDPOINTS.values()
     )
-    return table(("name", "where", "key from", "model", "goes on with a broken answer", "source"), rows)
+    return table(("name", "where", "key from", "model", "continues a broken answer", "source"), rows)
 
 
 def models() -> str:
@@ -147,11 +147,10 @@ def raised() -> Iterator[tuple[str, str, str]]:
 def template(node: ast.expr | None) -> str | None:
     """The text that an expression makes, as far as it stands in the source."""
     match node:
+        case ast.Call(func=ast.Name(id="Message"), args=[ast.Constant(value=str(text)), *_]):
+            return re.sub(r"\{[a-z_]+\}", "…", text).replace("……", "…")
         case ast.Constant(value=str(text)):
             return text
-        case ast.JoinedStr(values=parts):
-            texts = (part.value if isinstance(part, ast.Constant) else "…" for part in parts)
-            return "".join(map(str, texts)).replace("……", "…")
     return None
 
 
