@@ -105,7 +105,8 @@ class Segment:
         if resumed is not None:  # the same stream goes on: what was asked, and where its text joins, stay as they were
             self._position, self._sent, self._splice = resumed._position, resumed._sent, resumed._splice
             self._joins = resumed._joins if self._splice is not None and self._splice.pending else None
-            self._began_as = resumed._began_as
+            # A response that has brought words already is not empty, whatever the rest of it brings.
+            self._began_as = "resume" if resumed.brought else resumed._began_as
         self._held_before = _held(self._splice)
         self._began_chars = answer.text_chars + answer.reasoning_chars
 

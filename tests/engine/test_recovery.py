@@ -205,6 +205,17 @@ async def test_a_resume_asks_for_what_its_own_segment_asked_for(begun: str, rest
     assert server.requests[2].body == server.requests[1].body
 
 
+async def test_a_resumed_continuation_that_had_all_its_words_is_not_empty() -> None:
+    scripts = [
+        [head(), *with_ids("a", delta("One two three four five"), GAVE_UP), END],
+        [head(), *with_ids("b", delta(" five")), RESET],
+        [head(), *with_ids("c", delta("", finish="stop")), piece(DONE), END],
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.outcome, completion.attempts) == ("One two three four five", "complete", 3)
+
+
 async def test_ids_that_come_again_with_other_words_are_another_run() -> None:
     scripts = [
         [head(), *with_ids("", delta("One"), delta(" two")), RESET],
