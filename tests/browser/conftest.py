@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -240,12 +241,20 @@ class Page:
         self.page.locator('[data-jp-item-name="interrupt"]').first.click()
 
     def save(self) -> dict[str, Any]:
-        """Save with the keyboard; the notebook as it is on disk afterwards."""
+        """Save with the keyboard; the notebook as it is on disk afterwards, when the server has written all of it."""
         before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
         self.wait_until(lambda: self.path.stat().st_mtime_ns != before)
         self.page.wait_for_timeout(200)
-        return dict(json.loads(self.path.read_text("utf-8")))
+        saved: dict[str, Any] = {}
+
+        def whole() -> bool:
+            with contextlib.suppress(json.JSONDecodeError):
+                saved.update(json.loads(self.path.read_text("utf-8")))
+            return bool(saved)
+
+        self.wait_until(whole)
+        return saved
 
     def screenshot(self, name: str) -> Path:
         """Save what is on the screen to ``tests/browser/screenshots`` (not committed)."""
