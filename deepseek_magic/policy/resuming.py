@@ -46,7 +46,7 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
     if not chars:
         why = Message("Continuing in the reasoning, where the answer ended.")
     elif chars == 1:
-        why = Message("Continuing after 1 character, where the answer had ended.")
+        why = Message("Continuing after 1 character, where the answer ended.")
     else:
         why = Message("Continuing after {chars} characters, where the answer ended.", chars=chars)
     return Continue(

@@ -44,3 +44,10 @@ def test_an_answer_that_had_hardly_begun_is_asked_for_again() -> None:
 def test_where_the_endpoint_cannot_continue_that_is_the_error() -> None:
     with pytest.raises(ConfigurationError, match="endpoint"):
         going_on(answer("One two three four five."), can=Abilities(style="none"))
+
+
+def test_the_step_says_how_much_had_arrived() -> None:
+    for text, place in (("是", "1 character"), ("是的", "2 characters")):
+        step = going_on(answer(text, reasoning="Let me think about this"), can=CAN)
+        assert step is not None
+        assert str(step.why) == f"Continuing after {place}, where the answer ended."
