@@ -153,7 +153,7 @@ class Client:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
 
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
-        ConfigurationError when the answer is complete or cannot be gone on from.
+        ConfigurationError when the answer is complete or cannot be resumed.
         """
         return self.begin(
             self.addressed(Request.of(before.request, **options)),
@@ -201,7 +201,7 @@ class Client:
         return self.timeouts or (LOCAL_TIMEOUTS if endpoint.is_local else Timeouts())
 
     def can(self, request: Request) -> Abilities:
-        """How an answer to ``request`` may be gone on from at the first endpoint."""
+        """How an answer to ``request`` may be continued at the first endpoint."""
         return self._terms(self.endpoint, self.recovery).can(request)
 
     @property

@@ -65,7 +65,7 @@ class Terms:
     origin: Origin = field(default_factory=Origin)
 
     def can(self, request: Request) -> Abilities:
-        """How an answer to ``request`` may be gone on from here."""
+        """How an answer to ``request`` may be continued here."""
         style = self.endpoint.continuing
         return Abilities.of(request, style=style, reasoning=style == "deepseek_prefix", rewind=self.rewind)
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def with_silences(items: AsyncIterator[T], patience_s: Callable[[], float | None]) -> AsyncGenerator[T | None]:
-    """The items; and None whenever none came for ``patience_s()`` seconds, which is asked anew before each wait and is
+    """The items; and None whenever none came for ``patience_s()`` seconds, which is asked again before each wait and is
     None where any wait will do.
 
     A task waits only where a patience is given: time-outs around the item itself would cancel what brings it.

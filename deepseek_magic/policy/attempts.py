@@ -250,7 +250,7 @@ class Spent:
 
     ``failures`` counts endings in a row without progress (the back-off's exponent), ``fruitless`` resumes in a row that
     delivered nothing, ``refused`` the ways that this endpoint refused in this call. ``at_length`` says that the answer
-    stands where its token budget ended it: there it may stay when it cannot be gone on from.
+    stands where its token budget ended it: there it may stay when it cannot be continued.
     """
 
     attempts: int = 1

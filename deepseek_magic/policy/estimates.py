@@ -54,7 +54,7 @@ def estimate(
 ) -> Estimate:
     """The estimate for a request sent at ``at`` (with a time zone), to an endpoint by its name in the price table.
 
-    An answer that is gone on with at its length, up to ``continuations`` times, can be so many times longer; each time the
+    An answer that is continued at its length, up to ``continuations`` times, can be so many times longer; each time the
     prompt and the answer so far are sent, and billed, once more.
     """
     prompt = prompt_tokens(request.messages)

@@ -280,7 +280,7 @@ def _sent_whole(delivered: Delivered) -> bool:
 
 
 def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> Message | None:
-    """Why the answer cannot be gone on from where it stands, as half a sentence; None when it can."""
+    """Why the answer cannot be continued where it ended, as half a sentence; None when it can."""
     refused = spent.refused if spent is not None else frozenset()
     in_reasoning = not delivered.text_kept_chars
     rules = (

@@ -49,7 +49,7 @@ MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
 
 ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
-"""Some answer, to ask whether one could be gone on from."""
+"""Some answer, to ask whether one could be continued."""
 
 
 class Session:
@@ -217,7 +217,7 @@ class Session:
 
         Without one it is the last call of this process, or before the first one the newest of the journal that waits
         for it. It goes where it went before unless ``endpoint`` or ``base_url`` are given. Raises ConfigurationError
-        when there is none, or it cannot be gone on from.
+        when there is none, or it cannot be resumed.
         """
         before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
         options = self.in_force(typed, endpoint)
@@ -362,7 +362,7 @@ def _whole(completion: Completion) -> Completion:
 
 
 def _never_continued(request: Request, endpoint: Endpoint) -> Message | None:
-    """Why no answer to ``request`` could be gone on from, whatever came of it; None when one could."""
+    """Why no answer to ``request`` could be continued, whatever came of it; None when one could."""
     return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
 
 

@@ -49,7 +49,7 @@ READ_FLUSH_S: Final = 2.0
 SHOWN_ROWS: Final = 20
 SEARCH_LIMIT: Final = 100
 RESUMABLE_ROWS: Final = 200
-"""An answer that is further back than this is gone on with by its id."""
+"""An answer that is further back than this is resumed by its id."""
 DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
 
@@ -189,9 +189,9 @@ class Journal:
         return list(self._entries("WHERE ended_at IS NULL ORDER BY started_at DESC", (), dead_only=True))
 
     def resumable(self, *, limit: int = RESUMABLE_ROWS) -> list[Entry]:
-        """Of the newest ``limit`` calls those whose answer waits to be gone on with, newest first.
+        """Of the newest ``limit`` calls those whose answer can be resumed, newest first.
 
-        A call still under way anywhere is not among them, nor one whose question was asked or gone on with later.
+        A call still under way anywhere is not among them, nor one whose question was asked or resumed later.
         """
         later, found = set(), []
         for entry in self._entries("ORDER BY started_at DESC LIMIT ?", (limit,), dead_only=True):

@@ -1,7 +1,7 @@
 """Conversations as the journal keeps them: which turns, in which order, each by the call that holds its words.
 
 One row a kernel and conversation, so that a fresh kernel's conversation does not overwrite the one that it could have
-gone on from. The words are in the calls already and are not stored twice.
+continued. The words are in the calls already and are not stored twice.
 """
 
 from __future__ import annotations
