@@ -20,8 +20,6 @@ from .engine.hosts.endpoints import DEMO_PORT
 from .protocol.errors import ConfigurationError, DeepSeekError
 from .text.messages import Message
 
-__all__ = ["main"]
-
 DEMO_FOLDER: Final = "deepseek-magic-demo"
 DEMO_KEY: Final = "sk-demo-needs-no-key"
 """What the demo's notebooks send in place of a key, so that a real one in the environment never leaves its place."""

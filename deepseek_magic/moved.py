@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["MOVED"]
-
 _FOLDERS = {
     ("demo", "demo.api"): "calls checks errors images ratelimit replies shapes tokens",
     ("demo", "demo"): "service:state",

@@ -22,8 +22,6 @@ from .sending import common_headers, refuse, reply
 from .state import DemoState, Seen
 from .wire.http import Answer, HTTPRequest
 
-__all__ = ["Chat"]
-
 _LOGIN_PAGE: Final = (
     b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>\n"
 )

@@ -16,8 +16,6 @@ from .sending import refuse, reply
 from .state import CONTROL_PATH, DemoState, Seen
 from .wire.http import Answer, HTTPRequest
 
-__all__ = ["respond"]
-
 CHAT: Final = ("/chat/completions", "/v1/chat/completions", "/beta/chat/completions")
 _LOCAL_HOST: Final = re.compile(r"(127\.0\.0\.1|(.*\.)?localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 

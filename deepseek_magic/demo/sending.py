@@ -11,8 +11,6 @@ from .api.shapes import Refused
 from .state import Seen
 from .wire.http import Answer
 
-__all__ = ["common_headers", "refuse", "refuse_unread", "reply"]
-
 
 def common_headers(seen: Seen) -> dict[str, str]:
     """What DeepSeek's gateway puts on every answer."""

@@ -26,8 +26,6 @@ from .state import DemoState, Ids
 from .wire.http import Answer, BadRequest, read_request
 from .wire.pace import Pace
 
-__all__ = ["DemoServer", "Pace", "RateLimit", "serve"]
-
 HOST: Final = "127.0.0.1"
 _START_S: Final = 10.0
 _STOP_S: Final = 5.0

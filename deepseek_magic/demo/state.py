@@ -17,8 +17,6 @@ from .faults.spec import Faults
 from .wire.http import HTTPRequest
 from .wire.pace import LIKE_A_MODEL, Pace
 
-__all__ = ["CONTROL_PATH", "DemoState", "Ids", "Seen"]
-
 CONTROL_PATH: Final = "/_demo"
 """Where the demo itself is asked and switched; these requests are not noted."""
 

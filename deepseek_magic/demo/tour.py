@@ -16,8 +16,6 @@ from ..protocol import errors
 from ..protocol.errors import ConfigurationError
 from ..text.messages import Message
 
-__all__ = ["TOUR", "copy_to", "execute", "import_extra"]
-
 TOUR: Final = "01_first_steps.ipynb"
 CELL_TIMEOUT_S: Final = 120
 """A cell of the tour that takes longer hangs; the slowest one takes seconds."""

@@ -24,8 +24,6 @@ from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
 from .hosts.keys import mask
 
-__all__ = ["LARGEST_BODY_BYTES", "Attempt", "StreamPosition", "read_all", "status_error_of"]
-
 LARGEST_BODY_BYTES: Final = 64 * 2**20
 """The largest body that is read whole; an answer of 393,216 tokens has some 2 MiB."""
 LARGEST_ERROR_BYTES: Final = 64 * 2**10

@@ -14,8 +14,6 @@ from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
 from ..protocol.events import Event
 
-__all__ = ["Batched"]
-
 
 class Batched(ABC):
     """One call: an asynchronous iterator of events, or by ``batches`` of lists of events, a network read at a time.

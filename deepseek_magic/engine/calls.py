@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from .hosts.keys import Key
 
-__all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "Transport"]
-
 DRAIN_S: Final = 0.1
 """After the end of a stream the body's own end is waited for so long: without it the connection cannot be used again."""
 

@@ -22,6 +22,7 @@ from ..protocol.errors import ConfigurationError, DeepSeekError
 from ..protocol.models import Model, resolve_model
 from ..protocol.options import RequestOptions
 from ..text.messages import Message
+from .calls import Transport
 from .failover import Relay
 from .gate import Gate, gate_of
 from .hosts import health
@@ -30,9 +31,7 @@ from .hosts.health import Balance, Health
 from .hosts.keys import Key, find_key, wrapped
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream
-from .transport import HTTPXTransport, Transport
-
-__all__ = ["Addressed", "Client"]
+from .transport import HTTPXTransport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,6 @@ from .batched import Batched
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream, pieces_of
 
-__all__ = ["Relay"]
-
 Leg = tuple[Request, Terms]
 """What one endpoint would be asked, and on which terms."""
 

@@ -19,8 +19,6 @@ from ..text.messages import Message
 from .calls import HTTPAnswer
 from .hosts.keys import Key
 
-__all__ = ["Gate", "Ticket", "gate_of"]
-
 TOLD_PLACES: Final = (0, 1, 2, 4, 9, 19, 49, 99, 199, 499, 999, 1999, 4999)
 """Who comes to one of these places is woken, to show it: waking all at each change was half of the CPU of 32 short calls."""
 LOST_S: Final = 5.0

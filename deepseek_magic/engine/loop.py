@@ -21,19 +21,6 @@ from ..protocol.completion import Completion
 from ..protocol.events import Event
 from .batched import Batched
 
-__all__ = [
-    "CLOSE_S",
-    "HEARTBEAT_S",
-    "Call",
-    "Engine",
-    "apump",
-    "engine",
-    "events_of",
-    "outcome",
-    "pump",
-    "pump_turning",
-]
-
 HEARTBEAT_S: Final = 0.05
 """A waiting cell looks around this often; measured: above 0.1 s an interrupt feels late."""
 

@@ -8,8 +8,6 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["open_private", "private_folder"]
-
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

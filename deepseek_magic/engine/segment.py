@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..metrics.billing import estimated_prompt_tokens
-from ..metrics.record import PriceOf, StreamMeter
+from ..metrics.billing import PriceOf, estimated_prompt_tokens
+from ..metrics.record import StreamMeter
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
 from ..policy.deadlines import Timeouts, happening_of
@@ -31,8 +31,6 @@ from .hosts.keys import Key
 from .silence import with_silences
 from .splice import Splice
 from .watch import Watch
-
-__all__ = ["Another", "Segment", "Terms"]
 
 Another = Retry | Resume | Continue | Restart
 _STRATEGIES: Final[dict[type[Another], Strategy]] = {

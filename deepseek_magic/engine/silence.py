@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TypeVar
 
-__all__ = ["with_silences"]
-
 T = TypeVar("T")
 
 

@@ -15,8 +15,6 @@ from ..protocol.chat import Request
 from ..protocol.events import Event, Finish, LogProbs, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 from ..protocol.outcome import verdict
 
-__all__ = ["HOLD_S", "Splice"]
-
 HOLD_S: Final = 2.0
 """An echo is complete at once or none; text is not held back longer for one."""
 

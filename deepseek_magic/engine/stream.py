@@ -39,8 +39,6 @@ from .hosts.endpoints import Endpoint
 from .segment import Another, Segment, Terms
 from .watch import Watch
 
-__all__ = ["Earlier", "Keeper", "Stream", "pieces_of"]
-
 _REFUSED: Final = RefusedWays()
 """Which ways on servers have refused; one memory for all calls of the process."""
 

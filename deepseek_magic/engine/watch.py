@@ -12,8 +12,6 @@ from typing import Final
 
 from ..policy.deadlines import Deadline, Deadlines, Happening, Timeouts
 
-__all__ = ["Watch"]
-
 _NEVER: Final = float("inf")
 LATE_S: Final = 0.1
 """A timer that rings later than this was kept from ringing: a cell that computes without letting go of the interpreter

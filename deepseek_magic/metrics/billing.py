@@ -18,8 +18,6 @@ from ..policy.pricing import TOKENS_PER_CHAR, Cost, total
 from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
-__all__ = ["MeteredSegment", "PriceOf", "billed", "charged", "estimated_prompt_tokens", "summed"]
-
 PriceOf = Callable[[str, Usage, datetime], Cost | None]
 """Model, tokens, time → what they cost, or None for unknown: ``policy.pricing.cost_of`` has this shape."""
 

@@ -22,25 +22,6 @@ if TYPE_CHECKING:
 
 from ..text.messages import say
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "INK",
-    "KINDS",
-    "NOTE",
-    "OLIVE",
-    "ORANGE",
-    "PINK",
-    "SCALE",
-    "VIOLET",
-    "WIDTH_IN",
-    "Plot",
-    "PlotKind",
-    "legend",
-    "paper",
-    "word",
-]
-
 PlotKind = Literal["latency", "speed", "waterfall"]
 KINDS: Final[tuple[PlotKind, ...]] = PlotKind.__args__  # type: ignore[attr-defined]
 

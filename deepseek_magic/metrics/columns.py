@@ -14,8 +14,6 @@ from ..protocol.options import closest
 from ..text.messages import say
 from .tables import html_table, text_table
 
-__all__ = ["MEANINGS", "Explained", "Meaning", "explain"]
-
 
 class Meaning(msgspec.Struct, frozen=True):
     """``unit`` is empty where a column has none; ``source`` names the definition that it follows, if any."""

@@ -15,8 +15,6 @@ import msgspec
 
 from .frames import Columns, Types, arrow_table, library, polars_frame
 
-__all__ = ["write_csv", "write_jsonl", "write_parquet"]
-
 
 def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
     """UTF-8, a head line, ISO times, unknown empty."""

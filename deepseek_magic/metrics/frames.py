@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-__all__ = ["Columns", "Types", "arrow_table", "library", "pandas_frame", "polars_frame"]
-
 Columns = Mapping[str, Sequence[Any]]
 Types = Mapping[str, type]
 """Column → str, int, float, bool, datetime (UTC) or date; any value may be None."""

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
+from ..protocol.measured import StreamRecord
 from ..text.messages import Message, say
 from . import files
 from .frames import arrow_table, pandas_frame, polars_frame
-from .row import COLUMNS, NAMES, Row, StreamRecord, row_of
+from .row import COLUMNS, NAMES, Row, row_of
 from .spending import Spending
 from .tables import cell, counted, html_table, money, text_table
 
@@ -32,12 +33,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from ..protocol.completion import Completion
+    from .canvas import Plot, PlotKind
     from .columns import Explained
-    from .plots import Plot, PlotKind
     from .summary import ServiceLevels, Summary
     from .telemetry import Export
-
-__all__ = ["COLUMNS", "MAX_ROWS", "MetricsLog", "row_of"]
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -248,15 +247,15 @@ class MetricsLog(Sequence[Row]):
         the width of the picture in inches, 7 if not given; the letters stay as tall as they are.
         Raises ValueError when there is nothing to draw, ImportError without matplotlib.
         """
-        from . import plots
+        from . import canvas, plots
 
-        if kind not in plots.KINDS:
-            known = ", ".join(plots.KINDS)
+        if kind not in canvas.KINDS:
+            known = ", ".join(canvas.KINDS)
             raise ValueError(Message("There is no plot {kind}: it is one of {kinds}.", kind=repr(kind), kinds=known))
         records = self._since(window_s)
         if not records:
             raise ValueError(Message("There is no call to draw."))
-        width = plots.WIDTH_IN if width_in is None else width_in
+        width = canvas.WIDTH_IN if width_in is None else width_in
         if kind == "waterfall":
             return plots.draw_waterfall(self._record(call), width_in=width)
         if kind == "speed":

@@ -10,8 +10,6 @@ from typing import Final, Literal
 
 from ..protocol.measured import Phase, PhaseKind
 
-__all__ = ["PHASES", "STALL_S", "Course", "Phase", "PhaseKind"]
-
 PHASES: Final[tuple[PhaseKind, ...]] = PhaseKind.__args__  # type: ignore[attr-defined]
 """All kinds, in the order in which a call meets them."""
 

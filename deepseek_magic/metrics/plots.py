@@ -8,12 +8,12 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from ..protocol.measured import PhaseKind, StreamRecord
 from ..text.messages import say
 from .canvas import (
     BLUE,
     GREEN,
     INK,
-    KINDS,
     NOTE,
     OLIVE,
     ORANGE,
@@ -21,20 +21,16 @@ from .canvas import (
     VIOLET,
     WIDTH_IN,
     Plot,
-    PlotKind,
     legend,
     paper,
     word,
 )
-from .phases import PHASES, PhaseKind
-from .record import StreamRecord
+from .phases import PHASES
 from .summary import Quantiles, ServiceLevels
 from .tables import cell, counted
 
 if TYPE_CHECKING:
     from matplotlib.ticker import Locator
-
-__all__ = ["COLOURS", "KINDS", "WIDTH_IN", "Plot", "PlotKind", "draw_latency", "draw_speed", "draw_waterfall"]
 
 
 SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)

@@ -12,8 +12,6 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["EXACT_COUNT", "RELATIVE_ERROR", "DurationSketch", "quantile"]
-
 EXACT_COUNT: Final = 4096
 """32 KiB of doubles; an answer that comes in fewer pieces has exact quantiles."""
 

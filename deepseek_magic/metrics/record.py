@@ -36,13 +36,12 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
+from ..protocol.measured import PhaseKind, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
 from .billing import MeteredSegment, PriceOf, billed, charged, estimated_prompt_tokens, summed
-from .phases import Course, PhaseKind
+from .phases import Course
 from .quantiles import DurationSketch
-from .row import Origin, StreamRecord, TimelineEntry
-
-__all__ = ["PriceOf", "StreamMeter", "StreamRecord", "TimelineEntry"]
+from .row import Origin
 
 _WAITS: Final[Mapping[str, PhaseKind]] = {
     "concurrency": "wait_concurrency",

@@ -15,9 +15,7 @@ from typing import Final
 
 import msgspec
 
-from ..protocol.measured import StreamRecord, TimelineEntry
-
-__all__ = ["COLUMNS", "NAMES", "Cell", "Origin", "Row", "StreamRecord", "TimelineEntry", "row_of"]
+from ..protocol.measured import StreamRecord
 
 Cell = str | int | float | bool | datetime | date | None
 Row = dict[str, Cell]

@@ -13,11 +13,9 @@ from types import TracebackType
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
+from ..protocol.measured import StreamRecord
 from ..text.messages import say
-from .record import StreamRecord
 from .tables import cell, html_table, spent_on, text_table
-
-__all__ = ["Account", "Hold", "Spending", "TotalCost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
+from ..protocol.measured import StreamRecord
 from ..text.messages import say
 from .quantiles import quantile
-from .record import StreamRecord
 from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table
-
-__all__ = ["Level", "Quantiles", "Rate", "ServiceLevels", "Summary", "summarize"]
 
 Verdict = Literal["met", "missed", "too few samples"]
 

@@ -15,8 +15,6 @@ from typing import Any, Final
 
 from ..text.messages import say
 
-__all__ = ["UNKNOWN", "cell", "counted", "html_table", "money", "spent_on", "text_table"]
-
 UNKNOWN: Final = "–"
 LONGEST_CELL_CHARS: Final = 60
 LONGEST_NAME_CHARS: Final = 24

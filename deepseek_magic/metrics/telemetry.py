@@ -16,13 +16,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.completion import Completion
-from .record import StreamRecord
+from ..protocol.measured import StreamRecord
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
-
-__all__ = ["Export"]
 
 SCOPE: Final = "deepseek_magic"
 SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

@@ -8,17 +8,6 @@ import sys
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
-__all__ = [
-    "ViewName",
-    "can_await",
-    "cell_id",
-    "locales",
-    "notebook_path",
-    "request_id",
-    "view_for",
-    "widgets_refused",
-]
-
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
 AWAITING_KERNEL: Final = (7, 1)

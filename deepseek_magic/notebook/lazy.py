@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-__all__ = ["NAMES", "register"]
-
 EXTENSION: Final = "deepseek_magic"
 NAMES: Final = (
     "deepseek",

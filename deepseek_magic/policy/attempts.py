@@ -25,17 +25,6 @@ from ..protocol.events import Strategy
 from ..text.messages import Message
 from .seams import ECHO_MIN_CHARS, repeats_itself, rewind, torn_from
 
-__all__ = [
-    "Abilities",
-    "Delivered",
-    "Ending",
-    "EndingKind",
-    "RecoveryPolicy",
-    "RefusedWays",
-    "Spent",
-    "Way",
-]
-
 EndingKind = Literal[
     "finished", "stopped", "unreachable", "reset", "cut", "stall", "total", "status", "damaged", "diverged"
 ]

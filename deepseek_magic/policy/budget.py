@@ -14,8 +14,6 @@ from ..protocol.errors import BudgetExceeded
 from ..text.messages import Message
 from .pricing import PLAY_MONEY
 
-__all__ = ["COUNTED", "CURRENCY", "dollars", "refusal"]
-
 CURRENCY: Final = "USD"
 COUNTED: Final = (CURRENCY, PLAY_MONEY)
 """Each has the whole cap to itself: who tries things out on the demo has spent nothing."""

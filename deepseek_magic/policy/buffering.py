@@ -15,8 +15,6 @@ from ..protocol.events import Event, LogProbs, ReasoningDelta, Seam, TextDelta, 
 from ..protocol.runs import joined
 from ..text.sentences import SentenceScanner
 
-__all__ = ["BufferMode", "BufferPolicy", "ChunkBuffer"]
-
 BufferMode = Literal["realtime", "balanced", "sentence"]
 
 CHUNK_DELAY_S: Final = 0.25

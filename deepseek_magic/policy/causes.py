@@ -12,8 +12,6 @@ from typing import Final
 from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
 from ..text.messages import Message
 
-__all__ = ["Cause", "burdens", "cause_of", "is_down", "is_passing", "quota_exhausted"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -25,17 +25,6 @@ from ..protocol.events import (
 )
 from ..text.messages import Message
 
-__all__ = [
-    "FINISH_GRACE_S",
-    "LOCAL_TIMEOUTS",
-    "Deadline",
-    "DeadlineName",
-    "Deadlines",
-    "Happening",
-    "Timeouts",
-    "happening_of",
-]
-
 DeadlineName = Literal["connect", "read", "queue", "first_delta", "idle", "done", "total"]
 Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "text", "tool", "finish", "waiting"]
 """``payload``: data without a delta (the role chunk, usage). ``waiting``: no attempt runs (back-off, a full gate)."""

@@ -11,8 +11,6 @@ from ..protocol.chat import ChatMessage, Request
 from ..protocol.events import Usage
 from .pricing import PRICES, Cost, PriceTable, estimate_tokens
 
-__all__ = ["Estimate", "estimate", "prompt_tokens"]
-
 MAX_TOKENS: Final = 65_536
 MAX_TOKENS_BY_THINKING: Final = {"off": 8_192, "max": 131_072}
 """DeepSeek's own limits where none was given (page "create chat completion", November 2026)."""

@@ -13,8 +13,6 @@ from .attempts import Abilities, Delivered, RecoveryPolicy
 from .causes import is_down
 from .recovery import Continue, Restart, Retry, cannot_continue, reasoning_to_send
 
-__all__ = ["ATTEMPTS_BEFORE_THE_NEXT", "DownEndpoints", "patience", "taking_over"]
-
 DOWN_FOR_S: Final = 60.0
 """An endpoint that failed is asked last for so long; asked it still is, when all others fail too."""
 

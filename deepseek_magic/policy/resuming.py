@@ -16,8 +16,6 @@ from ..text.messages import Message
 from .attempts import Abilities, Delivered
 from .recovery import Continue, cannot_continue, reasoning_to_send
 
-__all__ = ["RESUMABLE", "going_on"]
-
 RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
 """The outcomes that leave an answer to go on with."""
 

@@ -13,18 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = [
-    "ECHO_MIN_CHARS",
-    "DeltaCount",
-    "EchoFilter",
-    "RestartFilter",
-    "StopFilter",
-    "remaining_max_tokens",
-    "repeats_itself",
-    "rewind",
-    "torn_from",
-]
-
 REWIND_MAX_CHARS: Final = 32
 """A longer "word" is a URL or a string of signs; writing 32 characters anew is enough to begin on a visible token."""
 

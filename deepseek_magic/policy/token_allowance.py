@@ -12,8 +12,6 @@ from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDe
 from .recovery import Continue
 from .seams import DeltaCount, remaining_max_tokens
 
-__all__ = ["TokenAllowance"]
-
 
 class TokenAllowance:
     """The allowance of one call. ``max_tokens`` None: there is no limit, and nothing is counted.

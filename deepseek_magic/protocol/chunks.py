@@ -32,8 +32,6 @@ from .events import (
     UsageReport,
 )
 
-__all__ = ["DONE", "ChatDecoder", "error_from_body", "read_usage"]
-
 DONE: Final = "[DONE]"
 """The payload that ends a stream."""
 

@@ -31,8 +31,6 @@ from .measured import Cost, StreamRecord
 from .outcome import Outcome, verdict
 from .schema import Schema
 
-__all__ = ["Accumulator", "Completion", "Kept", "Outcome", "ToolCall", "verdict"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:

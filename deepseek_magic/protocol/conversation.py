@@ -18,8 +18,6 @@ from .completion import Completion
 from .errors import ConfigurationError
 from .options import closest
 
-__all__ = ["INTERRUPTED_NOTE", "Conversation", "Conversations", "History", "Turn"]
-
 INTERRUPTED_NOTE: Final = "(interrupted)"
 TITLE_CHARS: Final = 40
 _PARTS: Final = {"image_url": "image", "file": "file"}

@@ -14,27 +14,6 @@ import msgspec
 
 from ..text.messages import Message
 
-__all__ = [
-    "AttemptStarted",
-    "Event",
-    "Finish",
-    "Heartbeat",
-    "LogProbs",
-    "ReasoningDelta",
-    "ResponseStarted",
-    "Seam",
-    "SeamKind",
-    "Strategy",
-    "TextDelta",
-    "ToolCallDelta",
-    "Usage",
-    "UsageReport",
-    "WaitReason",
-    "Waiting",
-    "dump_events",
-    "load_events",
-]
-
 Strategy = Literal["first", "retry", "resume", "continue", "restart"]
 """Why an attempt is made: ``resume`` re-attaches by Last-Event-ID, ``continue`` completes a prefix, ``restart`` begins anew."""
 

@@ -16,8 +16,6 @@ import msgspec
 from .events import Usage
 from .outcome import WHOLE
 
-__all__ = ["Cost", "Phase", "PhaseKind", "StreamRecord", "TimelineEntry"]
-
 PhaseKind = Literal[
     "wait_concurrency",
     "wait_rate",

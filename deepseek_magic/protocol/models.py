@@ -11,8 +11,6 @@ from typing import Final
 from ..text.messages import Message
 from .options import closest
 
-__all__ = ["ALIASES", "DEFAULT_MODEL", "MODELS", "Model", "ResolvedModel", "resolve_model"]
-
 DEFAULT_MODEL: Final = "deepseek-flash"
 
 

@@ -17,19 +17,6 @@ from typing import Any, Final, Literal, Self, TypedDict
 from ..text.messages import Message
 from .errors import ConfigurationError
 
-__all__ = [
-    "OPTIONS",
-    "OPTIONS_BY_NAME",
-    "CallOptions",
-    "Option",
-    "Options",
-    "ProjectText",
-    "RequestOptions",
-    "Scope",
-    "closest",
-    "notices",
-]
-
 Kind = Literal["text", "integer", "number", "choice", "switch", "json"]
 Scope = Literal["request", "call", "cell"]
 Body = dict[str, Any]

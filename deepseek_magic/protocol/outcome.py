@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-__all__ = ["AT_LENGTH", "GAVE_UP", "OUTCOMES", "WHOLE", "Outcome", "verdict"]
-
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
 AT_LENGTH: Final = "length"

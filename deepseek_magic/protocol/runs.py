@@ -10,8 +10,6 @@ from itertools import groupby
 
 from .events import Event, ReasoningDelta, TextDelta
 
-__all__ = ["Run", "joined", "runs_of"]
-
 Run = tuple[Event, int]
 """An event, and of how many it was made. Only text and reasoning are ever made of more than one."""
 

@@ -20,8 +20,6 @@ from .errors import ConfigurationError
 from .options import closest
 from .template import lookup
 
-__all__ = ["Schema"]
-
 INSTRUCTION: Final = "Answer with one JSON object and nothing else. It must fit this JSON Schema:"
 _TAKES: Final = Message(
     "A schema is a dataclass, a TypedDict, a pydantic model, or any other class with named, typed fields."

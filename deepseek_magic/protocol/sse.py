@@ -15,8 +15,6 @@ import msgspec
 from ..text.messages import Message
 from .errors import ProtocolError
 
-__all__ = ["MAX_EVENT_BYTES", "BodyKind", "Comment", "SSEDecoder", "ServerSentEvent", "kind_of_body"]
-
 BodyKind = Literal["stream", "json", "page", "other"]
 
 MAX_EVENT_BYTES: Final = 16 * 2**20

@@ -22,8 +22,6 @@ from ..text.values import shown
 from .errors import ConfigurationError
 from .options import closest
 
-__all__ = ["MAX_VALUE_CHARS", "Filled", "fill", "lookup", "paths", "show"]
-
 MAX_VALUE_CHARS: Final = 20_000
 """A longer value is cut, with a notice: some 6,000 tokens, more than anyone wants to send by accident."""
 

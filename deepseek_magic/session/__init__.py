@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .calls import Prepared, Session, aask, ask, journal, log, resume, session
+    from .calls import aask, ask, journal, log, resume, session
+    from .state import Session
 
-__all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "resume", "session"]
+__all__ = ["Session", "aask", "ask", "journal", "log", "resume", "session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,6 @@ from ..protocol.schema import Schema
 from ..text.messages import Message
 from . import images, prompts
 
-__all__ = ["Question", "question"]
-
 _SAVED: Final = re.compile(r"@([\w.-]+)")
 
 

@@ -15,12 +15,10 @@ from decimal import Decimal
 
 from ..engine.hosts.endpoints import Endpoint
 from ..engine.journal.reader import Entry, Journal
-from ..metrics.record import StreamRecord
 from ..policy.pricing import Cost
 from ..protocol.chat import Request
 from ..protocol.completion import Completion, Kept
-
-__all__ = ["find", "recall"]
+from ..protocol.measured import StreamRecord
 
 
 def find(journal: Journal, request: Request, endpoint: Endpoint) -> Entry | None:

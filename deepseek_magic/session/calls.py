@@ -8,10 +8,8 @@ from typing import Final, Unpack
 from ..engine.journal.reader import Entry
 from ..protocol.chat import Prompt
 from ..protocol.completion import Completion
-from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
+from .prepared import AskOptions, ResumeOptions, hide_key
 from .state import Session
-
-__all__ = ["Prepared", "Session", "aask", "ask", "journal", "log", "resume", "session"]
 
 _SESSION: Final = Session()
 # After the journal, which was made with the session and said the same: the last to be registered is the first to go.

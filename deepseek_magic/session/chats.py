@@ -20,8 +20,6 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.options import closest
 from ..text.messages import Message
 
-__all__ = ["Remembered"]
-
 
 class Remembered(Conversations):
     """Conversations by name. ``notebook`` is what they are kept under, the kernel's folder where it is empty;

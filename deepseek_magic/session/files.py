@@ -7,8 +7,6 @@ from pathlib import Path
 from ..protocol.errors import ConfigurationError
 from ..text.messages import Message
 
-__all__ = ["free_path"]
-
 
 def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
     """The path to write to. Raises ConfigurationError for another suffix, for a file that exists and a folder that does not."""

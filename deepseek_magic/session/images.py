@@ -21,8 +21,6 @@ from ..protocol.options import closest
 from ..protocol.template import lookup
 from ..text.messages import Message
 
-__all__ = ["MAX_IMAGES", "MAX_TOTAL_BYTES", "check", "parts"]
-
 MAX_IMAGES: Final = 600
 MAX_TOTAL_BYTES: Final = 48 * 1024 * 1024
 MAX_ADDRESS_CHARS: Final = 8192

@@ -19,8 +19,6 @@ from ..protocol.options import CallOptions, Options
 from ..protocol.schema import Schema
 from ..text.messages import Message
 
-__all__ = ["AskOptions", "Prepared", "ResumeOptions", "hide_key"]
-
 
 class ResumeOptions(CallOptions, total=False):
     """What a call from Python takes: every setting, and the endpoints and key that only Python can name."""

@@ -10,8 +10,6 @@ from ..protocol.errors import ConfigurationError
 from ..text.language import MOMENT
 from ..text.messages import Message
 
-__all__ = ["Found", "find_earlier"]
-
 SHOWN_CHARS: Final = 60
 """So much of a prompt tells which one it is."""
 

@@ -19,8 +19,6 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.options import ProjectText
 from ..text.messages import Message
 
-__all__ = ["FILE_NAME", "Project", "project"]
-
 TABLE: Final = "deepseek-magic"
 FILE_NAME: Final = "pyproject.toml"
 _ROOTS: Final = (".git", ".hg")

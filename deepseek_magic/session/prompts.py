@@ -17,8 +17,6 @@ from ..protocol.options import ProjectText, closest
 from ..text.messages import Message
 from .project import Project, project
 
-__all__ = ["BODY", "applied", "saved_prompt", "saved_prompts"]
-
 BODY: Final = "{prompt}"
 """Where the cell's own text goes in a saved prompt; behind it where it says nothing."""
 

@@ -43,8 +43,6 @@ from .chats import Remembered
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import find_earlier
 
-__all__ = ["Session"]
-
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
 

@@ -17,8 +17,6 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options, ProjectText
 from ..text.messages import Message
 
-__all__ = ["Confirmation", "confirm", "confirmed", "named_by_project", "settings_path", "withdraw"]
-
 FILE_NAME: Final = "trusted.json"
 _ADDRESS: Final = ("endpoint", "base_url")
 

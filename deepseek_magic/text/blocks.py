@@ -19,8 +19,6 @@ from .drawings import harmless
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_element, formula_left_open, inline
 
-__all__ = ["safe"]
-
 _MAX_QUOTE_DEPTH: Final = 6
 _MAX_LIST_DEPTH: Final = 12
 _MAX_FORMULA_LINES: Final = 120

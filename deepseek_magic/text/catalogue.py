@@ -11,8 +11,6 @@ import json
 import pkgutil
 from collections.abc import Mapping
 
-__all__ = ["catalogue", "read_po"]
-
 
 @functools.cache
 def catalogue(language: str) -> Mapping[str, str]:

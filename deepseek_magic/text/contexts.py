@@ -9,8 +9,6 @@ from typing import Final, Literal
 
 from .fences import FenceReader
 
-__all__ = ["Contexts"]
-
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)")
 _BRACES: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=[_^]\{)|(?=\^\{)")

@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["harmless"]
-
 _KIND: Final = re.compile(
     r"\s*(?:(?:graph|flowchart)[ \t]+(?:TB|TD|BT|RL|LR)|sequenceDiagram|classDiagram(?:-v2)?|stateDiagram(?:-v2)?"
     r"|erDiagram|gantt|pie|mindmap|timeline|gitGraph|journey)(?=[\s;:]|\Z)"

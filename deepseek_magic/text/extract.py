@@ -11,8 +11,6 @@ from typing import Any, Final
 from .fences import FenceReader
 from .think_tags import without_thought
 
-__all__ = ["code_of", "read_json"]
-
 _LINE_END: Final = re.compile("\r\n?|\n")
 NOTEBOOK_LANGUAGES: Final = frozenset({"", "python", "python3", "py", "ipython", "ipython3"})
 

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["CODE_INDENT", "MARKS", "Fence", "FenceReader", "fenced", "opening", "ticks_around"]
-
 MARKS: Final = ("```", "~~~")
 CODE_INDENT: Final = 4
 """Columns from which a line is no fence any more, but code or text (section 4.4)."""

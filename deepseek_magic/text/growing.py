@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["GrowingText"]
-
 PIECES_MAX: Final = 256
 """Pieces are joined when there are so many: as objects they cost some 60 bytes each, and joining each one costs time."""
 

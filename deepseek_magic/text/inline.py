@@ -18,8 +18,6 @@ import unicodedata
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ["code_element", "code_span", "formula_left_open", "inline"]
-
 DOLLAR: Final = "<span>&#36;</span>"
 """A dollar sign that is only a dollar sign: MathJax pairs delimiters within one element's text only."""
 

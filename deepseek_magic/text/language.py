@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
-__all__ = ["LANGUAGES", "MOMENT", "Language", "language", "of_locales", "use"]
-
 Language = Literal["en", "zh"]
 
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")

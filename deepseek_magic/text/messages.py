@@ -14,8 +14,6 @@ from typing import Any, Final
 from .catalogue import catalogue
 from .language import Language, language
 
-__all__ = ["Message", "localized", "say"]
-
 _FIELD: Final = re.compile(r"\{([a-z_]+)\}")
 
 

@@ -19,8 +19,6 @@ from .blocks import safe
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_span, formula_left_open
 
-__all__ = ["Cutter", "Segmenter", "ShownSegment"]
-
 FIRST_SEGMENT_CHARS: Final = 1_536
 SEGMENTS_MAX: Final = 40
 """JupyterLab folds a cell's outputs from the fiftieth on; ten are left for what else a cell shows."""

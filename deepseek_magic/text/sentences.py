@@ -12,8 +12,6 @@ from typing import Final, Literal
 
 from .fences import MARKS, FenceReader
 
-__all__ = ["SentenceScanner"]
-
 _CLOSERS: Final = "\"'”’」』）)\\]】》〉*_"
 # Possessive, so that a closing quote at the very end of what has arrived is not taken for the next word.
 _END: Final = re.compile(rf"([。！？｡．.!?…]++)([{_CLOSERS}]*+)(\s*+)(?=(\S))")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-__all__ = ["ThinkTags", "without_thought"]
-
 _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
 

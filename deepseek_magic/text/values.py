@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Shown", "shown"]
-
 MAX_TABLE_ROWS: Final = 20
 MAX_ARRAY_VALUES: Final = 20_000
 """A longer array is not printed whole: its text would be cut anyway, and takes seconds to make."""

@@ -60,7 +60,7 @@ def pixels_of(plot: plots.Plot) -> tuple[bytes, dict[str, Any]]:
     return base64.b64decode(data["image/png"]), metadata["image/png"]
 
 
-@pytest.mark.parametrize("kind", plots.KINDS)
+@pytest.mark.parametrize("kind", canvas.KINDS)
 def test_every_plot_shows_itself_as_a_sharp_picture_with_a_twin_in_words(kind: plots.PlotKind) -> None:
     plot = MANY.plot(kind)
     png, shown = pixels_of(plot)

@@ -11,12 +11,12 @@ from typing import Any, assert_type
 import deepseek_magic as ds
 from deepseek_magic.engine.hosts.health import Balance, Health
 from deepseek_magic.engine.journal.reader import Entry
-from deepseek_magic.metrics.record import StreamRecord
 from deepseek_magic.metrics.row import Cell
 from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Kept
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
+from deepseek_magic.protocol.measured import StreamRecord
 from deepseek_magic.protocol.models import Model
 from deepseek_magic.protocol.outcome import Outcome
 from deepseek_magic.protocol.schema import Schema

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["CalledTool", "calls_for", "value_for"]
-
 _VALUE_CHARS: Final = 60
 
 Tool = Mapping[str, Any]

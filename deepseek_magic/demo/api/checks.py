@@ -14,8 +14,6 @@ from typing import Any, Final
 from ...protocol.models import MODELS, resolve_model
 from .shapes import Refused, check_shape
 
-__all__ = ["CONTEXT_TOKENS", "MAX_TOKENS", "check", "text_of", "thinks"]
-
 CONTEXT_TOKENS: Final = 1_048_576
 MAX_TOKENS: Final = 393_216
 _MAX_STOPS: Final = 16

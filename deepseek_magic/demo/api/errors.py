@@ -7,8 +7,6 @@ from typing import Final
 
 from .shapes import Refused
 
-__all__ = ["HTML", "NO_KEY", "bad_key", "no_money", "too_many"]
-
 NO_KEY: Final = b"Authentication Fails (governor)"
 """The gateway's answer to a request without any key: plain text, not JSON."""
 

@@ -18,8 +18,6 @@ from .replies import Reply, continuation, reply
 from .shapes import Refused
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
-__all__ = ["FINGERPRINT", "Frame", "Phase", "Plan", "frame", "frames", "plan", "whole_body"]
-
 FINGERPRINT: Final = "fp_demo_2026"
 _JSON: Final = msgspec.json.Encoder()
 _DEFAULT_MAX_TOKENS: Final = 8_192

@@ -7,8 +7,6 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["described"]
-
 
 def described(content: Any) -> list[str]:
     """A description of each image of a message."""

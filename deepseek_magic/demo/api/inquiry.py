@@ -13,8 +13,6 @@ from .checks import text_of, thinks
 from .texts import Language
 from .tokens import tokenize
 
-__all__ = ["Inquiry", "asked_for", "prompt_tokens"]
-
 _CJK: Final = re.compile(r"[\u3400-\u9fff]")
 _EFFORT_LINES: Final = {"low": 50, "high": 75, "max": 100}
 _EFFORTS: Final = {"minimal": "low", "medium": "high", "xhigh": "high", "ultra": "max", "none": "high"}

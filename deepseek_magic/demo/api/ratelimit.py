@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["Dialect", "RateLimit"]
-
 Dialect = Literal["openai", "groq", "github", "openrouter", "anthropic", "ietf-06", "ietf"]
 
 

@@ -32,8 +32,6 @@ from .images import described
 from .inquiry import Inquiry, prompt_tokens
 from .texts import say, sections, table_of, unsafe
 
-__all__ = ["Reply", "continuation", "reply"]
-
 _FAILED: Final = re.compile(
     r"^(?P<fence>`{3,})python\n(?P<cell>.*?)^(?P=fence)$.*?^(?P<mark>`{3,})\n(?P<error>.*?)^(?P=mark)$",
     re.DOTALL | re.MULTILINE,

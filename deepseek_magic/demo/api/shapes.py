@@ -9,8 +9,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["Refused", "check_shape"]
-
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
 _ROLES: Final = ("system", "user", "assistant", "tool", "latest_reminder")
 

@@ -9,8 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-__all__ = ["Language", "say", "sections", "table_of", "unsafe"]
-
 Language = Literal["en", "zh"]
 _LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
 

@@ -11,8 +11,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["CACHE_UNIT_TOKENS", "PrefixCache", "tokenize"]
-
 CACHE_UNIT_TOKENS: Final = 64
 """The cache holds whole units of so many tokens (DeepSeek's announcement of context caching, 2024)."""
 

@@ -13,8 +13,6 @@ from ..wire.http import Answer, Framing
 from ..wire.pace import Pace
 from .spec import Fault, Trigger
 
-__all__ = ["Delivery", "head_of"]
-
 KEEP_ALIVE: Final = b": keep-alive\n\n"
 _PROXY_LINE: Final = (
     b"upstream connect error or disconnect/reset before headers. reset reason: connection termination\n"

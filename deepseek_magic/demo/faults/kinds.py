@@ -9,8 +9,6 @@ from typing import Final, Literal, get_args
 
 from ...text.messages import Message
 
-__all__ = ["KINDS", "PLACES", "Kind", "Place", "Value"]
-
 Place = Literal["connect", "before-headers", "after-headers", "reasoning", "content", "tool", "before-done"]
 PLACES: Final[tuple[Place, ...]] = get_args(Place)
 _STREAM: Final = ("after-headers", "reasoning", "content", "tool", "before-done")

@@ -9,8 +9,6 @@ from ..api.errors import bad_key, no_money, too_many
 from ..api.shapes import Refused
 from .spec import Fault
 
-__all__ = ["ERROR_FAULTS", "error_of", "headers_of"]
-
 ERROR_FAULTS: Final = frozenset(("400", "401", "402", "404", "413", "429", "429-balance", "500", "502", "503"))
 _BUSY: Final = "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers."
 _SHOWN_LIMIT: Final = 5

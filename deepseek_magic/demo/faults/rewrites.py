@@ -12,8 +12,6 @@ from typing import Any, Final
 from ..api.frames import Frame, Phase, frame
 from .spec import Fault, Trigger
 
-__all__ = ["rewrite"]
-
 Payload = dict[str, Any]
 _OTHER_TEXT: Final = ("Now", " that", " you", " ask", " again", ":", " this", " is", " another", " answer", "。")
 

@@ -25,8 +25,6 @@ from ...protocol.options import closest
 from ...text.messages import Message
 from .kinds import KINDS, PLACES, Kind, Place, Value
 
-__all__ = ["Fault", "Faults", "Trigger", "legend", "parse"]
-
 _ORDER: Final = ("start", "reasoning", "content", "tool", "finish", "done")
 _DELTAS: Final = frozenset(("reasoning", "content", "tool"))
 _DEFAULT_AFTER: Final = 3

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Literal
 
-__all__ = ["MAX_BODY_BYTES", "Answer", "BadRequest", "Framing", "HTTPRequest", "read_request"]
-
 MAX_BODY_BYTES: Final = 48 * 2**20
 """The API's limit for a request body; above it the answer is 413."""
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-__all__ = ["AT_ONCE", "LIKE_A_MODEL", "PACE_VARIABLE", "Pace"]
-
 PACE_VARIABLE: Final = "DEEPSEEK_DEMO_PACE"
 """An environment variable: a factor on every ``%deepseek_demo --pace``, for runs that nobody reads along with."""
 

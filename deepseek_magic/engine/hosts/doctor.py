@@ -18,8 +18,6 @@ from .endpoints import Endpoint
 from .health import StepName
 from .keys import find_key
 
-__all__ = ["Finding", "examine", "is_well", "verdict", "versions"]
-
 SLOW_S: Final = 2.0
 """A step that takes longer is worth a word; from another continent each takes a few tenths."""
 

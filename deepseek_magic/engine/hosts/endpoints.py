@@ -21,19 +21,6 @@ from ...protocol.models import DEFAULT_MODEL, MODELS
 from ...protocol.options import ProjectText, closest
 from ...text.messages import Message
 
-__all__ = [
-    "BASE_URL_VARIABLE",
-    "DEMO_PORT",
-    "DEMO_VARIABLE",
-    "ENDPOINTS",
-    "Endpoint",
-    "Endpoints",
-    "hosts_elsewhere",
-    "in_order",
-    "is_loopback",
-    "resolve",
-]
-
 BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
 DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
 """The base URL of the demo server that this process was started beside: what answers there is the demo, not DeepSeek."""

@@ -7,8 +7,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["holds_one_of", "project_folders"]
-
 
 def project_folders(start: Path, roots: Sequence[str]) -> Iterator[Path]:
     """``start`` and the folders above it, up to the first that holds one of ``roots``, or the home folder.

@@ -24,8 +24,6 @@ from ..network.proxies import proxy_of
 from .endpoints import Endpoint
 from .keys import Key
 
-__all__ = ["Balance", "BalanceOf", "Health", "HealthStep", "balance", "check", "models"]
-
 _LARGEST_BODY_BYTES: Final = 8 * 2**20
 _READ_S: Final = 30.0
 _NAME_S: Final = 10.0

@@ -18,18 +18,6 @@ from ...text.messages import Message
 from .endpoints import Endpoint
 from .folders import holds_one_of, project_folders
 
-__all__ = [
-    "KEYRING_SERVICE",
-    "Key",
-    "MissingKey",
-    "find_key",
-    "forget",
-    "looks_like_key",
-    "mask",
-    "mask_content",
-    "wrapped",
-]
-
 KEYRING_SERVICE: Final = "deepseek-magic"
 """The service name in the system's keyring; the user name there is the environment variable's name."""
 

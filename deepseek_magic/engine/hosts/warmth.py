@@ -19,8 +19,6 @@ from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...text.messages import Message
 from ..calls import HTTPAnswer, HTTPCall
 
-__all__ = ["KEEP_WARM_LEAST_S", "KEEP_WARM_MOST_S", "KNOCK_S", "UNUSED_S", "Warmth", "knock", "origin_of"]
-
 KNOCK_S: Final = 5.0
 """Connecting and the answer to ``HEAD /`` may take so long."""
 KEEP_WARM_LEAST_S: Final = 1.0

@@ -13,8 +13,6 @@ from typing import Final
 
 from ..private import open_private, private_folder
 
-__all__ = ["SCHEMA", "NewerJournal", "default_path", "open_for_reading", "open_for_writing"]
-
 FILE_NAME: Final = "journal.sqlite3"
 BUSY_S: Final = 1.0
 """SQLite itself waits this long for another kernel's write to end; the writer tries again after that."""

@@ -23,7 +23,6 @@ import msgspec
 
 from ...metrics import files
 from ...metrics.frames import arrow_table, pandas_frame, polars_frame
-from ...metrics.record import StreamRecord
 from ...metrics.row import COLUMNS, Row, row_of
 from ...metrics.spending import TotalCost
 from ...metrics.tables import cell, html_table, text_table
@@ -33,6 +32,7 @@ from ...protocol.completion import Accumulator, Completion, ToolCall
 from ...protocol.conversation import Turn
 from ...protocol.errors import DeepSeekError
 from ...protocol.events import Event, Seam, Usage, load_events
+from ...protocol.measured import StreamRecord
 from ...protocol.options import Options
 from .file import default_path, open_for_reading, open_for_writing
 from .saved_chats import SavedChat, newest, statement_of
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
-
-__all__ = ["JOURNAL_COLUMNS", "Entry", "Journal"]
 
 READ_FLUSH_S: Final = 2.0
 SHOWN_ROWS: Final = 20

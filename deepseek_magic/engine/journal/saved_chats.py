@@ -16,8 +16,6 @@ import msgspec
 from ...protocol.completion import Completion
 from ...protocol.conversation import Conversation, Turn
 
-__all__ = ["SavedChat", "newest", "statement_of"]
-
 _KEEP: Final = """
     INSERT OR REPLACE INTO chats (run_id, name, notebook, changed_at, turns) VALUES (?, ?, ?, ?, ?)
 """

@@ -21,14 +21,12 @@ from typing import Any, Final
 
 import msgspec
 
-from ...metrics.record import StreamRecord
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
 from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
+from ...protocol.measured import StreamRecord
 from ...text.growing import GrowingText
 from .file import NewerJournal, open_for_writing
-
-__all__ = ["WRITE_S", "JournalWriter"]
 
 WRITE_S: Final = 0.5
 """Time between two writes; with the write itself, less than a second of text is at risk when the process is killed."""

@@ -24,8 +24,6 @@ from ...text.messages import Message
 from .proxies import proxy_of
 from .sockets import AsyncioBackend
 
-__all__ = ["Connections", "proxy_for", "ssl_context"]
-
 KEEPALIVE_S: Final = 120.0
 """Idle connections are kept so long; httpx's 5 s would make nearly every cell of a notebook a cold start."""
 IDLE_CONNECTIONS: Final = 64

@@ -14,8 +14,6 @@ from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
 from .sockets import Socket
 
-__all__ = ["Exchange", "Network"]
-
 STALE_RETRIES: Final = 2
 STALE_S: Final = 2.0
 """A kept connection that fails this soon after the request was dead before; later it is the server that failed."""

@@ -28,8 +28,6 @@ from ...text.messages import Message
 from ..calls import HTTPCall
 from .proxies import Proxy, proxy_of
 
-__all__ = ["raise_ours"]
-
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _LIBRARIES: Final = ("httpcore", "h11", "h2", "hpack", "anyio", "socksio")
 _STATUS: Final = re.compile(r"([1-5]\d\d)\b")

@@ -11,8 +11,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["END_OF_CHUNKS", "ChunkedBody", "ResponseHead", "chunked_once"]
-
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 
 LARGEST_LINE_BYTES: Final = 8 * 1024

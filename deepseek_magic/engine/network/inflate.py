@@ -13,8 +13,6 @@ from typing import Final
 
 from ...text.messages import Message
 
-__all__ = ["PIECE_BYTES", "Damaged", "EndsEarly", "Inflater"]
-
 PIECE_BYTES: Final = 256 * 1024
 """No piece is larger, however well it was compressed: a small read must not become a flood of memory."""
 

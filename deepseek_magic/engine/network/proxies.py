@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 
 from ..hosts.endpoints import is_loopback
 
-__all__ = ["Proxy", "bypasses", "proxy_of"]
-
 _ENTRY: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::(\d+))?")
 _PORTS: Final = {"http": 80, "https": 443}
 _THIS_MACHINE: Final = ("0.0.0.0", "::")

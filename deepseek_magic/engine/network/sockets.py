@@ -21,8 +21,6 @@ import httpcore
 
 from .framing import ResponseHead, chunked_once
 
-__all__ = ["AsyncioBackend", "Socket"]
-
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
 UNSENT_BYTES: Final = 64 * 1024

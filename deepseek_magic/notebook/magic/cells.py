@@ -14,8 +14,6 @@ from IPython.core.inputtransformer2 import EscapedCommand, assemble_continued_li
 
 from ..frontend import can_await, request_id
 
-__all__ = ["CellTransformer", "DeepSeekLine", "line_transformer"]
-
 _CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
 _HELP: Final = re.compile(r"%%deepseek\?{1,2}\s*$")
 _ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")

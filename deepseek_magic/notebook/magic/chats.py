@@ -20,8 +20,6 @@ from ..frontend import notebook_path
 from .flags import arguments
 from .manuals import helped
 
-__all__ = ["ACTIONS", "ChatMagics"]
-
 ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete", "reload")
 _MANY: Final = {
     (0, 0): Message("no name"),

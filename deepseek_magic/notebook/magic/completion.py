@@ -17,8 +17,6 @@ from ...protocol.models import ALIASES, MODELS
 from ...protocol.options import Option
 from .flags import FLAGS
 
-__all__ = ["add_matcher", "candidates", "remove_matcher"]
-
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
 _ASKING: Final = ("deepseek", "%deepseek", "deepseek_fix", "deepseek_panel")
 """Magics that take every flag."""
@@ -48,8 +46,8 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
         case "deepseek_trust":
             return _words(typed, (), ("--forget",), {})
         case "deepseek_log":
+            from ...metrics.canvas import KINDS
             from ...metrics.columns import MEANINGS
-            from ...metrics.plots import KINDS  # looked for at a key stroke, not when the extension is loaded
 
             flags = ("--window", "--plot", "--columns", "--csv", "--overwrite")
             return _words(typed, (), flags, {"--plot": KINDS, "--columns": MEANINGS})

@@ -14,8 +14,6 @@ from ...protocol.options import closest
 from ...session.project import FILE_NAME, project
 from ...text.messages import Message, localized
 
-__all__ = ["take_project_defaults"]
-
 _WRITTEN_BY: Final = ("endpoint", "base_url", "system")
 """Settings for which it matters who wrote them; the others are tastes. A budget may only be lowered: it is the user's money."""
 

@@ -16,8 +16,6 @@ from .manuals import helped
 if TYPE_CHECKING:
     from ...demo.server import DemoServer
 
-__all__ = ["DemoMagics", "kinds_of_fault"]
-
 
 def kinds_of_fault() -> list[str]:
     """What ``--fault`` may begin with."""

@@ -18,8 +18,6 @@ from ..view.formats import offer_code
 from .magics import DeepSeekMagics, Order, read_order
 from .past import Failure, variables
 
-__all__ = ["FixMagics"]
-
 TASK: Final = """\
 A cell of a Jupyter notebook has failed. Say in two or three sentences why, then give the whole cell, repaired, in one
 Python code block. Change no more than the repair needs."""

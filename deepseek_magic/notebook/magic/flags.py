@@ -20,8 +20,6 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.options import OPTIONS, Option, closest
 from ...text.messages import Message, localized, say
 
-__all__ = ["FLAGS", "HELP_FLAGS", "Line", "arguments", "documented", "help_text", "read_line", "words", "wrapped"]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag in option.flags}

@@ -26,8 +26,6 @@ from .manuals import helped
 if TYPE_CHECKING:
     from ...metrics.summary import Level
 
-__all__ = ["Breaches", "LogMagics"]
-
 JUDGED_CALLS: Final = 1_000
 """A service level is judged after each cell by so many of the newest calls: a few milliseconds, however long the log."""
 

@@ -34,9 +34,7 @@ from .past import LastError, variables
 from .turns import Turns
 
 if TYPE_CHECKING:
-    from ...session.calls import Prepared
-
-__all__ = ["DeepSeekMagics", "Order", "Run", "Stopped", "read_order"]
+    from ...session.prepared import Prepared
 
 DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
 """The settings that can have a default for all cells."""

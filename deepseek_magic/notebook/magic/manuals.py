@@ -16,8 +16,6 @@ from ...text.language import language
 from ...text.messages import say
 from .flags import HELP_FLAGS, wrapped
 
-__all__ = ["helped", "manual", "speak", "texts_of"]
-
 _EXPLAINED: Final = re.compile(r"(?P<what> *\S.*?)(?P<gap>  +)(?P<why>\S.*)\Z")
 _ENGLISH: Final = "_deepseek_magic_english"
 """Where the English manual is kept on a function, or the English help on an argument, while another is shown."""

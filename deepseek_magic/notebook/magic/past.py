@@ -14,8 +14,6 @@ from ...engine.hosts.keys import mask
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...text.messages import Message
 
-__all__ = ["Failure", "LastError", "variables"]
-
 MAX_FRAMES: Final = 8
 MAX_CHARS: Final = 8_000
 _MACHINERY: Final = re.compile(r"[\\/](IPython[\\/]core|ipykernel)[\\/]")

@@ -16,9 +16,7 @@ from ...text.messages import Message, localized, say
 
 if TYPE_CHECKING:
     from ...engine.journal.reader import Entry
-    from ...session.calls import Prepared
-
-__all__ = ["preview"]
+    from ...session.prepared import Prepared
 
 SHOWN_IMAGE_CHARS: Final = 24
 _IMAGE: Final = re.compile(r"(data:image/\w+;base64,)([\w+/=]+)")

@@ -18,8 +18,6 @@ from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run
 from .manuals import helped
 
-__all__ = ["TAKEN", "ResumeMagics", "is_open"]
-
 TAKEN: Final = frozenset(
     (
         *("output", "quiet", "format", "buffer", "show_reasoning", "background"),

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ...engine.hosts.endpoints import Endpoint
     from ...engine.hosts.health import Health
 
-__all__ = ["ServiceMagics"]
-
 
 def _endpoints(line: str) -> tuple[Endpoint, ...]:
     """The endpoints named on the line, or those in force. Raises ConfigurationError."""

@@ -10,8 +10,6 @@ from typing import Any
 
 from ..frontend import cell_id, request_id
 
-__all__ = ["Turns"]
-
 
 class Turns:
     """Names the turns of a shell's cells."""

@@ -20,8 +20,6 @@ from ..view.parts import Html, Output, VBox, close
 from ..view.settled import Part
 from ..view.widgets import WidgetSurface
 
-__all__ = ["EMPTY_TURNS", "SHOWN_TURNS", "PanelSurface", "Transcript"]
-
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
 

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 from ...protocol.options import OPTIONS_BY_NAME
 
-__all__ = ["SYSTEM_VARIABLE", "Cell", "as_cell"]
-
 SYSTEM_VARIABLE: Final = "system_prompt"
 """A system prompt of several lines does not fit on the line of a magic; this variable then holds it."""
 

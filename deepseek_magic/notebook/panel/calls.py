@@ -30,10 +30,8 @@ from .gauges import Gauges, Reading
 from .lab import Story
 
 if TYPE_CHECKING:
-    from ...session.calls import Prepared
+    from ...session.prepared import Prepared
     from ..magic.magics import DeepSeekMagics
-
-__all__ = ["Calls", "Listener"]
 
 _RESUMED: Final = ("model", "max_tokens", "continue_on_length", "format", "buffer", "show_reasoning")
 """The options that can still act on an answer whose question is asked already."""

@@ -13,8 +13,6 @@ from ...session.files import free_path
 from ...text.messages import Message, say
 from .sections import Guard, button
 
-__all__ = ["ChatPicker"]
-
 
 class ChatPicker:
     """``box`` is the widget, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.

@@ -16,8 +16,6 @@ from ...protocol.models import MODELS
 from ...protocol.options import OPTIONS, Option, Options
 from ...text.messages import say
 
-__all__ = ["GROUPS", "Controls", "panel_options"]
-
 _ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
 """Options that the panel has other means for, or that mean nothing in it."""
 

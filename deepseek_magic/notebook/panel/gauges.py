@@ -17,8 +17,6 @@ from ...policy.limits.limiter import Standing
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from ...text.messages import say
 
-__all__ = ["Gauges", "Reading", "Service", "curve", "gauges_html"]
-
 WINDOW_S: Final = 2.0
 """Rates are of this long: shorter they jump, longer they hide a stall."""
 

@@ -10,8 +10,6 @@ from ...metrics.tables import cell, html_table
 from ...protocol.outcome import Outcome
 from ...text.messages import Message, say
 
-__all__ = ["OUTCOMES", "history_html", "matching"]
-
 OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 SHOWN_ROWS: Final = 100
 """More would be slow to draw, and nobody reads them: the log itself has them all."""

@@ -26,8 +26,6 @@ from ...protocol.events import (
 )
 from ...text.messages import Message, localized, say
 
-__all__ = ["EXPERIMENTS", "Experiment", "Story", "story_html"]
-
 STORY_LINES: Final = 40
 
 _STRATEGIES: Final[Mapping[Strategy, Message]] = {

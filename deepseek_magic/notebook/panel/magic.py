@@ -20,8 +20,6 @@ from ..magic.manuals import helped
 if TYPE_CHECKING:
     from .panel import Panel
 
-__all__ = ["PanelMagics", "panel"]
-
 
 @magics_class
 class PanelMagics(Magics):

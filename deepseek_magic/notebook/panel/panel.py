@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from ..magic.demo import DemoMagics
     from ..magic.magics import DeepSeekMagics
 
-__all__ = ["Panel"]
-
 STYLE = Path(__file__).with_name("panel.css")
 _STATES = {
     "connecting": Message("Connecting"),

@@ -14,8 +14,6 @@ from typing import Any
 import anywidget
 import traitlets
 
-__all__ = ["PromptBox"]
-
 
 class PromptBox(anywidget.AnyWidget):
     """Calls ``on_action(name, text)`` for every button, with the text in the box; Shift- or Ctrl-Enter is "send".

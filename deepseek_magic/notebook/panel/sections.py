@@ -15,11 +15,9 @@ from .history import OUTCOMES, history_html
 from .lab import EXPERIMENTS, story_html
 
 if TYPE_CHECKING:
+    from ...metrics.canvas import PlotKind
     from ...metrics.log import MetricsLog
-    from ...metrics.plots import PlotKind
     from ..magic.demo import DemoMagics
-
-__all__ = ["Guard", "HistorySection", "Lab", "Metrics", "Settings", "Source", "button"]
 
 Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""

@@ -11,8 +11,6 @@ from typing import Any
 from ...text.messages import say
 from ..view.settled import Part, escape
 
-__all__ = ["still", "still_class"]
-
 
 def still_class(panel_id: str) -> str:
     """The name by which the living panel hides its own picture."""

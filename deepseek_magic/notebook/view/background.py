@@ -20,8 +20,6 @@ from ...text.messages import say
 from ..frontend import cell_id, request_id
 from .live import View
 
-__all__ = ["Background", "BackgroundAnswer"]
-
 
 @contextlib.contextmanager
 def _in_the_name_of(header: dict[str, Any] | None, publisher: Any) -> Iterator[None]:

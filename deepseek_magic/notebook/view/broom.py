@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["sweep"]
-
 
 def sweep(widgets: Sequence[Any]) -> None:
     """Tell the page that these are about to be closed."""

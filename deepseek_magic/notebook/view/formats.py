@@ -18,8 +18,6 @@ from ...text.messages import say
 from ...text.segmenter import Cutter
 from .printing import print_somewhere
 
-__all__ = ["VERBATIM", "Verbatim", "body", "complaint", "offer_code", "segmenter"]
-
 VERBATIM: Final = ("text", "json")
 FIRST_SEGMENT_CHARS: Final = 8_192
 

@@ -12,8 +12,6 @@ from .live import Settlement, Status
 from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text
 
-__all__ = ["HandleSurface", "SilentSurface"]
-
 
 class SilentSurface:
     """Draws nothing while the answer comes, then one lasting output; or none at all when ``quiet``."""

@@ -20,17 +20,6 @@ from ...text.messages import Message, localized
 from ...text.segmenter import ShownSegment
 from .formats import complaint, segmenter
 
-__all__ = [
-    "MAX_REDRAWS_PER_S",
-    "TAIL_BYTES_PER_S",
-    "LiveView",
-    "Settlement",
-    "State",
-    "Status",
-    "Surface",
-    "View",
-]
-
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
 

@@ -15,8 +15,6 @@ import traitlets
 
 from .broom import sweep
 
-__all__ = ["Accordion", "Button", "HBox", "Html", "Output", "VBox", "close"]
-
 
 def _nothing() -> Any:
     return traitlets.Any(None, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)

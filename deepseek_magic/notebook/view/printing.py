@@ -9,8 +9,6 @@ import contextlib
 import sys
 from typing import Any
 
-__all__ = ["Printer", "print_somewhere"]
-
 
 class Printer:
     """A stream of ``sys``, as it is at the moment of writing. All but writing is the stream's own."""

@@ -14,8 +14,6 @@ from ...protocol.events import Seam
 from ...text.fences import FenceReader
 from ...text.messages import localized, say
 
-__all__ = ["SIGN", "marked", "seam_line"]
-
 SIGN: Final = "┊"
 _PLACE: Final = "\ue5ea"
 """Stands for a mark while the text is made safe. A private character, which no renderer knows."""

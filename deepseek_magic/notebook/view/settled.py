@@ -18,8 +18,6 @@ from .formats import VERBATIM, body
 from .live import Settlement
 from .seam_marks import marked, seam_line
 
-__all__ = ["EMPTY", "Part", "escape", "fold", "footer", "lasting", "provenance", "remainder"]
-
 METADATA_KEY: Final = "deepseek_magic"
 
 ONE_OUTPUT_CHARS: Final = 50_000

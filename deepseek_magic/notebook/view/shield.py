@@ -11,8 +11,6 @@ from ...text.messages import say
 from .live import View
 from .printing import print_somewhere
 
-__all__ = ["Shielded"]
-
 
 class Shielded:
     """Passes everything on to ``view`` until that fails, and ``finish`` even then: it may still leave the answer.

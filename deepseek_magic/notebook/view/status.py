@@ -7,8 +7,6 @@ import html
 from ...text.messages import localized, say
 from .live import State, Status
 
-__all__ = ["reasoning_title", "status_html", "status_text"]
-
 
 def status_text(status: Status) -> str:
     """One line: state, why it waits, model, seconds, speed, attempt and what the one before failed of."""

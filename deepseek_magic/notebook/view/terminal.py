@@ -19,8 +19,6 @@ from .printing import Printer
 from .settled import footer
 from .status import status_text
 
-__all__ = ["PlainView", "RichSurface"]
-
 
 class PlainView:
     """Prints deltas as they come. Same face as ``LiveView``."""

@@ -19,9 +19,7 @@ from .printing import print_somewhere
 from .shield import Shielded
 
 if TYPE_CHECKING:
-    from ...session.calls import Prepared
-
-__all__ = ["view_of"]
+    from ...session.prepared import Prepared
 
 
 def view_of(

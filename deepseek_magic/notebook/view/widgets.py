@@ -22,8 +22,6 @@ from .parts import Accordion, Button, HBox, Html, Output, VBox, close
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
-__all__ = ["WidgetSurface"]
-
 CLASS: Final = "deepseek-magic"
 
 THOUGHT_CHARS: Final = 2_000

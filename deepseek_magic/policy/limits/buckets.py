@@ -10,8 +10,6 @@ from typing import Final
 
 from .ratelimit_headers import Budget
 
-__all__ = ["Allowance", "TokenBucket"]
-
 SLOWEST_GAP_S: Final = 10.0
 """However little is said to remain, one request in this time is tried: a lying header must not freeze a notebook."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import Final
 
-__all__ = ["ConcurrencyWindow"]
-
 HALVED: Final = 0.5
 EASED: Final = 0.8
 """After a 503: the service is busy, not the account too greedy."""

@@ -25,8 +25,6 @@ from .buckets import Allowance, TokenBucket
 from .concurrency import ConcurrencyWindow
 from .ratelimit_headers import Headers, concurrency_limit, read_budgets, retry_after_s
 
-__all__ = ["LimitPolicy", "Limiter", "Pause", "RetryBudget", "Slot", "SlotEnd", "Standing"]
-
 SlotEnd = Literal["done", "refused", "failed"]
 """How a request ended: its stream came to its end, it was refused before one began, or anything else."""
 

@@ -16,17 +16,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
-__all__ = [
-    "Budget",
-    "Headers",
-    "balance_is_low",
-    "concurrency_limit",
-    "headers_in_body",
-    "read_budgets",
-    "retry_after_s",
-    "should_retry",
-]
-
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Header names in any case; pairs where the transport keeps repeated lines apart."""
 
