@@ -173,7 +173,7 @@ STATE = {
     "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.loop.engine",  # the engine's thread
-    "engine.network.connections.ssl_context",  # trusted certificates, read once
+    "engine.network.connections._trusting",  # trusted certificates, read once
     "engine.stream._REFUSED",  # ways to go on that a host has refused
     "notebook.frontend._widgets_refused",  # what this kernel's front end is known not to draw
     "notebook.view.broom._broom",  # one widget that takes others out of the page

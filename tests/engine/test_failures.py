@@ -14,7 +14,6 @@ import pytest
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.doctor import examine, is_well
 from deepseek_magic.engine.hosts.endpoints import resolve
-from deepseek_magic.engine.network import connections
 from deepseek_magic.engine.network.proxies import Proxy, bypasses, proxy_of
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
@@ -29,7 +28,6 @@ TWICE = RecoveryPolicy(attempts=2, resumes=0, base_s=0.0)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(variable, raising=False)
-    connections.ssl_context.cache_clear()
 
 
 async def failure_of(url: str) -> DeepSeekError:
@@ -198,7 +196,6 @@ async def test_a_certificate_that_is_not_trusted_is_not_asked_for_again(
     certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    connections.ssl_context.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     secure = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import h2.events
 import pytest
 
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.network.connections import ssl_context
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from tests.engine.wire import DONE, END, delta, head, piece
@@ -33,7 +32,7 @@ CONTINUATION = (" over ", "one ", "connection.")
 
 
 @pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate for 127.0.0.1 with its key in one file, trusted during the test."""
     path = tmp_path / "server.pem"
     subject = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2")
@@ -41,9 +40,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     subprocess.run(["openssl", "req", "-x509", *made, *subject], check=True, capture_output=True, timeout=60)
     path.write_bytes(path.read_bytes() + (tmp_path / "cert.pem").read_bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-    ssl_context.cache_clear()
-    yield path
-    ssl_context.cache_clear()
+    return path
 
 
 @dataclass

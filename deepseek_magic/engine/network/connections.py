@@ -29,21 +29,20 @@ KEEPALIVE_S: Final = 120.0
 IDLE_CONNECTIONS: Final = 64
 
 
-@functools.cache
 def ssl_context() -> ssl.SSLContext:
-    """The context of all connections: reading the certificates takes some 20 ms, once.
-
-    The certificates are those of certifi, or of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, as most Python clients have it.
-    """
+    """The context of all connections: certifi's certificates, or those of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, as most
+    Python clients have it. Raises ConfigurationError where they cannot be read."""
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         if path := os.environ.get(variable):
             return _trusting(variable, path)
     import certifi
 
-    return ssl.create_default_context(cafile=certifi.where())
+    return _trusting("SSL_CERT_FILE", certifi.where())
 
 
+@functools.cache
 def _trusting(variable: str, path: str) -> ssl.SSLContext:
+    """Reading the certificates takes some 20 ms, so once for each value of the variable: one set later counts too."""
     try:
         if variable == "SSL_CERT_FILE":
             return ssl.create_default_context(cafile=path)
