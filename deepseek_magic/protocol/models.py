@@ -41,45 +41,21 @@ MODELS: Final[tuple[Model, ...]] = (
 
 ALIASES: Final[dict[str, str]] = {"flash": "deepseek-flash", "pro": "deepseek-v4-pro"}
 
+_USED: Final = Message("{name} was retired on {date}; {new} is used.")
+_USED_OFF: Final = Message("{name} was retired on {date}; {new} with thinking off is used.")
+_USED_ON: Final = Message("{name} was retired on {date}; {new} with thinking on is used.")
+
+
+def _retired(name: str, date: str, said: Message = _USED, think: str | None = None) -> ResolvedModel:
+    new = "deepseek-flash"
+    return ResolvedModel(id=new, think=think, notice=said.filled(name=name, date=date, new=new))
+
+
 _RETIRED: Final[dict[str, ResolvedModel]] = {
-    "deepseek-chat": ResolvedModel(
-        id="deepseek-flash",
-        think="off",
-        notice=Message(
-            "{name} was retired on {date}; {new} with thinking off is used.",
-            name="deepseek-chat",
-            date="2026-07-24",
-            new="deepseek-flash",
-        ),
-    ),
-    "deepseek-reasoner": ResolvedModel(
-        id="deepseek-flash",
-        think="high",
-        notice=Message(
-            "{name} was retired on {date}; {new} with thinking on is used.",
-            name="deepseek-reasoner",
-            date="2026-07-24",
-            new="deepseek-flash",
-        ),
-    ),
-    "deepseek-v4-flash": ResolvedModel(
-        id="deepseek-flash",
-        notice=Message(
-            "{name} was retired on {date}; {new} is used.",
-            name="deepseek-v4-flash",
-            date="2026-09-10",
-            new="deepseek-flash",
-        ),
-    ),
-    "deepseek-v4-flash-vision-exp": ResolvedModel(
-        id="deepseek-flash",
-        notice=Message(
-            "{name} was retired on {date}; {new} is used.",
-            name="deepseek-v4-flash-vision-exp",
-            date="2026-09-10",
-            new="deepseek-flash",
-        ),
-    ),
+    "deepseek-chat": _retired("deepseek-chat", "2026-07-24", _USED_OFF, "off"),
+    "deepseek-reasoner": _retired("deepseek-reasoner", "2026-07-24", _USED_ON, "high"),
+    "deepseek-v4-flash": _retired("deepseek-v4-flash", "2026-09-10"),
+    "deepseek-v4-flash-vision-exp": _retired("deepseek-v4-flash-vision-exp", "2026-09-10"),
 }
 
 

@@ -11,6 +11,7 @@ import difflib
 import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypedDict
 
@@ -161,330 +162,186 @@ def _json(value: bool) -> Body:
     return {"response_format": {"type": "json_object"}} if value else {}
 
 
+def _option(kind: Kind, usage: str, help: Message, **details: Any) -> Option:
+    """An option as its usage is written: its flags, the last of which is its name, then the word for its value."""
+    words = usage.split()
+    flags = tuple(word for word in words if word.startswith("-"))
+    name = (flags or words)[-1].removeprefix("--").replace("-", "_")
+    metavar = words[-1] if words[-1].isupper() else None
+    return Option(name=name, kind=kind, help=help, flags=flags, metavar=metavar, **details)
+
+
+_text = partial(_option, "text")
+_integer = partial(_option, "integer")
+_number = partial(_option, "number")
+_seconds = partial(_number, scope="call", unit="seconds", minimum=0, above_minimum=True)
+_choice = partial(_option, "choice")
+_switch = partial(_option, "switch")
+_data = partial(_option, "json")
+
 OPTIONS: Final[tuple[Option, ...]] = (
-    Option(
-        name="model",
-        kind="text",
-        flags=("-m", "--model"),
-        metavar="ID",
-        default="deepseek-flash",
-        help=Message("the model's id, or flash or pro"),
-    ),
-    Option(
-        name="output",
-        kind="text",
+    _text("-m --model ID", Message("the model's id, or flash or pro"), default="deepseek-flash"),
+    _text(
+        "-o --output NAME",
+        Message("bind the completion to this variable; it is bound even when the call fails"),
         scope="cell",
-        flags=("-o", "--output"),
-        metavar="NAME",
-        help=Message("bind the completion to this variable; it is bound even when the call fails"),
     ),
-    Option(
-        name="system",
-        kind="text",
+    _text(
+        "-s --system TEXT",
+        Message("the system prompt; $name takes the text of a variable, @name a saved prompt"),
         scope="call",
-        flags=("-s", "--system"),
-        metavar="TEXT",
-        help=Message("the system prompt; $name takes the text of a variable, @name a saved prompt"),
     ),
-    Option(
-        name="template",
-        kind="text",
-        scope="call",
-        flags=("--prompt", "--template"),
-        metavar="NAME",
-        help=Message(
+    _text(
+        "--prompt --template NAME",
+        Message(
             "a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it"
         ),
-    ),
-    Option(
-        name="fill",
-        kind="text",
         scope="call",
-        flags=("--fill",),
-        metavar="NAME",
+    ),
+    _text(
+        "--fill NAME",
+        Message("let a saved prompt of the project take this variable, which the cell does not name itself"),
+        scope="call",
         many=100,
-        help=Message("let a saved prompt of the project take this variable, which the cell does not name itself"),
     ),
-    Option(
-        name="raw",
-        kind="switch",
-        scope="call",
-        flags=("--raw",),
-        help=Message("send every brace as typed; fill no {name}"),
-    ),
-    Option(
-        name="temperature",
-        kind="number",
-        flags=("-t", "--temperature"),
-        metavar="T",
+    _switch("--raw", Message("send every brace as typed; fill no {name}"), scope="call"),
+    _number(
+        "-t --temperature T",
+        Message("how freely the next token is drawn; has an effect only with --think off"),
         minimum=0,
         maximum=2,
         default="1",
-        help=Message("how freely the next token is drawn; has an effect only with --think off"),
     ),
-    Option(
-        name="top_p",
-        kind="number",
-        flags=("--top-p",),
-        metavar="P",
+    _number(
+        "--top-p P",
+        Message(
+            "draw from the smallest set of tokens with this probability; has an effect only while thinking, from 0.95 on"
+        ),
         minimum=0,
         above_minimum=True,
         maximum=1,
         default="1",
-        help=Message(
-            "draw from the smallest set of tokens with this probability; has an effect only while thinking, from 0.95 on"
-        ),
     ),
-    Option(
-        name="max_tokens",
-        kind="integer",
-        flags=("--max-tokens",),
-        metavar="N",
+    _integer(
+        "--max-tokens N",
+        Message("end the answer after this many tokens, reasoning included"),
         unit=Message("tokens"),
         minimum=1,
         maximum=393_216,
         default=Message("8192, while thinking 65536, at max 131072"),
-        help=Message("end the answer after this many tokens, reasoning included"),
     ),
-    Option(
-        name="stop",
-        kind="text",
-        flags=("--stop",),
-        metavar="TEXT",
-        many=16,
-        help=Message("end the answer before this text; may be given up to 16 times"),
-    ),
-    Option(
-        name="think",
-        kind="choice",
-        flags=("--think",),
+    _text("--stop TEXT", Message("end the answer before this text; may be given up to 16 times"), many=16),
+    _choice(
+        "--think",
+        Message("how hard the model thinks before it answers"),
         choices=("off", "low", "high", "max"),
         default="high",
         to_body=_think,
-        help=Message("how hard the model thinks before it answers"),
     ),
-    Option(
-        name="json",
-        kind="switch",
-        flags=("--json",),
-        to_body=_json,
-        help=Message("the answer is one JSON object; the prompt must contain the word json"),
-    ),
-    Option(
-        name="schema",
-        kind="text",
-        scope="call",
-        flags=("--schema",),
-        metavar="CLASS",
-        help=Message(
+    _switch("--json", Message("the answer is one JSON object; the prompt must contain the word json"), to_body=_json),
+    _text(
+        "--schema CLASS",
+        Message(
             "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one"
         ),
-    ),
-    Option(
-        name="image",
-        kind="text",
         scope="call",
-        flags=("-i", "--image"),
-        metavar="NAME",
-        many=600,
-        help=Message("show the model this image: a variable, a file or an address; may be given often"),
     ),
-    Option(
-        name="seed",
-        kind="integer",
-        flags=("--seed",),
-        metavar="N",
+    _text(
+        "-i --image NAME",
+        Message("show the model this image: a variable, a file or an address; may be given often"),
+        scope="call",
+        many=600,
+    ),
+    _integer(
+        "--seed N",
+        Message("ask for repeatable sampling (accepted, not documented by DeepSeek)"),
         minimum=0,
         maximum=2**63 - 1,
-        help=Message("ask for repeatable sampling (accepted, not documented by DeepSeek)"),
     ),
-    Option(
-        name="format",
-        kind="choice",
+    _choice(
+        "--format",
+        Message("how the answer is shown"),
         scope="cell",
-        flags=("--format",),
         choices=("markdown", "text", "json", "code"),
         default="markdown",
-        help=Message("how the answer is shown"),
     ),
-    Option(
-        name="buffer",
-        kind="choice",
+    _choice(
+        "--buffer",
+        Message("when text is shown: at once, in small groups, or in whole sentences"),
         scope="cell",
-        flags=("--buffer",),
         choices=("realtime", "balanced", "sentence"),
         default="balanced",
-        help=Message("when text is shown: at once, in small groups, or in whole sentences"),
     ),
-    Option(
-        name="endpoint",
-        kind="text",
+    _text(
+        "--endpoint NAME",
+        Message("an endpoint's name, or several separated by commas: when one is down, the next takes over"),
         scope="call",
-        flags=("--endpoint",),
-        metavar="NAME",
         default="deepseek",
-        help=Message("an endpoint's name, or several separated by commas: when one is down, the next takes over"),
     ),
-    Option(
-        name="base_url",
-        kind="text",
-        scope="call",
-        flags=("--base-url",),
-        metavar="URL",
-        help=Message("the address of any server with the OpenAI chat API"),
+    _text("--base-url URL", Message("the address of any server with the OpenAI chat API"), scope="call"),
+    _text("--chat NAME", Message("the conversation this cell belongs to"), scope="call", default="main"),
+    _switch("--new", Message("start the conversation over with this prompt"), scope="call"),
+    _switch(
+        "--no-history", Message("send this prompt alone, and keep the answer out of the conversation"), scope="call"
     ),
-    Option(
-        name="chat",
-        kind="text",
+    _integer(
+        "--max-history N",
+        Message("send at most this much of the conversation; the oldest turns are left out, with a notice"),
         scope="call",
-        flags=("--chat",),
-        metavar="NAME",
-        default="main",
-        help=Message("the conversation this cell belongs to"),
-    ),
-    Option(
-        name="new",
-        kind="switch",
-        scope="call",
-        flags=("--new",),
-        help=Message("start the conversation over with this prompt"),
-    ),
-    Option(
-        name="no_history",
-        kind="switch",
-        scope="call",
-        flags=("--no-history",),
-        help=Message("send this prompt alone, and keep the answer out of the conversation"),
-    ),
-    Option(
-        name="max_history",
-        kind="integer",
-        scope="call",
-        flags=("--max-history",),
-        metavar="N",
         unit=Message("tokens"),
         minimum=0,
         maximum=1_000_000,
         default="200000",
-        help=Message("send at most this much of the conversation; the oldest turns are left out, with a notice"),
     ),
-    Option(
-        name="background",
-        kind="switch",
-        scope="cell",
-        flags=("-b", "--background"),
-        help=Message(
+    _switch(
+        "-b --background",
+        Message(
             "let the next cell run while the answer arrives; the variable named by -o can be awaited, has wait(), and is stopped with stop()"
         ),
+        scope="cell",
     ),
-    Option(
-        name="continue_on_length",
-        kind="switch",
+    _switch(
+        "--continue --continue-on-length",
+        Message("when the answer reaches the token limit, continue it, up to three times"),
         scope="call",
-        flags=("--continue", "--continue-on-length"),
-        help=Message("when the answer reaches the token limit, continue it, up to three times"),
     ),
-    Option(
-        name="budget",
-        kind="number",
+    _number(
+        "--budget USD",
+        Message("the most that all calls of this session may cost together; a call that could exceed it is not sent"),
         scope="call",
-        flags=("--budget",),
-        metavar="USD",
         unit=Message("US dollars"),
         minimum=0,
-        help=Message(
-            "the most that all calls of this session may cost together; a call that could exceed it is not sent"
-        ),
     ),
-    Option(
-        name="cache",
-        kind="switch",
+    _switch(
+        "--cache",
+        Message("answer an unchanged question from the journal, at no cost, if it was answered there before"),
         scope="call",
-        flags=("--cache",),
-        help=Message("answer an unchanged question from the journal, at no cost, if it was answered there before"),
     ),
-    Option(
-        name="fresh",
-        kind="switch",
+    _switch(
+        "--no-cache --fresh",
+        Message("ask again even if the journal has the answer; for when --cache is the default"),
         scope="call",
-        flags=("--no-cache", "--fresh"),
-        help=Message("ask again even if the journal has the answer; for when --cache is the default"),
     ),
-    Option(
-        name="first_token",
-        kind="number",
+    _seconds(
+        "--first-token S",
+        Message("wait so many seconds for the first word; a cold model or a long prompt may need many"),
+    ),
+    _seconds("--idle S", Message("wait so many seconds between two pieces of the answer")),
+    _seconds("--total S", Message("end the call after so many seconds, with all its attempts")),
+    _switch(
+        "--timeline",
+        Message("keep every event of the stream with its time, in the answer's record.timeline"),
         scope="call",
-        flags=("--first-token",),
-        metavar="S",
-        unit="seconds",
-        minimum=0,
-        above_minimum=True,
-        help=Message("wait so many seconds for the first word; a cold model or a long prompt may need many"),
     ),
-    Option(
-        name="idle",
-        kind="number",
-        scope="call",
-        flags=("--idle",),
-        metavar="S",
-        unit="seconds",
-        minimum=0,
-        above_minimum=True,
-        help=Message("wait so many seconds between two pieces of the answer"),
-    ),
-    Option(
-        name="total",
-        kind="number",
-        scope="call",
-        flags=("--total",),
-        metavar="S",
-        unit="seconds",
-        minimum=0,
-        above_minimum=True,
-        help=Message("end the call after so many seconds, with all its attempts"),
-    ),
-    Option(
-        name="timeline",
-        kind="switch",
-        scope="call",
-        flags=("--timeline",),
-        help=Message("keep every event of the stream with its time, in the answer's record.timeline"),
-    ),
-    Option(
-        name="dry_run",
-        kind="switch",
-        scope="cell",
-        flags=("--dry-run",),
-        help=Message("show the request that would be sent, and send nothing"),
-    ),
-    Option(
-        name="quiet",
-        kind="switch",
-        scope="cell",
-        flags=("--quiet",),
-        help=Message("show nothing; the answer is in the variable named by -o"),
-    ),
-    Option(
-        name="show_reasoning",
-        kind="switch",
-        scope="cell",
-        flags=("--show-reasoning",),
-        help=Message("leave the reasoning unfolded"),
-    ),
-    Option(name="tools", kind="json", shape=list, help=Message("functions the model may call, as the API's list")),
-    Option(name="tool_choice", kind="json", help=Message("none, auto, required, or one function by name")),
-    Option(name="logprobs", kind="switch", help=Message("report the log probability of each token")),
-    Option(
-        name="top_logprobs", kind="integer", minimum=0, maximum=20, help=Message("alternatives reported for each token")
-    ),
-    Option(name="user_id", kind="text", help=Message("keeps cache and scheduling of one of your users apart")),
-    Option(
-        name="extra_body",
-        kind="json",
-        shape=dict,
-        to_body=dict,
-        help=Message("fields that other hosts know and this table does not"),
-    ),
+    _switch("--dry-run", Message("show the request that would be sent, and send nothing"), scope="cell"),
+    _switch("--quiet", Message("show nothing; the answer is in the variable named by -o"), scope="cell"),
+    _switch("--show-reasoning", Message("leave the reasoning unfolded"), scope="cell"),
+    _data("tools", Message("functions the model may call, as the API's list"), shape=list),
+    _data("tool_choice", Message("none, auto, required, or one function by name")),
+    _switch("logprobs", Message("report the log probability of each token")),
+    _integer("top_logprobs", Message("alternatives reported for each token"), minimum=0, maximum=20),
+    _text("user_id", Message("keeps cache and scheduling of one of your users apart")),
+    _data("extra_body", Message("fields that other hosts know and this table does not"), shape=dict, to_body=dict),
 )
 
 OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})
@@ -606,12 +463,8 @@ class Options(Mapping[str, Any]):
     def __hash__(self) -> int:
         return hash(json.dumps(dict(self._values), sort_keys=True, default=str))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Options._made_again, (dict(self._values),)  # a mapping proxy cannot be pickled
-
-    @classmethod
-    def _made_again(cls, values: dict[str, Any]) -> Options:
-        return cls(**values)
+    def __reduce__(self) -> tuple[Callable[[], Options], tuple[()]]:
+        return partial(Options, **self._values), ()  # a mapping proxy cannot be pickled
 
     def __repr__(self) -> str:
         if not hasattr(self, "_values"):  # its making was refused, and a debugger asks

@@ -60,69 +60,19 @@ _ENVIRONMENT: Final = re.compile(r"begin\{([a-zA-Z]{1,20}\*?)\}")
 _TAG_LIKE: Final = re.compile(r"<(?=[A-Za-z/!?])")
 _COMMAND: Final = re.compile(r"\\([A-Za-z]+)")
 _FORBIDDEN: Final = frozenset(
-    [
-        "href",
-        "url",
-        "style",
-        "class",
-        "cssId",
-        "id",
-        "data",
-        "unicode",
-        "require",
-        "bbox",
-        "mmlToken",
-        "toggle",
-        "mathtip",
-        "texttip",
-        "tooltip",
-        "action",
-        "def",
-        "gdef",
-        "edef",
-        "xdef",
-        "let",
-        "futurelet",
-        "global",
-        "long",
-        "csname",
-        "catcode",
-        "char",
-        "input",
-        "openin",
-        "openout",
-        "read",
-        "write",
-        "immediate",
-        "special",
-        "label",
-        "ref",
-        "eqref",
-        "tag",
-        "Newextarrow",
-        "enclose",
-        "loop",
-    ]
+    re.findall(
+        r"\w+",
+        "href url style class cssId id data unicode require bbox mmlToken toggle mathtip texttip tooltip action def "
+        "gdef edef xdef let futurelet global long csname catcode char input openin openout read write immediate "
+        "special label ref eqref tag Newextarrow enclose loop",
+    )
 )
 _FORBIDDEN_BEGINNINGS: Final = ("Declare", "new", "renew", "provide", "define", "include", "html", "set", "use")
 _HARMLESS: Final = frozenset(
-    [
-        "newline",
-        "set",
-        "Set",
-        "setminus",
-        "subset",
-        "supset",
-        "Subset",
-        "Supset",
-        "nsubset",
-        "nsupset",
-        "sqsubset",
-        "sqsupset",
-        "emptyset",
-        "underset",
-        "overset",
-    ]
+    re.findall(
+        r"\w+",
+        "newline set Set setminus subset supset Subset Supset nsubset nsupset sqsubset sqsupset emptyset underset overset",
+    )
 )
 """Commands that make links, styles, classes, ids, loads or lasting definitions in MathJax, KaTeX or their extensions.
 Extensions add new ones, so every name that declares, makes anew or sets something is taken for one of them."""

@@ -137,8 +137,8 @@ NAMED: Final = (
     Named(
         "a formula may link",
         "text/inline.py",
-        '        "href",\n',
-        "",
+        '"href url style',
+        '"url style',
         "protocol/test_markdown_safety.py::test_a_formula_that_links_loads_styles_or_defines_is_shown_as_its_source",
     ),
 )
