@@ -1,42 +1,77 @@
-"""Rows → a file: CSV, a JSON object a line, Parquet. An existing file is replaced.
+"""A table of typed columns as a data frame, or as a file. An existing file is replaced.
 
-Apart from the log, because the journal writes the same files with its own columns.
+Apart from the log, because the journal gives out the same with its own columns.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from .frames import Columns, Types, arrow_table, library, polars_frame
+from .frames import Columns, Types, arrow_table, library, pandas_frame, polars_frame
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 
-def write_csv(path: str | Path, rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> None:
-    """UTF-8, a head line, ISO times, unknown empty."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        for row in rows:
-            writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row.values()])
+class Tabular(ABC):
+    """Calls, a row each, oldest first; ``TYPES`` are the types of the columns, in order."""
 
+    TYPES: ClassVar[Types]
 
-def write_jsonl(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
-    encode = msgspec.json.Encoder().encode
-    with Path(path).open("wb") as file:
-        file.writelines(encode(row) + b"\n" for row in rows)
+    @abstractmethod
+    def _columns(self) -> Columns: ...
 
+    @abstractmethod
+    def _rows(self) -> Iterable[Mapping[str, Any]]: ...
 
-def write_parquet(path: str | Path, columns: Columns, types: Types) -> None:
-    """With what is installed: pyarrow or polars."""
-    try:
-        table = arrow_table(columns, types)
-    except ImportError:
-        polars_frame(columns, types).write_parquet(Path(path))
-        return
-    library("pyarrow.parquet").write_table(table, str(path))
+    def to_arrow(self) -> pyarrow.Table:
+        """All calls as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
+        return arrow_table(self._columns(), self.TYPES)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a call, oldest first, as string, Int64, float64, boolean and datetime64[us, UTC]; unknown is missing.
+
+        ``ds.log.explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
+        """
+        return pandas_frame(self._columns(), self.TYPES)
+
+    def to_polars(self) -> polars.DataFrame:
+        """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
+        return polars_frame(self._columns(), self.TYPES)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(self.TYPES)
+            for row in self._rows():
+                writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row.values()])
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one JSON object a line. An existing file is replaced."""
+        encode = msgspec.json.Encoder().encode
+        with Path(path).open("wb") as file:
+            file.writelines(encode(row) + b"\n" for row in self._rows())
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
+        columns = self._columns()
+        try:
+            table = arrow_table(columns, self.TYPES)
+        except ImportError:
+            polars_frame(columns, self.TYPES).write_parquet(Path(path))
+            return
+        library("pyarrow.parquet").write_table(table, str(path))

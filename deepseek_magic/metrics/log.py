@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, overload
 
 import msgspec
@@ -19,16 +18,12 @@ import msgspec
 from ..policy.pricing import PRICES
 from ..protocol.measured import StreamRecord
 from ..text.messages import Message, say
-from . import files
-from .frames import arrow_table, pandas_frame, polars_frame
+from .files import Tabular
 from .row import COLUMNS, NAMES, Row, row_of
 from .spending import Spending
 from .tables import cell, counted, html_table, money, text_table
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
-    import pyarrow
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -70,13 +65,15 @@ def _priced(cost: str, currency: str | None) -> str:
     return f"{cost} {currency}" if currency else cost
 
 
-class MetricsLog(Sequence[Row]):
+class MetricsLog(Tabular, Sequence[Row]):
     """The records of a session as rows; ``explain()`` tells what the columns mean. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
 
     ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``prices`` is what the session
     prices its calls by from now on. ``forgotten`` counts the rows
     that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
     """
+
+    TYPES = COLUMNS
 
     def __init__(
         self,
@@ -167,14 +164,6 @@ class MetricsLog(Sequence[Row]):
         columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
         return {name: columns[name] for name in NAMES}
 
-    def to_arrow(self) -> pyarrow.Table:
-        """The same as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
-        return arrow_table(self._columns(), COLUMNS)
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
-
     def explain(self, word: str = "") -> Explained:
         """What a column means, with unit and source: ``log.explain("ttft_s")``; without a word, all of them.
 
@@ -184,30 +173,8 @@ class MetricsLog(Sequence[Row]):
 
         return explain(word, COLUMNS)
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """A row a call, oldest first, as string, Int64, float64, boolean and datetime64[us, UTC]; unknown is missing.
-
-        ``explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
-        """
-        return pandas_frame(self._columns(), COLUMNS)
-
-    def to_polars(self) -> polars.DataFrame:
-        """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
-        return polars_frame(self._columns(), COLUMNS)
-
-    # Files
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
-        files.write_csv(path, self, NAMES)
-
-    def to_jsonl(self, path: str | Path) -> None:
-        """Write one JSON object a line. An existing file is replaced."""
-        files.write_jsonl(path, self)
-
-    def to_parquet(self, path: str | Path) -> None:
-        """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
-        files.write_parquet(path, self._columns(), COLUMNS)
+    def _rows(self) -> Iterator[Row]:
+        return iter(self)
 
     # Views
 

@@ -141,7 +141,7 @@ def test_nothing_is_made_before_the_first_call(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "home" / "journal.sqlite3")
     assert journal.rows() == []
     assert journal.search("x") == []
-    assert journal.unfinished() == []
+    assert journal.resumable() == []
     assert journal.prune(keep_days=1) == 0
     assert len(journal) == 0
     assert "0 calls" in journal._repr_mimebundle_()["text/plain"]
@@ -229,7 +229,7 @@ def test_a_call_under_way_can_be_read_with_its_seams_applied(journal: Journal) -
     assert (entry.completion.outcome, entry.completion.usage.completion_tokens) == ("incomplete", 4)
     assert entry.row()["chars"] == len("Hello, 世界!")
     assert list(entry.row()) == list(JOURNAL_COLUMNS)
-    assert journal.unfinished() == []  # it is under way
+    assert journal.resumable() == []  # it is under way
 
 
 def test_pieces_are_gone_when_the_call_has_ended(journal: Journal) -> None:
@@ -356,7 +356,7 @@ def test_a_kernel_killed_in_the_middle_loses_at_most_the_last_second(tmp_path: P
     killed_s = time.monotonic()
     child.send_signal(signal.SIGKILL)
     seen += [line.split() for line in child.communicate(timeout=10)[0].splitlines()]
-    (entry,) = Journal(path).unfinished()
+    (entry,) = Journal(path).resumable()
     kept = entry.completion.text.split()
     assert kept == [str(i) for i in range(len(kept))]  # no hole, no doubling
     at_risk = [i for i, at_s in seen if killed_s - float(at_s) > 1.0]
@@ -379,7 +379,7 @@ def test_what_the_last_half_second_brought_is_written_at_exit(tmp_path: Path) ->
     """
     done = run_python(code, str(path))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    (entry,) = Journal(path).unfinished()
+    (entry,) = Journal(path).resumable()
     assert entry.completion.text == "the last words"
 
 
@@ -547,7 +547,7 @@ def test_a_call_of_another_machine_counts_as_dead_when_it_is_silent(journal: Jou
         connection = sqlite3.connect(journal.path, isolation_level=None)
         connection.execute("UPDATE calls SET host = 'elsewhere', seen_at = ?", (seen_at.isoformat(),))
         connection.close()
-        assert bool(reader.unfinished()) is dead
+        assert bool(reader.resumable()) is dead
 
 
 def test_a_silent_call_says_that_it_lives_so_that_no_other_kernel_takes_it_for_dead(
@@ -560,9 +560,9 @@ def test_a_silent_call_says_that_it_lives_so_that_no_other_kernel_takes_it_for_d
     connection.execute("UPDATE calls SET host = 'elsewhere', seen_at = ?", (AT.isoformat(),))
     connection.close()
     elsewhere = Journal(journal.path)
-    assert elsewhere.unfinished()
+    assert elsewhere.resumable()
     assert journal.flush()
-    assert not elsewhere.unfinished()
+    assert not elsewhere.resumable()
 
 
 def test_a_stream_of_many_small_deltas_is_held_as_its_text() -> None:

@@ -95,15 +95,17 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection | None:
-    """Open the journal for reading; None when there is none yet. Raises sqlite3.Error."""
-    if not path.exists() or not path.stat().st_size:
-        return None
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    if not _version(connection):  # another kernel is just making it
-        connection.close()
-        return None
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open the journal for reading; an empty one, in memory, when there is none yet. Raises sqlite3.Error."""
+    if path.exists() and path.stat().st_size:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+        if _version(connection):
+            connection.row_factory = sqlite3.Row
+            return connection
+        connection.close()  # another kernel is just making it
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _migrate(connection)
     return connection
 
 
@@ -114,8 +116,8 @@ def _version(connection: sqlite3.Connection) -> int:
 def _migrate(connection: sqlite3.Connection) -> None:
     if _version(connection) == len(SCHEMA):
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with connection:  # commits, or rolls back
+        connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)  # again: another kernel may have been faster
         if version > len(SCHEMA):
             raise NewerJournal(f"it has shape {version}, and this version knows {len(SCHEMA)}")
@@ -124,7 +126,3 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 if statement.strip():
                     connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(SCHEMA)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise

@@ -15,6 +15,7 @@ import msgspec
 
 from ...protocol.completion import Completion
 from ...protocol.conversation import Conversation, Turn
+from .stored import Statement
 
 _KEEP: Final = """
     INSERT OR REPLACE INTO chats (run_id, name, notebook, changed_at, turns) VALUES (?, ?, ?, ?, ?)
@@ -58,9 +59,7 @@ def newest(rows: Iterable[Any]) -> list[SavedChat]:
     return [chat for chat in found.values() if chat.turns]
 
 
-def statement_of(
-    run_id: str, notebook: str, name: str, turns: Sequence[Turn]
-) -> tuple[str, tuple[str, str, str, str, str]]:
+def statement_of(run_id: str, notebook: str, name: str, turns: Sequence[Turn]) -> Statement:
     """What is written when a conversation has changed; no turns for one that was deleted."""
     pairs = [(turn.id, turn.call_id) for turn in turns if turn.call_id is not None]
     return _KEEP, (run_id, name, notebook, datetime.now(UTC).isoformat(), msgspec.json.encode(pairs).decode())

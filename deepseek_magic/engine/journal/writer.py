@@ -7,26 +7,18 @@ the journal for this session with one notice. Neither ever reaches the answer.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from ...protocol.chat import Request
-from ...protocol.completion import Completion
 from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
-from ...protocol.measured import StreamRecord
 from ...text.growing import GrowingText
 from .file import NewerJournal, open_for_writing
+from .stored import Statement
 
 WRITE_S: Final = 0.5
 """Time between two writes; with the write itself, less than a second of text is at risk when the process is killed."""
@@ -37,7 +29,11 @@ LEASE_S: Final = 5.0
 GIVE_UP_S: Final = 30.0
 """How long a locked file is tried again before the journal is given up for this session."""
 
-Statement = tuple[str, tuple[Any, ...]]
+_PIECE: Final = "INSERT OR REPLACE INTO pieces (call_id, seq, events) VALUES (?, ?, ?)"
+_SEEN: Final = "UPDATE calls SET seen_at = ? WHERE call_id = ?"
+
+Statements = Callable[[], list[Statement]]
+"""What to write, made in the writer's thread: a long request is not turned into JSON on the engine's loop."""
 
 
 class _Stream:
@@ -93,34 +89,23 @@ class JournalWriter:
         self.failed = False
         self._mask = mask
         self._on_failure = on_failure
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._calls: list[Callable[[], list[Statement]]] = []
+        self._arrived: list[Statements] = []
         self._streams: dict[str, _Stream] = {}
-        self._waiting: list[threading.Event] = []
+        self._flushes: list[threading.Event] = []
         self._statements: list[Statement] = []
         self._seen_s = 0.0
 
     # any thread; never the disk
 
-    def begin(
-        self,
-        call_id: str,
-        request: Request,
-        *,
-        endpoint: str,
-        base_url: str | None,
-        run_id: str | None,
-        started_at: datetime,
-    ) -> None:
+    def begin(self, call_id: str, statements: Statements) -> None:
         """A call starts."""
-        begun = _now()
         with self._lock:
             self._streams[call_id] = _Stream()
-            self._calls.append(lambda: self._begin(call_id, request, endpoint, base_url, run_id, started_at, begun))
-        self._work()
+            self.put(statements)
 
     def append(self, call_id: str, events: Sequence[Event]) -> None:
         """Events of a call arrived."""
@@ -129,29 +114,32 @@ class JournalWriter:
             if stream is not None:
                 stream.add(events)
 
-    def end(self, call_id: str, completion: Completion, record: StreamRecord | None) -> None:
-        """A call is over; its completion replaces its pieces."""
-        ended = _now()
+    def end(self, call_id: str, statements: Statements) -> None:
+        """A call is over, unless it was never begun; what was not written of its stream is no longer needed."""
         with self._lock:
-            if self._streams.pop(call_id, None) is None:
-                return
-            self._calls.append(lambda: self._end(call_id, completion, record, ended))
-        self._work()
+            if self._streams.pop(call_id, None) is not None:
+                self.put(statements)
 
-    def put(self, statement: Statement) -> None:
-        """Write something beside the calls."""
-        sql, values = statement
+    def put(self, statements: Statements) -> None:
+        """Write this, in order."""
         with self._lock:
-            self._calls.append(lambda: [(sql, tuple(self._text(v) if isinstance(v, str) else v for v in values))])
-        self._work()
+            self._arrived.append(statements)
+            if self.failed:
+                self._let_go()
+                return
+            if not self._runs():  # also in a forked child, where the thread is gone
+                self._closing = False
+                self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
+                self._thread.start()
+        self._wake.set()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
         done = threading.Event()
         with self._lock:
-            if self.failed or self._thread is None or not self._thread.is_alive():
+            if self.failed or not self._runs():
                 return not self.failed
-            self._waiting.append(done)
+            self._flushes.append(done)
         self._wake.set()
         return done.wait(timeout_s) and not self.failed
 
@@ -167,16 +155,8 @@ class JournalWriter:
         """Whether this writer's process is still receiving the call."""
         return call_id in self._streams
 
-    def _work(self) -> None:
-        with self._lock:
-            if self.failed:
-                self._let_go()
-                return
-            if self._thread is None or not self._thread.is_alive():  # also in a forked child, where it is gone
-                self._closing = False
-                self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
-                self._thread.start()
-        self._wake.set()
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     # the writer's thread
 
@@ -205,87 +185,30 @@ class JournalWriter:
         finally:
             if connection is not None:
                 connection.close()
-            self._tell_waiting()
+            self._answer_flushes(len(self._flushes))
 
     def _write(self, connection: sqlite3.Connection) -> None:
         with self._lock:
-            calls, self._calls = self._calls, []
-            arrived = [(call_id, stream, stream.drain()) for call_id, stream in self._streams.items()]
-            waiting = len(self._waiting)
-        for call in calls:
-            self._statements += call()
-        for call_id, stream, events in arrived:
+            arrived, self._arrived = self._arrived, []
+            streams = [(call_id, stream, stream.drain()) for call_id, stream in self._streams.items()]
+            flushes = len(self._flushes)
+        made = [statement for statements in arrived for statement in statements()]
+        for call_id, stream, events in streams:
             if events:
                 stream.seq += 1
-                self._statements.append((_PIECE, (call_id, stream.seq, self._text(dump_events(events).decode()))))
-        if arrived and time.monotonic() - self._seen_s > LEASE_S:
+                made.append((_PIECE, (call_id, stream.seq, dump_events(events).decode())))
+        if streams and time.monotonic() - self._seen_s > LEASE_S:
             self._seen_s = time.monotonic()
-            self._statements += [(_SEEN, (_now(), call_id)) for call_id, _, _ in arrived]
+            made += [(_SEEN, (now(), call_id)) for call_id, _, _ in streams]
+        for sql, values in made:
+            self._statements.append((sql, tuple(self._text(v) if isinstance(v, str) else v for v in values)))
         if self._statements:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for statement, values in self._statements:
-                    connection.execute(statement, values)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            with connection:  # commits, or rolls back
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in self._statements:
+                    connection.execute(*statement)
             self._statements = []
-        self._tell_waiting(waiting)
-
-    def _begin(
-        self,
-        call_id: str,
-        request: Request,
-        endpoint: str,
-        base_url: str | None,
-        run_id: str | None,
-        started_at: datetime,
-        begun: str,
-    ) -> list[Statement]:
-        asked = {"messages": [asdict(message) for message in request.messages], "options": dict(request.options)}
-        values = (
-            call_id,
-            run_id,
-            platform.node(),
-            os.getpid(),
-            started_at.astimezone(UTC).isoformat(),
-            begun,
-            endpoint,
-            base_url,
-            self._text(json.dumps(asked, default=str)),
-            self._text(request.prompt),
-        )
-        return [(_BEGIN, values)]
-
-    def _end(self, call_id: str, completion: Completion, record: StreamRecord | None, ended: str) -> list[Statement]:
-        error = completion.error
-        known = {
-            "id": completion.id,
-            "model": completion.model,
-            "system_fingerprint": completion.system_fingerprint,
-            "outcome": completion.outcome,
-            "finish_reason": completion.finish_reason,
-            "tool_calls": completion.tool_calls,
-            "usage": completion.usage,
-            "attempts": completion.attempts,
-            "seams": completion.seams,
-            "anomalies": completion.anomalies,
-            "logprobs": completion.logprobs,
-            "reasoning_logprobs": completion.reasoning_logprobs,
-            "error": None if error is None else {"type": type(error).__name__, "message": str(error)},
-        }
-        values = (
-            ended,
-            ended,
-            self._text(completion.text),
-            self._text(completion.reasoning),
-            self._text(msgspec.json.encode(known, enc_hook=str).decode()),
-            None if record is None else self._text(msgspec.json.encode(record).decode()),
-            call_id,
-        )
-        return [(_END, values), (_FORGET_PIECES, (call_id,))]
+        self._answer_flushes(flushes)
 
     def _text(self, text: str) -> str:
         """The text as it may be stored: masked, and lone surrogates of a prompt (which are no UTF-8) replaced."""
@@ -303,29 +226,18 @@ class JournalWriter:
         )
 
     def _let_go(self) -> None:
-        self._calls, self._statements = [], []
+        self._arrived, self._statements = [], []
         self._streams.clear()
 
-    def _tell_waiting(self, count: int | None = None) -> None:
+    def _answer_flushes(self, count: int) -> None:
         with self._lock:
-            told, self._waiting = self._waiting[:count], self._waiting[len(self._waiting[:count]) :]
-        for done in told:
+            answered, self._flushes = self._flushes[:count], self._flushes[count:]
+        for done in answered:
             done.set()
 
 
-_BEGIN: Final = """
-    INSERT OR REPLACE INTO calls (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_PIECE: Final = "INSERT OR REPLACE INTO pieces (call_id, seq, events) VALUES (?, ?, ?)"
-_SEEN: Final = "UPDATE calls SET seen_at = ? WHERE call_id = ?"
-_END: Final = """
-    UPDATE calls SET seen_at = ?, ended_at = ?, text = ?, reasoning = ?, completion = ?, record = ? WHERE call_id = ?
-"""
-_FORGET_PIECES: Final = "DELETE FROM pieces WHERE call_id = ?"
-
-
-def _now() -> str:
+def now() -> str:
+    """The time as it is stored."""
     return datetime.now(UTC).isoformat()
 
 
