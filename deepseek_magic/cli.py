@@ -13,13 +13,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from . import __version__
 from .engine.hosts.endpoints import DEMO_PORT
+from .notebook.frontend import locales
+from .notebook.magic.flags import parsed
 from .protocol.errors import ConfigurationError, DeepSeekError
-from .text.messages import Message
+from .text.language import of_locales, use
+from .text.messages import Message, say
 
+PROGRAM: Final = "deepseek-magic"
 DEMO_FOLDER: Final = "deepseek-magic-demo"
 DEMO_KEY: Final = "sk-demo-needs-no-key"
 """What the demo's notebooks send in place of a key, so that a real one in the environment never leaves its place."""
@@ -51,46 +55,74 @@ else:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (of this process, if None) and return the exit code."""
-    typed = _parser().parse_args(argv)
+    use(of_locales(locales()))
+    parser, see_help = _parser(), Message("{command} explains it.", command=f"{PROGRAM} --help")
+    try:
+        typed = parsed(parser, argv, see_help)
+        if not hasattr(typed, "run"):
+            raise ConfigurationError(Message("A command is missing."), hint=see_help)
+    except ConfigurationError as error:
+        parser.print_usage(sys.stderr)
+        print(error.localized(), file=sys.stderr)
+        return 2
     try:
         return int(typed.run(typed))
     except DeepSeekError as error:
-        print(error, file=sys.stderr)
+        print(error.localized(), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130  # as a shell reports a program that Ctrl-C ended
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="deepseek-magic", description="DeepSeek in a notebook.")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+class _Help(argparse.HelpFormatter):
+    def add_usage(self, usage: str | None, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, say("usage: ") if prefix is None else prefix)
 
-    demo = commands.add_parser("demo", help="open the tour in JupyterLab, on a DeepSeek that runs on this machine")
-    demo.add_argument("--no-browser", action="store_true", help="do not open a browser; print the address")
-    demo.add_argument("--port", type=int, default=8888, help="JupyterLab's port; the next free one if taken (8888)")
-    demo.add_argument("--folder", type=Path, default=Path(DEMO_FOLDER), help=f"where the tour goes (./{DEMO_FOLDER})")
-    demo.add_argument("--execute", action="store_true", help="run the tour without JupyterLab; the exit code tells")
+
+class _Parser(argparse.ArgumentParser):
+    """Help in the reader's language: argparse's own headings are English."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, formatter_class=_Help, add_help=False, exit_on_error=False)
+        self.flags = self.add_argument_group(say("options"))
+        self.flags.add_argument("-h", "--help", action="help", help=say("show this help and exit"))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog=PROGRAM, description=say("DeepSeek in a notebook."))
+    parser.flags.add_argument(
+        "--version", action="version", version=f"%(prog)s {__version__}", help=say("show the version and exit")
+    )
+    commands = parser.add_subparsers(title=say("commands"), metavar="command")
+
+    demo = commands.add_parser("demo", help=say("open the tour in JupyterLab, on a DeepSeek that runs on this machine"))
+    add = demo.flags.add_argument
+    add("--no-browser", action="store_true", help=say("do not open a browser; print the address"))
+    add("--port", type=int, default=8888, help=say("JupyterLab's port; the next free one if taken (8888)"))
+    where = say("where the tour goes ({folder})", folder=f"./{DEMO_FOLDER}")
+    add("--folder", type=Path, default=Path(DEMO_FOLDER), help=where)
+    add("--execute", action="store_true", help=say("run the tour without JupyterLab; the exit code says how it went"))
     demo.set_defaults(run=_demo)
 
-    serve = commands.add_parser("serve", help="run the demo's DeepSeek alone")
-    serve.add_argument(
-        "--port", type=int, default=DEMO_PORT, help=f"0 takes a free one; the first line tells ({DEMO_PORT})"
-    )
-    serve.add_argument("--fault", metavar="SPEC", help="what it should do wrong")
-    serve.add_argument(
-        "--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once (1)"
-    )
+    serve = commands.add_parser("serve", help=say("run the demo's DeepSeek alone"))
+    add = serve.flags.add_argument
+    port = say("0 takes a free one; the first line printed has it ({port})", port=DEMO_PORT)
+    add("--port", type=int, default=DEMO_PORT, help=port)
+    add("--fault", metavar="SPEC", help=say("what it should do wrong"))
+    add("--pace", type=float, default=1.0, metavar="X", help=say("times as slow as a real model; 0: at once (1)"))
     serve.set_defaults(run=_serve)
 
-    doctor = commands.add_parser("doctor", help="check key, network, models, balance and versions")
-    doctor.add_argument("--endpoint", metavar="NAME", help="the endpoint to check, or several with commas (deepseek)")
-    doctor.add_argument("--base-url", metavar="URL", help="the address to check")
+    doctor = commands.add_parser("doctor", help=say("check key, network, models, balance and versions"))
+    add = doctor.flags.add_argument
+    add("--endpoint", metavar="NAME", help=say("the endpoint to check, or several with commas (deepseek)"))
+    add("--base-url", metavar="URL", help=say("the address to check"))
     doctor.set_defaults(run=_doctor)
 
-    install = commands.add_parser("install", help="make the magics ready in every IPython session, without %%load_ext")
-    install.add_argument("--remove", action="store_true", help="undo it")
-    install.add_argument("--profile", default="default", help="the IPython profile (default)")
+    ready = say("make the magics ready in every IPython session, without %%load_ext")
+    install = commands.add_parser("install", help=ready)
+    add = install.flags.add_argument
+    add("--remove", action="store_true", help=say("undo it"))
+    add("--profile", default="default", help=say("the IPython profile (default)"))
     install.set_defaults(run=_install)
     return parser
 
@@ -114,8 +146,8 @@ def _demo(typed: argparse.Namespace) -> int:
         if labapp is None:
             os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
             return 0 if tour.execute(folder) else 1
-        print(f"The demo's DeepSeek answers at {server.base_url}: no key, no network.")
-        print(f"The tour is {folder / tour.TOUR}; Ctrl-C ends everything.", flush=True)
+        print(say("The demo's DeepSeek answers at {url}: no key, no network.", url=server.base_url))
+        print(say("The tour is {path}; Ctrl-C ends everything.", path=folder / tour.TOUR), flush=True)
         os.environ["JUPYTER_CONFIG_PATH"] = str(_quiet_lab(folder))
         # In this process, so that no process is left; kernels end with their server.
         labapp.LabApp.launch_instance(
@@ -163,7 +195,7 @@ def _doctor(typed: argparse.Namespace) -> int:
         print(*findings, sep="\n")
         well.append(is_well(findings))
     print(*versions(), sep="\n")
-    print(verdict(well))
+    print(verdict(well).localized())
     return 0 if all(well) else 1
 
 
@@ -175,14 +207,14 @@ def _install(typed: argparse.Namespace) -> int:
     if typed.remove:
         existed = startup.exists()
         startup.unlink(missing_ok=True)
-        print(f"Removed {startup}." if existed else f"Nothing to remove: there is no {startup}.")
+        print(say("Removed {path}." if existed else "Nothing to remove: there is no {path}.", path=startup))
         return 0
     if startup.exists() and startup.read_text("utf-8") == STARTUP_TEXT:
-        print(f"Nothing to do: {startup} is there already.")
+        print(say("Nothing to do: {path} is there already.", path=startup))
         return 0
     startup.parent.mkdir(parents=True, exist_ok=True)
     startup.write_text(STARTUP_TEXT, "utf-8")
-    print(f"Wrote {startup}: %%deepseek is ready in every new IPython session. --remove undoes it.")
+    print(say("Wrote {path}: %%deepseek is ready in every new IPython session. --remove undoes it.", path=startup))
     return 0
 
 

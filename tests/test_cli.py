@@ -36,7 +36,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     # Without VIRTUAL_ENV: IPython warns when the one that is activated is not the one it runs in.
     ours = ("DEEPSEEK_", "JUPYTER", "IPYTHON", "PYTEST", "VIRTUAL_ENV")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    return kept | {"HOME": str(home), "PYTHONUNBUFFERED": "1"} | more
+    return kept | {"HOME": str(home), "PYTHONUNBUFFERED": "1", "DEEPSEEK_MAGIC_LANGUAGE": "en"} | more
 
 
 def command(*words: str, home: Path, timeout_s: float = START_S, **more: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,32 @@ def test_no_command_is_an_error_that_names_the_commands(home: Path) -> None:
     assert done.returncode == 2
     for name in ("demo", "serve", "doctor", "install"):
         assert name in command("--help", home=home).stdout
-    assert "required" in done.stderr
+    assert "A command is missing." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("serve --port x", "--port needs a number."),
+        ("serve --prot 1", "There is no flag --prot (did you mean --port?)."),
+        ("doctor --endpoint", "--endpoint needs a value."),
+        ("remove", "command needs one of demo, serve, doctor, install."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "demo --help", "serve --help", "doctor --help", "install --help", "serve --pace -1", "doctor"]
+)
+def test_the_command_line_speaks_the_readers_language(words: str, home: Path) -> None:
+    done = command(*words.split(), home=home, DEEPSEEK_MAGIC_LANGUAGE="zh")
+    assert re.search("[\u4e00-\u9fff]", done.stdout + done.stderr)
+    assert not re.search(r"(?:\b[a-z]{2,} ){2}[a-z]{2,}\b", done.stdout + done.stderr), done.stdout + done.stderr
 
 
 def test_the_first_line_of_serve_is_its_base_url_and_it_answers(served: str) -> None:

@@ -19,6 +19,7 @@ import time
 from types import TracebackType
 from typing import Any, Final
 
+from ..text.messages import say
 from .api.ratelimit import RateLimit
 from .routes import respond
 from .sending import refuse_unread
@@ -282,9 +283,10 @@ def serve(port: int = 0, fault: str | None = None, pace: float = 1.0) -> None:
     server = DemoServer(port, fault, pace)
     with server:
         print(server.base_url, flush=True)
-        print(f"Demo server without a model. %%deepseek --base-url {server.base_url}    Ctrl-C stops it.", flush=True)
-        for line in (fault.legend for fault in server.faults.faults):
-            print(f"Fault: {line}", flush=True)
+        use = f"%%deepseek --base-url {server.base_url}"
+        print(say("Demo server without a model. {use}    Ctrl-C stops it.", use=use), flush=True)
+        for wanted in server.faults.faults:
+            print(say("Fault: {legend}", legend=wanted.legend), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..protocol import errors
 from ..protocol.errors import ConfigurationError
-from ..text.messages import Message
+from ..text.messages import Message, say
 
 TOUR: Final = "01_first_steps.ipynb"
 CELL_TIMEOUT_S: Final = 120
@@ -79,7 +79,7 @@ def execute(folder: Path, name: str = TOUR) -> bool:
         if judged is not None:
             good.append(judged[0])
             asked = " / ".join(cell.source.splitlines())[:_SHOWN_CHARS]
-            print(f"{'ok ' if judged[0] else 'BAD'}  {asked:{_SHOWN_CHARS}}  {judged[1]}", flush=True)
+            print(f"{_mark(judged[0])}  {asked:{_SHOWN_CHARS}}  {judged[1]}", flush=True)
 
     client = nbclient.NotebookClient(
         notebook,
@@ -96,15 +96,26 @@ def execute(folder: Path, name: str = TOUR) -> bool:
         client.execute()
         finished = True
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
-        print(f"BAD  {str(error).strip().splitlines()[0]}")
+        print(f"{_mark(False)}  {str(error).strip().splitlines()[0]}")
     except AssertionError:
         # nbclient answers Ctrl-C itself: it ends the kernel, and then trips over its absence.
         raise KeyboardInterrupt from None
     finally:
         written = folder / Path(name).with_suffix(".executed.ipynb").name
         nbformat.write(notebook, written)
-    print(f"{sum(good)} of {len(good)} answers are as they should be. Written: {written}")
+    print(
+        say(
+            "{count} of {all} answers are as they should be. Written: {path}",
+            count=sum(good),
+            all=len(good),
+            path=written,
+        )
+    )
     return finished and bool(good) and all(good)
+
+
+def _mark(good: bool) -> str:
+    return f"{say('ok') if good else say('BAD'):3}"
 
 
 def _judge(cell: Any) -> tuple[bool, str] | None:
@@ -113,10 +124,14 @@ def _judge(cell: Any) -> tuple[bool, str] | None:
     asks = _ASKS.search(cell.source) is not None
     if "raises-exception" in cell.metadata.get("tags", ()):
         ours = bool(error) if not asks else error.partition(":")[0] in errors.__all__
-        return ours, f"fails, as it should: {error}" if ours else f"should fail with a sentence of ours: {error}"
+        return ours, say(
+            "fails, as it should: {error}" if ours else "should fail with a sentence of ours: {error}", error=error
+        )
     if error:
         return False, error
     if not asks:
         return None
     text = "".join(out["data"].get("text/markdown", "") for out in cell.outputs if "data" in out)
-    return bool(text.strip()), f"{len(text)} characters of Markdown" if text.strip() else "no answer"
+    if not text.strip():
+        return False, say("no answer")
+    return True, say("{count} characters of Markdown", count=len(text))

@@ -12,7 +12,7 @@ import re
 import shlex
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -107,15 +107,28 @@ def _unquote(word: str) -> str:
 
 def arguments(magic: Any, line: str) -> Any:
     """What a line holds for a magic declared by ``magic_arguments``. Raises ConfigurationError, as every magic does."""
-    parser, see_help = magic.parser, Message("{magic}? explains it.", magic=f"%{magic.__name__}")
+    return parsed(magic.parser, words(line), Message("{magic}? explains it.", magic=f"%{magic.__name__}"))
+
+
+def parsed(parser: argparse.ArgumentParser, typed: Sequence[str] | None, hint: Message) -> argparse.Namespace:
+    """What argparse reads in these words (of this process, if None); its refusals are ConfigurationErrors of ours."""
     parser.exit_on_error = False
     try:
-        typed, strange = parser.parse_known_args(words(line))
+        found, strange = parser.parse_known_args(typed)
     except argparse.ArgumentError as error:
-        raise ConfigurationError(_why(parser, error), hint=see_help) from None
+        raise ConfigurationError(_why(parser, error), hint=hint) from None
     if strange:
-        raise _no_flag(strange[0], [flag for action in parser._actions for flag in action.option_strings], see_help)
-    return typed
+        raise _no_flag(strange[0], [flag for action in _actions(parser) for flag in action.option_strings], hint)
+    return found
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """The arguments of a parser, those of its commands included."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions(command)
 
 
 def _no_flag(name: str, known: Iterable[str], hint: Message) -> ConfigurationError:
@@ -125,11 +138,11 @@ def _no_flag(name: str, known: Iterable[str], hint: Message) -> ConfigurationErr
 
 def _why(parser: argparse.ArgumentParser, error: argparse.ArgumentError) -> Message:
     """What is wrong with a flag's value: argparse says it in English only."""
-    named = {argparse._get_action_name(action): action for action in parser._actions}
+    named = {argparse._get_action_name(action): action for action in _actions(parser)}
     action, name = named.get(error.argument_name), error.argument_name
     if action is not None and action.choices:
         return Message("{name} needs one of {choices}.", name=name, choices=", ".join(map(str, action.choices)))
-    if action is not None and action.type is float:
+    if action is not None and action.type in (int, float):
         return Message("{name} needs a number.", name=name)
     return Message("{name} needs a value.", name=name)
 
