@@ -1,18 +1,18 @@
 """Rows → a small table, as HTML and as text that says the same.
 
-Cells may hold what a model, a server or a stranger wrote: in HTML every cell is escaped, in text control characters
-(terminal escapes among them) are made visible. Colours are the front end's own, so both themes work.
+Cells may hold what a model, a server or a stranger wrote: in HTML every cell is escaped (from MathJax too, which reads
+tables), in text control characters (terminal escapes among them) are made visible. Colours are the front end's own, so both themes work.
 """
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from ..text.inline import plain_html
 from ..text.messages import say
 
 UNKNOWN: Final = "–"
@@ -81,17 +81,17 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
     sides = [_side([row[i] for row in rows]) if i and figures else "left" for i in range(len(heads))]
     lines = [
         '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
-        f'<caption style="caption-side:top;text-align:left">{html.escape(caption)}</caption>',
+        f'<caption style="caption-side:top;text-align:left">{plain_html(caption)}</caption>',
         "<thead><tr>",
         *(
-            f'<th scope="col" style="text-align:{side}">{html.escape(head)}</th>'
+            f'<th scope="col" style="text-align:{side}">{plain_html(head)}</th>'
             for side, head in zip(sides, heads, strict=True)
         ),
         "</tr></thead><tbody>",
     ]
     for row in rows:
         cells = (
-            f'<td style="{_style(side, text)}">{html.escape(text)}</td>' for side, text in zip(sides, row, strict=True)
+            f'<td style="{_style(side, text)}">{plain_html(text)}</td>' for side, text in zip(sides, row, strict=True)
         )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</tbody></table>")

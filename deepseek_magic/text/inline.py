@@ -113,6 +113,11 @@ def code_element(lines: list[str]) -> str:
     return f"<pre><code>{'&#10;'.join(_references(line) for line in lines)}</code></pre>"
 
 
+def plain_html(text: str) -> str:
+    """``text`` as content of an HTML element: neither the page nor MathJax, which reads it afterwards, finds syntax in it."""
+    return html.escape(text).replace("\\", _BACKSLASH).replace("$", DOLLAR)
+
+
 def _references(text: str) -> str:
     return _PUNCTUATION.sub(lambda match: f"&#{ord(match[0])};", text)
 

@@ -200,6 +200,13 @@ def test_the_view_escapes_whatever_a_stranger_wrote_and_its_text_twin_moves_no_c
     assert "\u202e" not in bundle["text/plain"] + bundle["text/html"]
 
 
+def test_no_cell_of_a_table_is_a_formula() -> None:
+    shown = log_of(record(model="$\\href{javascript:alert(1)}{x}$ \\(\\gdef\\a{b}\\)"))._repr_mimebundle_()["text/html"]
+    assert "<span>&#36;</span><span>&#92;</span>href{" in shown
+    assert "$" not in shown
+    assert "\\" not in shown
+
+
 def test_the_view_shows_the_newest_rows_and_the_same_figures_in_both_forms() -> None:
     log = log_of(*(record(i, total_s=1000.5 + i) for i in range(30)))
     bundle = log._repr_mimebundle_()

@@ -6,12 +6,12 @@ around escaped text, because a live JupyterLab trusts the HTML in Markdown outpu
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any, Final
 
 from ...protocol.completion import Completion, Kept
 from ...protocol.markdown import safe
+from ...text.inline import plain_html
 from ...text.language import MOMENT
 from ...text.messages import say
 from .formats import VERBATIM, body
@@ -32,19 +32,18 @@ EMPTY: Final[dict[str, str]] = {"text/plain": ""}
 _ENTITIES: Final = str.maketrans(
     {
         **{c: f"&#{ord(c)};" for c in "`@{}~"},
-        **{c: f"<span>&#{ord(c)};</span>" for c in "\\$"},
         "\n": "<br>",
         "\r": "",
         "\t": "&emsp;",
     }
 )
 """Inside an HTML block nothing is Markdown, but JupyterLab cuts formulas out of the whole source before it looks for
-blocks, and an empty line would end the block. The spans keep MathJax, which reads the finished page, from formulas."""
+blocks, and an empty line would end the block."""
 
 
 def escape(text: str) -> str:
     """``text`` as inert text inside an HTML block of a Markdown document, on one line."""
-    return html.escape(text).translate(_ENTITIES)
+    return plain_html(text).translate(_ENTITIES)
 
 
 def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
