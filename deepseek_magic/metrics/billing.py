@@ -41,8 +41,6 @@ class MeteredSegment:
     ``responded`` tells an attempt that began to answer from one that failed before: only the first is billed.
     """
 
-    __slots__ = ("answer", "chars", "first_s", "last_s", "reasoning", "responded", "started_s", "strategy", "usage")
-
     def __init__(self, strategy: Strategy, started_s: float) -> None:
         self.strategy = strategy
         self.started_s = started_s

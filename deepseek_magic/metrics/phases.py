@@ -25,8 +25,6 @@ _WRITING: Final = ("thinking", "answer")
 class Course:
     """Notes the phases of a call while it runs. Times are those of the meter's clock."""
 
-    __slots__ = ("_kind", "_last_piece_s", "_phases", "_since_s", "_started_s")
-
     def __init__(self, now_s: float) -> None:
         self._started_s = now_s
         self._kind: PhaseKind = "request"

@@ -42,8 +42,6 @@ def quantile(ordered: Sequence[float], q: float) -> float:
 class DurationSketch:
     """Counts durations in seconds; tells their quantiles. ``n`` of them, the longest is ``max_s``."""
 
-    __slots__ = ("_buckets", "_values", "_zeros", "max_s", "n")
-
     def __init__(self) -> None:
         self.n = 0
         self.max_s = 0.0

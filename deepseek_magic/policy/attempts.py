@@ -59,34 +59,13 @@ class RecoveryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError(
-                Message(
-                    "{name} cannot be {value}: {why}.",
-                    name="attempts",
-                    value=self.attempts,
-                    why=Message("a call makes at least 1"),
-                )
-            )
+            raise ConfigurationError.of_setting("attempts", self.attempts, Message("a call makes at least 1"))
         for each in fields(self):
             value = getattr(self, each.name)
             if not value >= 0:
-                raise ConfigurationError(
-                    Message(
-                        "{name} cannot be {value}: {why}.",
-                        name=each.name,
-                        value=value,
-                        why=Message("it takes a number from 0"),
-                    )
-                )
+                raise ConfigurationError.of_setting(each.name, value, Message("it takes a number from 0"))
         if self.jitter > 1:
-            raise ConfigurationError(
-                Message(
-                    "{name} cannot be {value}: {why}.",
-                    name="jitter",
-                    value=self.jitter,
-                    why=Message("it takes a number from 0 to 1"),
-                )
-            )
+            raise ConfigurationError.of_setting("jitter", self.jitter, Message("it takes a number from 0 to 1"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,26 +88,27 @@ class Ending:
     @classmethod
     def of(cls, error: DeepSeekError, *, strategy: Strategy = "first", should_retry: bool | None = None) -> Ending:
         """The ending that an error stands for."""
-        if isinstance(error, APIStatusError):
-            return cls(
-                kind="status",
-                strategy=strategy,
-                status=error.status,
-                retry_after_s=error.retry_after_s,
-                should_retry=should_retry,
-                error=error,
-            )
         kind: EndingKind = "reset"
-        if isinstance(error, ConnectTimeout):
-            kind = "unreachable"
-        elif isinstance(error, ReadTimeout):
-            kind = "total" if error.deadline == "total" else "stall"
-        elif isinstance(error, Disconnected):
-            kind = _HOW[error.how]
-        elif isinstance(error, ProtocolError):
-            kind = "damaged"
-        elif isinstance(error, IncompleteStream):
-            kind = "cut"
+        match error:
+            case APIStatusError():
+                return cls(
+                    kind="status",
+                    strategy=strategy,
+                    status=error.status,
+                    retry_after_s=error.retry_after_s,
+                    should_retry=should_retry,
+                    error=error,
+                )
+            case ConnectTimeout():
+                kind = "unreachable"
+            case ReadTimeout():
+                kind = "total" if error.deadline == "total" else "stall"
+            case Disconnected():
+                kind = _HOW[error.how]
+            case ProtocolError():
+                kind = "damaged"
+            case IncompleteStream():
+                kind = "cut"
         return cls(kind=kind, strategy=strategy, error=error)
 
     @property
@@ -141,9 +121,9 @@ class Ending:
 class Delivered:
     """What the consumer has, and how much of it a continuation would send.
 
-    ``new_chars`` is what the attempt that just ended brought, also what was held back for an echo (of a restart: all). ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths
-    of the prefixes to send (see ``seams.rewind``); ``looping`` says that the reasoning repeats itself;
-    ``tokens_left`` is what is left of ``max_tokens``, None without a limit.
+    ``new_chars`` is what the attempt that just ended brought, also what was held back for an echo (of a restart: all).
+    ``text_kept_chars`` and ``reasoning_kept_chars`` are the lengths of the prefixes to send (see ``seams.rewind``);
+    ``looping``: the reasoning repeats itself; ``tokens_left`` is what is left of ``max_tokens``, None without a limit.
     """
 
     text_chars: int = 0
@@ -256,8 +236,6 @@ class RefusedWays:
 
     Keys are (base URL, model). A new call begins with ``Spent(refused=refused_ways.of(...))``.
     """
-
-    __slots__ = ("_until_s",)
 
     def __init__(self) -> None:
         self._until_s: dict[tuple[str, str, Way], float] = {}

@@ -68,19 +68,6 @@ class ChunkBuffer:
     Neighbouring deltas of one channel come out merged into one longer delta.
     """
 
-    __slots__ = (
-        "_arrived",
-        "_held",
-        "_held_chars",
-        "_policy",
-        "_rate",
-        "_released_at_s",
-        "_sentences",
-        "_since_s",
-        "_times",
-        "_wanted",
-    )
-
     def __init__(self, policy: BufferPolicy) -> None:
         self._policy = policy
         self._held: list[Event] = []

@@ -32,7 +32,6 @@ Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "te
 FINISH_GRACE_S: Final = 2.0
 """After the finish reason the answer is whole; ``[DONE]`` or the end of the body may take this much longer."""
 
-
 _TAKES: Final = Message("it takes seconds above 0, or None for never")
 
 
@@ -82,9 +81,7 @@ class Timeouts:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None and not value > 0:
-                raise ConfigurationError(
-                    Message("{name} cannot be {value}: {why}.", name=field.name, value=value, why=_TAKES)
-                )
+                raise ConfigurationError.of_setting(field.name, value, _TAKES)
 
 
 LOCAL_TIMEOUTS: Final = Timeouts(first_delta_s=600.0)
@@ -119,21 +116,28 @@ _PASSED: Final[dict[DeadlineName, Message]] = {
 class Deadlines:
     """The clock logic of one call: told what happens, it knows what to wait for. All times are one monotonic clock's."""
 
-    __slots__ = ("_byte_s", "_phase", "_progress_s", "_sent_s", "_started_s", "_timeouts")
-
     def __init__(self, timeouts: Timeouts, now_s: float) -> None:
         self._timeouts = timeouts
         self._started_s = now_s
         self._phase: Happening = "waiting"
-        self._sent_s = self._byte_s = self._progress_s = now_s
+        self._byte_s = self._progress_s = now_s
+        self._limits: dict[Happening, tuple[DeadlineName, float | None]] = {
+            "connecting": ("connect", timeouts.connect_s),
+            "comment": ("queue", timeouts.queue_s),
+            "sent": ("first_delta", timeouts.first_delta_s),
+            "payload": ("first_delta", timeouts.first_delta_s),
+            "reasoning": ("idle", timeouts.idle_reasoning_s),
+            "text": ("idle", timeouts.idle_s),
+            "tool": ("idle", timeouts.idle_s),
+            "finish": ("done", FINISH_GRACE_S),
+        }
 
     def told(self, happening: Happening, now_s: float) -> Deadline | None:
         """Take note of a happening and return the deadline that governs from now on; None if nothing limits the wait."""
         self._byte_s = now_s
         match happening:
             case "connecting" | "sent" | "waiting":
-                self._phase = happening
-                self._sent_s = self._progress_s = now_s
+                self._phase, self._progress_s = happening, now_s
             case "comment":
                 if self._phase == "sent":
                     self._phase = "comment"
@@ -158,34 +162,15 @@ class Deadlines:
         return due if due is not None and due.at_s <= now_s else None
 
     def _of_phase(self) -> Deadline | None:
-        limits = self._timeouts
-        match self._phase:
-            case "waiting":
-                return None
-            case "connecting":
-                return _after(self._sent_s, "connect", limits.connect_s)
-            case "comment":
-                return _after(self._sent_s, "queue", limits.queue_s)
-            case "sent" | "payload":
-                return _after(self._progress_s, "first_delta", limits.first_delta_s)
-            case "reasoning":
-                return _after(self._progress_s, "idle", limits.idle_reasoning_s)
-            case "text" | "tool":
-                return _after(self._progress_s, "idle", limits.idle_s)
-        return _after(self._progress_s, "done", FINISH_GRACE_S)  # the finish reason was the last thing
+        return _after(self._progress_s, *self._limits[self._phase]) if self._phase != "waiting" else None
 
     def _read(self) -> Deadline | None:
-        if self._phase in ("waiting", "connecting", "finish"):
+        read_s = self._timeouts.read_s
+        if read_s is None or self._phase in ("waiting", "connecting", "finish"):
             return None
-        limits = self._timeouts
-        patience_s = {
-            "sent": limits.first_delta_s,
-            "payload": limits.first_delta_s,
-            "reasoning": limits.idle_reasoning_s,
-        }
-        own_s = patience_s.get(self._phase, limits.idle_s if self._phase in ("text", "tool") else None)
         # Where silence is allowed for longer than a connection's, it is no sign that the connection is dead.
-        return _after(self._byte_s, "read", max(limits.read_s, own_s or 0.0) if limits.read_s is not None else None)
+        own_s = None if self._phase == "comment" else self._limits[self._phase][1]
+        return _after(self._byte_s, "read", max(read_s, own_s or 0.0))
 
     def _total(self) -> Deadline | None:
         if self._phase == "finish":

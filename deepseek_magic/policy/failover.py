@@ -47,8 +47,6 @@ def taking_over(delivered: Delivered, *, can: Abilities, why: Message) -> Retry 
 class DownEndpoints:
     """Which endpoints failed lately, by base URL. ``now_s`` is of one monotonic clock."""
 
-    __slots__ = ("_until_s",)
-
     def __init__(self) -> None:
         self._until_s: dict[str, float] = {}
 

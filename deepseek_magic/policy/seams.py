@@ -93,8 +93,6 @@ class EchoFilter:
     is released. It holds at most ``len(prefix)`` characters; a caller that will not wait calls ``release``.
     """
 
-    __slots__ = ("_open", "_prefix", "held", "stripped", "suspicious")
-
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._open = len(prefix) >= ECHO_MIN_CHARS
@@ -130,8 +128,6 @@ class StopFilter:
     ``before`` is the text in front of what will be fed. Only characters that may begin a stop string are held back. Once
     ``matched`` is set nothing more is delivered, and the last ``void_chars`` of ``before`` belong to the stop string.
     """
-
-    __slots__ = ("_before", "_held", "_keep", "_stops", "matched", "void_chars")
 
     def __init__(self, stops: Sequence[str], before: str = "") -> None:
         self._stops = tuple(s for s in stops if s)
@@ -187,8 +183,6 @@ class RestartFilter:
     ``diverged_at`` says where, and nothing is delivered any more: to choose between two texts is not a filter's business.
     """
 
-    __slots__ = ("_delivered", "at", "diverged_at")
-
     def __init__(self, delivered: str) -> None:
         self._delivered = delivered
         self.at = 0
@@ -236,8 +230,6 @@ class DeltaCount:
 
     A delta of which a part stays counts as staying: a budget counted like this is never overdrawn.
     """
-
-    __slots__ = ("_last_chars", "total")
 
     def __init__(self) -> None:
         self.total = 0

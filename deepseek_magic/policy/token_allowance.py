@@ -20,8 +20,6 @@ class TokenAllowance:
     estimated from characters.
     """
 
-    __slots__ = ("_deltas", "_max_tokens", "_paid_chars", "_token_each")
-
     def __init__(self, max_tokens: int | None, *, token_each: bool) -> None:
         self._max_tokens = max_tokens
         self._token_each = token_each

@@ -110,6 +110,11 @@ class ConfigurationError(DeepSeekError):
 
     permanent = True
 
+    @classmethod
+    def of_setting(cls, name: str, value: object, why: Message) -> ConfigurationError:
+        """The error of a setting that does not take ``value``; ``why`` is what it takes, as half a sentence."""
+        return cls(Message("{name} cannot be {value}: {why}.", name=name, value=value, why=why))
+
 
 class MissingKey(ConfigurationError):
     """The endpoint needs a key and none was found in any of its places."""

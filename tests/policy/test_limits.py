@@ -93,7 +93,7 @@ def test_a_cost_above_the_capacity_waits_for_a_full_bucket_not_for_ever() -> Non
 def window(
     remaining: float | None, *, limit: float | None = 100.0, reset_s: float | None = 30.0, **more: Any
 ) -> Budget:
-    return Budget(dimension="requests", limit=limit, remaining=remaining, reset_s=reset_s, dialect="github", **more)
+    return Budget(dimension="requests", limit=limit, remaining=remaining, reset_s=reset_s, **more)
 
 
 def allowance(said: Budget, **more: Any) -> Allowance:

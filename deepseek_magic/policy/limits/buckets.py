@@ -26,8 +26,6 @@ SAME_WINDOW_S: Final = 2.0
 class TokenBucket:
     """A rate with a burst: gains ``rate_per_s`` tokens a second, holds at most ``capacity``, begins full."""
 
-    __slots__ = ("_level", "_now_s", "capacity", "rate_per_s")
-
     def __init__(self, rate_per_s: float, capacity: float, now_s: float) -> None:
         self.rate_per_s = rate_per_s
         self.capacity = max(1.0, capacity)
@@ -61,18 +59,6 @@ class Allowance:
     Above ``low_water`` of the limit the pace is free. Below, it falls in proportion to what remains, and never above
     what would last until the reset. Nothing remains: wait for the reset, or for a bucket's next refill.
     """
-
-    __slots__ = (
-        "_last_start_s",
-        "_low_water",
-        "_now_s",
-        "_own_per_s",
-        "_reset_at_s",
-        "_window_s",
-        "limit",
-        "refill_per_s",
-        "remaining",
-    )
 
     def __init__(self, low_water: float, now_s: float, own_per_s: float | None = None) -> None:
         self._low_water = low_water

@@ -24,8 +24,6 @@ class ConcurrencyWindow:
     """The window's size in requests, between 1 and ``cap``. It begins at the cap: the gate lets only few requests be
     unanswered at once, so a too wide window is noticed after a handful, not after all."""
 
-    __slots__ = ("_cap", "_hold_s", "_probe_at_s", "_size", "decreased_s", "known")
-
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._size = float(cap)

@@ -67,12 +67,9 @@ class LimitPolicy:
     retries_per_minute: float = 10.0
 
     def __post_init__(self) -> None:
+        paced = self.requests_per_s is None or self.requests_per_s > 0
         rules = (
-            (
-                "requests_per_s",
-                self.requests_per_s is None or self.requests_per_s > 0,
-                Message("it takes a number above 0, or None"),
-            ),
+            ("requests_per_s", paced, Message("it takes a number above 0, or None")),
             ("burst", self.burst >= 1, Message("it takes a number from 1")),
             ("low_water", 0 <= self.low_water <= 1, Message("it takes a number from 0 to 1")),
             ("concurrency", self.concurrency >= 1, Message("it takes a number from 1")),
@@ -81,9 +78,7 @@ class LimitPolicy:
         )
         for name, holds, why in rules:
             if not holds:
-                raise ConfigurationError(
-                    Message("{name} cannot be {value}: {why}.", name=name, value=getattr(self, name), why=why)
-                )
+                raise ConfigurationError.of_setting(name, getattr(self, name), why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +114,6 @@ class RetryBudget:
 
     For refusals (429, 5xx). A broken line burdens nobody and is not counted here.
     """
-
-    __slots__ = ("_bucket", "_share")
 
     def __init__(self, policy: LimitPolicy, now_s: float) -> None:
         self._share = policy.retry_share

@@ -19,8 +19,7 @@ from typing import Final, Literal
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Header names in any case; pairs where the transport keeps repeated lines apart."""
 
-Dialect = Literal["openai", "anthropic", "github", "tokenlimit", "ietf"]
-Syntax = Literal["duration", "absolute", "delta"]
+Kind = Literal["bucket", "window"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +34,8 @@ class Budget:
     limit: float | None = None
     remaining: float | None = None
     reset_s: float | None = None
-    kind: Literal["bucket", "window"] = "window"
+    kind: Kind = "window"
     window_s: float | None = None
-    dialect: Dialect
 
     @property
     def refill_per_s(self) -> float | None:
@@ -49,14 +47,14 @@ class Budget:
 
 
 _FIELDS: Final = r"(?P<field>limit|remaining|reset)"
-_NAMES: Final[tuple[tuple[Dialect, re.Pattern[str]], ...]] = (
-    ("anthropic", re.compile(rf"anthropic-ratelimit-(?P<dimension>[a-z-]+)-{_FIELDS}")),
-    ("openai", re.compile(rf"x-ratelimit-{_FIELDS}-(?P<dimension>[a-z0-9_-]+)")),
-    ("github", re.compile(rf"x-ratelimit-{_FIELDS}(?P<dimension>)")),
-    ("tokenlimit", re.compile(rf"x-tokenlimit-{_FIELDS}(?P<dimension>)")),
-    ("ietf", re.compile(rf"ratelimit-{_FIELDS}(?P<dimension>)")),
+_NAMES: Final = (
+    (re.compile(rf"anthropic-ratelimit-(?P<dimension>[a-z-]+)-{_FIELDS}"), ""),
+    (re.compile(rf"x-ratelimit-{_FIELDS}-(?P<dimension>[a-z0-9_-]+)"), ""),  # OpenAI
+    (re.compile(rf"x-ratelimit-{_FIELDS}(?P<dimension>)"), "requests"),  # GitHub
+    (re.compile(rf"x-tokenlimit-{_FIELDS}(?P<dimension>)"), "tokens"),
+    (re.compile(rf"ratelimit-{_FIELDS}(?P<dimension>)"), "requests"),  # IETF
 )
-_DEFAULT_DIMENSION: Final = {"tokenlimit": "tokens"}
+"""The names of each dialect, and what it counts where the name does not say."""
 _WINDOWS_S: Final = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 
 _EPOCH_MS_ABOVE: Final = 1e12
@@ -77,16 +75,15 @@ def read_budgets(headers: Headers, now_epoch_s: float) -> list[Budget]:
     Where a line is repeated the smaller remainder counts. Negative numbers, NaN and infinities mean "not told".
     """
     lines = _lower(headers)
-    server_now_s = next((t for t in (_http_date(v) for n, v in lines if n == "date") if t is not None), now_epoch_s)
-    found: dict[tuple[Dialect, str], Budget] = {}
+    server_now_s = _server_now_s(lines, now_epoch_s)
+    found: dict[tuple[re.Pattern[str], str], Budget] = {}
     for name, value in lines:
-        for dialect, pattern in _NAMES:
-            match = pattern.fullmatch(name)
-            if match:
-                dimension = match["dimension"] or _DEFAULT_DIMENSION.get(dialect, "requests")
-                empty = Budget(dimension=dimension, dialect=dialect, window_s=_WINDOWS_S.get(dimension.split("-")[-1]))
-                known = found.get((dialect, dimension), empty)
-                found[dialect, dimension] = _with_field(known, match["field"], value, server_now_s)
+        for pattern, usual in _NAMES:
+            if match := pattern.fullmatch(name):
+                dimension = match["dimension"] or usual
+                empty = Budget(dimension=dimension, window_s=_WINDOWS_S.get(dimension.split("-")[-1]))
+                known = found.get((pattern, dimension), empty)
+                found[pattern, dimension] = _with_field(known, match["field"], value, server_now_s)
                 break
     budgets = [*found.values(), *_structured(lines)]
     return [b for b in budgets if b.remaining is not None or b.limit is not None]
@@ -97,13 +94,17 @@ def _lower(headers: Headers) -> list[tuple[str, str]]:
     return [(name.lower(), value.strip()) for name, value in pairs]
 
 
+def _server_now_s(lines: list[tuple[str, str]], now_epoch_s: float) -> float:
+    return next((t for t in (_http_date(v) for n, v in lines if n == "date") if t is not None), now_epoch_s)
+
+
 def _with_field(budget: Budget, field: str, value: str, server_now_s: float) -> Budget:
     if field == "reset":
         read = _reset(value.split(",")[0] if not _http_date(value) else value, server_now_s)
         if read is None:
             return budget
-        seconds, syntax = read
-        return replace(budget, reset_s=seconds, kind="bucket" if syntax == "duration" else "window")
+        seconds, kind = read
+        return replace(budget, reset_s=seconds, kind=kind)
     if field == "remaining":
         others = [n for n in (budget.remaining, *map(_number, value.split(","))) if n is not None]
         return replace(budget, remaining=min(others, default=None))
@@ -118,32 +119,19 @@ def _structured(lines: list[tuple[str, str]]) -> list[Budget]:
     text = ", ".join(v for n, v in lines if n == "ratelimit")
     if not text:
         return []
-    members = dict(re.findall(r"(limit|remaining|reset)\s*=\s*([^,;\s]+)", text))
-    if members:
-        return [
-            Budget(
-                dimension="requests",
-                limit=_number(members.get("limit", "")),
-                remaining=_number(members.get("remaining", "")),
-                reset_s=_number(members.get("reset", "")),
-                dialect="ietf",
-            )
-        ]
-    policies = dict(_items(", ".join(v for n, v in lines if n == "ratelimit-policy")))
+    members = {_LETTERS[n]: v for n, v in re.findall(r"(limit|remaining|reset)\s*=\s*([^,;\s]+)", text)}
+    items = [("requests", members)] if members else _items(text)
+    policies = dict(items if members else _items(", ".join(v for n, v in lines if n == "ratelimit-policy")))
     budgets = []
-    for name, said in _items(text):
+    for name, said in items:
         policy = policies.get(name) or (next(iter(policies.values())) if len(policies) == 1 else {})
-        budgets.append(
-            Budget(
-                dimension=name,
-                limit=_number(policy.get("q", "")),
-                remaining=_number(said.get("r", "")),
-                reset_s=_number(said.get("t", "")),
-                window_s=_number(policy.get("w", "")),
-                dialect="ietf",
-            )
-        )
+        limit, window_s = (_number(policy.get(letter, "")) for letter in "qw")
+        remaining, reset_s = (_number(said.get(letter, "")) for letter in "rt")
+        budgets.append(Budget(dimension=name, limit=limit, remaining=remaining, reset_s=reset_s, window_s=window_s))
     return budgets
+
+
+_LETTERS: Final = {"limit": "q", "remaining": "r", "reset": "t"}
 
 
 def _items(text: str) -> list[tuple[str, dict[str, str]]]:
@@ -169,22 +157,22 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) and number >= 0 else None
 
 
-def _reset(text: str, server_now_s: float, *, longest_s: float = _LONGEST_RESET_S) -> tuple[float, Syntax] | None:
-    """Seconds from now, never negative, and how it was written; None for what is no time."""
+def _reset(text: str, server_now_s: float, *, longest_s: float = _LONGEST_RESET_S) -> tuple[float, Kind] | None:
+    """Seconds from now, never negative, and the kind of budget whose reset is written so; None for what is no time."""
     text = text.strip()
     if _DURATION.fullmatch(text):
-        return sum(float(n) * _UNITS_S[unit] for n, unit in _DURATION_PART.findall(text)), "duration"
+        return sum(float(n) * _UNITS_S[unit] for n, unit in _DURATION_PART.findall(text)), "bucket"
     at_s: float | None
     number = _number(text)
     if number is not None:
         if number <= _EPOCH_S_ABOVE:
-            return (number, "delta") if number <= longest_s else None
+            return (number, "window") if number <= longest_s else None
         at_s = number / 1000 if number > _EPOCH_MS_ABOVE else number
     else:
         at_s = _rfc3339(text) or _http_date(text)
     if at_s is None or at_s - server_now_s > longest_s:
         return None
-    return max(0.0, at_s - server_now_s), "absolute"
+    return max(0.0, at_s - server_now_s), "window"
 
 
 def _rfc3339(text: str) -> float | None:
@@ -217,8 +205,8 @@ def retry_after_s(headers: Headers, now_epoch_s: float) -> float | None:
         waits = [n for n in (_number(v) for key, v in lines if key == name) if n is not None]
         if waits:
             return max(waits) / 1000
-    server_now_s = next((t for t in (_http_date(v) for n, v in lines if n == "date") if t is not None), now_epoch_s)
-    read: list[tuple[float, Syntax] | None] = []
+    server_now_s = _server_now_s(lines, now_epoch_s)
+    read: list[tuple[float, Kind] | None] = []
     for value in (v for n, v in lines if n == "retry-after"):
         whole = _reset(value, server_now_s, longest_s=math.inf)
         read += [whole] if whole else [_reset(part, server_now_s, longest_s=math.inf) for part in value.split(",")]
@@ -244,8 +232,3 @@ def concurrency_limit(message: str) -> int | None:
     """The number in DeepSeek's 429: "... which exceeds your concurrency limit of 25 ..."."""
     match = re.search(r"concurrency limit of (\d+)", message)
     return int(match[1]) if match else None
-
-
-def balance_is_low(message: str) -> bool:
-    """Whether a 429 says that the limit has shrunk with the account's balance (DeepSeek; not documented)."""
-    return "remaining balance" in message
