@@ -19,7 +19,7 @@ from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
 PriceOf = Callable[[str, Usage, datetime], Cost | None]
-"""Model, tokens, time → what they cost, or None for unknown: ``policy.pricing.cost_of`` has this shape."""
+"""Model, tokens, time → what they cost, or None for unknown: ``PriceTable.cost_of`` has this shape."""
 
 _COUNTS: Final = (
     "prompt_tokens",

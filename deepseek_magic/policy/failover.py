@@ -11,7 +11,7 @@ from ..protocol.errors import DeepSeekError
 from ..text.messages import Message
 from .attempts import Abilities, Delivered, RecoveryPolicy
 from .causes import is_down
-from .recovery import Continue, Restart, Retry, cannot_continue, reasoning_to_send
+from .recovery import Continue, Restart, Retry, cannot_continue
 
 DOWN_FOR_S: Final = 60.0
 """An endpoint that failed is asked last for so long; asked it still is, when all others fail too."""
@@ -35,12 +35,7 @@ def taking_over(delivered: Delivered, *, can: Abilities, why: Message) -> Retry 
         return Retry(why=why)
     used_up = delivered.tokens_left is not None and delivered.tokens_left <= 0
     if not used_up and cannot_continue(delivered, can) is None:
-        return Continue(
-            text_chars=delivered.text_kept_chars,
-            reasoning_chars=reasoning_to_send(delivered),
-            max_tokens=delivered.tokens_left,
-            why=why,
-        )
+        return Continue.of(delivered, max_tokens=delivered.tokens_left, why=why)
     return Restart(why=why) if can.rewind else None
 
 

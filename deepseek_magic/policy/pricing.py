@@ -13,28 +13,14 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, Literal
 
 from ..protocol.events import Usage
-from ..protocol.measured import Cost
+from ..protocol.measured import Cost as Cost
 from ..protocol.models import resolve_model
-
-__all__ = [
-    "HOLIDAYS",
-    "PLAY_MONEY",
-    "PRICES",
-    "Cost",
-    "Currency",
-    "Price",
-    "PriceTable",
-    "cost_of",
-    "estimate_tokens",
-    "is_peak",
-    "total",
-]
 
 Currency = Literal["USD", "CNY"]
 PLAY_MONEY: Final = "demo USD"
@@ -234,14 +220,6 @@ _DEMO: Final = tuple(
 
 PRICES: Final = PriceTable(prices=(*_DEEPSEEKS, *_DEMO))
 """DeepSeek's own prices, and the demo's. Other hosts set their own: add them with ``with_prices``."""
-
-
-def cost_of(
-    model: str, usage: Usage, at: datetime, currency: str = "USD", *, prices: PriceTable = PRICES
-) -> Cost | None:
-    """What an answer of DeepSeek costs; see ``PriceTable.cost_of``."""
-    return prices.cost_of(model, usage, at.astimezone(UTC) if at.tzinfo else at, currency)
-
 
 _CHINESE_CHARS: Final = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 TOKENS_PER_CHAR: Final = 0.3

@@ -33,28 +33,10 @@ from typing import Any, Final
 from ..protocol.errors import Disconnected, ReadTimeout
 from ..protocol.outcome import AT_LENGTH, GAVE_UP, OUTCOMES, Outcome
 from ..text.messages import Message
-from .attempts import Abilities, Delivered, Ending, EndingKind, RecoveryPolicy, Spent, Way
+from .attempts import Abilities, Delivered, EndingKind, Spent, Way
+from .attempts import Ending as Ending
+from .attempts import RecoveryPolicy as RecoveryPolicy
 from .causes import burdens, cause_of, is_passing
-
-__all__ = [
-    "Abilities",
-    "Accept",
-    "Continue",
-    "Delivered",
-    "Ending",
-    "EndingKind",
-    "GiveUp",
-    "RecoveryPolicy",
-    "Restart",
-    "Resume",
-    "Retry",
-    "Spent",
-    "Step",
-    "backoff_s",
-    "cannot_continue",
-    "decide",
-    "reasoning_to_send",
-]
 
 AT_ONCE_S: Final = 0.1
 """The first resume after a broken connection starts within this time: the server is well, only the line broke."""
@@ -110,6 +92,13 @@ class Continue(_Another):
     reasoning_chars: int
     max_tokens: int | None = None
 
+    @classmethod
+    def of(cls, delivered: Delivered, **step: Any) -> Continue:
+        """The continuation of what was delivered. Behind an answer the thought is whole and goes along whole; else it is
+        the prefix itself."""
+        reasoning = delivered.reasoning_chars if delivered.text_kept_chars else delivered.reasoning_kept_chars
+        return cls(text_chars=delivered.text_kept_chars, reasoning_chars=reasoning, **step)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(_Another):
@@ -141,10 +130,6 @@ class GiveUp(_Step):
 Step = Retry | Resume | Continue | Restart | Accept | GiveUp
 
 
-def _always() -> bool:
-    return True
-
-
 def decide(
     ending: Ending,
     delivered: Delivered,
@@ -153,7 +138,7 @@ def decide(
     u: float,
     *,
     can: Abilities,
-    may_repeat: Callable[[], bool] = _always,
+    may_repeat: Callable[[], bool] = lambda: True,
 ) -> Step:
     """The next step of a call after an attempt has ended. ``u`` is uniform in [0, 1).
 
@@ -172,12 +157,12 @@ def decide(
 
 def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float, can: Abilities) -> Step:
     spent = _settled(ending, delivered, spent)
-    over = _end_of_call(ending, delivered, policy, spent, can)
+    what = _what_happened(ending, delivered)
+    over = _end_of_call(ending, delivered, policy, spent, can, what)
     if over is not None:
         return over
     if ending.kind == "finished" and ending.finish_reason == AT_LENGTH:
         return _beyond_length(delivered, policy, spent)
-    what = _what_happened(ending, delivered)
     told_s = ending.retry_after_s
     if told_s is not None and told_s > policy.retry_after_ceiling_s:
         then = Message(
@@ -188,9 +173,7 @@ def _step(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: S
         return _give_up(what, then, spent)
     delay_s = _delay_s(ending, delivered, policy, spent, u)
     spent = replace(spent, failures=spent.failures + 1)
-    if not delivered.anything:
-        return _retry(what, delay_s, policy, spent)
-    return _recover(ending, delivered, policy, spent, can, what, delay_s)
+    return _another(ending, delivered, policy, spent, can, what, delay_s)
 
 
 def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
@@ -210,12 +193,11 @@ def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
     if ending.strategy == "resume" and ending.kind == "diverged":
         return "resume"
     refusal = ending.kind == "status" and not _passing(ending) and not cause_of(ending.status).account
-    refusal = refusal and not delivered.new_chars  # after text it is an error in the stream
-    if refusal and ending.strategy == "resume":
-        return "resume"
-    if refusal and ending.strategy == "continue":
+    if not refusal or delivered.new_chars:  # after text it is an error in the stream
+        return None
+    if ending.strategy == "continue":
         return "continue" if delivered.text_chars else "continue_reasoning"
-    return None
+    return "resume" if ending.strategy == "resume" else None
 
 
 def _passing(ending: Ending) -> bool:
@@ -223,10 +205,9 @@ def _passing(ending: Ending) -> bool:
 
 
 def _end_of_call(
-    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities
+    ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, can: Abilities, what: Message
 ) -> Accept | GiveUp | None:
     """The endings after which no request is sent; None when one may be."""
-    what = _what_happened(ending, delivered)
     match ending.kind:
         case "stopped":
             return Accept(outcome="interrupted", why=Message("Stopped by you; the text so far is kept."), spent=spent)
@@ -235,9 +216,8 @@ def _end_of_call(
         case "total":
             return _give_up(what, Message("No further attempt is made."), spent)
         case "diverged" if ending.strategy != "resume":
-            return GiveUp(
-                why=Message("The repeated answer differs from the text that was already delivered."), spent=spent
-            )
+            why = Message("The repeated answer differs from the text that was already delivered.")
+            return GiveUp(why=why, spent=spent)
         case _ if not _passing(ending) and _refused_way(ending, delivered) is None:
             return _give_up(what, Message("Sending it again would not help."), spent)
     return None
@@ -256,27 +236,18 @@ def _end_by_finish(
     if outcome == "filtered":
         return Accept(outcome=outcome, why=Message("The provider's content filter ended the answer."), spent=spent)
     if outcome == "complete" and delivered.has_answer:
-        if not _added_nothing(ending, delivered):
-            return Accept(outcome=outcome, why=Message("The answer is complete."), spent=spent)
-        if ending.strategy == "continue" and _sent_whole(delivered) and spent.fruitless >= FRUITLESS_MAX:
-            return Accept(outcome=outcome, finish_reason=reason, why=Message("The answer is complete."), spent=spent)
+        # A continuation or restart that brought no word is an empty response, which says nothing about the text before.
+        empty = ending.strategy in ("continue", "restart") and not delivered.new_chars
+        # A prefix that ends where the text does may be the whole answer, which is believed when it is said twice; one
+        # that ends before the last word is always written on by at least that word.
+        sent_whole = ending.strategy == "continue" and delivered.text_kept_chars == delivered.text_chars
+        if not empty or (sent_whole and spent.fruitless >= FRUITLESS_MAX):
+            said = reason if empty else None
+            return Accept(outcome=outcome, finish_reason=said, why=Message("The answer is complete."), spent=spent)
     if outcome is None and reason not in GAVE_UP and delivered.anything:
-        return GiveUp(
-            why=Message('The answer ended for a reason that is not documented: "{reason}".', reason=reason), spent=spent
-        )
+        why = Message('The answer ended for a reason that is not documented: "{reason}".', reason=reason)
+        return GiveUp(why=why, spent=spent)
     return None
-
-
-def _added_nothing(ending: Ending, delivered: Delivered) -> bool:
-    """Whether an attempt that was to go on or begin anew ended well without a word: an empty response, which says nothing
-    about the text that stood there before."""
-    return ending.strategy in ("continue", "restart") and not delivered.new_chars
-
-
-def _sent_whole(delivered: Delivered) -> bool:
-    """Whether the prefix ends where the text does. It may then be the whole answer, which is believed when it is said
-    twice; a prefix that ends before the last word is always written on by at least that word."""
-    return delivered.text_kept_chars == delivered.text_chars
 
 
 def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> Message | None:
@@ -306,25 +277,15 @@ def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = 
 
 
 def _beyond_length(delivered: Delivered, policy: RecoveryPolicy, spent: Spent) -> Continue:
-    number = spent.continuations + 1
-    return Continue(
-        text_chars=delivered.text_kept_chars,
-        reasoning_chars=reasoning_to_send(delivered),
-        attempt=number,
-        of_attempts=policy.continuations,
-        spent=replace(spent, continuations=number, at_length=True),
-        why=Message(
-            "The token budget ended the answer{where}; continuing, continuation {n} of {of}.",
-            where=_where(delivered),
-            n=number,
-            of=policy.continuations,
-        ),
+    number, limit = spent.continuations + 1, policy.continuations
+    why = Message(
+        "The token budget ended the answer{where}; continuing, continuation {n} of {of}.",
+        where=_where(delivered),
+        n=number,
+        of=limit,
     )
-
-
-def reasoning_to_send(delivered: Delivered) -> int:
-    """How many characters of reasoning go along with a prefix. Behind an answer the thought is whole and goes along whole; else it is the prefix itself."""
-    return delivered.reasoning_chars if delivered.text_kept_chars else delivered.reasoning_kept_chars
+    paid = replace(spent, continuations=number, at_length=True)
+    return Continue.of(delivered, attempt=number, of_attempts=limit, spent=paid, why=why)
 
 
 def _delay_s(ending: Ending, delivered: Delivered, policy: RecoveryPolicy, spent: Spent, u: float) -> float:
@@ -346,32 +307,27 @@ def _give_up(what: Message, then: Message, spent: Spent) -> GiveUp:
     return GiveUp(why=Message("{what}. {then}", what=what, then=then), then=then, spent=spent)
 
 
-def _retry(what: Message, delay_s: float, policy: RecoveryPolicy, spent: Spent) -> Retry | GiveUp:
-    number = spent.attempts + 1
-    if number > policy.attempts:
-        return _give_up(what, _attempts_made(policy.attempts), spent)
-    return Retry(
-        delay_s=delay_s,
-        attempt=number,
-        of_attempts=policy.attempts,
-        spent=replace(spent, attempts=number),
-        why=Message(
-            "{what}; retrying{when}, attempt {n} of {of}.", what=what, when=_in(delay_s), n=number, of=policy.attempts
-        ),
-    )
+_ANOTHER: Final[Mapping[type[Retry | Resume | Continue | Restart], Message]] = {
+    Retry: Message("{what}; retrying{when}, attempt {n} of {of}."),
+    Resume: Message("{what}; resuming the stream{when}, attempt {n} of {of}."),
+    Continue: Message("{what}; continuing{when}, attempt {n} of {of}."),
+    Restart: Message("{what}; restarting the answer{when}, attempt {n} of {of}."),
+}
 
 
 def _way_on(
     ending: Ending, delivered: Delivered, spent: Spent, can: Abilities
-) -> tuple[type[_Another] | None, Message | str]:
+) -> tuple[type[Retry | Resume | Continue | Restart] | None, Message | str]:
     """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
+    if not delivered.anything:
+        return Retry, ""
     obstacle = cannot_continue(delivered, can, spent) or ""
     # The end of an answer without a word is no place to go on from; text that stood before an empty response is.
     empty = ending.kind == "finished" and ending.finish_reason not in GAVE_UP and not delivered.has_answer
     comparable = can.repeatable and not (delivered.tool_open or can.json_mode) and not empty
     anew = can.rewind or not delivered.text_chars or (comparable and delivered.text_chars <= COMPARE_MAX_CHARS)
     resumable = delivered.ids_seen and can.resume and "resume" not in spent.refused and ending.kind != "finished"
-    ways: tuple[tuple[bool, type[_Another]], ...] = (
+    ways: tuple[tuple[bool, type[Resume | Continue | Restart]], ...] = (
         (anew and spent.fruitless >= FRUITLESS_MAX, Restart),
         (resumable, Resume),
         (not obstacle and not empty, Continue),
@@ -381,7 +337,7 @@ def _way_on(
     return way, "" if way else obstacle or Message("text that was given out cannot be taken back")
 
 
-def _recover(
+def _another(
     ending: Ending,
     delivered: Delivered,
     policy: RecoveryPolicy,
@@ -390,7 +346,7 @@ def _recover(
     what: Message,
     delay_s: float,
 ) -> Step:
-    """Something was delivered: take the way on, paid from the budget that it concerns."""
+    """Take the way on, paid from the budget that it concerns."""
     way, obstacle = _way_on(ending, delivered, spent, can)
     if way is None:
         return _give_up(what, Message("It cannot be continued: {why}.", why=obstacle), spent)
@@ -398,7 +354,8 @@ def _recover(
         why = Message("The connection broke as the token budget was used up.")
         return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
-    if not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None:
+    refused = not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None
+    if way is Retry or refused:
         number, limit = spent.attempts + 1, policy.attempts
         paid = replace(spent, attempts=number)
     else:
@@ -408,22 +365,14 @@ def _recover(
         return _give_up(what, _attempts_made(limit), spent)
     if way is Resume:
         delay_s = max(delay_s, min(ending.pause_s or 0.0, LONGEST_PAUSE_S))
-    said = {"what": what, "when": _in(delay_s), "n": number, "of": limit}
-    common: dict[str, Any] = {"delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
-    if way is Resume:
-        return Resume(why=Message("{what}; resuming the stream{when}, attempt {n} of {of}.", **said), **common)
+    when = Message(" in {wait} s", wait=math.ceil(delay_s)) if delay_s > AT_ONCE_S else ""
+    why = _ANOTHER[way].filled(what=what, when=when, n=number, of=limit)
+    step: dict[str, Any] = {"why": why, "delay_s": delay_s, "attempt": number, "of_attempts": limit, "spent": paid}
     if way is Continue:
-        return Continue(
-            text_chars=delivered.text_kept_chars,
-            reasoning_chars=reasoning_to_send(delivered),
-            max_tokens=delivered.tokens_left,
-            why=Message("{what}; continuing{when}, attempt {n} of {of}.", **said),
-            **common,
-        )
-    compare = not can.rewind and delivered.text_chars > 0
-    return Restart(
-        compare=compare, why=Message("{what}; restarting the answer{when}, attempt {n} of {of}.", **said), **common
-    )
+        return Continue.of(delivered, max_tokens=delivered.tokens_left, **step)
+    if way is Restart:
+        return Restart(compare=not can.rewind and delivered.text_chars > 0, **step)
+    return way(**step)
 
 
 def _what_happened(ending: Ending, delivered: Delivered) -> Message:
@@ -469,10 +418,6 @@ def _where(delivered: Delivered) -> Message | str:
     if delivered.text_chars:
         return Message(" after {chars} characters", chars=delivered.text_chars)
     return Message(" in the reasoning") if delivered.reasoning_chars else ""
-
-
-def _in(delay_s: float) -> Message | str:
-    return Message(" in {wait} s", wait=math.ceil(delay_s)) if delay_s > AT_ONCE_S else ""
 
 
 def _attempts_made(number: int) -> Message:

@@ -14,7 +14,7 @@ from ..protocol.errors import ConfigurationError
 from ..protocol.outcome import Outcome
 from ..text.messages import Message
 from .attempts import Abilities, Delivered
-from .recovery import Continue, cannot_continue, reasoning_to_send
+from .recovery import Continue, cannot_continue
 
 RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
 """The outcomes that leave an answer to go on with."""
@@ -47,8 +47,4 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
         why = Message("Continuing after 1 character, where the answer ended.")
     else:
         why = Message("Continuing after {chars} characters, where the answer ended.", chars=chars)
-    return Continue(
-        text_chars=delivered.text_kept_chars,
-        reasoning_chars=reasoning_to_send(delivered),
-        why=why,
-    )
+    return Continue.of(delivered, why=why)

@@ -6,10 +6,8 @@ longest-match guess deletes honest repetition ("ha ha" + " ha ha", list bullets,
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,12 +16,6 @@ REWIND_MAX_CHARS: Final = 32
 
 ECHO_MIN_CHARS: Final = 16
 """A shorter prefix may honestly come again, so only a longer one is recognised as an echo, and none shorter is sent."""
-
-CHARS_PER_TOKEN: Final = 3
-"""Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character)."""
-
-LAST_DELTAS: Final = 64
-"""More than a rewind takes back; a longer run of blanks is counted as if it stayed."""
 
 LOOP_WINDOW_CHARS: Final = 4096
 LOOP_MIN_CHARS: Final = 160
@@ -208,55 +200,6 @@ class RestartFilter:
 
 def _common(one: str, other: str) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-
-def remaining_max_tokens(
-    max_tokens: int | None, *, chars: int, deltas: int | None = None, tokens: int | None = None
-) -> int | None:
-    """What a continuation may still use of ``max_tokens``, reasoning included; None when there was no limit.
-
-    ``tokens`` is exact (logprobs, or usage of finished segments); ``deltas`` counts non-empty deltas where the host
-    sends one token in each (DeepSeek: off by 1 to 3 a response); else ``chars`` are estimated. Zero or less: the answer
-    has reached its length.
-    """
-    if max_tokens is None:
-        return None
-    used = tokens if tokens is not None else deltas if deltas is not None else math.ceil(chars / CHARS_PER_TOKEN)
-    return max_tokens - used
-
-
-class DeltaCount:
-    """The deltas of one channel of an answer, and how many of them a rewind takes back.
-
-    A delta of which a part stays counts as staying: a budget counted like this is never overdrawn.
-    """
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._last_chars: deque[int] = deque(maxlen=LAST_DELTAS)
-
-    def add(self, chars: int) -> None:
-        """One delta more, of so many characters."""
-        self.total += 1
-        self._last_chars.append(chars)
-
-    def within(self, chars: int) -> int:
-        """How many of the last deltas lie wholly within the last ``chars`` characters."""
-        number = 0
-        for size in reversed(self._last_chars):
-            chars -= size
-            if chars < 0:
-                break
-            number += 1
-        return number
-
-    def take_back(self, chars: int) -> None:
-        """The last ``chars`` characters are void."""
-        for _ in range(self.within(chars)):
-            chars -= self._last_chars.pop()
-            self.total -= 1
-        if chars and self._last_chars:
-            self._last_chars[-1] -= chars
 
 
 def repeats_itself(text: str) -> bool:

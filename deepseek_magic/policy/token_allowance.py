@@ -5,12 +5,54 @@ Apart from the stream, which only tells it what came and asks it for the next se
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 from .recovery import Continue
-from .seams import DeltaCount, remaining_max_tokens
+
+CHARS_PER_TOKEN: Final = 3
+"""Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character)."""
+
+LAST_DELTAS: Final = 64
+"""More than a rewind takes back; a longer run of blanks is counted as if it stayed."""
+
+
+class DeltaCount:
+    """The deltas of one channel of an answer, and how many of them a rewind takes back.
+
+    A delta of which a part stays counts as staying: a budget counted like this is never overdrawn.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._last_chars: deque[int] = deque(maxlen=LAST_DELTAS)
+
+    def add(self, chars: int) -> None:
+        """One delta more, of so many characters."""
+        self.total += 1
+        self._last_chars.append(chars)
+
+    def within(self, chars: int) -> int:
+        """How many of the last deltas lie wholly within the last ``chars`` characters."""
+        number = 0
+        for size in reversed(self._last_chars):
+            chars -= size
+            if chars < 0:
+                break
+            number += 1
+        return number
+
+    def take_back(self, chars: int) -> None:
+        """The last ``chars`` characters are void."""
+        for _ in range(self.within(chars)):
+            chars -= self._last_chars.pop()
+            self.total -= 1
+        if chars and self._last_chars:
+            self._last_chars[-1] -= chars
 
 
 class TokenAllowance:
@@ -59,9 +101,13 @@ class TokenAllowance:
                             chars[channel] = min(at, chars[channel])
 
     def left(self, chars: int) -> int | None:
-        """What may still be used after ``chars`` characters of answer and reasoning; None without a limit."""
-        deltas = sum(count.total for count in self._deltas.values()) if self._token_each else None
-        return remaining_max_tokens(self._max_tokens, chars=chars - self._paid_chars, deltas=deltas)
+        """What may still be used after ``chars`` characters of answer and reasoning; None without a limit, zero or less
+        when the answer has reached its length."""
+        if self._max_tokens is None:
+            return None
+        if self._token_each:
+            return self._max_tokens - sum(count.total for count in self._deltas.values())
+        return self._max_tokens - math.ceil((chars - self._paid_chars) / CHARS_PER_TOKEN)
 
     def grant(self, step: Continue, *, at_length: bool, text_chars: int, reasoning_chars: int) -> Continue:
         """The continuation with its limit, given the characters that the answer has.

@@ -24,11 +24,12 @@ from ..engine.stream import Stream, pieces_of
 from ..engine.transport import HTTPXTransport
 from ..metrics.log import MetricsLog
 from ..metrics.row import Origin
+from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
 from ..policy.deadlines import Timeouts
 from ..policy.estimates import estimate
 from ..policy.pricing import Cost, PriceTable
-from ..policy.recovery import Abilities, Delivered, RecoveryPolicy, cannot_continue
+from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion

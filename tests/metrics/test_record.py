@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deepseek_magic.metrics.quantiles import EXACT_COUNT, RELATIVE_ERROR, DurationSketch, quantile
 from deepseek_magic.metrics.record import PriceOf, StreamMeter, StreamRecord
-from deepseek_magic.policy.pricing import cost_of
+from deepseek_magic.policy.pricing import PRICES
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator
 from deepseek_magic.protocol.errors import DeepSeekError, RateLimited
@@ -45,7 +45,7 @@ def measure(
     *,
     end_s: float | None = None,
     started_at: datetime = AT,
-    price: PriceOf | None = cost_of,
+    price: PriceOf | None = PRICES.cost_of,
     error: DeepSeekError | None = None,
     prompt: str = "hi there",
     timeline: bool = False,

@@ -14,7 +14,6 @@ from deepseek_magic.policy.pricing import (
     PRICES,
     Cost,
     Price,
-    cost_of,
     estimate_tokens,
     is_peak,
     total,
@@ -44,11 +43,11 @@ def amount(cost: Cost | None) -> Decimal:
 def test_a_million_tokens_of_each_kind_cost_what_the_list_says_and_twice_that_at_peak(
     model: str, currency: str, hit: str, miss: str, output: str
 ) -> None:
-    off_peak = cost_of(model, MILLION_EACH, SATURDAY, currency)
+    off_peak = PRICES.cost_of(model, MILLION_EACH, SATURDAY, currency)
     assert off_peak is not None
     assert off_peak.amount == Decimal(hit) + Decimal(miss) + Decimal(output)
     assert (off_peak.currency, off_peak.peak, off_peak.estimated) == (currency, False, False)
-    peak = cost_of(model, MILLION_EACH, MONDAY_PEAK, currency)
+    peak = PRICES.cost_of(model, MILLION_EACH, MONDAY_PEAK, currency)
     assert peak is not None
     assert peak.amount == 2 * off_peak.amount
     assert peak.peak is True
@@ -59,7 +58,7 @@ def test_reasoning_is_billed_once_as_output() -> None:
     thought = Usage(
         prompt_tokens=0, completion_tokens=1000, reasoning_tokens=900, cache_hit_tokens=0, cache_miss_tokens=0
     )
-    assert cost_of("deepseek-flash", plain, SATURDAY) == cost_of("deepseek-flash", thought, SATURDAY)
+    assert PRICES.cost_of("deepseek-flash", plain, SATURDAY) == PRICES.cost_of("deepseek-flash", thought, SATURDAY)
 
 
 @pytest.mark.parametrize(
@@ -115,32 +114,34 @@ def test_a_working_day_of_a_year_without_a_calendar_is_unknown_and_its_nights_ar
     ],
 )
 def test_what_is_not_in_the_table_is_unknown(model: str, at: datetime, currency: str) -> None:
-    assert cost_of(model, MILLION_EACH, at, currency) is None
+    assert PRICES.cost_of(model, MILLION_EACH, at, currency) is None
 
 
 def test_the_validity_of_a_price_begins_and_ends_by_beijings_calendar() -> None:
-    assert cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 15, 59, tzinfo=UTC)) is None
-    assert cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 16, 0, tzinfo=UTC)) is not None
+    assert PRICES.cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 15, 59, tzinfo=UTC)) is None
+    assert PRICES.cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 16, 0, tzinfo=UTC)) is not None
 
 
 @pytest.mark.parametrize("usage", [Usage(), Usage(prompt_tokens=5), Usage(completion_tokens=5)])
 def test_unknown_tokens_cost_an_unknown_amount(usage: Usage) -> None:
-    assert cost_of("deepseek-flash", usage, SATURDAY) is None
+    assert PRICES.cost_of("deepseek-flash", usage, SATURDAY) is None
 
 
 def test_a_prompt_whose_cache_hits_were_not_told_costs_at_most_a_missed_one() -> None:
-    cost = cost_of("deepseek-flash", Usage(prompt_tokens=1_000_000, completion_tokens=0), SATURDAY)
+    cost = PRICES.cost_of("deepseek-flash", Usage(prompt_tokens=1_000_000, completion_tokens=0), SATURDAY)
     assert cost is not None
     assert (cost.amount, cost.estimated) == (Decimal("0.15"), True)
 
 
 def test_retired_names_cost_what_serves_them() -> None:
-    assert cost_of("deepseek-reasoner", MILLION_EACH, SATURDAY) == cost_of("deepseek-flash", MILLION_EACH, SATURDAY)
+    assert PRICES.cost_of("deepseek-reasoner", MILLION_EACH, SATURDAY) == PRICES.cost_of(
+        "deepseek-flash", MILLION_EACH, SATURDAY
+    )
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 11, 21))
+        PRICES.cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 11, 21))
 
 
 def test_a_user_adds_prices_and_the_last_one_that_holds_wins() -> None:
@@ -189,15 +190,15 @@ def test_a_user_adds_a_years_holidays_and_prices_for_it() -> None:
 
 
 def test_a_sum_with_an_unknown_part_is_unknown() -> None:
-    known = cost_of("deepseek-flash", MILLION_EACH, SATURDAY)
+    known = PRICES.cost_of("deepseek-flash", MILLION_EACH, SATURDAY)
     assert total([known, None]) is None
-    assert total([known, cost_of("deepseek-flash", MILLION_EACH, SATURDAY, "CNY")]) is None
+    assert total([known, PRICES.cost_of("deepseek-flash", MILLION_EACH, SATURDAY, "CNY")]) is None
     assert total([]) == Cost(amount=Decimal(0), currency="USD")
 
 
 def test_a_sum_over_both_tariffs_has_no_tariff_and_one_estimate_makes_it_an_estimate() -> None:
-    peak = cost_of("deepseek-flash", MILLION_EACH, MONDAY_PEAK)
-    off_peak = cost_of("deepseek-flash", Usage(prompt_tokens=1, completion_tokens=1), SATURDAY)
+    peak = PRICES.cost_of("deepseek-flash", MILLION_EACH, MONDAY_PEAK)
+    off_peak = PRICES.cost_of("deepseek-flash", Usage(prompt_tokens=1, completion_tokens=1), SATURDAY)
     both = total([peak, off_peak])
     assert both is not None
     assert both.peak is None
@@ -209,7 +210,7 @@ def test_a_sum_over_both_tariffs_has_no_tariff_and_one_estimate_makes_it_an_esti
 def test_no_digit_is_lost(hit: int, miss: int, completion: int) -> None:
     usage = Usage(prompt_tokens=hit + miss, completion_tokens=completion, cache_hit_tokens=hit, cache_miss_tokens=miss)
     micro = 3 * hit + 150 * miss + 600 * completion  # thousandths of a millionth of a dollar
-    assert amount(cost_of("deepseek-flash", usage, SATURDAY)) * 10**9 == micro
+    assert amount(PRICES.cost_of("deepseek-flash", usage, SATURDAY)) * 10**9 == micro
 
 
 def test_money_reads_well() -> None:

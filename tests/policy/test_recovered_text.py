@@ -10,17 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from deepseek_magic.policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy, Spent
 from deepseek_magic.policy.recovery import (
-    Abilities,
     Accept,
     Continue,
-    Delivered,
-    Ending,
     GiveUp,
-    RecoveryPolicy,
     Restart,
     Retry,
-    Spent,
     decide,
 )
 from deepseek_magic.policy.seams import EchoFilter

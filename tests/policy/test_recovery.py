@@ -9,21 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.policy.attempts import RefusedWays
+from deepseek_magic.policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy, RefusedWays, Spent
 from deepseek_magic.policy.causes import quota_exhausted
 from deepseek_magic.policy.recovery import (
     AT_ONCE_S,
-    Abilities,
     Accept,
     Continue,
-    Delivered,
-    Ending,
     GiveUp,
-    RecoveryPolicy,
     Restart,
     Resume,
     Retry,
-    Spent,
     Step,
     backoff_s,
     cannot_continue,

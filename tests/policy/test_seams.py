@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from deepseek_magic.policy.seams import (
     REWIND_MAX_CHARS,
-    DeltaCount,
     EchoFilter,
     RestartFilter,
     StopFilter,
-    remaining_max_tokens,
     repeats_itself,
     rewind,
     torn_from,
@@ -166,17 +164,6 @@ def test_after_a_stop_string_nothing_is_given_out() -> None:
     assert [stop.feed("a END"), stop.feed("more")] == ["a ", ""]
 
 
-def test_a_rewind_takes_whole_deltas_back_and_shortens_the_one_that_it_tears() -> None:
-    count = DeltaCount()
-    for chars in (3, 4, 5):
-        count.add(chars)
-    assert [count.within(chars) for chars in (0, 4, 5, 9, 12)] == [0, 0, 1, 2, 3]
-    count.take_back(7)
-    assert (count.total, count.within(2)) == (2, 1)
-    count.take_back(100)
-    assert count.total == 0
-
-
 def test_a_stop_string_of_one_character_is_found() -> None:
     assert run_stop(["ab", "c|d"], ["|"], before="|")[0] == "abc"
 
@@ -205,22 +192,7 @@ def test_a_restart_that_ends_early_is_not_verified() -> None:
     assert run_restart("hello", ["hell"])[1].verified is False
 
 
-# arithmetic and loops
-
-
-@pytest.mark.parametrize(
-    ("counted", "left"),
-    [
-        ({"chars": 10}, 96),
-        ({"chars": 9}, 97),
-        ({"chars": 10, "deltas": 7}, 93),
-        ({"chars": 10, "deltas": 7, "tokens": 0}, 100),
-        ({"chars": 900}, -200),
-    ],
-)
-def test_a_continuation_has_what_is_left_of_the_budget(counted: dict[str, int], left: int) -> None:
-    assert remaining_max_tokens(100, **counted) == left
-    assert remaining_max_tokens(None, **counted) is None
+# loops
 
 
 @pytest.mark.parametrize(

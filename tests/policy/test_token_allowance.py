@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from deepseek_magic.policy.recovery import Continue
-from deepseek_magic.policy.token_allowance import TokenAllowance
+from deepseek_magic.policy.token_allowance import DeltaCount, TokenAllowance
 from deepseek_magic.protocol.events import Event, Heartbeat, ReasoningDelta, Seam, TextDelta, ToolCallDelta
 
 THOUGHT: list[Event] = [ReasoningDelta(text="Hm"), ReasoningDelta(text=" so")]
@@ -36,6 +38,22 @@ def test_a_delta_is_a_token_where_the_host_sends_them_so_and_else_characters_are
 def test_what_a_seam_takes_back_was_not_used() -> None:
     assert counted(THOUGHT, WORDS, [Seam(kind="continued", at_chars=8)]).left(13) == 10 - 4
     assert counted(THOUGHT, WORDS, [Seam(kind="restarted")]).left(0) == 10
+
+
+def test_a_rewind_takes_whole_deltas_back_and_shortens_the_one_that_it_tears() -> None:
+    count = DeltaCount()
+    for chars in (3, 4, 5):
+        count.add(chars)
+    assert [count.within(chars) for chars in (0, 4, 5, 9, 12)] == [0, 0, 1, 2, 3]
+    count.take_back(7)
+    assert (count.total, count.within(2)) == (2, 1)
+    count.take_back(100)
+    assert count.total == 0
+
+
+@pytest.mark.parametrize(("chars", "left"), [(10, 96), (9, 97), (900, -200)])
+def test_where_no_tokens_are_counted_three_characters_are_one(chars: int, left: int) -> None:
+    assert counted(WORDS, limit=100, token_each=False).left(chars) == left
 
 
 def test_tokens_behind_the_prefix_are_granted_again() -> None:
