@@ -1,8 +1,7 @@
-"""The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
+"""The transport: a call becomes a request, a response becomes an answer. The only importer of httpx.
 
-httpx's client writes requests and reads responses; below it stands our own network (``engine.network``), because httpx's
-own costs more for each token than all the rest of the engine.
-A key enters a request in this file and nowhere else.
+httpx writes the requests and reads the headers; our own network (``engine.network``) carries them, because httpx's client
+costs more for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
 """
 
 from __future__ import annotations
@@ -44,8 +43,6 @@ class HTTPXTransport:
     def __init__(self, *, http2: bool = False, gzip: bool = False, keep_warm_s: float | None = None) -> None:
         self._encodings = "gzip" if gzip else "identity"
         self._network = Network(http2=http2)
-        # The environment's proxies are the network's matter, its credentials the keys'.
-        self._client = httpx.AsyncClient(transport=_Below(self._network), trust_env=False)
         self._warmth = Warmth(self._ping, keep_warm_s)
 
     @contextlib.asynccontextmanager
@@ -57,15 +54,15 @@ class HTTPXTransport:
 
     @contextlib.asynccontextmanager
     async def _opened(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
-        request = self._request(call)
+        request, origin = self._request(call)
         try:
-            response = await self._client.send(request, stream=True)
+            exchange = await self._network.send(request, origin)
         except Exception as error:
             raise_ours(error, call)
         try:
-            yield _Answer(response, call)
+            yield _Answer(exchange, call)
         finally:
-            await response.aclose()
+            await exchange.aclose()
 
     async def warm_up(self, url: str) -> float | None:
         """Connect to the server of ``url`` before anything is asked, within ``KNOCK_S``. The connection's seconds;
@@ -87,34 +84,21 @@ class HTTPXTransport:
         self._warmth.every_s = every_s
 
     async def aclose(self) -> None:
-        """Close every connection. The transport can be used again (httpx's client could not); it then opens them
-        anew."""
+        """Close every connection. The transport can be used again; it then opens them anew."""
         await self._warmth.aclose()
         await self._network.aclose()
 
-    def _request(self, call: HTTPCall) -> httpx.Request:
-        headers = {
-            "User-Agent": _USER_AGENT,
-            "accept": "*/*",
-            "Accept-Encoding": self._encodings,
-            **call.headers,
-        }
+    def _request(self, call: HTTPCall) -> tuple[httpcore.Request, str]:
+        headers = {"User-Agent": _USER_AGENT, "accept": "*/*", "Accept-Encoding": self._encodings, **call.headers}
         if call.method != "HEAD":  # a knock asks for nothing that a key would be needed for
             headers.setdefault("Authorization", f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}")
-        extensions: dict[str, object] = {"fresh": call.fresh}
-        extensions["timeout"] = {
-            "connect": call.connect_s,
-            "read": call.read_s,
-            "write": WRITE_S,
-            "pool": call.connect_s,
-        }
+        times = {"connect": call.connect_s, "read": call.read_s, "write": WRITE_S, "pool": call.connect_s}
         try:
             request = httpx.Request(
                 call.method,
                 call.url,
                 headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
                 content=call.body,
-                extensions=extensions,
             )
         except UnicodeEncodeError:
             raise ConfigurationError(
@@ -126,11 +110,17 @@ class HTTPXTransport:
             ) from None
         except httpx.InvalidURL as error:
             raise _no_address(call.url, str(error)) from None
-        if request.url.scheme not in ("http", "https") or not request.url.host:
+        url = request.url
+        if url.scheme not in ("http", "https") or not url.host:
             raise _no_address(call.url, "it does not begin with http:// or https:// and a host")
-        if (request.url.port or 0) > LARGEST_PORT:
+        if (url.port or 0) > LARGEST_PORT:
             raise _no_address(call.url, f"no port is above {LARGEST_PORT}")
-        return request
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        extensions = {"fresh": call.fresh, "timeout": times}
+        below = httpcore.Request(
+            request.method, target, headers=request.headers.raw, content=request.stream, extensions=extensions
+        )
+        return below, f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def _no_address(url: str, why: str) -> ConfigurationError:
@@ -139,58 +129,17 @@ def _no_address(url: str, why: str) -> ConfigurationError:
     )
 
 
-class _Below(httpx.AsyncBaseTransport):
-    """What httpx's client stands on. An exchange rides along in its response, so that its body can be read without the
-    generators that httpx puts around it: one that is left in the middle would be closed at some later time."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """See httpx.AsyncBaseTransport."""
-        url = request.url
-        exchange = await self._network.send(
-            httpcore.Request(
-                request.method,
-                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions=dict(request.extensions),
-            )
-        )
-        response = exchange.response
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_Body(exchange),
-            extensions={**response.extensions, "exchange": exchange},
-        )
-
-
-class _Body(httpx.AsyncByteStream):
-    """The body for httpx."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._exchange.parts
-
-    async def aclose(self) -> None:
-        """See httpx.AsyncByteStream."""
-        await self._exchange.aclose()
-
-
 class _Answer:
-    """HTTPAnswer over httpx's response."""
+    """HTTPAnswer over an exchange."""
 
-    def __init__(self, response: httpx.Response, call: HTTPCall) -> None:
-        self._exchange: Exchange = response.extensions["exchange"]
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers.items())
-        self.http_version = response.http_version
-        self.connect_s = self._exchange.connect_s
-        self.timings_s = self._exchange.timings_s
+    def __init__(self, exchange: Exchange, call: HTTPCall) -> None:
+        response = exchange.response
+        self.status = response.status
+        self.headers: Mapping[str, str] = dict(httpx.Headers(response.headers).items())
+        self.http_version = response.extensions.get("http_version", b"HTTP/1.1").decode("ascii", "ignore")
+        self.connect_s = exchange.connect_s
+        self.timings_s = exchange.timings_s
+        self._exchange = exchange
         self.wire_bytes = 0
         self.body_bytes = 0
         self._call = call
@@ -211,11 +160,7 @@ class _Answer:
         try:
             async for part in self._exchange.parts:
                 self.wire_bytes += len(part)
-                if inflater is None:
-                    self.body_bytes += len(part)
-                    yield part
-                    continue
-                for piece in inflater.feed(part):
+                for piece in (part,) if inflater is None else inflater.feed(part):
                     self.body_bytes += len(piece)
                     yield piece
             if inflater is not None:

@@ -26,11 +26,12 @@ class Network:
         self._http2 = http2
         self._connections: dict[str, Connections] = {}
 
-    async def send(self, request: httpcore.Request) -> Exchange:
-        """Send ``request`` and wait for the headers. A kept connection that proves dead before any answer is replaced
-        without a word. The exchange must be closed; raises what httpcore raises, and ConfigurationError."""
-        url = request.url
-        connections = self._connections_to(f"{url.scheme.decode()}://{_netloc(url)}")
+    async def send(self, request: httpcore.Request, origin: str) -> Exchange:
+        """Send ``request`` to ``origin`` and wait for the headers. A kept connection that proves dead before any answer is
+        replaced without a word. The exchange must be closed; raises what httpcore raises, and ConfigurationError."""
+        connections = self._connections.get(origin)
+        if connections is None or not connections.here:
+            connections = self._connections[origin] = Connections(origin, http2=self._http2)
         for retry in range(STALE_RETRIES + 1):
             pool, trace = connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
             request.extensions["trace"] = trace
@@ -49,18 +50,6 @@ class Network:
         connections, self._connections = list(self._connections.values()), {}
         for each in connections:
             await each.aclose()
-
-    def _connections_to(self, origin: str) -> Connections:
-        known = self._connections.get(origin)
-        if known is None or not known.here:
-            known = self._connections[origin] = Connections(origin, http2=self._http2)
-        return known
-
-
-def _netloc(url: httpcore.URL) -> str:
-    host = url.host.decode("ascii")
-    host = f"[{host}]" if ":" in host else host
-    return host if url.port is None else f"{host}:{url.port}"
 
 
 class Exchange:
