@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -96,10 +97,65 @@ class _PlainChunk(msgspec.Struct, gc=False):
 _C = TypeVar("_C", _Chunk, _PlainChunk)
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 _PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
+_CHANNELS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _EXCERPT_CHARS: Final = 200
 _REPLACEMENT: Final = "\ufffd"
 
 
+@dataclass(slots=True, eq=False)
+class _Tools:
+    """Which call a fragment belongs to: a new id is a new call, whatever index it comes under; without ids, the index.
+
+    Gateways send parallel calls all under index 0. vLLM gave each fragment of one call an id of its own: there only the
+    first has a name, and the call is not whole yet.
+    """
+
+    count: int = 0
+    _last: int = 0
+    _by_id: dict[str, int] = field(default_factory=dict)
+    _by_index: dict[int, int] = field(default_factory=dict)
+    _arguments: dict[int, str] = field(default_factory=dict)
+
+    def which(self, index: Any, id: str | None, name: str | None, arguments: str) -> int:
+        """The call, as our own index. Without an index, a new id (or a name without id) begins a new call."""
+        if not isinstance(index, int) or isinstance(index, bool):
+            index = None
+        known = self._by_index.get(index) if index is not None else self._last if self.count else None
+        if id is not None and id in self._by_id:
+            found = self._by_id[id]
+        elif known is None or self._begins(known, id, name, has_index=index is not None):
+            found = self._free(index)
+        else:
+            found = known
+        if id is not None:
+            self._by_id[id] = found
+        if index is not None:
+            self._by_index[index] = found
+        self._arguments[found] = self._arguments.get(found, "") + arguments
+        self._last = found
+        return found
+
+    def _begins(self, known: int, id: str | None, name: str | None, *, has_index: bool) -> bool:
+        if id is None:
+            return name is not None and (not has_index or self._is_whole(known))
+        if known not in self._by_id.values():  # its id comes late
+            return name is not None and self._is_whole(known)
+        return name is not None or not has_index or self._is_whole(known)
+
+    def _is_whole(self, call: int) -> bool:
+        try:
+            return isinstance(json.loads(self._arguments.get(call, "")), dict)
+        except ValueError:
+            return False
+
+    def _free(self, index: int | None) -> int:
+        taken = set(self._by_id.values()) | set(self._by_index.values()) | set(self._arguments)
+        found = self.count if index is None or index in taken else index
+        self.count = max(self.count, found + 1)
+        return found
+
+
+@dataclass(slots=True, eq=False)
 class ChatDecoder:
     """Payloads of one response → events.
 
@@ -107,43 +163,24 @@ class ChatDecoder:
     an index belongs to, and a character that was torn between two deltas. Such a character (U+FFFD, or half a
     surrogate pair, at the end of a delta) waits for the next one, so that a stream that breaks there never shows it.
     ``done`` turns true with the payload ``[DONE]``, ``started`` when the response was announced; ``finish_reason`` is
-    the latest one. ``finish_was_early``: text came after it, so only the end of
-    the stream proves that the answer is whole. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same
-    response stood in its ``<think>``.
+    the latest one. ``finish_was_early``: text came after it, so only the end of the stream proves that the answer is
+    whole. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same response
+    stood in its ``<think>``; None once no tag can begin or end any more.
     """
 
-    __slots__ = (
-        "_held",
-        "_id",
-        "_in_deltas",
-        "_refused",
-        "_surrogates",
-        "_tags",
-        "_tools",
-        "_torn",
-        "_whole",
-        "anomalies",
-        "done",
-        "finish_reason",
-        "finish_was_early",
-        "started",
-    )
-
-    def __init__(self, tags: ThinkTags | None = None) -> None:
-        self.done = False
-        self.finish_reason: str | None = None
-        self.finish_was_early = False
-        self.started = False
-        self.anomalies: list[str] = []
-        self._id: str | None = None
-        self._surrogates = False
-        self._torn: TextDelta | ReasoningDelta | None = None
-        self._tags: ThinkTags | None = tags or ThinkTags()
-        """None once no tag can begin or end any more."""
-        self._tools = _Tools()
-        self._in_deltas: set[str] = set()
-        self._whole: dict[str, str] = {}
-        self._refused = False
+    tags: ThinkTags | None = field(default_factory=ThinkTags)
+    done: bool = False
+    finish_reason: str | None = None
+    finish_was_early: bool = False
+    started: bool = False
+    anomalies: list[str] = field(default_factory=list)
+    _id: str | None = None
+    _surrogates: bool = False
+    _torn: TextDelta | ReasoningDelta | None = None
+    _tools: _Tools = field(default_factory=_Tools)
+    _in_deltas: set[str] = field(default_factory=set)
+    _whole: dict[str, str] = field(default_factory=dict)
+    _refused: bool = False
 
     def decode(self, data: str | bytes, *, name: str = "message") -> list[Event]:
         """The events of one payload; none for ``[DONE]`` and for a blank one. ``name`` is what the stream calls it.
@@ -198,7 +235,7 @@ class ChatDecoder:
 
     def _decode_plain_lines(self, lines: bytes, events: list[Event]) -> bool:
         """The same where every chunk is a piece of text and no character is torn."""
-        if not self.started or self._torn or self._surrogates or self._tags or self.finish_reason:
+        if not self.started or self._torn or self._surrogates or self.tags or self.finish_reason:
             return False
         chunks = _one_a_line(_PLAIN_CHUNK, lines)
         if chunks is None:
@@ -284,7 +321,7 @@ class ChatDecoder:
     def _read_words(self, delta: _Delta, events: list[Event]) -> None:
         thought = delta.reasoning_content or delta.reasoning
         if thought:
-            self._tags = None  # a host that knows reasoning puts none into the answer
+            self.tags = None  # a host that knows reasoning puts none into the answer
             self._append_reasoning(thought, events)
         content = delta.content
         if content:
@@ -333,22 +370,22 @@ class ChatDecoder:
                 events.append(Finish(reason=reason))
 
     def _append_answer(self, text: str, events: list[Event]) -> None:
-        if self._tags is not None:
-            thought, text = self._tags.feed(text)
+        if self.tags is not None:
+            thought, text = self.tags.feed(text)
             if thought:
                 self._append(ReasoningDelta(text=thought), events)
-            if self._tags.over:
-                self._tags = None
+            if self.tags.over:
+                self.tags = None
         if text:
             self._append(TextDelta(text=text), events)
 
     def _close_tags(self, events: list[Event], *, whole: bool) -> None:
         """What was held back for a tag is given out. In a ``whole`` answer a thought that was never closed is the answer
         as well: else a word in angle brackets could swallow it."""
-        tags = self._tags
+        tags = self.tags
         if tags is None or not tags.begun:
             return
-        self._tags = None
+        self.tags = None
         unclosed = tags.unclosed if whole and not self._tools.count else ""
         thought, text = tags.close()
         if thought:
@@ -430,64 +467,6 @@ class ChatDecoder:
                 arguments = json.dumps(arguments, ensure_ascii=False)
             index = self._tools.which(call.get("index"), id, name, arguments)
             events.append(ToolCallDelta(index=index, id=id, name=name, arguments=arguments))
-
-
-_CHANNELS: Final = ("content", "reasoning_content", "reasoning", "refusal")
-
-
-class _Tools:
-    """Which call a fragment belongs to: a new id is a new call, whatever index it comes under; without ids, the index.
-
-    Gateways send parallel calls all under index 0. vLLM gave each fragment of one call an id of its own: there only the
-    first has a name, and the call is not whole yet.
-    """
-
-    __slots__ = ("_arguments", "_by_id", "_by_index", "_last", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._last = 0
-        self._by_id: dict[str, int] = {}
-        self._by_index: dict[int, int] = {}
-        self._arguments: dict[int, str] = {}
-
-    def which(self, index: Any, id: str | None, name: str | None, arguments: str) -> int:
-        """The call, as our own index. Without an index, a new id (or a name without id) begins a new call."""
-        if not isinstance(index, int) or isinstance(index, bool):
-            index = None
-        known = self._by_index.get(index) if index is not None else self._last if self.count else None
-        if id is not None and id in self._by_id:
-            found = self._by_id[id]
-        elif known is None or self._begins(known, id, name, has_index=index is not None):
-            found = self._free(index)
-        else:
-            found = known
-        if id is not None:
-            self._by_id[id] = found
-        if index is not None:
-            self._by_index[index] = found
-        self._arguments[found] = self._arguments.get(found, "") + arguments
-        self._last = found
-        return found
-
-    def _begins(self, known: int, id: str | None, name: str | None, *, has_index: bool) -> bool:
-        if id is None:
-            return name is not None and (not has_index or self._is_whole(known))
-        if known not in self._by_id.values():  # its id comes late
-            return name is not None and self._is_whole(known)
-        return name is not None or not has_index or self._is_whole(known)
-
-    def _is_whole(self, call: int) -> bool:
-        try:
-            return isinstance(json.loads(self._arguments.get(call, "")), dict)
-        except ValueError:
-            return False
-
-    def _free(self, index: int | None) -> int:
-        taken = set(self._by_id.values()) | set(self._by_index.values()) | set(self._arguments)
-        found = self.count if index is None or index in taken else index
-        self.count = max(self.count, found + 1)
-        return found
 
 
 def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | None:

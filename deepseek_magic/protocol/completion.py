@@ -128,17 +128,16 @@ class Completion:
         return {"text/plain": printable(self.text), "text/markdown": markdown.safe(self.text)}
 
 
+@dataclass(slots=True)
 class _Fragments:
     """One tool call while its fragments arrive."""
 
-    __slots__ = ("arguments", "id", "name")
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.name = ""
-        self.arguments: list[str] = []
+    id: str | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
 class Accumulator:
     """Folds the events of a call into its completion. Keeps the text and nothing else of the chunks.
 
@@ -146,32 +145,17 @@ class Accumulator:
     as it stands.
     """
 
-    __slots__ = (
-        "_blank",
-        "_logprobs",
-        "_reasoning",
-        "_text",
-        "_tools",
-        "attempts",
-        "finish_reason",
-        "request",
-        "response",
-        "seams",
-        "usage",
-    )
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.finish_reason: str | None = None
-        self.response = ResponseStarted()
-        self.usage = Usage()
-        self.attempts = 0
-        self.seams: tuple[Seam, ...] = ()
-        self._text = GrowingText()
-        self._reasoning = GrowingText()
-        self._blank = True  # no visible character of answer yet; kept, because looking for one would read all text
-        self._tools: dict[int, _Fragments] = {}
-        self._logprobs: tuple[list[Any], list[Any]] = ([], [])
+    request: Request
+    finish_reason: str | None = None
+    response: ResponseStarted = field(default_factory=ResponseStarted)
+    usage: Usage = field(default_factory=Usage)
+    attempts: int = 0
+    seams: tuple[Seam, ...] = ()
+    _text: GrowingText = field(default_factory=GrowingText)
+    _reasoning: GrowingText = field(default_factory=GrowingText)
+    _blank: bool = True  # no visible character of answer yet; kept, because looking for one would read all text
+    _tools: dict[int, _Fragments] = field(default_factory=dict)
+    _logprobs: tuple[list[Any], list[Any]] = field(default_factory=lambda: ([], []))
 
     def add(self, event: Event) -> None:
         """Take one event. Events of other kinds (waits, heartbeats) change nothing here."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 import copyreg
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from ..text.characters import named
 from ..text.language import language
@@ -35,30 +35,15 @@ from ..text.messages import Message, localized
 if TYPE_CHECKING:
     from .completion import Completion
 
-__all__ = [
-    "APIStatusError",
-    "AuthenticationError",
-    "BudgetExceeded",
-    "ConfigurationError",
-    "ConnectTimeout",
-    "DeepSeekError",
-    "Disconnected",
-    "IncompleteStream",
-    "InsufficientBalance",
-    "InvalidRequest",
-    "MissingKey",
-    "ProtocolError",
-    "RateLimited",
-    "ReadTimeout",
-    "ServerError",
-    "TransportError",
-    "status_error",
-    "status_of_words",
-]
-
-
 _NOTHING: Final = Decimal(0)
 DisconnectedHow = Literal["broken", "early", "damaged"]
+
+
+class _Common(TypedDict, total=False):
+    """What every error takes besides its message and its own."""
+
+    hint: Message | str
+    completion: Completion | None
 
 
 class DeepSeekError(Exception):
@@ -135,10 +120,9 @@ class BudgetExceeded(ConfigurationError):
         spent: Decimal = _NOTHING,
         held: Decimal = _NOTHING,
         most: Decimal = _NOTHING,
-        hint: Message | str = "",
-        completion: Completion | None = None,
+        **common: Unpack[_Common],
     ) -> None:
-        super().__init__(message, hint=hint, completion=completion)
+        super().__init__(message, **common)
         self.cap = cap
         self.spent = spent
         self.held = held
@@ -160,15 +144,9 @@ class ReadTimeout(TransportError):
     """
 
     def __init__(
-        self,
-        message: Message | str,
-        *,
-        deadline: str = "read",
-        what: Message | None = None,
-        hint: Message | str = "",
-        completion: Completion | None = None,
+        self, message: Message | str, *, deadline: str = "read", what: Message | None = None, **common: Unpack[_Common]
     ) -> None:
-        super().__init__(message, hint=hint, completion=completion)
+        super().__init__(message, **common)
         self.deadline = deadline
         self.what = what
 
@@ -177,15 +155,8 @@ class Disconnected(TransportError):
     """The connection was refused or reset (``how`` is "broken"), the body ended too early ("early") or was damaged on its
     way ("damaged")."""
 
-    def __init__(
-        self,
-        message: Message | str,
-        *,
-        how: DisconnectedHow = "broken",
-        hint: Message | str = "",
-        completion: Completion | None = None,
-    ) -> None:
-        super().__init__(message, hint=hint, completion=completion)
+    def __init__(self, message: Message | str, *, how: DisconnectedHow = "broken", **common: Unpack[_Common]) -> None:
+        super().__init__(message, **common)
         self.how = how
 
 
@@ -206,10 +177,9 @@ class APIStatusError(DeepSeekError):
         code: str | None = None,
         retry_after_s: float | None = None,
         trace_id: str | None = None,
-        hint: Message | str = "",
-        completion: Completion | None = None,
+        **common: Unpack[_Common],
     ) -> None:
-        super().__init__(message, hint=hint, completion=completion)
+        super().__init__(message, **common)
         self.status = status
         self.said = said
         self.type = type
@@ -248,15 +218,8 @@ class ProtocolError(DeepSeekError):
     ``permanent`` where nothing was damaged on the way: another kind of server answers at this address.
     """
 
-    def __init__(
-        self,
-        message: Message | str,
-        *,
-        hint: Message | str = "",
-        completion: Completion | None = None,
-        permanent: bool = False,
-    ) -> None:
-        super().__init__(message, hint=hint, completion=completion)
+    def __init__(self, message: Message | str, *, permanent: bool = False, **common: Unpack[_Common]) -> None:
+        super().__init__(message, **common)
         self.permanent = permanent
 
 

@@ -8,6 +8,7 @@ Whatever the borders of the chunks, the same bytes give the same events.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -48,6 +49,7 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class SSEDecoder:
     """Takes the stream's bytes as they come, gives its events and comments in order.
 
@@ -61,38 +63,22 @@ class SSEDecoder:
     ``missing_blank_line``, ``invalid_utf8``.
     """
 
-    __slots__ = (
-        "_after_cr",
-        "_at_start",
-        "_data",
-        "_data_bytes",
-        "_event",
-        "_id",
-        "_line",
-        "_max_event_bytes",
-        "_objects",
-        "_retry",
-        "_too_large",
-        "anomalies",
-        "last_event_id",
-        "retry_ms",
-    )
-
-    def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES, objects: bool = False) -> None:
-        self.anomalies: list[str] = []
-        self._objects = objects
-        self.last_event_id = ""
-        self.retry_ms: int | None = None
-        self._max_event_bytes = max_event_bytes
-        self._too_large = False
-        self._at_start = True
-        self._after_cr = False
-        self._line = bytearray()  # the open line; a bytearray grows in place, so tiny chunks cost linear time
-        self._data: list[bytes] = []  # the open event, a line each
-        self._data_bytes = 0
-        self._event = ""
-        self._id = ""
-        self._retry: int | None = None
+    max_event_bytes: int = MAX_EVENT_BYTES
+    objects: bool = False
+    anomalies: list[str] = field(default_factory=list)
+    last_event_id: str = ""
+    retry_ms: int | None = None
+    _too_large: bool = False
+    _at_start: bool = True
+    _after_cr: bool = False
+    _line: bytearray = field(
+        default_factory=bytearray
+    )  # the open line; it grows in place: tiny chunks cost linear time
+    _data: list[bytes] = field(default_factory=list)  # the open event, a line each
+    _data_bytes: int = 0
+    _event: str = ""
+    _id: str = ""
+    _retry: int | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent | Comment]:
         """The events and comments that ``data`` completes.
@@ -104,7 +90,7 @@ class SSEDecoder:
             self._read(data, given)
         if self._too_large and not given:
             raise ProtocolError(
-                Message("The stream sends an event of more than {limit} bytes.", limit=self._max_event_bytes),
+                Message("The stream sends an event of more than {limit} bytes.", limit=self.max_event_bytes),
                 hint=Message("Something else than a chat stream may be answering at this address."),
             )
         return given
@@ -138,13 +124,13 @@ class SSEDecoder:
         if (self._at_start and self._line) or self._after_cr or self._data or self._event or self._id:
             return None
         if not self._line and data.find(b"\n") == len(data) - 2 and data.startswith(_DATA) and data.endswith(b"\n\n"):
-            if b"\r" in data or len(data) > self._max_event_bytes or self._retry is not None or self._too_large:
+            if b"\r" in data or len(data) > self.max_event_bytes or self._retry is not None or self._too_large:
                 return None
             self._at_start = False
             return data[len(_DATA) : -2]  # one event, as nearly every read of a paced stream is
         end = data.rfind(b"\n\n") + 2
         block, rest = bytes(self._line) + data[:end], data[end:]
-        if end < 2 or b"\r" in data or b"\n" in rest or len(block) > self._max_event_bytes:
+        if end < 2 or b"\r" in data or b"\n" in rest or len(block) > self.max_event_bytes:
             return None
         if not block.startswith(_DATA) or self._retry is not None or self._too_large:
             return None
@@ -162,7 +148,7 @@ class SSEDecoder:
         if lines and self._line:
             lines[0] = bytes(self._line) + lines[0]
             self._line.clear()
-        pieces, limit = self._data, self._max_event_bytes
+        pieces, limit = self._data, self.max_event_bytes
         for line in lines:
             if not line:
                 self.last_event_id = self._id
@@ -213,7 +199,7 @@ class SSEDecoder:
     def _end_object(self, following: bytes, given: list[ServerSentEvent | Comment]) -> None:
         """Give out the open event if it is whole by itself and ``following`` begins another one."""
         begins = following.startswith((b"{", b"[DONE]"))
-        if self._objects and begins and self._data and self._data[-1].rstrip().endswith(b"}"):
+        if self.objects and begins and self._data and self._data[-1].rstrip().endswith(b"}"):
             self._note("missing_blank_line")
             given.append(ServerSentEvent(self._event or "message", self.text(b"\n".join(self._data))))
             self._data.clear()

@@ -48,14 +48,12 @@ def opening(line: str) -> Fence | None:
     return Fence(found[1] or found[3], (found[2] if found[1] else found[4]).strip()) if found else None
 
 
+@dataclass(slots=True, eq=False)
 class FenceReader:
     """Knows of every line whether it is code. A fence is taken to close in the container that it was opened in."""
 
-    __slots__ = ("_lead", "fence")
-
-    def __init__(self) -> None:
-        self.fence: Fence | None = None
-        self._lead: re.Pattern[str] = _CONTAINERS
+    fence: Fence | None = None
+    _lead: re.Pattern[str] = _CONTAINERS
 
     def read(self, line: str) -> Place:
         """Where the next line stands. It comes without its line end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 PIECES_MAX: Final = 256
@@ -11,17 +12,15 @@ LONG_CHARS: Final = 256
 """A piece as long as that is itself what others are joined to; waiting, such pieces would be a second copy of much text."""
 
 
+@dataclass(slots=True, eq=False)
 class GrowingText:
     """What was written so far. A list of pieces would cost 20 times its text, a StringIO four bytes a character, and
     both once more the text itself when it is asked for."""
 
-    __slots__ = ("_pieces", "_text", "chars")
-
-    def __init__(self) -> None:
-        self.chars = 0
-        """How long it is, in characters, known without joining."""
-        self._text = ""
-        self._pieces: list[str] = []
+    chars: int = 0
+    """How long it is, in characters, known without joining."""
+    _text: str = ""
+    _pieces: list[str] = field(default_factory=list)
 
     def write(self, piece: str) -> None:
         """Append ``piece``."""

@@ -8,6 +8,7 @@ end that is none would tear a sentence.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from .fences import MARKS, FenceReader
@@ -43,23 +44,21 @@ _LONGEST_END_CHARS: Final = 64
 _Block = Literal["", "fence", "table", "$$", "\\]"]
 
 
+@dataclass(slots=True, eq=False)
 class SentenceScanner:
     """Reads one channel delta by delta and knows how much of its end is an unfinished sentence.
 
     ``channel`` is the caller's mark of what is read.
     """
 
-    __slots__ = ("_block", "_fences", "_fresh", "_item", "_line", "_looked", "_open", "channel")
-
-    def __init__(self, channel: object = None) -> None:
-        self.channel = channel
-        self._open = 0  # characters since the last sentence end
-        self._line = ""  # the line being written, from its start or from the last end in it
-        self._fresh = True  # whether _line begins at the line's start
-        self._item = False  # whether the line is a heading or a list item, which ends with its line
-        self._looked = 0  # how much of _line holds no end
-        self._block: _Block = ""
-        self._fences = FenceReader()
+    channel: object = None
+    _open: int = 0  # characters since the last sentence end
+    _line: str = ""  # the line being written, from its start or from the last end in it
+    _fresh: bool = True  # whether _line begins at the line's start
+    _item: bool = False  # whether the line is a heading or a list item, which ends with its line
+    _looked: int = 0  # how much of _line holds no end
+    _block: _Block = ""
+    _fences: FenceReader = field(default_factory=FenceReader)
 
     def feed(self, text: str) -> int:
         """Take the next characters; how many of all that came belong to a sentence that is still open."""

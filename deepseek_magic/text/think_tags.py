@@ -6,24 +6,23 @@ counts: anywhere else it is a word of the answer.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 _OPEN: Final = "<think>"
 _CLOSE: Final = "</think>"
 
 
+@dataclass(slots=True, eq=False)
 class ThinkTags:
     """Reads the answer's pieces in order; what may be the beginning of a tag is held back until the next piece.
 
     ``over`` is true once nothing but answer can follow: then the pieces need not be asked about any more.
     """
 
-    __slots__ = ("_held", "_place", "_thought")
-
-    def __init__(self) -> None:
-        self._place: Literal["start", "thought", "gap", "answer"] = "start"
-        self._held = ""
-        self._thought: list[str] = []
+    _place: Literal["start", "thought", "gap", "answer"] = "start"
+    _held: str = ""
+    _thought: list[str] = field(default_factory=list)
 
     @property
     def over(self) -> bool:

@@ -134,11 +134,16 @@ def magics() -> str:
     return "\n".join(parts)
 
 
+ERRORS = {
+    name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, errors.DeepSeekError)
+}
+
+
 def raised() -> Iterator[tuple[str, str, str]]:
     """Error, sentence and advice of each place in the package that makes one; … stands for what is filled in there."""
     for path in sorted(Path(deepseek_magic.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in errors.__all__:
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
                 hint = next((k.value for k in node.keywords if k.arg == "hint"), None)
                 if node.args and (sentence := template(node.args[0])):
                     yield node.func.id, sentence, template(hint) or ""
@@ -156,8 +161,7 @@ def template(node: ast.expr | None) -> str | None:
 
 def sentences() -> str:
     """Every sentence of an error that stands in the source, by its class."""
-    found = sorted(set(raised()), key=lambda row: (errors.__all__.index(row[0]), row[1]))
-    shown = ([f"`{name}`", literal(sentence), literal(hint)] for name, sentence, hint in found)
+    shown = ([f"`{name}`", literal(sentence), literal(hint)] for name, sentence, hint in sorted(set(raised())))
     return table(("error", "you see", "and it says what to do"), shown)
 
 
