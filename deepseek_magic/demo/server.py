@@ -16,14 +16,13 @@ import os
 import socket
 import threading
 import time
-from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from ..text.messages import say
-from .api.ratelimit import RateLimit
+from .faults.spec import Faults
 from .routes import respond
 from .sending import refuse_unread
-from .state import DemoState, Ids
+from .state import DemoSettings, DemoState
 from .wire.http import Answer, BadRequest, read_request
 from .wire.pace import Pace
 
@@ -34,35 +33,14 @@ _SETTLE_TURNS: Final = 4
 
 
 class DemoServer(DemoState):
-    """The server on a port of 127.0.0.1 (0: any free one). Settings: see ``DemoState``."""
+    """The server on a port of 127.0.0.1 (0: any free one). DemoSettings: see ``DemoState``."""
 
     def __init__(
-        self,
-        port: int = 0,
-        fault: str | None = None,
-        pace: float | Pace = 1.0,
-        *,
-        key: str | None = None,
-        concurrency: int | None = None,
-        gzip: bool = False,
-        ids: Ids | None = None,
-        rate_limit: RateLimit | None = None,
-        retry_ms: int | None = None,
-        balance: float = 110.0,
-        keep: int = 1_000,
+        self, port: int = 0, fault: str | None = None, pace: float | Pace = 1.0, **settings: Unpack[DemoSettings]
     ) -> None:
-        super().__init__(
-            fault,
-            pace,
-            key=key,
-            concurrency=concurrency,
-            gzip=gzip,
-            ids=ids,
-            rate_limit=rate_limit,
-            retry_ms=retry_ms,
-            balance=balance,
-            keep=keep,
-        )
+        super().__init__(**settings)
+        self.faults = Faults(fault)
+        self.pace = pace
         self._port = port
         self.connections = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -168,9 +146,7 @@ class DemoServer(DemoState):
     def __enter__(self) -> DemoServer:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     # the closed port

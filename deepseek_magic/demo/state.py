@@ -7,8 +7,8 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypedDict
 
 from .api.frames import Frame
 from .api.ratelimit import RateLimit
@@ -48,6 +48,20 @@ class Seen:
     ended_at_s: float | None = None
 
 
+class DemoSettings(TypedDict, total=False):
+    """What ``DemoServer`` takes by name, for type checkers; see ``DemoState``."""
+
+    key: str | None
+    concurrency: int | None
+    gzip: bool
+    ids: Ids | None
+    rate_limit: RateLimit | None
+    retry_ms: int | None
+    balance: float
+    keep: int
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class DemoState:
     """The API behind the sockets. Everything may be changed while it runs.
 
@@ -65,35 +79,21 @@ class DemoState:
     balance      what GET /user/balance reports; 0 or less also answers 402 to chats
     """
 
-    def __init__(
-        self,
-        fault: str | None = None,
-        pace: float | Pace = 1.0,
-        *,
-        key: str | None = None,
-        concurrency: int | None = None,
-        gzip: bool = False,
-        ids: Ids | None = None,
-        rate_limit: RateLimit | None = None,
-        retry_ms: int | None = None,
-        balance: float = 110.0,
-        keep: int = 1_000,
-    ) -> None:
-        self.faults = Faults(fault)
-        self.pace = pace
-        self.key = key
-        self.concurrency = concurrency
-        self.gzip = gzip
-        self.ids = ids
-        self.rate_limit = rate_limit
-        self.retry_ms = retry_ms
-        self.balance = balance
-        self.keep = keep
-        self.requests: list[Seen] = []
-        self.running = 0
-        self.most_running = 0
-        self.cache = PrefixCache()
-        self.streams: OrderedDict[str, tuple[Any, list[Frame]]] = OrderedDict()
+    key: str | None = None
+    concurrency: int | None = None
+    gzip: bool = False
+    ids: Ids | None = None
+    rate_limit: RateLimit | None = None
+    retry_ms: int | None = None
+    balance: float = 110.0
+    keep: int = 1_000
+    faults: Faults = field(default_factory=Faults, init=False)
+    requests: list[Seen] = field(default_factory=list, init=False)
+    running: int = field(default=0, init=False)
+    most_running: int = field(default=0, init=False)
+    cache: PrefixCache = field(default_factory=PrefixCache, init=False)
+    streams: OrderedDict[str, tuple[Any, list[Frame]]] = field(default_factory=OrderedDict, init=False)
+    _pace: Pace = field(default=LIKE_A_MODEL, init=False)
 
     @property
     def pace(self) -> Pace:

@@ -84,18 +84,10 @@ class Conversation:
             return replace(self, turns=tuple(turn if t.id == turn.id else t for t in self.turns))
         return replace(self, turns=(*self.turns, turn))
 
-    def without(self, id: str) -> Conversation:
-        """Without the turn of that id."""
-        return replace(self, turns=tuple(t for t in self.turns if t.id != id))
-
     def after(self, earlier: Conversation) -> Conversation:
         """The turns of ``earlier``, then these; a turn that both have is this one, in its earlier place."""
         turns = {turn.id: turn for turn in (*earlier.turns, *self.turns)}
         return replace(self, turns=tuple(turns.values()))
-
-    def renamed(self, name: str) -> Conversation:
-        """The same turns under another name; two names for one value is how a conversation branches."""
-        return replace(self, name=name)
 
     def history(
         self, *, before: str | None = None, max_tokens: int | None = None, count: Callable[[str], int] = len
@@ -177,7 +169,7 @@ class Conversations(dict[str, Conversation]):
                 Message("A conversation {name} exists already.", name=new),
                 hint=Message("Take another name, or delete that one first."),
             )
-        self[new] = conversation.renamed(new)
+        self[new] = replace(conversation, name=new)
 
     def remove(self, name: str) -> None:
         """Forget a conversation."""

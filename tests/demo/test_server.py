@@ -17,9 +17,10 @@ import openai
 import pytest
 
 from deepseek_magic.demo.api.inquiry import asked_for
+from deepseek_magic.demo.api.ratelimit import RateLimit
 from deepseek_magic.demo.api.replies import reply
 from deepseek_magic.demo.faults.spec import Faults
-from deepseek_magic.demo.server import DemoServer, Pace, RateLimit
+from deepseek_magic.demo.server import DemoServer, Pace
 from deepseek_magic.protocol.chat import DONE, ChatDecoder, Request
 from deepseek_magic.protocol.completion import Accumulator
 

@@ -37,31 +37,28 @@ class RateLimit:
         return passes, headers
 
     def _headers(self, remaining: int, left_s: float, end_s: float) -> dict[str, str]:
-        limit, left = str(self.limit), str(max(0, remaining))
-        until = datetime.fromtimestamp(end_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        left = max(0, remaining)
         match self.dialect:
-            case "openai" | "groq":
-                shown = _go(left_s, fine=self.dialect == "groq")
-                names = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
-                return dict(zip(names, (limit, left, shown), strict=True))
+            case "openai":
+                names, reset = "x-ratelimit-{}-requests", _go(left_s, fine=False)
+            case "groq":
+                names, reset = "x-ratelimit-{}-requests", _go(left_s, fine=True)
             case "github":
-                return {"x-ratelimit-limit": limit, "x-ratelimit-remaining": left, "x-ratelimit-reset": f"{end_s:.0f}"}
+                names, reset = "x-ratelimit-{}", f"{end_s:.0f}"
             case "openrouter":
-                return {
-                    "x-ratelimit-limit": limit,
-                    "x-ratelimit-remaining": left,
-                    "x-ratelimit-reset": f"{end_s * 1000:.0f}",
-                }
+                names, reset = "x-ratelimit-{}", f"{end_s * 1000:.0f}"
             case "anthropic":
-                base = "anthropic-ratelimit-requests"
-                return {f"{base}-limit": limit, f"{base}-remaining": left, f"{base}-reset": until}
+                until = datetime.fromtimestamp(end_s, UTC)
+                names, reset = "anthropic-ratelimit-requests-{}", until.strftime("%Y-%m-%dT%H:%M:%SZ")
             case "ietf-06":
-                return {"ratelimit-limit": limit, "ratelimit-remaining": left, "ratelimit-reset": f"{left_s:.0f}"}
+                names, reset = "ratelimit-{}", f"{left_s:.0f}"
             case "ietf":
                 return {
                     "ratelimit": f'"default";r={left};t={left_s:.0f}',
-                    "ratelimit-policy": f'"default";q={limit};w={self.window_s:.0f}',
+                    "ratelimit-policy": f'"default";q={self.limit};w={self.window_s:.0f}',
                 }
+        told = {"limit": str(self.limit), "remaining": str(left), "reset": reset}
+        return {names.format(part): value for part, value in told.items()}
 
 
 def _go(seconds: float, *, fine: bool) -> str:

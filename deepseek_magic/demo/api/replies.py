@@ -25,7 +25,7 @@ from itertools import count, product
 from typing import Any, Final
 
 from ...protocol.models import MODELS
-from ...text.fences import fenced
+from ...text.fences import fenced, ticks_around
 from .calls import CalledTool, calls_for, value_for
 from .checks import text_of
 from .images import described
@@ -135,7 +135,7 @@ def _answer(asked: Inquiry) -> str:
 
 
 def _echo(text: str) -> str:
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    fence = ticks_around(text)
     return f"{fence}text\n{text}\n{fence}"
 
 

@@ -6,7 +6,7 @@ The wording is that of the reader in DeepSeek's published protocol code.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
@@ -64,14 +64,17 @@ def _field(of: Mapping[str, Any], name: str) -> Any:
     return of[name]
 
 
+def _of(kind: type, value: Any, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise _wrong(value, expected)
+
+
 def _text(value: Any) -> None:
-    if not isinstance(value, str):
-        raise _wrong(value, "a string")
+    _of(str, value, "a string")
 
 
 def _flag(value: Any) -> None:
-    if not isinstance(value, bool):
-        raise _wrong(value, "a boolean")
+    _of(bool, value, "a boolean")
 
 
 def _number(value: Any) -> None:
@@ -89,24 +92,21 @@ def _unsigned(bits: int) -> Callable[[Any], None]:
     return shape
 
 
-def _variant(value: Any, names: Sequence[str], *, expected: str = "string or map") -> None:
-    if not isinstance(value, str):
-        raise _wrong(value, expected)
+def _variant(value: Any, *names: str) -> None:
+    _of(str, value, "string or map")
     if value not in names:
         listed = ", ".join(f"`{name}`" for name in names)
         raise _undeserialisable(f"unknown variant `{value}`, expected {'one of ' if len(names) > 1 else ''}{listed}")
 
 
 def _thinking(value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(value, "struct ChatCompletionThinking")
-    _variant(_field(value, "type"), ("adaptive", "enabled", "disabled"))
+    _of(dict, value, "struct ChatCompletionThinking")
+    _variant(_field(value, "type"), "adaptive", "enabled", "disabled")
 
 
 def _response_format(value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(value, "internally tagged enum ChatCompletionResponseFormat")
-    _variant(_field(value, "type"), ("json_object", "json_schema", "regex", "text"))
+    _of(dict, value, "internally tagged enum ChatCompletionResponseFormat")
+    _variant(_field(value, "type"), "json_object", "json_schema", "regex", "text")
 
 
 def _stop_shape(value: Any) -> None:
@@ -117,23 +117,18 @@ def _stop_shape(value: Any) -> None:
 
 
 def _stream_options(value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _wrong(value, "struct StreamOptions")
+    _of(dict, value, "struct StreamOptions")
     if value.get("include_usage") is not None:
         _flag(value["include_usage"])
 
 
 def _tool_list(value: Any) -> None:
-    if not isinstance(value, list):
-        raise _wrong(value, "a sequence")
+    _of(list, value, "a sequence")
     for tool in value:
-        if not isinstance(tool, dict):
-            raise _wrong(tool, "internally tagged enum ChatCompletionTool")
-        _variant(_field(tool, "type"), ("function",))
-        function = _field(tool, "function")
-        if not isinstance(function, dict):
-            raise _wrong(function, "struct FunctionDefinition")
-        _text(_field(function, "name"))
+        _of(dict, tool, "internally tagged enum ChatCompletionTool")
+        _variant(_field(tool, "type"), "function")
+        _of(dict, _field(tool, "function"), "struct FunctionDefinition")
+        _text(_field(tool["function"], "name"))
 
 
 def _tool_choice(value: Any) -> None:
@@ -143,12 +138,10 @@ def _tool_choice(value: Any) -> None:
 
 
 def _message_list(value: Any) -> None:
-    if not isinstance(value, list):
-        raise _wrong(value, "a sequence")
+    _of(list, value, "a sequence")
     for message in value:
-        if not isinstance(message, dict):
-            raise _wrong(message, "internally tagged enum ChatCompletionRequestMessage")
-        _variant(_field(message, "role"), _ROLES)
+        _of(dict, message, "internally tagged enum ChatCompletionRequestMessage")
+        _variant(_field(message, "role"), *_ROLES)
         if message["role"] != "assistant":
             _content(_field(message, "content"))
         elif message.get("content") is not None:
@@ -164,18 +157,16 @@ def _content(value: Any) -> None:
     if not isinstance(value, str | list):
         raise _undeserialisable("content should be a string or a list")
     for part in value if isinstance(value, list) else ():
-        if not isinstance(part, dict):
-            raise _wrong(part, "internally tagged enum ContentPart")
-        _variant(_field(part, "type"), ("text", "image_url", "file"))
+        _of(dict, part, "internally tagged enum ContentPart")
+        _variant(_field(part, "type"), "text", "image_url", "file")
         if part["type"] == "text":
             _text(_field(part, "text"))
 
 
 def _calls(value: Any) -> None:
-    if not isinstance(value, list):
-        raise _wrong(value, "a sequence")
+    _of(list, value, "a sequence")
     for call in value:
-        _variant(_field(call, "type"), ("function",))
+        _variant(_field(call, "type"), "function")
         _text(_field(call, "id"))
         function = _field(call, "function")
         _text(_field(function, "name"))
@@ -185,7 +176,7 @@ def _calls(value: Any) -> None:
 _REQUIRED: Final[Mapping[str, Callable[[Any], None]]] = {"model": _text, "messages": _message_list}
 _OPTIONAL: Final[Mapping[str, Callable[[Any], None]]] = {
     "thinking": _thinking,
-    "reasoning_effort": lambda value: _variant(value, _EFFORTS),
+    "reasoning_effort": lambda value: _variant(value, *_EFFORTS),
     "max_tokens": _unsigned(32),
     "response_format": _response_format,
     "stop": _stop_shape,
@@ -206,8 +197,7 @@ _OPTIONAL: Final[Mapping[str, Callable[[Any], None]]] = {
 
 def check_shape(body: Any) -> None:
     """Raise Refused where a field is missing or has the wrong JSON type."""
-    if not isinstance(body, dict):
-        raise _wrong(body, "struct ChatCompletionRequest")
+    _of(dict, body, "struct ChatCompletionRequest")
     for name, shape in _OPTIONAL.items():
         if body.get(name) is not None:
             shape(body[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -182,12 +183,9 @@ class Delivery:
         self._began_s += asyncio.get_running_loop().time() - before_s
 
     async def _drip_comments(self, every_s: float, for_s: float | None) -> None:
-        beats = math.inf if for_s is None else for_s / every_s
-        beat = 0
-        while beat < beats:
+        for _ in itertools.count() if for_s is None else range(math.ceil(for_s / every_s)):
             await self.answer.send(KEEP_ALIVE)
             await self.answer.until_client_leaves(every_s)
-            beat += 1
 
     async def _close(self, last: bytes) -> bool:
         """Send the last event and the end of the body in one write, as a server that flushes at the end does."""

@@ -20,7 +20,6 @@ from typing import Final, Literal
 MAX_BODY_BYTES: Final = 48 * 2**20
 """The API's limit for a request body; above it the answer is 413."""
 
-MAX_LINE_BYTES: Final = 64 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _RST: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST instead of FIN
 _CLIENT_CHECK_S: Final = 0.02
@@ -112,7 +111,7 @@ def _within_limit(length: int) -> None:
 
 
 class Answer:
-    """An answer being written. ``head`` once, ``send`` any number of times, then ``end``; or ``cut``, or ``reset``.
+    """An answer being written. ``head`` once, ``send`` any number of times, then ``end``; or ``cut``, or ``close``.
 
     ``carve`` may change how bytes reach the socket: it gets them and yields pieces, each with the seconds to wait after it.
     """
@@ -141,7 +140,7 @@ class Answer:
         self._framing = framing
         self._gzip = zlib.compressobj(wbits=_GZIP) if gzip else None
         self.started = True
-        lines = [f"{version} {status} {_reason(status)}"]
+        lines = [f"{version} {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if gzip:
             lines += ["content-encoding: gzip", "vary: accept-encoding"]
@@ -214,14 +213,11 @@ class Answer:
         self._writer.close()
 
     async def close(self, *, rst: bool) -> None:
-        """Break the connection off, with RST or with FIN."""
-        if rst:
-            await self.reset()
-        else:
+        """Break the connection off: with FIN, or with RST once the client's machine has what was sent, for RST would
+        throw it away."""
+        if not rst:
             self.cut()
-
-    async def reset(self) -> None:
-        """Close the connection with RST, once the client's machine has what was sent: RST would throw it away."""
+            return
         sock: socket.socket | None = self._writer.get_extra_info("socket")
         if sock is not None and not self._writer.is_closing():
             await _delivered(sock)
@@ -248,10 +244,3 @@ def _unacknowledged(sock: socket.socket) -> int:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4), sys.byteorder)
     except (ImportError, OSError):
         return 1
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
