@@ -19,6 +19,7 @@ from ..protocol.chunks import web_page
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import BodyKind, Comment, ServerSentEvent, SSEDecoder, kind_of_body
+from ..text.characters import named
 from ..text.messages import Message
 from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
@@ -282,11 +283,11 @@ async def status_error_of(answer: HTTPAnswer) -> APIStatusError:
                 break
     text = mask(bytes(body[:LARGEST_ERROR_BYTES]).decode("utf-8", "replace"))
     if 300 <= answer.status < 400:
-        text = f"moved to {answer.headers.get('location', 'another address')[:200]}"
+        text = mask(f"moved to {answer.headers.get('location', 'another address')[:200]}")
     headers = {**headers_in_body(text), **answer.headers}
     return error_from_body(
         answer.status,
         text,
         retry_after_s=retry_after_s(headers, time.time()),
-        trace_id=next((headers[name] for name in _TRACE_HEADERS if name in headers), None),
+        trace_id=next((named(headers[name]) for name in _TRACE_HEADERS if name in headers), None),
     )

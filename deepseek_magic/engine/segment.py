@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..metrics.billing import PriceOf, estimated_prompt_tokens
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin
-from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy
+from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy, Way
 from ..policy.deadlines import Timeouts, happening_of
 from ..policy.limits.limiter import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
@@ -72,7 +72,7 @@ class Segment:
     """One request of a call, and the wait before it.
 
     ``step`` is what was decided after the segment before it (None for the first), ``reason`` why that one waits.
-    ``resumed`` is the segment whose stream a Resume takes up. ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
+    ``resumed`` is the segment whose stream a Resume takes up. ``refused`` are the ways that the server does not know. ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
     sets ``brought`` when one held a piece of the answer.
     """
 
@@ -85,6 +85,7 @@ class Segment:
         step: Another | None = None,
         reason: WaitReason = "backoff",
         resumed: Segment | None = None,
+        refused: Collection[Way] = (),
     ) -> None:
         self.ending: Ending | None = None
         self._terms = terms
@@ -92,6 +93,7 @@ class Segment:
         self._meter = meter
         self._step = step
         self._reason: WaitReason = reason
+        self._refused = refused
         self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
         self._attempt: Attempt | None = None
         self.brought = False
@@ -154,7 +156,8 @@ class Segment:
                             yield batch
             self.ending = self.ending or attempt.ending
             if self.ending is not None:
-                self.ending = replace(self.ending, pause_s=attempt.retry_s)
+                asked = self._sent is not None and self._sent.asks_usage
+                self.ending = replace(self.ending, pause_s=attempt.retry_s, asked_usage=asked)
                 if self.ending.kind == "finished":  # a stream that was resumed ends as what it was
                     self.ending = replace(self.ending, strategy=self._began_as)
         finally:
@@ -237,14 +240,16 @@ class Segment:
 
     def _request(self) -> Request:
         step, answer = self._step, self._answer
-        if not isinstance(step, Continue):
-            return self._sent or answer.request
-        return answer.request.continued(
-            text=answer.text[: step.text_chars],
-            reasoning=answer.reasoning[: step.reasoning_chars],
-            style=self._terms.endpoint.continuing,
-            max_tokens=step.max_tokens,
-        )
+        if isinstance(step, Continue):
+            request = answer.request.continued(
+                text=answer.text[: step.text_chars],
+                reasoning=answer.reasoning[: step.reasoning_chars],
+                style=self._terms.endpoint.continuing,
+                max_tokens=step.max_tokens,
+            )
+        else:
+            request = self._sent or answer.request
+        return request.without_usage() if "stream_options" in self._refused and request.asks_usage else request
 
     def _call(self, request: Request) -> HTTPCall:
         endpoint, timeouts = self._terms.endpoint, self._terms.timeouts

@@ -166,10 +166,10 @@ class Stream(Batched):
             timeline=terms.timeline,
         )
         before = self._before
-        segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None)
         at_length = before is not None and before.completion.outcome == "truncated"
         refused = _REFUSED.of(terms.endpoint.base_url, self.request.model, _now_s())
         spent = Spent(refused=refused, at_length=at_length)
+        segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None, refused=refused)
         if self._keeper is not None:
             self._keeper.began(self)
         if before is not None:
@@ -283,6 +283,7 @@ class Stream(Batched):
             step=step,
             reason="retry_after" if ending.retry_after_s else "backoff",
             resumed=before if isinstance(step, Resume) else None,
+            refused=step.spent.refused,
         )
 
     # the end

@@ -20,7 +20,7 @@ from ..text.messages import Message
 from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
 from .hosts.warmth import Warmth, knock, origin_of
 from .network.exchange import Exchange, Network
-from .network.failures import raise_ours
+from .network.failures import raise_ours, said_by_server
 from .network.inflate import Damaged, EndsEarly, Inflater
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
@@ -153,7 +153,7 @@ class _Answer:
                 Message(
                     "{host} answered in the encoding {name}, which was not asked for.",
                     host=self._call.host,
-                    name=self._encoding[:40],
+                    name=said_by_server(self.headers["content-encoding"])[:40],
                 ),
                 hint=Message("A proxy on the way may be changing answers."),
             )

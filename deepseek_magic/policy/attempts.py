@@ -32,7 +32,7 @@ EndingKind = Literal[
 chunks or its gzip stream did. ``stall``: a deadline passed. ``damaged``: bytes that are not the API's, or were garbled on
 their way. ``diverged``: a resume or a compared restart turned out to be another text."""
 
-Way = Literal["resume", "continue", "continue_reasoning"]
+Way = Literal["resume", "continue", "continue_reasoning", "stream_options"]
 
 _HOW: Final[Mapping[DisconnectedHow, EndingKind]] = {"broken": "reset", "early": "cut", "damaged": "damaged"}
 REFUSED_FOR_S: Final = 3600.0
@@ -73,7 +73,8 @@ class Ending:
     """How one attempt ended, and which kind of attempt it was.
 
     ``status`` is the HTTP status, or 200 for an error object inside a stream; ``should_retry`` is the server's own word
-    (header x-should-retry), ``pause_s`` the stream's (``retry:``); ``error`` is what would be raised.
+    (header x-should-retry), ``pause_s`` the stream's (``retry:``); ``error`` is what would be raised. ``asked_usage``: the
+    request had a ``stream_options`` that we had put into it.
     """
 
     kind: EndingKind
@@ -84,6 +85,7 @@ class Ending:
     should_retry: bool | None = None
     pause_s: float | None = None
     error: DeepSeekError | None = None
+    asked_usage: bool = False
 
     @classmethod
     def of(cls, error: DeepSeekError, *, strategy: Strategy = "first", should_retry: bool | None = None) -> Ending:

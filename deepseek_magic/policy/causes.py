@@ -73,6 +73,12 @@ def quota_exhausted(error: DeepSeekError | None) -> bool:
     return error.status == 402 or (error.status == 429 and any(word in words for word in _QUOTA_WORDS))
 
 
+def refuses_stream_options(error: DeepSeekError | None) -> bool:
+    """Whether a server refuses the field that asks a stream for its usage: strict ones know no fields but their own."""
+    refused = isinstance(error, APIStatusError) and error.status in (400, 422)
+    return refused and "stream_options" in f"{error.said} {error.code}"  # type: ignore[union-attr]
+
+
 def is_passing(error: DeepSeekError | None, *, status: int | None = None, should_retry: bool | None = None) -> bool:
     """Whether the same request may succeed later. ``should_retry`` is the server's own word (header x-should-retry).
 

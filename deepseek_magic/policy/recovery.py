@@ -16,6 +16,7 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
     the same after two resumes without progress   Retry               Restart where it may, else as before
     408 425 429 5xx, an error inside the stream   Retry               the same step again
     400 401 402 403 404 413 422 and other 4xx     GiveUp              GiveUp; of a resume or continuation: the next way
+    400 422 that name our stream_options          Retry without them  the same step again, without them
     the whole call's time is up                   GiveUp              GiveUp
 
 Budgets: ``attempts`` bounds the requests that begin from nothing or were refused before a stream opened, ``resumes``
@@ -36,7 +37,7 @@ from ..text.messages import Message
 from .attempts import Abilities, Delivered, EndingKind, Spent, Way
 from .attempts import Ending as Ending
 from .attempts import RecoveryPolicy as RecoveryPolicy
-from .causes import burdens, cause_of, is_passing
+from .causes import burdens, cause_of, is_passing, refuses_stream_options
 
 AT_ONCE_S: Final = 0.1
 """The first resume after a broken connection starts within this time: the server is well, only the line broke."""
@@ -190,6 +191,8 @@ def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
 
 def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
     """Which way on the endpoint does not know: it refused our request for it, not the user's request."""
+    if ending.asked_usage and refuses_stream_options(ending.error):
+        return "stream_options"
     if ending.strategy == "resume" and ending.kind == "diverged":
         return "resume"
     refusal = ending.kind == "status" and not _passing(ending) and not cause_of(ending.status).account
@@ -379,6 +382,8 @@ def _what_happened(ending: Ending, delivered: Delivered) -> Message:
     """As half a sentence."""
     where, error = _where(delivered), ending.error
     match ending.kind:
+        case "status" if _refused_way(ending, delivered) == "stream_options":
+            return Message("The server does not know stream_options ({status})", status=ending.status)
         case "status" if _refused_way(ending, delivered) is not None:
             return Message("The endpoint would not continue from a prefix ({status})", status=ending.status)
         case "status" if ending.status == 200:

@@ -179,6 +179,16 @@ class Request:
         return replace(self, messages=(*before, message), options=options)
 
     @property
+    def asks_usage(self) -> bool:
+        """Whether a stream is asked for its usage because we want it, not because the request's author says so."""
+        return "stream_options" not in self.options.get("extra_body", {})
+
+    def without_usage(self) -> Request:
+        """The same request without ``stream_options``, for a server that does not know the field."""
+        extra = {**self.options.get("extra_body", {}), "stream_options": None}
+        return replace(self, options=self.options.replace(extra_body=extra))
+
+    @property
     def model(self) -> str:
         """The model that is asked for."""
         return str(self.options.get("model", DEFAULT_MODEL))

@@ -582,9 +582,12 @@ def error_from_body(
         status = next((int(c) for c in (code, raw.get("status_code")) if str(c) in _ERROR_STATUSES), 0)
         status = status or status_of_words(raw.get("code"), raw.get("type")) or _OK
     said = raw.get("message") or raw.get("detail") or ""
+    said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    if (field := _text(raw.get("param"))) is not None and said and field not in said:
+        said = f"{said.removesuffix('.')} ({field})"
     return status_error(
         status,
-        (said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[: 5 * _EXCERPT_CHARS],
+        said[: 5 * _EXCERPT_CHARS],
         type=_text(raw.get("type")),
         code=named(str(code)) if code is not None else None,
         retry_after_s=retry_after_s,

@@ -14,13 +14,14 @@ import pytest
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.doctor import examine, is_well
 from deepseek_magic.engine.hosts.endpoints import resolve
+from deepseek_magic.engine.hosts.keys import Key
 from deepseek_magic.engine.network.proxies import Proxy, bypasses, proxy_of
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
 from tests.engine.test_http2 import certificate as certificate
 from tests.engine.wire import CLOSE, ScriptedServer, answer, fixed
 
-KEY = "sk-test-0000000000000000000001"
+KEY = "sk-0123456789abcdef0123456789"
 TWICE = RecoveryPolicy(attempts=2, resumes=0, base_s=0.0)
 
 
@@ -137,6 +138,35 @@ async def test_what_a_proxy_answers_decides_whether_it_is_asked_again(
         assert type(error) is kind
         assert words in str(error)
         assert len(proxy.requests) == tries(error) == sent
+
+
+ODD = f"\x1b[2J\x9b31m {KEY} "
+
+
+# what a server, a gateway or a proxy writes into its answer: (what it sends, whether it is the proxy)
+ODD_WORDS = {
+    "the reason of a proxy": (fixed(f"502 {ODD}", b""), True),
+    "the page of a gateway": (fixed("502 Bad", f"<html><title>{ODD}</title></html>".encode(), kind="text/html"), False),
+    "a page in the answer's place": (fixed("200 OK", f"<html><title>{ODD}</title>".encode(), kind="text/html"), False),
+    "text of no form": (fixed("400 Bad", ODD.encode(), kind="text/plain"), False),
+    "an encoding": (fixed("200 OK", b"x", content_encoding=ODD[:30]), False),
+    "another address": (fixed("302 Found", b"", location=ODD), False),
+}
+
+
+@pytest.mark.parametrize("name", ODD_WORDS)
+async def test_no_word_of_the_other_side_steers_a_terminal_or_shows_a_key(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, at_proxy = ODD_WORDS[name]
+    Key(KEY, source="a test")
+    async with ScriptedServer([script]) as server:
+        if at_proxy:
+            monkeypatch.setenv("https_proxy", server.base_url)
+        error = await failure_of("https://far.example" if at_proxy else server.base_url)
+    assert "[ESC][2" in str(error)
+    shown = (str(error), repr(error), error.localized(), *(str(note) for note in error.args))
+    assert all(text.isprintable() and KEY[:10] not in text for text in shown)
 
 
 # a proxy that cannot be used at all: words

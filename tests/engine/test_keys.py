@@ -259,6 +259,16 @@ def test_of_many_keys_the_ones_used_last_are_masked() -> None:
     assert len(keys._secrets) == keys._SECRETS_MAX
 
 
+@pytest.mark.parametrize("key", ['sk-01"234567"89', r"sk-01\234567\89", '\\sk-0123456789"'])
+def test_a_key_is_masked_also_as_json_writes_it(key: str) -> None:
+    Key(key, source="a test")
+    text = json.dumps({"said": f"a {key} b", "arguments": json.dumps({"key": key})})
+    for masked in (mask(text), mask_content(text)):
+        said = json.loads(masked)
+        assert (said["said"], said["arguments"]) == ("a **** b", '{"key": "****"}')
+    assert mask_content(f"a {key} b") == "a **** b"
+
+
 def test_a_placeholder_of_plain_words_takes_no_word_out_of_a_sentence() -> None:
     Key("no-key-required", source="a test")
     assert mask("The request was required to name a key.") == "The request was required to name a key."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import shutil
 import socket
 import ssl
@@ -13,12 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.network import connections, exchange
 from deepseek_magic.engine.network.sockets import UNREAD_BYTES, Socket
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import ConfigurationError, Disconnected
+from deepseek_magic.protocol.events import TextDelta
 from tests.engine.test_http2 import certificate as certificate
-from tests.engine.wire import CLOSE, END, Received, Script, ScriptedServer, fixed, head, piece
+from tests.engine.wire import CLOSE, END, HANG, Received, Script, ScriptedServer, delta, fixed, head, piece
 
 BODY = b"data: one\n\ndata: two\r\n\r\n"
 CHUNKED = head() + piece(BODY[:7]) + piece(BODY[7:])[:-2] + b"\r\n" + b"0\r\nx-sum: 1\r\n\r\n"
@@ -80,6 +83,51 @@ async def test_a_body_that_ends_with_its_connection_is_whole_there(transport: HT
     async with ScriptedServer([[head(connection="close"), BODY, CLOSE]]) as server:
         assert [await body_of(transport, server.base_url) for _ in range(2)] == [BODY] * 2
         assert server.accepted == 2
+
+
+OPEN_BODIES = {
+    "chunked": ([head()], piece),
+    "of known length": ([head(content_length="1000000")], bytes),
+    "until the end": ([head(connection="close")], bytes),
+}
+
+
+@pytest.mark.parametrize("closing", [True, False], ids=["stopped", "left open"])
+@pytest.mark.parametrize("framing", OPEN_BODIES)
+def test_an_answer_left_in_the_middle_leaves_nothing_to_a_loop_that_ends(
+    framing: str, closing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin, framed = OPEN_BODIES[framing]
+    script = [*begin, *(framed(delta(f"word{n} ")) for n in range(20)), HANG]
+    kept: list[object] = []
+
+    async def ask() -> None:
+        async with ScriptedServer([script]) as server:
+            client = Client(server.base_url)
+            stream = client.stream("Hi", think="off")
+            async for event in stream:
+                if isinstance(event, TextDelta):
+                    break
+            kept.append(stream)
+            if closing:
+                await stream.aclose()
+                await client.aclose()
+                assert not [task for task in asyncio.all_tasks() if "athrow" in repr(task)]
+
+    asyncio.run(ask())
+    kept.clear()
+    gc.collect()
+    assert not [text for text in caplog.messages if "generator" in text or "pending" in text]
+
+
+async def test_a_long_body_of_known_length_is_read_whole_and_a_short_one_frees_its_connection(
+    transport: HTTPXTransport,
+) -> None:
+    for size, connections_made in ((0, 1), (1, 1), (exchange.COUNTED_AGAIN_BYTES, 1), (10**6, 2)):
+        body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        async with ScriptedServer([fixed("200 OK", body)]) as server:
+            assert [await body_of(transport, server.base_url) for _ in range(2)] == [body] * 2
+            assert server.accepted == connections_made
 
 
 async def test_what_a_server_says_unasked_is_never_taken_for_an_answer(transport: HTTPXTransport) -> None:

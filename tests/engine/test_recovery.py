@@ -27,6 +27,7 @@ from deepseek_magic.protocol.errors import (
     DeepSeekError,
     Disconnected,
     InsufficientBalance,
+    InvalidRequest,
     RateLimited,
     ReadTimeout,
     ServerError,
@@ -400,6 +401,36 @@ async def test_an_endpoint_that_refuses_to_continue_is_remembered() -> None:
             assert completion.text == "In the beginning one two three four"
             assert [e.kind for e in events if isinstance(e, Seam)] == seams
     assert ["/beta/" in p for p in paths] == [False, True, False, False, False]
+
+
+STRICT = {
+    "OpenAI": b'{"error": {"message": "Unknown parameter: stream_options.", "param": "stream_options"}}',
+    "by its parameter": b'{"error": {"message": "Extra inputs are not permitted.", "param": "stream_options"}}',
+    "FastAPI": b'{"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "not permitted"}]}',
+}
+
+
+@pytest.mark.parametrize("said", STRICT.values(), ids=STRICT)
+async def test_a_server_that_refuses_stream_options_is_asked_without_them_once_and_from_then_on(said: bytes) -> None:
+    def script(request: Received) -> Script:
+        return fixed("400 Bad Request", said) if "stream_options" in request.json else answer("Hi", usage=None)
+
+    async with ScriptedServer(script) as server, client_of(server) as client:
+        for _ in range(2):
+            completion, _ = await watched(client)
+            assert completion.text == "Hi"
+        assert ["stream_options" in request.json for request in server.requests] == [True, False, False]
+        assert completion.request.asks_usage
+
+
+async def test_stream_options_of_ones_own_are_not_left_out_and_a_refusal_that_stays_is_told() -> None:
+    async with ScriptedServer([fixed("422 No", STRICT["FastAPI"])]) as server, client_of(server) as client:
+        with pytest.raises(InvalidRequest, match="stream_options"):
+            await client.complete(PROMPT, extra_body={"stream_options": {"include_usage": False}})
+        assert len(server.requests) == 1
+        with pytest.raises(InvalidRequest, match="stream_options"):
+            await client.complete(PROMPT)
+        assert len(server.requests) == 3
 
 
 async def test_a_consumer_that_cannot_rewind_is_never_asked_to(unbroken: dict[str, Completion]) -> None:

@@ -57,6 +57,10 @@ def finished(reason: str, **more: Any) -> Ending:
     return Ending(kind="finished", finish_reason=reason, **more)
 
 
+def unknown_field(code: int, said: str, *, asked_usage: bool = True, **more: Any) -> Ending:
+    return replace(Ending.of(status_error(code, said), **more), asked_usage=asked_usage)
+
+
 def step_after(
     ending: Ending,
     delivered: Delivered,
@@ -83,6 +87,18 @@ TABLE: list[tuple[Ending, Delivered, Abilities, type[Step]]] = [
     (finished("some_new_word"), NOTHING, ALL, Retry),
     *((status(code), NOTHING, ALL, Retry) for code in (200, 408, 425, 429, 500, 502, 503, 504, 520)),
     *((status(code), NOTHING, ALL, GiveUp) for code in (301, 400, 401, 402, 403, 404, 405, 413, 422, 451, 501, 505)),
+    # a field that we had put in is left out; what the request's author had put in is the author's to change
+    (unknown_field(400, "unknown field: stream_options"), NOTHING, ALL, Retry),
+    (unknown_field(422, "extra_forbidden: stream_options"), NOTHING, ALL, Retry),
+    (
+        unknown_field(400, "unknown field: stream_options", strategy="continue"),
+        replace(TEXT, new_chars=0),
+        ALL,
+        Continue,
+    ),
+    (unknown_field(400, "unknown field: top_p"), NOTHING, ALL, GiveUp),
+    (unknown_field(403, "stream_options"), NOTHING, ALL, GiveUp),
+    (unknown_field(400, "unknown field: stream_options", asked_usage=False), NOTHING, ALL, GiveUp),
     # the server's own word, except where a repetition cannot help
     (status(503, should_retry=False), NOTHING, ALL, GiveUp),
     (status(409, should_retry=True), NOTHING, ALL, Retry),

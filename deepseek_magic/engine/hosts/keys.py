@@ -7,6 +7,7 @@ found lately is known to ``mask``, through which all text from a server passes b
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -101,7 +102,7 @@ def mask_content(text: str) -> str:
 
 def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
     """``text`` with each run that it has in common with a known key masked, if it is that long."""
-    shares = [(s, len(s) if _ORDINARY_WORDS.fullmatch(s) else shortest(s)) for s in tuple(_secrets)]
+    shares = [(s, len(s) if _ORDINARY_WORDS.fullmatch(s) else shortest(s)) for s in _written_secrets()]
     spans = sorted(span for secret, share in shares for span in _runs(text, secret, share))
     kept, end = [], 0
     for start, until in spans:
@@ -109,6 +110,15 @@ def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
             kept += [text[end:start], MASK]
         end = max(end, until)
     return "".join((*kept, text[end:]))
+
+
+def _written_secrets() -> Iterator[str]:
+    """Every known key as it is, and as JSON writes it, and JSON in a string of JSON, where that is not the same."""
+    for secret in tuple(_secrets):
+        yield secret
+        if '"' in secret or "\\" in secret:
+            written = json.dumps(secret)[1:-1]
+            yield from (written, json.dumps(written)[1:-1])
 
 
 def _runs(text: str, secret: str, shortest: int) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,8 @@ from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
 from .sockets import Socket
 
+COUNTED_AGAIN_BYTES: Final = 64 * 1024
+"""A body of known length that is longer ends its connection: h11 would have to count it, too."""
 STALE_RETRIES: Final = 2
 STALE_S: Final = 2.0
 """A kept connection that fails this soon after the request was dead before; later it is the server that failed."""
@@ -69,15 +71,9 @@ class Exchange:
         self._connections = connections
         self._pool: httpcore.AsyncConnectionPool | None = pool
         self._read_s: float | None = request.extensions["timeout"]["read"]
-        socket = response.extensions.get("network_stream")
-        coding = b", ".join(value for name, value in response.headers if name.lower() == b"transfer-encoding")
-        # A body in chunks is read past h11: see ``framing``. What HTTP/2 sends is none.
-        chunked = coding.lower() == b"chunked" and response.extensions.get("http_version") == b"HTTP/1.1"
-        bodiless = request.method == b"HEAD" or response.status in (204, 304)
-        if chunked and not bodiless and isinstance(socket, Socket):
-            self.parts = self._chunked(socket)
-        else:
-            self.parts = self._as_it_comes()
+        self._past_h11 = False
+        self._ended = False
+        self.parts = self._body(request, response)
         """The body, a network read at a time; once. Raises Damaged, and what httpcore raises when it breaks
         off, early end included."""
 
@@ -90,14 +86,53 @@ class Exchange:
         try:
             with contextlib.suppress(Exception):  # closing a broken connection may fail; it is gone either way
                 await self.parts.aclose()
+                if self._past_h11 and not self._ended:
+                    return  # the connection goes with its pool, at once: a loop that ends does not wait
                 await self.response.aclose()
             sound = True
         finally:
             await self._connections.give_back(pool, sound=sound)
 
+    def _body(self, request: httpcore.Request, response: httpcore.Response) -> AsyncGenerator[bytes, None]:
+        """A body of HTTP/1 is read past h11 (see ``framing``): httpcore's generators, one below the other, cost more than
+        the rest, and those that are left in the middle are closed by the garbage collector, maybe on a loop that has
+        ended. What HTTP/2 sends is framed otherwise."""
+        socket = response.extensions.get("network_stream")
+        bodiless = request.method == b"HEAD" or response.status in (204, 304)
+        if bodiless or not isinstance(socket, Socket) or response.extensions.get("http_version") == b"HTTP/2":
+            return self._as_it_comes()
+        fields = {name.lower(): value for name, value in response.headers}
+        coding = fields.get(b"transfer-encoding", b"").lower()
+        if coding not in (b"", b"chunked"):
+            return self._as_it_comes()
+        self._past_h11 = True
+        if coding:
+            return self._chunked(socket)
+        length = fields.get(b"content-length")  # h11 has checked it
+        return self._to_the_end(socket) if length is None else self._counted(socket, int(length))
+
     async def _as_it_comes(self) -> AsyncGenerator[bytes, None]:
         async for part in self.response.aiter_stream():
             yield part
+
+    async def _to_the_end(self, socket: Socket) -> AsyncGenerator[bytes, None]:
+        """A body that ends with its connection."""
+        while data := await socket.received(self._read_s):
+            yield data
+
+    async def _counted(self, socket: Socket, length: int) -> AsyncGenerator[bytes, None]:
+        left = length
+        while left:
+            data = await socket.received(self._read_s)
+            if not data:
+                raise httpcore.RemoteProtocolError("the connection was closed in the middle of a body")
+            socket.unread(data[left:])
+            part = data[:left]
+            left -= len(part)
+            yield part
+        if length <= COUNTED_AGAIN_BYTES:
+            socket.unread(bytes(length))  # h11 counts, too
+            await self._tell_h11()
 
     async def _chunked(self, socket: Socket) -> AsyncGenerator[bytes, None]:
         body = ChunkedBody()
@@ -110,9 +145,14 @@ class Exchange:
             if body.damage is not None:
                 raise Damaged(body.damage)
         socket.unread(body.rest)  # from a server that answers unasked; found there, it ends the connection
-        socket.unread(END_OF_CHUNKS)
+        socket.unread(END_OF_CHUNKS)  # h11 is shown an empty body
+        await self._tell_h11()
+
+    async def _tell_h11(self) -> None:
+        """Have h11 read what was put back for it, so that it knows that the connection is free."""
         async for _ in self.response.aiter_stream():
-            pass  # h11 is shown an empty body: so it knows that the connection is free
+            pass
+        self._ended = True
 
 
 class _Trace:

@@ -24,13 +24,16 @@ from ...protocol.errors import (
     DisconnectedHow,
     ReadTimeout,
 )
+from ...text.characters import named
 from ...text.messages import Message
 from ..calls import HTTPCall
+from ..hosts.keys import mask
 from .proxies import Proxy, proxy_of
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _LIBRARIES: Final = ("httpcore", "h11", "h2", "hpack", "anyio", "socksio")
 _STATUS: Final = re.compile(r"([1-5]\d\d)\b")
+_LONGEST_REASON_CHARS: Final = 500
 _NO_TLS_THERE: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 # fmt: off
@@ -230,9 +233,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first words that say something, without the number that the operating system gives them."""
+    """The first words that say something, without the number that the operating system gives them; they may be those of
+    a server or a proxy, such as the reason phrase of its status line."""
     for one in _causes(error):
         if isinstance(one, ssl.SSLCertVerificationError):
             return one.verify_message
     texts = (_ERRNO.sub("", str(one)).strip().rstrip(".") for one in _causes(error))
-    return next((text for text in texts if text), type(error).__name__)
+    return said_by_server(next((text for text in texts if text), type(error).__name__))
+
+
+def said_by_server(text: str) -> str:
+    """What may be shown of a text from the other side of the connection."""
+    return named(mask(text))[:_LONGEST_REASON_CHARS]
