@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Final
 
 import httpcore
 import httpx
@@ -45,24 +46,19 @@ class HTTPXTransport:
         self._network = Network(http2=http2)
         self._warmth = Warmth(self._ping, keep_warm_s)
 
-    @contextlib.asynccontextmanager
-    async def open(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
+    def open(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
         """See Transport. A kept connection that proves dead before any answer is replaced without a word."""
-        with self._warmth.used(origin_of(call.url)):
-            async with self._opened(call) as answer:
-                yield answer
+        return _Opened(self._sent, call, self._warmth.used(origin_of(call.url)))
 
-    @contextlib.asynccontextmanager
-    async def _opened(self, call: HTTPCall) -> AsyncIterator[HTTPAnswer]:
+    def _opened(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
+        return _Opened(self._sent, call, contextlib.nullcontext())
+
+    async def _sent(self, call: HTTPCall) -> Exchange:
         request, origin = self._request(call)
         try:
-            exchange = await self._network.send(request, origin)
+            return await self._network.send(request, origin)
         except Exception as error:
             raise_ours(error, call)
-        try:
-            yield _Answer(exchange, call)
-        finally:
-            await exchange.aclose()
 
     async def warm_up(self, url: str) -> float | None:
         """Connect to the server of ``url`` before anything is asked, within ``KNOCK_S``. The connection's seconds;
@@ -127,6 +123,34 @@ def _no_address(url: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         Message("{url} is no address of a server: {why}.", url=url[:200], why=why), hint=Message("Check the base URL.")
     )
+
+
+class _Opened(AbstractAsyncContextManager[HTTPAnswer]):
+    """An exchange for as long as somebody reads it; ``around`` stands around all of it. No generator: a loop that ends
+    closes all of its generators at once, whichever waits for which."""
+
+    def __init__(
+        self,
+        send: Callable[[HTTPCall], Awaitable[Exchange]],
+        call: HTTPCall,
+        around: AbstractContextManager[None],
+    ) -> None:
+        self._send = send
+        self._call = call
+        self._around = around
+
+    async def __aenter__(self) -> HTTPAnswer:
+        with contextlib.ExitStack() as inside:
+            inside.enter_context(self._around)
+            self._exchange = await self._send(self._call)
+            self._leave = inside.pop_all()
+        return _Answer(self._exchange, self._call)
+
+    async def __aexit__(self, *raised: Any) -> None:
+        try:
+            await self._exchange.aclose()
+        finally:
+            self._leave.__exit__(*raised)
 
 
 class _Answer:
