@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ..metrics.billing import PriceOf, estimated_prompt_tokens
+from ..metrics.billing import PriceOf
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy, Way
 from ..policy.deadlines import Timeouts, happening_of
+from ..policy.estimates import prompt_tokens
 from ..policy.limits.limiter import Pause, Slot, SlotEnd
 from ..policy.recovery import Continue, Restart, Resume, Retry
 from ..protocol.chat import Request
@@ -125,7 +126,7 @@ class Segment:
         if (why := gate.blocked()) is not None:
             self.ending = _blocked(why)
             return
-        ticket = Ticket(estimated_prompt_tokens(self._answer.request))
+        ticket = Ticket(prompt_tokens(self._answer.request.messages))
         gate.line_up(ticket, ahead=self._step is not None)
         slot: Slot | None = None
         try:

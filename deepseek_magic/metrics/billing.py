@@ -8,49 +8,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from ..policy.estimates import prompt_tokens
 from ..policy.pricing import TOKENS_PER_CHAR, Cost, total
-from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
 PriceOf = Callable[[str, Usage, datetime], Cost | None]
 """Model, tokens, time → what they cost, or None for unknown: ``PriceTable.cost_of`` has this shape."""
 
-_COUNTS: Final = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "reasoning_tokens",
-    "cache_hit_tokens",
-    "cache_miss_tokens",
-)
-
+_COUNTS: Final = tuple(name for name in Usage.__struct_fields__ if name != "estimated")
 
 TOKEN_CHARS: Final = 8
 """Pieces that are longer than this on average hold several tokens each."""
 
 
+@dataclass(slots=True)
 class MeteredSegment:
     """What one attempt delivered, with its times in the meter's clock, and what the host says it counts.
 
     ``responded`` tells an attempt that began to answer from one that failed before: only the first is billed.
     """
 
-    def __init__(self, strategy: Strategy, started_s: float) -> None:
-        self.strategy = strategy
-        self.started_s = started_s
-        self.responded = False
-        self.first_s: float | None = None
-        self.last_s = started_s
-        self.answer = 0
-        self.reasoning = 0
-        self.chars = 0
-        self.usage: Usage | None = None
+    strategy: Strategy
+    started_s: float
+    last_s: float
+    responded: bool = False
+    first_s: float | None = None
+    answer: int = 0
+    reasoning: int = 0
+    chars: int = 0
+    usage: Usage | None = None
+
+    @property
+    def reported(self) -> bool:
+        """Whether the host told how many tokens it wrote."""
+        return self.usage is not None and self.usage.completion_tokens is not None
+
+    @property
+    def output(self) -> int:
+        """The tokens that it wrote: as reported; else one a piece, or what their length suggests where they are bundles."""
+        if self.usage is not None and self.usage.completion_tokens is not None:
+            return self.usage.completion_tokens
+        pieces = self.answer + self.reasoning
+        return pieces if self.chars <= pieces * TOKEN_CHARS else math.ceil(self.chars * TOKENS_PER_CHAR)
 
 
 def _responses(segments: Sequence[MeteredSegment]) -> list[MeteredSegment]:
@@ -62,13 +65,15 @@ def _responses(segments: Sequence[MeteredSegment]) -> list[MeteredSegment]:
         if segment.strategy != "resume" or not responses:
             responses.append(segment)
             continue
-        before, whole = responses[-1], MeteredSegment(responses[-1].strategy, responses[-1].started_s)
-        whole.last_s = segment.last_s
-        whole.answer = before.answer + segment.answer
-        whole.reasoning = before.reasoning + segment.reasoning
-        whole.chars = before.chars + segment.chars
-        whole.usage = segment.usage or before.usage
-        responses[-1] = whole
+        before = responses[-1]
+        responses[-1] = replace(
+            before,
+            last_s=segment.last_s,
+            answer=before.answer + segment.answer,
+            reasoning=before.reasoning + segment.reasoning,
+            chars=before.chars + segment.chars,
+            usage=segment.usage or before.usage,
+        )
     return responses
 
 
@@ -77,18 +82,17 @@ def billed(
 ) -> list[tuple[Usage, MeteredSegment]]:
     """The tokens of each response, reported or estimated.
 
-    The output of a response without a report is the number of its pieces (one token each on api.deepseek.com, within 3);
-    where the pieces are so long that they must be bundles, it is what their length suggests. Its prompt is taken from a response of the
-    same call that did report, less or plus the text that a continuation sends along; ``prompt_estimate`` is asked only
-    if no response reported.
+    The output of a response without a report is the number of its pieces (one token each on api.deepseek.com, within 3).
+    Its prompt is taken from a response of the same call that did report, less or plus the text that a continuation sends
+    along; ``prompt_estimate`` is asked only if no response reported.
     """
     responses = _responses(segments)
     carried, sent_along = [], 0
     for response in responses:
         sent_along = sent_along if response.strategy == "continue" else 0
         carried.append(sent_along)
-        sent_along += _output(response)
-    if all(_reported(r) for r in responses):
+        sent_along += response.output
+    if all(r.reported for r in responses):
         return [(r.usage, r) for r in responses if r.usage is not None]
     counted = [
         r.usage.prompt_tokens - extra
@@ -97,30 +101,17 @@ def billed(
     ]
     prompt = max(0, counted[0]) if counted else prompt_estimate()
     return [
-        (r.usage if _reported(r) and r.usage is not None else _estimate(r, prompt, extra), r)
+        (r.usage if r.reported and r.usage is not None else _estimate(r, prompt, extra), r)
         for r, extra in zip(responses, carried, strict=True)
     ]
 
 
-def _reported(response: MeteredSegment) -> bool:
-    return response.usage is not None and response.usage.completion_tokens is not None
-
-
-def _output(response: MeteredSegment) -> int:
-    if response.usage is not None and response.usage.completion_tokens is not None:
-        return response.usage.completion_tokens
-    pieces = response.answer + response.reasoning
-    one_token_each = response.chars <= pieces * TOKEN_CHARS
-    return pieces if one_token_each else math.ceil(response.chars * TOKENS_PER_CHAR)
-
-
 def _estimate(response: MeteredSegment, prompt: int | None, extra: int) -> Usage:
-    output = _output(response)
-    prompt_tokens = None if prompt is None else prompt + extra
+    sent = None if prompt is None else prompt + extra
     return Usage(
-        prompt_tokens=prompt_tokens,
-        completion_tokens=output,
-        total_tokens=None if prompt_tokens is None else prompt_tokens + output,
+        prompt_tokens=sent,
+        completion_tokens=response.output,
+        total_tokens=None if sent is None else sent + response.output,
         reasoning_tokens=response.reasoning,
         estimated=True,
     )
@@ -135,11 +126,6 @@ def summed(usages: Sequence[Usage]) -> Usage:
         counts = [getattr(usage, name) for usage in usages]
         sums[name] = None if None in counts else sum(counts)
     return Usage(**sums, estimated=any(usage.estimated for usage in usages))
-
-
-def estimated_prompt_tokens(request: Request) -> int:
-    """About how many tokens the messages of a request have."""
-    return prompt_tokens(request.messages)
 
 
 def charged(

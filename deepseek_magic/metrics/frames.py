@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import pandas
@@ -18,20 +18,15 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, Sequence[Any]]
 Types = Mapping[str, type]
-"""Column → str, int, float, bool, datetime (UTC) or date; any value may be None."""
+"""Column → one of ``_TYPES``, with datetimes in UTC; any value may be None."""
+_TYPES: Final = (str, int, float, bool, datetime, date)
 
 
 def arrow_table(columns: Columns, types: Types) -> pyarrow.Table:
     """A pyarrow.Table: string, int64, double, bool, timestamp[us, UTC], date32; unknown is null."""
     pa = library("pyarrow")
-    kinds = {
-        str: pa.string(),
-        int: pa.int64(),
-        float: pa.float64(),
-        bool: pa.bool_(),
-        datetime: pa.timestamp("us", tz="UTC"),
-        date: pa.date32(),
-    }
+    native = (pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.timestamp("us", tz="UTC"), pa.date32())
+    kinds = dict(zip(_TYPES, native, strict=True))
     schema = pa.schema([(name, kinds[kind]) for name, kind in types.items()])
     return pa.table(dict(columns), schema=schema)
 
@@ -39,14 +34,8 @@ def arrow_table(columns: Columns, types: Types) -> pyarrow.Table:
 def pandas_frame(columns: Columns, types: Types) -> pandas.DataFrame:
     """A pandas.DataFrame: string, Int64, float64, boolean, datetime64[us, UTC]; unknown is NA, NaN or NaT."""
     pd = library("pandas")
-    kinds = {
-        str: "string",
-        int: "Int64",
-        float: "float64",
-        bool: "boolean",
-        datetime: "datetime64[us, UTC]",
-        date: "datetime64[s]",
-    }
+    native = ("string", "Int64", "float64", "boolean", "datetime64[us, UTC]", "datetime64[s]")
+    kinds = dict(zip(_TYPES, native, strict=True))
     frame: pandas.DataFrame = pd.DataFrame(
         {name: pd.Series(columns[name], dtype=kinds[kind]) for name, kind in types.items()}
     )
@@ -56,14 +45,8 @@ def pandas_frame(columns: Columns, types: Types) -> pandas.DataFrame:
 def polars_frame(columns: Columns, types: Types) -> polars.DataFrame:
     """A polars.DataFrame: String, Int64, Float64, Boolean, Datetime(us, UTC), Date; unknown is null."""
     pl = library("polars")
-    kinds = {
-        str: pl.String,
-        int: pl.Int64,
-        float: pl.Float64,
-        bool: pl.Boolean,
-        datetime: pl.Datetime("us", "UTC"),
-        date: pl.Date,
-    }
+    native = (pl.String, pl.Int64, pl.Float64, pl.Boolean, pl.Datetime("us", "UTC"), pl.Date)
+    kinds = dict(zip(_TYPES, native, strict=True))
     frame: polars.DataFrame = pl.DataFrame(columns, schema={name: kinds[kind] for name, kind in types.items()})
     return frame
 

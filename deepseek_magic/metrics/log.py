@@ -19,7 +19,7 @@ from ..policy.pricing import PRICES
 from ..protocol.measured import StreamRecord
 from ..text.messages import Message, say
 from .files import Tabular
-from .row import COLUMNS, NAMES, Row, row_of
+from .row import COLUMNS, Row, row_of
 from .spending import Spending
 from .tables import cell, counted, html_table, money, text_table
 
@@ -45,8 +45,6 @@ BLOCK_ROWS: Final = 100
 """Rows that are turned into columns at a time: as many as stay in the processor's cache, which makes it a third faster."""
 
 SHOWN_ROWS: Final = 20
-
-
 _SHOWN: Final = {
     "started": "started_at",
     "model": "model",
@@ -61,26 +59,19 @@ _SHOWN: Final = {
 }
 
 
-def _priced(cost: str, currency: str | None) -> str:
-    return f"{cost} {currency}" if currency else cost
-
-
 class MetricsLog(Tabular, Sequence[Row]):
-    """The records of a session as rows; ``explain()`` tells what the columns mean. Thread-safe; keeps at most ``max_rows``, then forgets the oldest.
+    """The records of a session as rows; ``explain()`` tells what the columns mean. Thread-safe; keeps at most
+    ``max_rows``, then forgets the oldest.
 
     ``levels`` is what its summaries judge by; None for the defaults of ``ServiceLevels``. ``prices`` is what the session
-    prices its calls by from now on. ``forgotten`` counts the rows
-    that are gone. ``records`` are the values behind the rows, with exact money; ``spending`` is the account of all of them.
+    prices its calls by from now on. ``forgotten`` counts the rows that are gone. ``records`` are the values behind the
+    rows, with exact money; ``spending`` is the account of all of them.
     """
 
     TYPES = COLUMNS
 
     def __init__(
-        self,
-        *,
-        max_rows: int = MAX_ROWS,
-        levels: ServiceLevels | None = None,
-        mask: Callable[[str], str] = str,
+        self, *, max_rows: int = MAX_ROWS, levels: ServiceLevels | None = None, mask: Callable[[str], str] = str
     ) -> None:
         if max_rows < 1:
             raise ValueError(f"a log keeps at least one row, not {max_rows}")
@@ -162,7 +153,7 @@ class MetricsLog(Tabular, Sequence[Row]):
             for column, values in zip(columns.values(), zip(*block, strict=True), strict=True):
                 column.extend(values)
         columns["cost"] = [None if cost is None else float(cost) for cost in columns["cost"]]
-        return {name: columns[name] for name in NAMES}
+        return {name: columns[name] for name in COLUMNS}
 
     def explain(self, word: str = "") -> Explained:
         """What a column means, with unit and source: ``log.explain("ttft_s")``; without a word, all of them.
@@ -244,7 +235,7 @@ class MetricsLog(Tabular, Sequence[Row]):
         rows = self.records[-SHOWN_ROWS:]
         columns = {head: [cell(getattr(row, name)) for row in rows] for head, name in _SHOWN.items()}
         costs = money([row.cost for row in rows])
-        columns["cost"] = [_priced(cost, row.currency) for cost, row in zip(costs, rows, strict=True)]
+        columns["cost"] = [f"{cost} {row.currency or ''}".strip() for cost, row in zip(costs, rows, strict=True)]
         columns["outcome"] = [say(outcome) for outcome in columns["outcome"]]
         caption = [counted(len(self))]
         if len(rows) < len(self):

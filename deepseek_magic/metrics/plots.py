@@ -10,21 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.measured import PhaseKind, StreamRecord
 from ..text.messages import say
-from .canvas import (
-    BLUE,
-    GREEN,
-    INK,
-    NOTE,
-    OLIVE,
-    ORANGE,
-    PINK,
-    VIOLET,
-    WIDTH_IN,
-    Plot,
-    legend,
-    paper,
-    word,
-)
+from .canvas import BLUE, GREEN, INK, NOTE, OLIVE, ORANGE, PINK, VIOLET, Plot, legend, paper, word
 from .phases import PHASES
 from .summary import Quantiles, ServiceLevels
 from .tables import cell, counted
@@ -36,33 +22,20 @@ if TYPE_CHECKING:
 SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)
 """One a model; from the seventh on they come again."""
 
-COLOURS: Final[Mapping[PhaseKind, str]] = {
-    "wait_concurrency": OLIVE,
-    "wait_rate": OLIVE,
-    "wait_retry_after": PINK,
-    "wait_backoff": PINK,
-    "request": INK,
-    "queue": ORANGE,
-    "first_token": ORANGE,
-    "thinking": VIOLET,
-    "answer": BLUE,
-    "silence": PINK,
-    "seam": GREEN,
+LANES: Final[Mapping[PhaseKind, tuple[str, str]]] = {
+    "wait_concurrency": (OLIVE, "waiting: other calls"),
+    "wait_rate": (OLIVE, "waiting: rate limit"),
+    "wait_retry_after": (PINK, "waiting: retry after"),
+    "wait_backoff": (PINK, "waiting: back-off"),
+    "request": (INK, "request"),
+    "queue": (ORANGE, "queue"),
+    "first_token": (ORANGE, "first token"),
+    "thinking": (VIOLET, "thinking"),
+    "answer": (BLUE, "answer"),
+    "silence": (PINK, "silence"),
+    "seam": (GREEN, "seam"),
 }
-
-LANES: Final[Mapping[PhaseKind, str]] = {
-    "wait_concurrency": "waiting: other calls",
-    "wait_rate": "waiting: rate limit",
-    "wait_retry_after": "waiting: retry after",
-    "wait_backoff": "waiting: back-off",
-    "request": "request",
-    "queue": "queue",
-    "first_token": "first token",
-    "thinking": "thinking",
-    "answer": "answer",
-    "silence": "silence",
-    "seam": "seam",
-}
+"""The colour of each kind of phase, and its name."""
 
 HEIGHT_IN: Final = 2.8
 LANE_IN: Final = 0.28
@@ -76,9 +49,7 @@ TREND_CALLS: Final = 5
 """The trend is the running median of so many calls."""
 
 
-def draw_latency(
-    records: Sequence[StreamRecord], levels: ServiceLevels | None = None, *, width_in: float = WIDTH_IN
-) -> Plot:
+def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, *, width_in: float) -> Plot:
     """The share of calls that had their first token, and their end, within so many seconds.
 
     A cumulative curve and no histogram: it needs no choice of bins, shows each of a few calls, and its quantiles are read
@@ -124,7 +95,7 @@ def draw_latency(
     return Plot(figure=figure, text=" ".join(said), kind="latency", n=len(records))
 
 
-def draw_speed(records: Sequence[StreamRecord], *, width_in: float = WIDTH_IN) -> Plot:
+def draw_speed(records: Sequence[StreamRecord], *, width_in: float) -> Plot:
     """Tokens a second of each call, over the time at which it began, and the running median.
 
     Hollow marks rest on estimated tokens; a cross is a call that was stopped or broke off.
@@ -137,35 +108,23 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float = WIDTH_IN) -
         colour = SERIES[i % len(SERIES)]
         for marker, hollow in (_PLAIN, *_SIGNS):
             shown = [(r.started_at, v) for r, v in known if r.model == model and _sign(r) == (marker, hollow)]
-            face = "none" if hollow else colour
+            face, pixels, xy = "none" if hollow else colour, len(shown) > MOST_VECTORS, _columns(shown)
             axes.scatter(
-                *_columns(shown),
-                marker=marker,
-                s=26,
-                facecolors=face,
-                edgecolors=colour,
-                linewidths=1.2,
-                rasterized=len(shown) > MOST_VECTORS,
+                *xy, marker=marker, s=26, facecolors=face, edgecolors=colour, linewidths=1.2, rasterized=pixels
             )
         count = sum(r.model == model for r, _ in known)
         axes.scatter([], [], color=colour, s=26, label=f"{model}, n = {count:,}")
     for sign, meaning in _SIGNS.items():
         if any(_sign(r) == sign for r, _ in known):
             marker, hollow = sign
-            axes.scatter(
-                [], [], marker=marker, facecolors="none" if hollow else INK, edgecolors=INK, label=word(meaning)
-            )
+            face = "none" if hollow else INK
+            axes.scatter([], [], marker=marker, facecolors=face, edgecolors=INK, label=word(meaning))
     by_time = sorted((r.started_at, v) for r, v in known)
     if len(by_time) >= TREND_CALLS:
         runs = [by_time[i : i + TREND_CALLS] for i in range(len(by_time) - TREND_CALLS + 1)]
         trend = [(run[TREND_CALLS // 2][0], median(v for _, v in run)) for run in runs]
-        axes.plot(
-            *_columns(trend),
-            color=INK,
-            linewidth=1.4,
-            rasterized=len(trend) > MOST_VECTORS,
-            label=f"{word('running median')}, n = {TREND_CALLS}",
-        )
+        label = f"{word('running median')}, n = {TREND_CALLS}"
+        axes.plot(*_columns(trend), color=INK, linewidth=1.4, rasterized=len(trend) > MOST_VECTORS, label=label)
     if known:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -188,7 +147,7 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float = WIDTH_IN) -
     return Plot(figure=figure, text=said, kind="speed", n=found.n)
 
 
-def draw_waterfall(record: StreamRecord, *, width_in: float = WIDTH_IN) -> Plot:
+def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
     """Where the time of one call went: one lane a kind of phase, in the order in which a call meets them.
 
     Seams are lines across all lanes; a lane that would be thinner than a line is left out. Raises ValueError for a record
@@ -200,31 +159,23 @@ def draw_waterfall(record: StreamRecord, *, width_in: float = WIDTH_IN) -> Plot:
     sums_s = {kind: math.fsum(p.length_s for p in spans if p.kind == kind) for kind in PHASES}
     lanes = [kind for kind in PHASES if sums_s[kind] > THINNEST * record.total_s]
     figure, axes = paper(0.9 + LANE_IN * len(lanes), width_in)
-    outcome = say(record.outcome)
-    said = [
-        say(
-            "One call of {model}, {seconds} s, {outcome}.",
-            model=record.model,
-            seconds=cell(record.total_s),
-            outcome=outcome,
-        )
-    ]
+    total, outcome = cell(record.total_s), say(record.outcome)
+    said = [say("One call of {model}, {seconds} s, {outcome}.", model=record.model, seconds=total, outcome=outcome)]
     for row, kind in enumerate(lanes):
         bars = [(p.start_s, p.length_s) for p in spans if p.kind == kind]
-        axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=COLOURS[kind])
-        beside = (1, row)
-        axes.annotate(f"{cell(sums_s[kind])} s", beside, xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
-        lane, seconds = say(LANES[kind]), cell(sums_s[kind])
+        colour, name = LANES[kind]
+        lane, seconds = say(name), cell(sums_s[kind])
+        axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=colour)
+        axes.annotate(f"{seconds} s", (1, row), xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
         if len(bars) > 1:
             said.append(say("{phase}: {seconds} s in {count} parts.", phase=lane, seconds=seconds, count=len(bars)))
         else:
             said.append(say("{phase}: {seconds} s.", phase=lane, seconds=seconds))
-    seams = [phase.start_s for phase in record.phases if phase.kind == "seam"]
-    for at_s in seams:
-        axes.axvline(at_s, color=COLOURS["seam"], linewidth=1.4, linestyle=(0, (4, 2)))
-        axes.annotate(word("seam"), (at_s, -0.6), xytext=(0, 2), ha="center", **{**NOTE, "color": COLOURS["seam"]})
+    for at_s in (phase.start_s for phase in record.phases if phase.kind == "seam"):
+        axes.axvline(at_s, color=GREEN, linewidth=1.4, linestyle=(0, (4, 2)))
+        axes.annotate(word("seam"), (at_s, -0.6), xytext=(0, 2), ha="center", **{**NOTE, "color": GREEN})
         said.append(say("seam at {seconds} s.", seconds=cell(at_s)))
-    axes.set_yticks(range(len(lanes)), [word(LANES[kind]) for kind in lanes])
+    axes.set_yticks(range(len(lanes)), [word(LANES[kind][1]) for kind in lanes])
     axes.set(xlabel=word("seconds"), xlim=(0, record.total_s or 1), ylim=(len(lanes) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")

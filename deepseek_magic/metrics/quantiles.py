@@ -74,11 +74,6 @@ class DurationSketch:
             buckets[bucket] = buckets.get(bucket, 0) + 1
         del self._values[:]
 
-    @property
-    def exact(self) -> bool:
-        """Whether quantiles are exact, not within 1 %."""
-        return self._buckets is None
-
     def quantile_s(self, q: float) -> float | None:
         """The ``q``-quantile in seconds; None when nothing was counted."""
         if not self.n:

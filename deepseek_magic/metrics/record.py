@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from ..policy.estimates import prompt_tokens
 from ..protocol.completion import Completion
 from ..protocol.events import (
     AttemptStarted,
@@ -32,13 +34,12 @@ from ..protocol.events import (
     Seam,
     TextDelta,
     ToolCallDelta,
-    Usage,
     UsageReport,
     Waiting,
 )
 from ..protocol.measured import PhaseKind, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
-from .billing import MeteredSegment, PriceOf, billed, charged, estimated_prompt_tokens, summed
+from .billing import MeteredSegment, PriceOf, billed, charged, summed
 from .phases import Course
 from .quantiles import DurationSketch
 from .row import Origin
@@ -49,6 +50,14 @@ _WAITS: Final[Mapping[str, PhaseKind]] = {
     "retry_after": "wait_retry_after",
     "backoff": "wait_backoff",
 }
+_STEPS: Final = {"retry": "retries", "resume": "resumes", "continue": "continuations", "restart": "restarts"}
+"""The column that counts each strategy."""
+
+_AS_MEASURED: Final = (
+    *("call_id", "started_at", "endpoint", "attempts", "seams", "connect_s", "ttfb_s", "queue_s", "ttft_s", "answer_s"),
+    *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s"),
+)
+"""What a record takes from its meter as it is."""
 
 
 class StreamMeter:
@@ -89,8 +98,8 @@ class StreamMeter:
         self.gaps = DurationSketch()
         self.waits_s: dict[str, float] = {}
         self._segments: list[MeteredSegment] = []
-        self._steps: dict[str, int] = {}
-        self._seams = 0
+        self._steps = dict.fromkeys(_STEPS.values(), 0)
+        self.seams = 0
         self._last_delta_s: float | None = None
         self._waiting: tuple[str, float] | None = None
         self._thinking_since_s: float | None = None
@@ -178,7 +187,7 @@ class StreamMeter:
 
     def _segment(self, now_s: float) -> MeteredSegment:
         if not self._segments:
-            self._segments.append(MeteredSegment("first", now_s))
+            self._segments.append(MeteredSegment("first", now_s, now_s))
         segment = self._segments[-1]
         segment.responded = True
         return segment
@@ -209,7 +218,7 @@ class StreamMeter:
             case UsageReport(usage=usage):
                 self._segment(now_s).usage = usage
             case Seam():
-                self._seams += 1
+                self.seams += 1
                 self._course.seam(now_s)
             case _:
                 pass
@@ -221,8 +230,9 @@ class StreamMeter:
         if self._thinking_since_s is not None:
             self._end_thinking(self._last_thought_s)
         self.attempts = event.attempt
-        self._steps[event.strategy] = self._steps.get(event.strategy, 0) + 1
-        self._segments.append(MeteredSegment(event.strategy, now_s))
+        if event.strategy in _STEPS:
+            self._steps[_STEPS[event.strategy]] += 1
+        self._segments.append(MeteredSegment(event.strategy, now_s, now_s))
         self._queued_since_s = None
         self._queue_seen = False
         if event.endpoint:
@@ -249,9 +259,9 @@ class StreamMeter:
         for event in events:
             text = ""
             match event:
-                case TextDelta(text=text) | ReasoningDelta(text=text) | ToolCallDelta(arguments=text):
+                case TextDelta(text=text) | ReasoningDelta(text=text):
                     pass
-                case Heartbeat(comment=text):
+                case ToolCallDelta(arguments=text) | Heartbeat(comment=text):
                     pass
                 case Waiting(detail=detail) | Seam(detail=detail):
                     text = str(detail)
@@ -275,13 +285,6 @@ class StreamMeter:
         heads = sum(s.first_s is not None for s in self._segments)
         return (count - heads) / generating_s if generating_s and count is not None and count > heads else None
 
-    def usage(self) -> Usage:
-        """The billable tokens of all segments so far; the prompt is unknown until a segment has reported."""
-        return summed([usage for usage, _ in billed(self._segments, lambda: None)])
-
-    def _clock(self, at_s: float) -> datetime:
-        return self.started_at + timedelta(seconds=at_s - self.started_s)
-
     def record(self, completion: Completion, *, now_s: float, price: PriceOf | None = None) -> StreamRecord:
         """The record of the call, which ended at ``now_s``. ``price`` None: the cost is unknown."""
         self._end_wait(now_s)
@@ -289,49 +292,32 @@ class StreamMeter:
         if self._thinking_since_s is not None:
             self._end_thinking(self._last_thought_s)
         request, error = completion.request, completion.error
-        bills = billed(self._segments, lambda: estimated_prompt_tokens(request))
+        bills = billed(self._segments, lambda: prompt_tokens(request.messages))
         usage = summed([tokens for tokens, _ in bills])
-        amount, cost = charged(bills, completion.model or request.model, price, self._clock)
+
+        def clock(at_s: float) -> datetime:
+            return self.started_at + timedelta(seconds=at_s - self.started_s)
+
+        amount, cost = charged(bills, completion.model or request.model, price, clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
+        known: dict[str, Any] = {name: getattr(self, name) for name in _AS_MEASURED}
+        known |= asdict(self.origin) | self._steps | waits
         return StreamRecord(
-            run_id=self.origin.run_id,
-            notebook=self.origin.notebook,
-            call_id=self.call_id,
-            started_at=self.started_at,
-            endpoint=self.endpoint,
+            **known,
             model=request.model,
             response_model=completion.model,
             completion_id=completion.id,
-            mode=self.origin.mode,
             think=request.options.get("think"),
             outcome=completion.outcome,
             finish_reason=completion.finish_reason,
             error_type=type(error).__name__ if error is not None else None,
             status=getattr(error, "status", None),
             prompt_sha256=request.digest(),
-            attempts=self.attempts,
-            retries=self._steps.get("retry", 0),
-            resumes=self._steps.get("resume", 0),
-            continuations=self._steps.get("continue", 0),
-            restarts=self._steps.get("restart", 0),
-            seams=self._seams,
             waited_s=math.fsum(waits.values()),
-            **waits,
-            connect_s=self.connect_s,
-            ttfb_s=self.ttfb_s,
-            queue_s=self.queue_s,
-            ttft_s=self.ttft_s,
-            answer_s=self.answer_s,
             thinking_s=self.thinking_s if self.thinking_s is not None or not self.chunks else 0.0,
-            generation_s=self.generation_s,
             total_s=now_s - self.started_s,
-            chunks=self.chunks,
             chars=len(completion.text),
             reasoning_chars=len(completion.reasoning),
-            body_bytes=self.body_bytes,
-            wire_bytes=self.wire_bytes,
-            heartbeats=self.heartbeats,
-            chunks_per_s=self.chunks_per_s,
             tokens_per_s=self._rate(usage.completion_tokens),
             gap_p50_s=self.gaps.quantile_s(0.5),
             gap_p99_s=self.gaps.quantile_s(0.99),

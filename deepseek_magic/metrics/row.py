@@ -46,8 +46,6 @@ def _column_types() -> Mapping[str, type]:
 COLUMNS: Final = _column_types()
 """Column → its Python type (str, int, float, bool, datetime in UTC, date); each may be None. Money is a float here."""
 
-NAMES: Final = tuple(COLUMNS)
-
 
 def row_of(record: StreamRecord) -> Row:
     """The record as a flat mapping with the columns of ``COLUMNS``."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
-from types import TracebackType
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
@@ -67,7 +67,7 @@ class Spending:
         self.calls = 0
         self.unknown_calls = 0
         self._spent: dict[str, Decimal] = {}
-        self._holds: dict[int, tuple[str, Decimal]] = {}
+        self._holds: dict[ExitStack, tuple[str, Decimal]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -104,15 +104,18 @@ class Spending:
             elif record.currency is not None:
                 self._spent[record.currency] = self._spent.get(record.currency, Decimal(0)) + record.cost
 
-    def hold(self, most: Cost | None, *, cap: float | None = None) -> Hold:
-        """Set aside what a call may cost until it ends. Raises BudgetExceeded when ``cap`` dollars may not be enough.
+    def hold(self, most: Cost | None, *, cap: float | None = None) -> ExitStack:
+        """Set aside what a call may cost, until the ``with`` block of what is returned ends.
+
+        Raises BudgetExceeded when ``cap`` dollars may not be enough.
 
         A call whose price is unknown (None) sets nothing aside and is refused only when the cap is spent already.
         """
         currency, amount = CURRENCY, Decimal(0)
         if most is not None and most.currency in COUNTED:
             currency, amount = most.currency, most.amount
-        hold = Hold(self)
+        hold = ExitStack()
+        hold.callback(self._release, hold)
         with self._lock:
             if cap is not None:
                 error = refusal(
@@ -124,25 +127,10 @@ class Spending:
                 )
                 if error is not None:
                     raise error
-            self._holds[id(hold)] = (currency, amount)
+            self._holds[hold] = (currency, amount)
         return hold
 
-    def release(self, hold: Hold) -> None:
+    def _release(self, hold: ExitStack) -> None:
         """The call is over: what it cost comes with its record."""
         with self._lock:
-            self._holds.pop(id(hold), None)
-
-
-class Hold:
-    """What is set aside for one call, until the ``with`` block ends."""
-
-    def __init__(self, account: Spending) -> None:
-        self._account = account
-
-    def __enter__(self) -> Hold:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._account.release(self)
+            del self._holds[hold]

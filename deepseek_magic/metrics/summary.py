@@ -5,7 +5,7 @@ Every figure carries the number of calls it rests on, and a level is called met 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Final, Literal
 from ..protocol.measured import StreamRecord
 from ..text.messages import say
 from .quantiles import quantile
+from .spending import TotalCost
 from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table
 
 Verdict = Literal["met", "missed", "too few samples"]
@@ -70,7 +71,7 @@ class Rate:
         return self.count / self.n if self.n else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Level:
     """One service level: what was promised, what was measured on ``n`` calls, and the verdict."""
 
@@ -115,7 +116,7 @@ class Summary:
     cache_hit_tokens: int
     counted_calls: int
     tokens_estimated: bool
-    costs: dict[str, Decimal] = field(default_factory=dict)
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
     unknown_costs: int = 0
     costs_estimated: bool = False
     levels: tuple[Level, ...] = ()
@@ -126,11 +127,9 @@ class Summary:
         return tuple(level for level in self.levels if level.verdict == "missed")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        heads = [say(head) for head in _LEVEL_HEADS]
-        tables = [
-            (_FIGURE_HEADS, _figures(self), _caption(self)),
-            (heads, _level_rows(self), say("Service levels")),
-        ]
+        heads = ["", say("target"), say("measured"), "n", say("verdict")]
+        levels = [[say(each.name), each.target, each.shown, cell(each.n), say(each.verdict)] for each in self.levels]
+        tables = [(_FIGURE_HEADS, _figures(self), _caption(self)), (heads, levels, say("Service levels"))]
         return {
             "text/plain": "\n\n".join(text_table(*table) for table in tables),
             "text/html": "\n".join(html_table(*table) for table in tables),
@@ -149,20 +148,22 @@ def summarize(
     proper = [r for r in records if r.has_proper_end]
     stopped = sum(r.outcome == "interrupted" for r in records)
     counted = [r for r in records if r.completion_tokens is not None]
-    costs: dict[str, Decimal] = {}
-    for record in records:
-        if record.cost is not None and record.currency is not None:
-            costs[record.currency] = costs.get(record.currency, Decimal(0)) + record.cost
+    spent = TotalCost.on((r.cost, r.currency) for r in records)
+    promised = levels or ServiceLevels()
+    rates = Quantiles.of(r.chunks_per_s for r in records)
+    totals = Quantiles.of(r.total_s for r in proper)
+    slow = sum(r.total_s >= promised.p99_total_s for r in proper)
+    errors = Rate(count=len(records) - stopped - len(proper), n=len(records) - stopped)
     return Summary(
         calls=len(records),
         window_s=window_s,
         first=min((r.started_at for r in records), default=None),
         last=max((r.started_at for r in records), default=None),
         ttft_s=Quantiles.of(r.ttft_s for r in records),
-        total_s=Quantiles.of(r.total_s for r in proper),
-        chunks_per_s=Quantiles.of(r.chunks_per_s for r in records),
+        total_s=totals,
+        chunks_per_s=rates,
         tokens_per_s=Quantiles.of(r.tokens_per_s for r in records),
-        errors=Rate(count=len(records) - stopped - len(proper), n=len(records) - stopped),
+        errors=errors,
         recovered=Rate(count=sum(r.recovered for r in records), n=sum(r.attempts > 1 for r in records)),
         interrupted=Rate(count=stopped, n=len(records)),
         waited_s=sum(r.waited_s for r in records),
@@ -172,53 +173,26 @@ def summarize(
         cache_hit_tokens=sum(r.cache_hit_tokens or 0 for r in counted),
         counted_calls=len(counted),
         tokens_estimated=any(r.tokens_estimated for r in counted),
-        costs=costs,
-        unknown_costs=sum(r.cost is None for r in records),
+        costs=spent.costs,
+        unknown_costs=spent.unknown_calls,
         costs_estimated=any(r.cost_estimated for r in records),
-        levels=_judge(records, proper, levels or ServiceLevels()),
+        levels=_judge(promised, rates, totals, slow, errors),
     )
 
 
-def _judge(
-    records: Sequence[StreamRecord], proper: Sequence[StreamRecord], promised: ServiceLevels
-) -> tuple[Level, ...]:
-    rates = Quantiles.of(r.chunks_per_s for r in records)
-    totals = Quantiles.of(r.total_s for r in proper)
-    slow = sum(r.total_s >= promised.p99_total_s for r in proper)
-    tried = [r for r in records if r.outcome != "interrupted"]
-    failed = len(tried) - len(proper)
+def _judge(promised: ServiceLevels, rates: Quantiles, totals: Quantiles, slow: int, errors: Rate) -> tuple[Level, ...]:
+    """The verdicts; ``slow`` of the ``totals`` took longer than is promised of all but a hundredth."""
     rate_verdict: Verdict = "too few samples"
     if rates.n >= RATE_MIN_CALLS and rates.p50 is not None:
         rate_verdict = "met" if rates.p50 > promised.chunks_per_s else "missed"
+    quick = totals.p99 is not None and totals.p99 < promised.p99_total_s
+    few = bool(errors.n) and errors.count < promised.error_rate * errors.n
+    total_verdict = _share_verdict(slow, totals.n, 1 - LATENCY_QUANTILE, met=quick)
+    error_verdict = _share_verdict(errors.count, errors.n, promised.error_rate, met=few)
     return (
-        Level(
-            name="chunks per second, median call",
-            target=f"> {promised.chunks_per_s:g}",
-            measured=rates.p50,
-            n=rates.n,
-            verdict=rate_verdict,
-        ),
-        Level(
-            name="end to end, P99",
-            target=f"< {promised.p99_total_s:g} s",
-            measured=totals.p99,
-            n=totals.n,
-            verdict=_share_verdict(
-                slow, totals.n, 1 - LATENCY_QUANTILE, met=totals.p99 is not None and totals.p99 < promised.p99_total_s
-            ),
-        ),
-        Level(
-            name="errors",
-            target=f"< {promised.error_rate:.2%}",
-            measured=failed / len(tried) if tried else None,
-            n=len(tried),
-            verdict=_share_verdict(
-                failed,
-                len(tried),
-                promised.error_rate,
-                met=bool(tried) and failed < promised.error_rate * len(tried),
-            ),
-        ),
+        Level("chunks per second, median call", f"> {promised.chunks_per_s:g}", rates.p50, rates.n, rate_verdict),
+        Level("end to end, P99", f"< {promised.p99_total_s:g} s", totals.p99, totals.n, total_verdict),
+        Level("errors", f"< {promised.error_rate:.2%}", errors.value, errors.n, error_verdict),
     )
 
 
@@ -231,7 +205,6 @@ def _share_verdict(bad: int, n: int, allowed: float, *, met: bool) -> Verdict:
 
 
 _FIGURE_HEADS: Final = ("", "n", "p50", "p90", "p99", "max")
-_LEVEL_HEADS: Final = ("", "target", "measured", "n", "verdict")
 
 
 def _caption(summary: Summary) -> str:
@@ -258,7 +231,3 @@ def _figures(summary: Summary) -> list[list[str]]:
         *([say(n), cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
         *([say(n), cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
     ]
-
-
-def _level_rows(summary: Summary) -> list[list[str]]:
-    return [[say(level.name), level.target, level.shown, cell(level.n), say(level.verdict)] for level in summary.levels]

@@ -27,6 +27,12 @@ SECONDS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10
 TOKENS: Final = tuple(4**power for power in range(14))
 """The bucket bounds that the conventions recommend."""
 
+_HISTOGRAMS: Final = (
+    ("operation.duration", "s", "GenAI operation duration.", SECONDS),
+    ("operation.time_to_first_chunk", "s", "Time to receive the first chunk, from the request on.", SECONDS),
+    ("token.usage", "{token}", "Number of input and output tokens used.", TOKENS),
+)
+
 _OPTIONS: Final = {
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
@@ -60,26 +66,14 @@ class Export:
         self._mask = mask
         self._tracer = get_tracer(SCOPE, tracer_provider=tracer_provider)
         meter = get_meter(SCOPE, meter_provider=meter_provider)
-        self._duration = meter.create_histogram(
-            "gen_ai.client.operation.duration",
-            unit="s",
-            description="GenAI operation duration.",
-            explicit_bucket_boundaries_advisory=SECONDS,
-        )
-        self._first_chunk = meter.create_histogram(
-            "gen_ai.client.operation.time_to_first_chunk",
-            unit="s",
-            description="Time to receive the first chunk, from the request on.",
-            explicit_bucket_boundaries_advisory=SECONDS,
-        )
-        self._tokens = meter.create_histogram(
-            "gen_ai.client.token.usage",
-            unit="{token}",
-            description="Number of input and output tokens used.",
-            explicit_bucket_boundaries_advisory=TOKENS,
+        self._duration, self._first_chunk, self._tokens = (
+            meter.create_histogram(
+                f"gen_ai.client.{name}", unit=unit, description=says, explicit_bucket_boundaries_advisory=bounds
+            )
+            for name, unit, says, bounds in _HISTOGRAMS
         )
 
-    def __call__(self, record: StreamRecord, completion: Completion | None = None) -> None:
+    def __call__(self, record: StreamRecord, completion: Completion | None) -> None:
         """Send one call that has ended. An answer from the journal was no call."""
         if record.outcome != "cached":
             self._send_span(record, completion)

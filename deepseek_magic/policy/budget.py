@@ -1,8 +1,8 @@
 """Whether a session may afford one more call: what is spent, what calls under way may still cost, and what this one may.
 
-A cap is in US dollars; what the demo server answers is counted apart, in its play money. The costs are those of the price table, the most that a call may cost is its estimate with nothing
-cached and the longest answer: a promise about the budget, not about DeepSeek's invoice. What has no known price cannot be
-counted; that is said, and nothing is guessed.
+A cap is in US dollars; what the demo server answers is counted apart, in its play money. The costs are those of the
+price table, the most that a call may cost is its estimate with nothing cached and the longest answer: a promise about the
+budget, not about DeepSeek's invoice. What has no known price cannot be counted; that is said, and nothing is guessed.
 """
 
 from __future__ import annotations

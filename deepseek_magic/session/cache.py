@@ -33,11 +33,8 @@ async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Comp
     """The answer that the journal holds, with a record of its own that cost nothing; None where it holds none."""
     began_s = time.monotonic()
     entry = await asyncio.to_thread(find, journal, request, endpoint)
-    return None if entry is None else _again(entry, request, time.monotonic() - began_s)
-
-
-def _again(entry: Entry, request: Request, took_s: float) -> Completion:
-    """The completion of ``entry`` as the answer to ``request``, which is equal to its own."""
+    if entry is None:
+        return None
     completion = entry.completion
     paid = None if entry.record is None else entry.record.paid
     record = StreamRecord(
@@ -51,7 +48,7 @@ def _again(entry: Entry, request: Request, took_s: float) -> Completion:
         outcome="cached",
         finish_reason=completion.finish_reason,
         prompt_sha256=request.digest(),
-        total_s=took_s,
+        total_s=time.monotonic() - began_s,
         chars=len(completion.text),
         reasoning_chars=len(completion.reasoning),
         prompt_tokens=0,

@@ -99,17 +99,10 @@ def check(request: Request, endpoint: Endpoint) -> list[Message]:
             Message("{model} does not see images.", model=request.model),
             hint=Message("Ask deepseek-flash (-m flash), or leave the image out."),
         )
-    return (
-        []
-        if sees
-        else [
-            Message(
-                "Whether {model} at {endpoint} sees images is not known.",
-                model=request.model,
-                endpoint=endpoint.title,
-            )
-        ]
-    )
+    if sees:
+        return []
+    place = endpoint.title
+    return [Message("Whether {model} at {endpoint} sees images is not known.", model=request.model, endpoint=place)]
 
 
 def _sees(model: str) -> bool | None:
@@ -123,22 +116,19 @@ def _part(url: str) -> dict[str, Any]:
 
 
 def _name(what: Any) -> Message | str:
-    return (
-        str(what)[:80] if isinstance(what, str | Path) else Message("A value of type {name}", name=type(what).__name__)
-    )
+    named = isinstance(what, str | Path)
+    return str(what)[:80] if named else Message("A value of type {name}", name=type(what).__name__)
 
 
 def _bytes_of(what: Any) -> bytes:
+    """Its file, none of what is no image. Raises ConfigurationError for a file that cannot be read."""
     if isinstance(what, str | Path):
         try:
             return Path(what).expanduser().read_bytes()
         except OSError as error:
+            why = error.strerror or type(error).__name__
             raise ConfigurationError(
-                Message(
-                    "The image {name} cannot be read ({why}).",
-                    name=_name(what),
-                    why=error.strerror or type(error).__name__,
-                )
+                Message("The image {name} cannot be read ({why}).", name=_name(what), why=why)
             ) from None
     if isinstance(what, bytes | bytearray | memoryview):
         return bytes(what)
@@ -153,9 +143,7 @@ def _bytes_of(what: Any) -> bytes:
         what = _picture(what)
     drawn = getattr(what, "_repr_png_", None)  # PIL's, and that of whatever draws itself in a notebook
     png = drawn() if callable(drawn) else None
-    if not isinstance(png, bytes):
-        raise ConfigurationError(Message("{name} is not an image that can be sent.", name=_name(what)), hint=_TAKES)
-    return png
+    return png if isinstance(png, bytes) else b""
 
 
 def _picture(array: Any) -> Any:

@@ -33,21 +33,16 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
         raise ConfigurationError(
-            Message("There is no answer to resume."),
-            hint=Message("Only stopped and broken answers can be resumed."),
+            Message("There is no answer to resume."), hint=Message("Only stopped and broken answers can be resumed.")
         )
     if what is not None and not entries:
         raise ConfigurationError(Message("The journal has no call whose id begins with {name}.", name=what[:40]))
     if what is not None and len(entries) > 1:
-        raise ConfigurationError(
-            Message("The journal has {count} calls whose id begins with {name}.", count=len(entries), name=what[:40])
-        )
+        many = Message("The journal has {count} calls whose id begins with {name}.", count=len(entries), name=what[:40])
+        raise ConfigurationError(many)
     entry = entries[0]
     began = entry.started_at.astimezone().strftime(MOMENT)
     prompt = " ".join(entry.completion.request.prompt.split())
     shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
-    return Found(
-        entry.completion,
-        entry.endpoint,
-        Message("Resuming the answer to “{prompt}”, asked {when}.", prompt=shown, when=began),
-    )
+    said = Message("Resuming the answer to “{prompt}”, asked {when}.", prompt=shown, when=began)
+    return Found(entry.completion, entry.endpoint, said)

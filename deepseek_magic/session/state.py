@@ -326,31 +326,32 @@ class Session:
             engine.stop(self._transport.aclose)
 
     def ask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
-        """Ask and wait. Works in a cell, in a script and where a loop already runs; an interrupt stops the answer.
+        """Ask, and wait for the answer; works in a cell, in a script, in a function, also where a loop runs.
 
-        Raises the DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
+        ``options`` are the flags of ``%%deepseek`` under their long names, and ``endpoint``, ``base_url``, ``api_key``.
+        The call belongs to a conversation only when ``chat`` names one. An interrupt stops the answer. Raises the
+        DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
         """
         hide_key(options)
-        wait = pump_turning if self.keep_loop_turning else pump
-        return _whole(wait(self.start(self.prepare(prompt, **options)), _show_nothing))
+        return self._wait(self.start(self.prepare(prompt, **options)))
 
     def resume(self, what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
-        """Go on with an answer that was stopped, broke off or reached its length, and wait; see ``prepare_resume``.
+        """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
 
-        The completion is the whole answer; its usage and cost are those of the new call. Raises as ``ask`` does.
+        ``what`` is its completion, an entry of the journal, or the beginning of a call's id; without it, the last call of
+        this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
         """
         hide_key(options)
+        return self._wait(self.start(self.prepare_resume(what, **options)))
+
+    def _wait(self, call: Call) -> Completion:
         wait = pump_turning if self.keep_loop_turning else pump
-        return _whole(wait(self.start(self.prepare_resume(what, **options)), _show_nothing))
+        return _whole(wait(call, lambda _events: None))
 
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
-        """The same for ``await``, on any loop."""
+        """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
         hide_key(options)
         return _whole(await outcome(self.start(self.prepare(prompt, **options), silent=True)))
-
-
-def _show_nothing(_events: object) -> None:
-    pass
 
 
 def _whole(completion: Completion) -> Completion:

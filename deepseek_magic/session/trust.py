@@ -49,33 +49,28 @@ def confirmed(options: Options) -> Options:
     said = next(iter(named_by_project(options).values()), None)
     if said is None:
         return options
-    own = _own(options)
-    entry = _read().get(said.folder)
+    own, entry = _own(options), _read().get(said.folder)
     if not isinstance(entry, dict) or entry.get("settings") != said.digest:
         return options
     return own if set(_hosts(own)) <= set(entry.get("hosts", ())) else options
 
 
-def confirm(options: Options) -> Confirmation | None:
-    """Let the address in ``options`` that a project wrote be used from now on; None where no project wrote one.
+def confirm(options: Options, *, forget: bool = False) -> Confirmation | None:
+    """Let the address in ``options`` that a project wrote be used from now on, or with ``forget`` no longer; None where
+    no project wrote one.
 
     Raises ConfigurationError when the file cannot be written.
     """
     said = next(iter(named_by_project(options).values()), None)
     if said is None:
         return None
+    others = {folder: entry for folder, entry in _read().items() if folder != said.folder}
+    if forget:
+        _write(others)  # first: a host that is not known any more must not keep its trust
     hosts = _hosts(_own(options))
-    _write({**_read(), said.folder: {"hosts": hosts, "settings": said.digest}})
+    if not forget:
+        _write({**others, said.folder: {"hosts": hosts, "settings": said.digest}})
     return Confirmation(said.folder, ", ".join(hosts))
-
-
-def withdraw(options: Options) -> Confirmation | None:
-    """Take that back; as ``confirm``."""
-    said = next(iter(named_by_project(options).values()), None)
-    if said is None:
-        return None
-    _write({folder: entry for folder, entry in _read().items() if folder != said.folder})
-    return Confirmation(said.folder, ", ".join(_hosts(_own(options))))
 
 
 def _own(options: Options) -> Options:

@@ -338,7 +338,6 @@ def test_few_gaps_have_exact_quantiles(values: list[float], q: float) -> None:
     sketch = DurationSketch()
     for value in values:
         sketch.add(value)
-    assert sketch.exact
     assert sketch.quantile_s(q) == pytest.approx(quantile(sorted(values), q), abs=1e-6)
 
 
@@ -347,7 +346,6 @@ def test_many_gaps_have_quantiles_within_one_percent() -> None:
     sketch = DurationSketch()
     for i in range(len(values)):
         sketch.add(values[i * 7919 % len(values)])
-    assert not sketch.exact
     assert sketch.n == len(values)
     for q in (0.01, 0.5, 0.9, 0.99):
         assert sketch.quantile_s(q) == pytest.approx(quantile(values, q), rel=RELATIVE_ERROR * 1.1)

@@ -12,7 +12,7 @@ import pytest
 
 from deepseek_magic.metrics.log import MetricsLog
 from deepseek_magic.metrics.record import StreamRecord
-from deepseek_magic.metrics.spending import Hold, Spending
+from deepseek_magic.metrics.spending import Spending
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.errors import BudgetExceeded
 
@@ -74,7 +74,7 @@ def test_an_unknown_price_is_let_through_until_the_budget_is_gone() -> None:
 
 def test_of_many_threads_no_more_get_through_than_the_budget_allows() -> None:
     account = Spending()
-    through: list[Hold] = []
+    through: list[contextlib.ExitStack] = []
     start = threading.Barrier(16)
 
     def ask() -> None:

@@ -103,7 +103,7 @@ class ServiceMagics(Magics):
         from ...session.calls import session
 
         typed = arguments(self.deepseek_trust, line)
-        found = trust.confirm(session().defaults) if not typed.forget else trust.withdraw(session().defaults)
+        found = trust.confirm(session().defaults, forget=typed.forget)
         if found is None:
             print(say("No project settings in force name an address, so there is nothing to confirm."))
         elif typed.forget:
