@@ -1,7 +1,7 @@
-"""The transport: a call becomes a request, a response becomes an answer. The only importer of httpx.
+"""The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
 
-httpx writes the requests and reads the headers; our own network (``engine.network``) carries them, because httpx's client
-costs more for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
+httpx's client sends requests and reads headers over our own network (``engine.network``), because httpx's own costs more
+for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class HTTPXTransport:
     def __init__(self, *, http2: bool = False, gzip: bool = False, keep_warm_s: float | None = None) -> None:
         self._encodings = "gzip" if gzip else "identity"
         self._network = Network(http2=http2)
+        # The environment's proxies are the network's matter, its credentials the keys'.
+        self._client = httpx.AsyncClient(transport=_Below(self._network), trust_env=False)
         self._warmth = Warmth(self._ping, keep_warm_s)
 
     def open(self, call: HTTPCall) -> AbstractAsyncContextManager[HTTPAnswer]:
@@ -54,11 +56,13 @@ class HTTPXTransport:
         return _Opened(self._sent, call, contextlib.nullcontext())
 
     async def _sent(self, call: HTTPCall) -> Exchange:
-        request, origin = self._request(call)
+        request = self._request(call)
         try:
-            return await self._network.send(request, origin)
+            response = await self._client.send(request, stream=True)
         except Exception as error:
             raise_ours(error, call)
+        exchange: Exchange = response.extensions["exchange"]
+        return exchange
 
     async def warm_up(self, url: str) -> float | None:
         """Connect to the server of ``url`` before anything is asked, within ``KNOCK_S``. The connection's seconds;
@@ -80,11 +84,11 @@ class HTTPXTransport:
         self._warmth.every_s = every_s
 
     async def aclose(self) -> None:
-        """Close every connection. The transport can be used again; it then opens them anew."""
+        """Close every connection. The transport can be used again (httpx's client could not); it then opens new ones."""
         await self._warmth.aclose()
         await self._network.aclose()
 
-    def _request(self, call: HTTPCall) -> tuple[httpcore.Request, str]:
+    def _request(self, call: HTTPCall) -> httpx.Request:
         headers = {"User-Agent": _USER_AGENT, "accept": "*/*", "Accept-Encoding": self._encodings, **call.headers}
         if call.method != "HEAD":  # a knock asks for nothing that a key would be needed for
             headers.setdefault("Authorization", f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}")
@@ -95,6 +99,7 @@ class HTTPXTransport:
                 call.url,
                 headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()],
                 content=call.body,
+                extensions={"fresh": call.fresh, "timeout": times},
             )
         except UnicodeEncodeError:
             raise ConfigurationError(
@@ -111,18 +116,43 @@ class HTTPXTransport:
             raise _no_address(call.url, "it does not begin with http:// or https:// and a host")
         if (url.port or 0) > LARGEST_PORT:
             raise _no_address(call.url, f"no port is above {LARGEST_PORT}")
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        extensions = {"fresh": call.fresh, "timeout": times}
-        below = httpcore.Request(
-            request.method, target, headers=request.headers.raw, content=request.stream, extensions=extensions
-        )
-        return below, f"{url.scheme}://{url.netloc.decode('ascii')}"
+        return request
 
 
 def _no_address(url: str, why: str) -> ConfigurationError:
     return ConfigurationError(
         Message("{url} is no address of a server: {why}.", url=url[:200], why=why), hint=Message("Check the base URL.")
     )
+
+
+class _Below(httpx.AsyncBaseTransport):
+    """What httpx's client stands on. The exchange goes along in its response, so that the body can be read without the
+    generators that httpx puts around it: one that is left in the middle would be closed at some later time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """See httpx.AsyncBaseTransport."""
+        url = request.url
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        below = httpcore.Request(
+            request.method,
+            target,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=dict(request.extensions),
+        )
+        exchange = await self._network.send(below, f"{url.scheme}://{url.netloc.decode('ascii')}")
+        # httpx would raise for an address in "Location" that is none; where a redirect leads is told by the answer.
+        headers = [(name, value) for name, value in exchange.response.headers if name.lower() != b"location"]
+        return httpx.Response(
+            exchange.response.status, headers=headers, stream=_Unread(), extensions={"exchange": exchange}
+        )
+
+
+class _Unread(httpx.AsyncByteStream):
+    """The body as httpx sees it: the exchange's reader reads it instead."""
 
 
 class _Opened(AbstractAsyncContextManager[HTTPAnswer]):

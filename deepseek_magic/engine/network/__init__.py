@@ -1,4 +1,4 @@
-"""The network below the transport: httpcore, as fast as a stream of tokens wants it.
+"""The network below httpx's client: httpcore, as fast as a stream of tokens wants it.
 
 * ``exchange``     one exchange: request, response, body
 * ``connections``  kept connections, proxies, certificates
