@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .api.checks import check, text_of
+from .api.checks import check, is_prefix, text_of
 from .api.errors import HTML, no_money, too_many
 from .api.frames import Frame, Plan, frames, plan, whole_body
 from .api.shapes import Refused
@@ -56,9 +56,7 @@ class Chat:
             if state.balance <= 0:
                 raise no_money()
             made = plan(body, beta=self.request.path.startswith("/beta"), cache=state.cache)
-            last = body["messages"][-1]
-            prefixed = last["role"] == "assistant" and bool(last.get("prefix"))
-            self.fault = state.faults.take(_phases(made), prefixed=prefixed)
+            self.fault = state.faults.take(_phases(made), prefixed=is_prefix(body["messages"][-1]))
             seen.fault = str(self.fault) if self.fault else ""
             if self.fault is not None and self.fault.kind in ERROR_FAULTS:
                 return await self._fail(self.fault)

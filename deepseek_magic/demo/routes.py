@@ -58,10 +58,7 @@ def _authorise(state: DemoState, request: HTTPRequest) -> None:
 
 
 def _models() -> dict[str, Any]:
-    return {
-        "object": "list",
-        "data": [{"id": model.id, "object": "model", "owned_by": "deepseek"} for model in MODELS],
-    }
+    return {"object": "list", "data": [{"id": model.id, "object": "model", "owned_by": "deepseek"} for model in MODELS]}
 
 
 def _balance(amount: float) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _SETTLE_TURNS: Final = 4
 
 
 class DemoServer(DemoState):
-    """The server on a port of 127.0.0.1 (0: any free one). DemoSettings: see ``DemoState``."""
+    """The server on a port of 127.0.0.1 (0: any free one). Settings: see ``DemoState``."""
 
     def __init__(
         self, port: int = 0, fault: str | None = None, pace: float | Pace = 1.0, **settings: Unpack[DemoSettings]

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Unpack
 
 import msgspec
@@ -99,14 +100,12 @@ class ChatMessage:
         return raw
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
     """What is asked: messages, and the settings that were given. Equal when it would be sent alike."""
 
     messages: tuple[ChatMessage, ...]
     options: Options = field(default_factory=Options)
-    _body: dict[str, Any] | None = field(default=None, init=False, repr=False)
-    _digest: str | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def of(cls, prompt: Prompt, **options: Unpack[RequestOptions]) -> Request:
@@ -217,7 +216,7 @@ class Request:
     def encoded(self) -> bytes:
         """The body as it is sent. Raises ConfigurationError for what JSON cannot hold."""
         try:
-            return msgspec.json.encode(self._once())
+            return msgspec.json.encode(self._sent)
         except UnicodeEncodeError as error:
             near = error.object[max(0, error.start - 20) : error.start]
             raise ConfigurationError(
@@ -231,19 +230,17 @@ class Request:
 
     def digest(self) -> str:
         """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""
-        if self._digest is None:
-            # What cannot be sent has a digest all the same, for its record.
-            sorted_ = json.dumps(self._once(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
-            digest = hashlib.sha256(sorted_.encode("utf-8", "surrogatepass")).hexdigest()
-            object.__setattr__(self, "_digest", digest)
-        assert self._digest is not None
         return self._digest
 
-    def _once(self) -> dict[str, Any]:
-        if self._body is None:
-            object.__setattr__(self, "_body", self.body())
-        assert self._body is not None
-        return self._body
+    @cached_property
+    def _digest(self) -> str:
+        # What cannot be sent has a digest all the same, for its record.
+        canonical = json.dumps(self._sent, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @cached_property
+    def _sent(self) -> dict[str, Any]:
+        return self.body()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and self.digest() == other.digest()

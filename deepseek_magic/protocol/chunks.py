@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -331,7 +331,7 @@ class ChatDecoder:
                 self._append_parts(content, events)
         if isinstance(delta.refusal, str) and delta.refusal:
             self._refused = True
-            self._append(TextDelta(text=delta.refusal), events)
+            self._append(TextDelta, delta.refusal, events)
         if delta.tool_calls:
             self._append_tool_calls(delta.tool_calls, events)
 
@@ -372,12 +372,10 @@ class ChatDecoder:
     def _append_answer(self, text: str, events: list[Event]) -> None:
         if self.tags is not None:
             thought, text = self.tags.feed(text)
-            if thought:
-                self._append(ReasoningDelta(text=thought), events)
+            self._append(ReasoningDelta, thought, events)
             if self.tags.over:
                 self.tags = None
-        if text:
-            self._append(TextDelta(text=text), events)
+        self._append(TextDelta, text, events)
 
     def _close_tags(self, events: list[Event], *, whole: bool) -> None:
         """What was held back for a tag is given out. In a ``whole`` answer a thought that was never closed is the answer
@@ -388,23 +386,21 @@ class ChatDecoder:
         self.tags = None
         unclosed = tags.unclosed if whole and not self._tools.count else ""
         thought, text = tags.close()
-        if thought:
-            self._append(ReasoningDelta(text=thought), events)
+        self._append(ReasoningDelta, thought, events)
         if unclosed:
             self._note("think_tag_unclosed")
-        if text or unclosed:
-            self._append(TextDelta(text=text or unclosed), events)
+        self._append(TextDelta, text or unclosed, events)
 
     def _note(self, anomaly: str) -> None:
         if anomaly not in self.anomalies:
             self.anomalies.append(anomaly)
 
-    def _append(self, delta: TextDelta | ReasoningDelta, events: list[Event]) -> None:
-        if self._torn is None and (delta.text.isascii() or (delta.text[-1] != _REPLACEMENT and not self._surrogates)):
-            events.append(delta)
+    def _append(self, kind: type[TextDelta | ReasoningDelta], text: str, events: list[Event]) -> None:
+        if not text:
             return
-        kind = type(delta)
-        text = delta.text
+        if self._torn is None and (text.isascii() or (text[-1] != _REPLACEMENT and not self._surrogates)):
+            events.append(kind(text=text))
+            return
         if type(self._torn) is kind:
             text, self._torn = self._torn.text + text, None
         self._release(events)
@@ -425,7 +421,7 @@ class ChatDecoder:
             raise ProtocolError(
                 Message("The stream holds reasoning that is not text but {kind}.", kind=type(thought).__name__)
             )
-        self._append(ReasoningDelta(text=thought), events)
+        self._append(ReasoningDelta, thought, events)
 
     def _append_parts(self, content: Any, events: list[Event]) -> None:
         if not isinstance(content, list):
@@ -435,15 +431,13 @@ class ChatDecoder:
         for part in content:  # Mistral: a list of parts, thinking among them
             match part:
                 case {"type": "text", "text": str(text)}:
-                    if text:
-                        self._append(TextDelta(text=text), events)
+                    self._append(TextDelta, text, events)
                 case {"type": "thinking", "thinking": list(inner)}:
                     for piece in inner:
                         if isinstance(piece, dict) and piece.get("text"):
                             self._append_reasoning(piece["text"], events)
                 case {"type": "thinking", "thinking": str(text)}:
-                    if text:
-                        self._append_reasoning(text, events)
+                    self._append(ReasoningDelta, text, events)
                 case _:
                     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
                     raise ProtocolError(
@@ -509,18 +503,18 @@ def _text(value: Any) -> str | None:
 
 def read_usage(raw: Mapping[str, Any]) -> Usage:
     """Token counts from the API's ``usage`` object; hits and misses are read in both places where they occur."""
-    prompt_details = _object(raw.get("prompt_tokens_details"))
-    completion_details = _object(raw.get("completion_tokens_details"))
-    prompt = _count(raw, "prompt_tokens")
-    hit = _count(raw, "prompt_cache_hit_tokens", prompt_details, "prompt_cache_hit_tokens", "cached_tokens")
-    miss = _count(raw, "prompt_cache_miss_tokens", prompt_details, "prompt_cache_miss_tokens")
+    prompted, completed = _object(raw.get("prompt_tokens_details")), _object(raw.get("completion_tokens_details"))
+    hits, misses = "prompt_cache_hit_tokens", "prompt_cache_miss_tokens"
+    prompt = _count(raw.get("prompt_tokens"))
+    hit = _count(raw.get(hits), prompted.get(hits), prompted.get("cached_tokens"))
+    miss = _count(raw.get(misses), prompted.get(misses))
     if miss is None and prompt is not None and hit is not None:
         miss = prompt - hit
     return Usage(
         prompt_tokens=prompt,
-        completion_tokens=_count(raw, "completion_tokens"),
-        total_tokens=_count(raw, "total_tokens"),
-        reasoning_tokens=_count(completion_details, "reasoning_tokens"),
+        completion_tokens=_count(raw.get("completion_tokens")),
+        total_tokens=_count(raw.get("total_tokens")),
+        reasoning_tokens=_count(completed.get("reasoning_tokens")),
         cache_hit_tokens=hit,
         cache_miss_tokens=miss,
     )
@@ -530,9 +524,8 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _count(first: Mapping[str, Any], name: str, second: Mapping[str, Any] | None = None, *names: str) -> int | None:
-    candidates: Iterable[Any] = (first.get(name), *((second or {}).get(n) for n in names))
-    return next((c for c in candidates if isinstance(c, int) and not isinstance(c, bool)), None)
+def _count(*told: Any) -> int | None:
+    return next((count for count in told if isinstance(count, int) and not isinstance(count, bool)), None)
 
 
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,500})", re.IGNORECASE)

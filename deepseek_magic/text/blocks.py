@@ -33,7 +33,6 @@ _ITEM: Final = re.compile(r"([-*+]|[0-9]{1,9}[.)])(?:([ \t]+)(.*)|)\Z")
 _HEADING: Final = re.compile(r"#{1,6}(?:[ \t]+|\Z)")
 _UNDERLINE: Final = re.compile(r"[ \t]*(?:-+|=+)[ \t]*\Z")
 _TASK: Final = re.compile(r"\[[ xX]\](?=[ \t])")
-_QUOTE: Final = re.compile(r">")
 _TABLE_RULE: Final = re.compile(r"[ \t>*+0-9.)]*[|:]?[ \t]*:?-+[-|: \t]*\Z")
 _COMMENT: Final = re.compile(r"(?<!\\)%.*\Z")
 _FORMULA_IN_CODE: Final = re.compile(r"[$]|\\begin\{|\\\\[(\[]|@@[0-9]+@@")
@@ -73,7 +72,8 @@ class _Blocks:
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if not line:
-                self._blank()
+                self.out.append("")
+                self.after_blank = True
                 self.at += 1
                 continue
             if self.at >= self.run_end:
@@ -87,10 +87,6 @@ class _Blocks:
                 self.doubt = None
             self._block(line[indent:], indent, " " * indent)
         return self.out
-
-    def _blank(self) -> None:
-        self.out.append("")
-        self.after_blank = True
 
     def _part(self) -> None:
         """See to it that a blank line stands before what comes."""
@@ -127,7 +123,7 @@ class _Blocks:
             self._fenced_code(fence, "" if fresh else lead, over)
         elif _RULE.match(rest):
             self._line(lead + rest)
-        elif _QUOTE.match(rest) and self.depth < _MAX_QUOTE_DEPTH:
+        elif rest.startswith(">") and self.depth < _MAX_QUOTE_DEPTH:
             self._quote(lead, indent)
         elif (item := _ITEM.match(rest)) and len(self.items) < _MAX_LIST_DEPTH:
             self._item(item, indent, lead)
@@ -199,9 +195,7 @@ class _Blocks:
         the closing fence.
         """
         pad = " " * self.column
-        heading = any(
-            _UNDERLINE.match(line) for line in code
-        )  # older parsers underline the text before the fence with it
+        heading = any(map(_UNDERLINE.match, code))  # older parsers underline the text before the fence with it
         if not lead and (not pad or self.column >= CODE_INDENT or self.depth or heading):
             self._part()
         formulas = sum(len(_FORMULA_IN_CODE.findall(line)) for line in code) if pad or self.depth else 0

@@ -212,11 +212,8 @@ class _Run:
         ends = self.closing_ticks.get(len(run[0]), [])
         while ends and ends[-1] < run.end():
             ends.pop()
-        if not ends:
-            self.out.append("&#96;" * len(run[0]))
-            return run.end()
-        content = self.text[run.end() : ends[-1]]
-        if self.table and _CELL_BORDER.search(content):
+        content = self.text[run.end() : ends[-1]] if ends else ""
+        if not ends or (self.table and _CELL_BORDER.search(content)):
             self.out.append("&#96;" * len(run[0]))
             return run.end()
         self._code(content, at)
@@ -247,10 +244,15 @@ class _Run:
         self.out.append(_PARTED.get(html.unescape(entity[0]), entity[0]))
         return entity.end()
 
-    def _tilde(self, at: int) -> int:
+    def _end_of_run(self, at: int) -> int:
+        """Where the character that stands here stops being repeated."""
         end = at
-        while self.text.startswith("~", end):
+        while self.text.startswith(self.text[at], end):
             end += 1
+        return end
+
+    def _tilde(self, at: int) -> int:
+        end = self._end_of_run(at)
         # Three may be a fence; marked reads "~`" as one piece of text and so misses the code span.
         apart = "`" not in self.text[max(0, at - 1) : at] + self.text[end : end + 1]
         self.out.append(self.text[at:end] if end - at < 3 and apart else "&#126;" * (end - at))
@@ -258,9 +260,7 @@ class _Run:
 
     def _at(self, at: int) -> int:
         # "@@3@@" is JupyterLab's own mark for the fourth formula.
-        end = at
-        while self.text.startswith("@", end):
-            end += 1
+        end = self._end_of_run(at)
         self.out.append("@" + _AT * (end - at - 1))
         return end
 
@@ -270,9 +270,7 @@ class _Run:
         Languages without spaces write just that (``说**“好”**了``). There a pair of runs is written as a pair of tags; in
         ``2**(n+1)`` it is not.
         """
-        end = at
-        while self.text.startswith("*", end):
-            end += 1
+        end = self._end_of_run(at)
         run, before, after = self.text[at:end], self.text[at - 1 : at] or " ", self.text[end : end + 1] or " "
         closes = not before.isspace() and (not _marks(before) or after.isspace() or _marks(after))
         opens = not after.isspace() and (not _marks(after) or before.isspace() or _marks(before))
@@ -332,15 +330,11 @@ class _Run:
         return at + 1
 
     def _dollar(self, at: int) -> int:
-        if self.text.startswith("$$", at):
-            if end := self._formula(at, "$$", "$$"):
-                return end
-            self.out.append(DOLLAR * 2)
-            return at + 2
-        if end := self._inline_formula(at):
+        width = 2 if self.text.startswith("$$", at) else 1
+        if end := self._formula(at, "$$", "$$") if width == 2 else self._inline_formula(at):
             return end
-        self.out.append(DOLLAR)
-        return at + 1
+        self.out.append(DOLLAR * width)
+        return at + width
 
     def _inline_formula(self, at: int) -> int | None:
         """``$…$`` unless it is money: pandoc's rule for the borders, and a number that goes on in words is a price."""

@@ -12,7 +12,7 @@ looseness of a list that was cut.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from .blocks import safe
@@ -49,13 +49,13 @@ class ShownSegment:
     markdown: str
 
 
+@dataclass(eq=False)
 class Cutter:
     """Holds the text of an answer that is still being written: its settled segments, and in a subclass its open rest."""
 
-    def __init__(self) -> None:
-        self.segments: list[ShownSegment] = []
-        self.given = 0
-        """How many of the segments ``settled`` has returned."""
+    segments: list[ShownSegment] = field(default_factory=list)
+    given: int = 0
+    """How many of the segments ``settled`` has returned."""
 
     def settled(self) -> list[str]:
         """The segments that were settled since the last call, each safe to render on its own."""
@@ -76,32 +76,31 @@ class Cutter:
             self.segments.append(ShownSegment(raw=raw, markdown=markdown))
 
 
+@dataclass(eq=False)
 class Segmenter(Cutter):
     r"""Takes an answer delta by delta; gives settled segments once, and the open tail on demand.
 
     ``settled`` and ``finish`` return segments to render as they are; ``tail`` returns the rest closed so that it
-    renders as it will look later, with an open formula as its source. Work is linear in what is fed; ``tail`` costs the tail's length (``tail_chars``), which
-    the caller budgets.
+    renders as it will look later, with an open formula as its source. Work is linear in what is fed; ``tail`` costs the
+    tail's length (``tail_chars``), which the caller budgets.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.settled_chars = 0
-        self.tail_chars = 0
-        self._lines: list[str] = []  # complete lines not yet settled
-        self._lines_chars = 0
-        self._partial: list[str] = []  # the line that is being written
-        self._cut = 0  # lines that are settled if the segment is long enough
-        self._cut_chars = 0
-        self._reopen = ""  # the opening fence that a cut code block needs again
-        self._fence: Fence | None = None
-        self._fence_column = 0  # of its container
-        self._fence_line = ""
-        self._formula: str | None = None  # what will close it
-        self._formula_lines = 0
-        self._list_column: int | None = None  # where the content of the outermost item begins
-        self._number: int | None = None
-        self._blank = True
+    settled_chars: int = 0
+    tail_chars: int = 0
+    _lines: list[str] = field(default_factory=list)  # complete lines not yet settled
+    _lines_chars: int = 0
+    _partial: list[str] = field(default_factory=list)  # the line that is being written
+    _cut: int = 0  # lines that are settled if the segment is long enough
+    _cut_chars: int = 0
+    _reopen: str = ""  # the opening fence that a cut code block needs again
+    _fence: Fence | None = None
+    _fence_column: int = 0  # of its container
+    _fence_line: str = ""
+    _formula: str | None = None  # what will close it
+    _formula_lines: int = 0
+    _list_column: int | None = None  # where the content of the outermost item begins
+    _number: int | None = None
+    _blank: bool = True
 
     def feed(self, delta: str) -> None:
         """Take the next piece of the answer, of any length."""
@@ -132,12 +131,9 @@ class Segmenter(Cutter):
         partial = "".join(self._partial)
         if self._fence is not None:
             stripped = partial.strip(" \t")
-            shown = (
-                self._reopen
-                + "".join(self._lines)
-                + ("" if stripped and not stripped.strip(self._fence.mark[0]) else partial)
-            )
-            head, drawing, rest = safe(shown).rpartition("```mermaid")
+            if stripped and not stripped.strip(self._fence.mark[0]):
+                partial = ""
+            head, drawing, rest = safe(self._reopen + "".join(self._lines) + partial).rpartition("```mermaid")
             # A drawing is drawn when it is whole.
             return f"{head}```text{rest}" if drawing and "mermaid" in self._fence_line else head + drawing + rest
         if self._formula is not None:

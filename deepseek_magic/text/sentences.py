@@ -77,12 +77,9 @@ class SentenceScanner:
         """The line is whole: what does it open, close or end?"""
         line, fresh = self._line, self._fresh
         body = line[_LEAD.match(line).end() :] if fresh else line  # type: ignore[union-attr]
-        if self._block == "fence":
-            if self._fences.read(line.rstrip("\n")) == "closing":
-                self._block = ""
-                self._open = 0
-        elif self._block in ("$$", "\\]"):
-            if self._block in line:
+        if self._block in ("fence", "$$", "\\]"):
+            in_fence = self._block == "fence"
+            if self._fences.read(line.rstrip("\n")) == "closing" if in_fence else self._block in line:
                 self._block = ""
                 self._open = 0
         elif self._block == "table" and body.strip() and "|" in body:

@@ -47,6 +47,11 @@ def text_of(content: Any) -> str:
     return "\n\n".join(part["text"] if part.get("type") == "text" else "[image]" for part in content or ())
 
 
+def is_prefix(message: Mapping[str, Any]) -> bool:
+    """Whether a message is the beginning of an answer, to be continued."""
+    return message["role"] == "assistant" and bool(message.get("prefix"))
+
+
 def _numbers(body: Mapping[str, Any]) -> None:
     for name, low, high, shown in (
         ("max_tokens", 1, MAX_TOKENS, f"[1, {MAX_TOKENS}]"),
@@ -144,14 +149,14 @@ def _messages(body: Mapping[str, Any]) -> None:
             "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
         )
     for message in messages[:-1]:
-        if message["role"] == "assistant" and message.get("prefix"):
+        if is_prefix(message):
             raise Refused(
                 "Invalid completion message: prefix set true with message which is not final message "
                 "or message role is not assistant"
             )
     if thinks(body):
         _reasoning_passed_back(messages, bool(body.get("tools")))
-    if messages[-1]["role"] == "assistant" and messages[-1].get("prefix"):
+    if is_prefix(messages[-1]):
         if body.get("tools") or any(message.get("tool_calls") for message in messages):
             raise Refused("Function call should not be used with prefix")
         if json_mode:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from .checks import CONTEXT_TOKENS
+from .checks import CONTEXT_TOKENS, is_prefix
 from .inquiry import Inquiry, asked_for, prompt_tokens
 from .replies import Reply, continuation, reply
 from .shapes import Refused
@@ -53,7 +53,7 @@ def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
     """What will be answered. Raises Refused when the context overflows or a prefix is sent to another path than /beta."""
     asked = asked_for(body)
     last = body["messages"][-1]
-    prefixed = last["role"] == "assistant" and bool(last.get("prefix"))
+    prefixed = is_prefix(last)
     if prefixed and not beta:
         raise Refused(
             "The prefix parameter is a Beta feature: set base_url to https://api.deepseek.com/beta to use it."

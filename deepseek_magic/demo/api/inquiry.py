@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...protocol.models import resolve_model
-from .checks import text_of, thinks
+from .checks import is_prefix, text_of, thinks
 from .texts import Language
 from .tokens import tokenize
 
@@ -50,7 +50,7 @@ class Inquiry:
 def asked_for(body: Mapping[str, Any]) -> Inquiry:
     """The part of a checked body that decides the reply."""
     messages = body["messages"]
-    if messages[-1]["role"] == "assistant" and messages[-1].get("prefix"):
+    if is_prefix(messages[-1]):
         messages = messages[:-1]
     effort = body.get("reasoning_effort") or "high"
     return Inquiry(

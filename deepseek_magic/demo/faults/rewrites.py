@@ -5,6 +5,7 @@ Frames go in, frames come out; what needs the socket is in delivery.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -91,10 +92,6 @@ def _with_delta(phase: Phase, model: Payload, delta: Payload, finish: str | None
     return frame(phase, {**model, "choices": [choice]})
 
 
-def _diverged(frames: Sequence[Frame]) -> list[Frame]:
-    return _before([one for one in frames if one.phase != "content"], "content", _OTHER_TEXT)
-
-
 def _reason(frames: Sequence[Frame]) -> str:
     return str(_payload(frames[-2])["choices"][0]["finish_reason"])
 
@@ -119,10 +116,6 @@ def _finish_every(frames: Sequence[Frame], fault: Fault) -> list[Frame]:
     return [*frames[:at], *marked, *frames[-2:]]
 
 
-def _finish_twice(frames: Sequence[Frame]) -> list[Frame]:
-    return [*frames[:-1], frames[-2], frames[-1]]
-
-
 def _full_message(frames: Sequence[Frame]) -> list[Frame]:
     """The finish chunk with all that was said as a message, in the place of its delta."""
     message: Payload = {"role": "assistant"}
@@ -144,10 +137,6 @@ def _full_message(frames: Sequence[Frame]) -> list[Frame]:
     return _change(frames, tell, "finish")
 
 
-def _no_delta(frames: Sequence[Frame]) -> list[Frame]:
-    return _change(frames, lambda payload: payload["choices"][0].pop("delta"), "finish")
-
-
 def _usage_chunk(frames: Sequence[Frame]) -> list[Frame]:
     finish = _payload(frames[-2])
     usage = frame("finish", {**finish, "choices": []})
@@ -156,12 +145,11 @@ def _usage_chunk(frames: Sequence[Frame]) -> list[Frame]:
 
 def _usage_every(frames: Sequence[Frame]) -> list[Frame]:
     final: Mapping[str, int] = _payload(frames[-2])["usage"]
-    written = 0
+    counted = itertools.count()
 
     def count(payload: Payload) -> None:
-        nonlocal written
+        written = next(counted)
         payload["usage"] = {**final, "completion_tokens": written, "total_tokens": final["prompt_tokens"] + written}
-        written += 1
 
     return _change(frames, count, "start", "reasoning", "content", "tool")
 
@@ -181,11 +169,11 @@ _REWRITES: Final[Mapping[str, Callable[[Sequence[Frame]], list[Frame]]]] = {
     "no-done": _without("done"),
     "no-finish": _without("finish"),
     "no-blank-line": _without("done"),
-    "finish-twice": _finish_twice,
+    "finish-twice": lambda frames: [*frames[:-1], *frames[-2:]],
     "full-message": _full_message,
-    "no-delta": _no_delta,
+    "no-delta": lambda frames: _change(frames, lambda payload: payload["choices"][0].pop("delta"), "finish"),
     "usage-chunk": _usage_chunk,
     "usage-every": _usage_every,
     "reasoning-field": _reasoning_field,
-    "diverge": _diverged,
+    "diverge": lambda frames: _before(_without("content")(frames), "content", _OTHER_TEXT),
 }

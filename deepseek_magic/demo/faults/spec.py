@@ -57,10 +57,6 @@ class Fault:
         value = self.values.get(name, KINDS[self.kind].params.get(name))
         return value if isinstance(value, str) else ""
 
-    def happens(self, phases: Iterable[str]) -> bool:
-        """Whether an answer with these phases has the place of this fault."""
-        return self.at not in _DELTAS or self.at in phases
-
     @property
     def legend(self) -> Message:
         """What it does, in one sentence for a class."""
@@ -74,12 +70,8 @@ class Fault:
             given |= {"p": self.p, "seed": self.seed}
         if self.on != "any":
             given["on"] = self.on
-        return " ".join(
-            [
-                self.kind,
-                *(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in given.items() if v is not None),
-            ]
-        )
+        words = (f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in given.items() if v is not None)
+        return " ".join((self.kind, *words))
 
 
 def parse(spec: str | None) -> tuple[Fault, ...]:
@@ -200,9 +192,8 @@ class Faults:
         for place, fault in enumerate(self.faults):
             if fault.kind == "refuse" or (fault.at == "connect") is not connecting or self._left[place] == 0:
                 continue
-            if not connecting and (
-                not fault.happens(phases) or fault.on not in ("any", "prefix" if prefixed else "plain")
-            ):
+            never_there = fault.at in _DELTAS and fault.at not in phases
+            if not connecting and (never_there or fault.on not in ("any", "prefix" if prefixed else "plain")):
                 continue
             if self._chance[place].random() >= fault.p:
                 continue

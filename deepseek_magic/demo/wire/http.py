@@ -128,13 +128,7 @@ class Answer:
         writer.transport.set_write_buffer_limits(0)
 
     async def head(
-        self,
-        status: int,
-        headers: dict[str, str],
-        *,
-        framing: Framing,
-        gzip: bool = False,
-        version: str = "HTTP/1.1",
+        self, status: int, headers: dict[str, str], *, framing: Framing, gzip: bool = False, version: str = "HTTP/1.1"
     ) -> None:
         """Send status line and headers. The caller gives ``content-length`` when the framing is "length"."""
         self._framing = framing
