@@ -282,8 +282,8 @@ async def status_error_of(answer: HTTPAnswer) -> APIStatusError:
             if len(body) > LARGEST_ERROR_BYTES:
                 break
     text = mask(bytes(body[:LARGEST_ERROR_BYTES]).decode("utf-8", "replace"))
-    if 300 <= answer.status < 400:
-        text = mask(f"moved to {answer.headers.get('location', 'another address')[:200]}")
+    if 300 <= answer.status < 400 and "location" in answer.headers:
+        text = mask(f"Location: {answer.headers['location'][:200]}")
     headers = {**headers_in_body(text), **answer.headers}
     return error_from_body(
         answer.status,

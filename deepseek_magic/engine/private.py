@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from ..text.messages import Message
+
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -25,7 +27,7 @@ def private_folder(folder: Path) -> None:
     if os.name != "posix" or not found.st_mode & _OTHERS_WRITE:
         return
     if found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid():  # /tmp and its like are everybody's by intention
-        raise OSError(errno.EPERM, f"others may write the folder {folder}")
+        raise OSError(errno.EPERM, Message("others may write the folder {folder}", folder=folder))
     folder.chmod(FOLDER_MODE)
 
 
@@ -35,7 +37,7 @@ def open_private(path: Path, flags: int) -> int:
         opened = os.open(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), FILE_MODE)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, f"{path} is a symbolic link") from None
+            raise OSError(errno.ELOOP, Message("{path} is a symbolic link", path=path)) from None
         raise
     if os.name == "posix" and stat.S_IMODE(os.fstat(opened).st_mode) != FILE_MODE:
         try:

@@ -113,13 +113,13 @@ class HTTPXTransport:
             raise _no_address(call.url, str(error)) from None
         url = request.url
         if url.scheme not in ("http", "https") or not url.host:
-            raise _no_address(call.url, "it does not begin with http:// or https:// and a host")
+            raise _no_address(call.url, Message("it does not begin with http:// or https:// and a host"))
         if (url.port or 0) > LARGEST_PORT:
-            raise _no_address(call.url, f"no port is above {LARGEST_PORT}")
+            raise _no_address(call.url, Message("no port is above {limit}", limit=LARGEST_PORT))
         return request
 
 
-def _no_address(url: str, why: str) -> ConfigurationError:
+def _no_address(url: str, why: Message | str) -> ConfigurationError:
     return ConfigurationError(
         Message("{url} is no address of a server: {why}.", url=url[:200], why=why), hint=Message("Check the base URL.")
     )

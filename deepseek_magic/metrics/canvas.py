@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-from ..text.messages import say
+from ..text.messages import Message
 
 PlotKind = Literal["latency", "speed", "waterfall"]
 KINDS: Final[tuple[PlotKind, ...]] = PlotKind.__args__  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def paper(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "matplotlib is not installed, and plots need it: pip install 'deepseek-magic[plots]'."
+            Message("matplotlib is not installed, and plots need it: pip install 'deepseek-magic[plots]'.")
         ) from error
     style: dict[Any, Any] = {  # matplotlib's own type is a literal of 300 names, newer than the oldest release we take
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
@@ -126,9 +126,9 @@ def _fonts() -> list[str]:
     return ["sans-serif", *[name for name in CHINESE_FONTS if name in installed][:1]]
 
 
-def word(text: str) -> str:
+def word(text: Message) -> str:
     """A word in a picture: in the reader's language where a font can write it, else in English, never as boxes."""
-    return say(text) if len(_fonts()) > 1 else text
+    return text.localized() if len(_fonts()) > 1 else str(text)
 
 
 def legend(axes: Axes) -> None:

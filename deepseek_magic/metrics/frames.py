@@ -11,6 +11,8 @@ from datetime import date, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from ..text.messages import Message
+
 if TYPE_CHECKING:
     import pandas
     import polars
@@ -57,5 +59,8 @@ def library(name: str) -> Any:
         return import_module(name)
     except ImportError:
         raise ImportError(
-            f"{name} is not installed, and this conversion needs it: pip install 'deepseek-magic[dataframes]'."
+            Message(
+                "{name} is not installed, and this conversion needs it: pip install 'deepseek-magic[dataframes]'.",
+                name=name,
+            )
         ) from None

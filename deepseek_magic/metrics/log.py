@@ -17,6 +17,7 @@ import msgspec
 
 from ..policy.pricing import PRICES
 from ..protocol.measured import StreamRecord
+from ..protocol.outcome import OUTCOME_WORDS
 from ..text.messages import Message, say
 from .files import Tabular
 from .row import COLUMNS, Row, row_of
@@ -46,16 +47,16 @@ BLOCK_ROWS: Final = 100
 
 SHOWN_ROWS: Final = 20
 _SHOWN: Final = {
-    "started": "started_at",
-    "model": "model",
-    "outcome": "outcome",
-    "attempts": "attempts",
-    "first token, s": "ttft_s",
-    "total, s": "total_s",
-    "tokens/s": "tokens_per_s",
-    "tokens in": "prompt_tokens",
-    "tokens out": "completion_tokens",
-    "cost": "cost",
+    "started_at": Message("started"),
+    "model": Message("model"),
+    "outcome": Message("outcome"),
+    "attempts": Message("attempts"),
+    "ttft_s": Message("first token, s"),
+    "total_s": Message("total, s"),
+    "tokens_per_s": Message("tokens/s"),
+    "prompt_tokens": Message("tokens in"),
+    "completion_tokens": Message("tokens out"),
+    "cost": Message("cost"),
 }
 
 
@@ -224,25 +225,35 @@ class MetricsLog(Tabular, Sequence[Row]):
         records = self.records
         if isinstance(call, int):
             if not -len(records) <= call < len(records):
-                raise ValueError(f"The log holds {len(records):,} calls; there is none at {call}.")
+                raise ValueError(
+                    Message(
+                        "The log holds {count} calls; there is none at {value}.", count=f"{len(records):,}", value=call
+                    )
+                )
             return records[call]
         found = [r for r in records if r.call_id.startswith(call)]
         if len(found) != 1:
-            raise ValueError(f"The log holds {len(found):,} calls whose id begins with {call!r}.")
+            raise ValueError(
+                Message(
+                    "The log holds {count} calls whose id begins with {value}.",
+                    count=f"{len(found):,}",
+                    value=repr(call),
+                )
+            )
         return found[0]
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         rows = self.records[-SHOWN_ROWS:]
-        columns = {head: [cell(getattr(row, name)) for row in rows] for head, name in _SHOWN.items()}
+        columns = {name: [cell(getattr(row, name)) for row in rows] for name in _SHOWN}
         costs = money([row.cost for row in rows])
         columns["cost"] = [f"{cost} {row.currency or ''}".strip() for cost, row in zip(costs, rows, strict=True)]
-        columns["outcome"] = [say(outcome) for outcome in columns["outcome"]]
+        columns["outcome"] = [OUTCOME_WORDS[row.outcome].localized() for row in rows]
         caption = [counted(len(self))]
         if len(rows) < len(self):
             caption.append(say("the last {count} of them", count=len(rows)))
         if self.forgotten:
             caption.append(say("{count} older ones were forgotten", count=f"{self.forgotten:,}"))
-        heads = [say(head) for head in _SHOWN]
+        heads = [head.localized() for head in _SHOWN.values()]
         shown = list(zip(*columns.values(), strict=True))
         said = say("; ").join(caption)
         return {"text/plain": text_table(heads, shown, said), "text/html": html_table(heads, shown, said)}

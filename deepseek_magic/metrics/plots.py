@@ -9,7 +9,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.measured import PhaseKind, StreamRecord
-from ..text.messages import say
+from ..protocol.outcome import OUTCOME_WORDS
+from ..text.messages import Message, say
 from .canvas import BLUE, GREEN, INK, NOTE, OLIVE, ORANGE, PINK, VIOLET, Plot, legend, paper, word
 from .phases import PHASES
 from .summary import Quantiles, ServiceLevels
@@ -22,18 +23,18 @@ if TYPE_CHECKING:
 SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)
 """One a model; from the seventh on they come again."""
 
-LANES: Final[Mapping[PhaseKind, tuple[str, str]]] = {
-    "wait_concurrency": (OLIVE, "waiting: other calls"),
-    "wait_rate": (OLIVE, "waiting: rate limit"),
-    "wait_retry_after": (PINK, "waiting: retry after"),
-    "wait_backoff": (PINK, "waiting: back-off"),
-    "request": (INK, "request"),
-    "queue": (ORANGE, "queue"),
-    "first_token": (ORANGE, "first token"),
-    "thinking": (VIOLET, "thinking"),
-    "answer": (BLUE, "answer"),
-    "silence": (PINK, "silence"),
-    "seam": (GREEN, "seam"),
+LANES: Final[Mapping[PhaseKind, tuple[str, Message]]] = {
+    "wait_concurrency": (OLIVE, Message("waiting: other calls")),
+    "wait_rate": (OLIVE, Message("waiting: rate limit")),
+    "wait_retry_after": (PINK, Message("waiting: retry after")),
+    "wait_backoff": (PINK, Message("waiting: back-off")),
+    "request": (INK, Message("request")),
+    "queue": (ORANGE, Message("queue")),
+    "first_token": (ORANGE, Message("first token")),
+    "thinking": (VIOLET, Message("thinking")),
+    "answer": (BLUE, Message("answer")),
+    "silence": (PINK, Message("silence")),
+    "seam": (GREEN, Message("seam")),
 }
 """The colour of each kind of phase, and its name."""
 
@@ -57,8 +58,8 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
     """
     promised = levels or ServiceLevels()
     curves = [
-        ("first token", BLUE, [r.ttft_s for r in records if r.ttft_s is not None]),
-        ("end to end", ORANGE, [r.total_s for r in records if r.has_proper_end]),
+        (Message("first token"), BLUE, [r.ttft_s for r in records if r.ttft_s is not None]),
+        (Message("end to end"), ORANGE, [r.total_s for r in records if r.has_proper_end]),
     ]
     figure, axes = paper(HEIGHT_IN, width_in)
     said = [say("Latency of {calls}.", calls=counted(len(records)))]
@@ -77,7 +78,7 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
         said.append(
             say(
                 "{name}: p50 {median} s, p90 {most_calls} s, p99 {nearly_all} s (n = {n}).",
-                name=say(name),
+                name=name,
                 median=cell(found.p50),
                 most_calls=cell(found.p90),
                 nearly_all=cell(found.p99),
@@ -86,8 +87,8 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
         )
     axes.axvline(promised.p99_total_s, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     level = (promised.p99_total_s, 0.02)
-    axes.annotate(f"{word('level')} {promised.p99_total_s:g} s", level, xytext=(4, 0), **NOTE)
-    axes.set(xlabel=word("seconds"), ylabel=word("share of calls"), ylim=(0, 1.02))
+    axes.annotate(f"{word(Message('level'))} {promised.p99_total_s:g} s", level, xytext=(4, 0), **NOTE)
+    axes.set(xlabel=word(Message("seconds")), ylabel=word(Message("share of calls")), ylim=(0, 1.02))
     if axes.get_xscale() == "linear":
         axes.set_xlim(left=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -123,7 +124,7 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float) -> Plot:
     if len(by_time) >= TREND_CALLS:
         runs = [by_time[i : i + TREND_CALLS] for i in range(len(by_time) - TREND_CALLS + 1)]
         trend = [(run[TREND_CALLS // 2][0], median(v for _, v in run)) for run in runs]
-        label = f"{word('running median')}, n = {TREND_CALLS}"
+        label = f"{word(Message('running median'))}, n = {TREND_CALLS}"
         axes.plot(*_columns(trend), color=INK, linewidth=1.4, rasterized=len(trend) > MOST_VECTORS, label=label)
     if known:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
@@ -132,7 +133,7 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float) -> Plot:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=here))
         legend(axes)
-    axes.set(ylabel=word("tokens per second"), ylim=(0, 1.15 * max((v for _, v in known), default=1.0)))
+    axes.set(ylabel=word(Message("tokens per second")), ylim=(0, 1.15 * max((v for _, v in known), default=1.0)))
     found = Quantiles.of(v for _, v in known)
     if not found.n:
         said = say("The speed of these calls is not known.")
@@ -154,17 +155,18 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
     without phases, as older versions wrote them.
     """
     if not record.phases:
-        raise ValueError("This call has no phases: it was answered from the journal, or noted by an older version.")
+        raise ValueError(
+            Message("This call has no phases: it was answered from the journal, or noted by an older version.")
+        )
     spans = [phase for phase in record.phases if phase.kind != "seam"]
     sums_s = {kind: math.fsum(p.length_s for p in spans if p.kind == kind) for kind in PHASES}
     lanes = [kind for kind in PHASES if sums_s[kind] > THINNEST * record.total_s]
     figure, axes = paper(0.9 + LANE_IN * len(lanes), width_in)
-    total, outcome = cell(record.total_s), say(record.outcome)
+    total, outcome = cell(record.total_s), OUTCOME_WORDS[record.outcome]
     said = [say("One call of {model}, {seconds} s, {outcome}.", model=record.model, seconds=total, outcome=outcome)]
     for row, kind in enumerate(lanes):
         bars = [(p.start_s, p.length_s) for p in spans if p.kind == kind]
-        colour, name = LANES[kind]
-        lane, seconds = say(name), cell(sums_s[kind])
+        (colour, lane), seconds = LANES[kind], cell(sums_s[kind])
         axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=colour)
         axes.annotate(f"{seconds} s", (1, row), xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
         if len(bars) > 1:
@@ -173,17 +175,17 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
             said.append(say("{phase}: {seconds} s.", phase=lane, seconds=seconds))
     for at_s in (phase.start_s for phase in record.phases if phase.kind == "seam"):
         axes.axvline(at_s, color=GREEN, linewidth=1.4, linestyle=(0, (4, 2)))
-        axes.annotate(word("seam"), (at_s, -0.6), xytext=(0, 2), ha="center", **{**NOTE, "color": GREEN})
+        axes.annotate(word(LANES["seam"][1]), (at_s, -0.6), xytext=(0, 2), ha="center", **{**NOTE, "color": GREEN})
         said.append(say("seam at {seconds} s.", seconds=cell(at_s)))
     axes.set_yticks(range(len(lanes)), [word(LANES[kind][1]) for kind in lanes])
-    axes.set(xlabel=word("seconds"), xlim=(0, record.total_s or 1), ylim=(len(lanes) - 0.4, -0.6))
+    axes.set(xlabel=word(Message("seconds")), xlim=(0, record.total_s or 1), ylim=(len(lanes) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     return Plot(figure=figure, text=" ".join(said), kind="waterfall", n=1)
 
 
 _PLAIN: Final = ("o", False)
-_SIGNS: Final = {("o", True): "estimated", ("X", False): "cut off"}
+_SIGNS: Final = {("o", True): Message("estimated"), ("X", False): Message("cut off")}
 """A marker, and whether it is hollow → what it says."""
 _RIGHT: Final = ("axes fraction", "data")
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
 from ..protocol.measured import StreamRecord
-from ..text.messages import say
+from ..text.messages import say, words
 from .tables import cell, html_table, spent_on, text_table
 
 
@@ -40,6 +41,9 @@ class TotalCost:
         return cls(calls=calls, costs=sums, unknown_calls=unknown)
 
 
+SPANS: Final = words("this session", "this notebook, ever", "this machine, today", "this machine, this month")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """What was spent, by span of time, beside the budget. It shows itself as a table."""
@@ -51,7 +55,7 @@ class Account:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         heads = ["", say("calls"), say("spent")]
         rows = [
-            [say(span), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
+            [SPANS[span].localized(), cell(spent.calls), spent_on(spent.costs, spent.unknown_calls)]
             for span, spent in self.spans.items()
         ]
         caption = say("Money: by the price table, not an invoice")

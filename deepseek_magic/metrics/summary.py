@@ -12,12 +12,17 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from ..protocol.measured import StreamRecord
-from ..text.messages import say
+from ..text.messages import say, words
 from .quantiles import quantile
 from .spending import TotalCost
 from .tables import UNKNOWN, cell, counted, html_table, spent_on, text_table
 
 Verdict = Literal["met", "missed", "too few samples"]
+
+LEVEL_WORDS: Final = words(
+    *("chunks per second, median call", "end to end, P99", "errors"), *("met", "missed", "too few samples")
+)
+"""How the name and the verdict of a level are shown."""
 
 RATE_MIN_CALLS: Final = 5
 """Fewer chunk rates than this have no median worth a verdict."""
@@ -128,7 +133,10 @@ class Summary:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         heads = ["", say("target"), say("measured"), "n", say("verdict")]
-        levels = [[say(each.name), each.target, each.shown, cell(each.n), say(each.verdict)] for each in self.levels]
+        levels = [
+            [LEVEL_WORDS[x.name].localized(), x.target, x.shown, cell(x.n), LEVEL_WORDS[x.verdict].localized()]
+            for x in self.levels
+        ]
         tables = [(_FIGURE_HEADS, _figures(self), _caption(self)), (heads, levels, say("Service levels"))]
         return {
             "text/plain": "\n\n".join(text_table(*table) for table in tables),
@@ -221,13 +229,17 @@ def _caption(summary: Summary) -> str:
 
 def _figures(summary: Summary) -> list[list[str]]:
     quantiles = [
-        ("first token, s", summary.ttft_s),
-        ("end to end, s", summary.total_s),
-        ("chunks per second", summary.chunks_per_s),
-        ("tokens per second", summary.tokens_per_s),
+        (say("first token, s"), summary.ttft_s),
+        (say("end to end, s"), summary.total_s),
+        (say("chunks per second"), summary.chunks_per_s),
+        (say("tokens per second"), summary.tokens_per_s),
     ]
-    rates = [("errors", summary.errors), ("recovered", summary.recovered), ("stopped", summary.interrupted)]
+    rates = [
+        (say("errors"), summary.errors),
+        (say("recovered"), summary.recovered),
+        (say("stopped"), summary.interrupted),
+    ]
     return [
-        *([say(n), cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
-        *([say(n), cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
+        *([n, cell(q.n), cell(q.p50), cell(q.p90), cell(q.p99), cell(q.max)] for n, q in quantiles),
+        *([n, cell(r.n), UNKNOWN if r.value is None else f"{r.value:.1%}", "", "", ""] for n, r in rates),
     ]

@@ -30,7 +30,7 @@ def cell(value: Any, digits: int = 3) -> str:
         case None:
             return UNKNOWN
         case bool():
-            return "yes" if value else "no"
+            return say("yes" if value else "no")
         case int():
             return f"{value:,}"
         case float() | Decimal():

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..protocol.completion import Completion
 from ..protocol.measured import StreamRecord
+from ..text.messages import Message
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -60,7 +61,7 @@ class Export:
             from opentelemetry.trace import get_tracer
         except ImportError as error:
             raise ImportError(
-                "OpenTelemetry is not installed, and this export needs it: pip install 'deepseek-magic[otel]'."
+                Message("OpenTelemetry is not installed, and this export needs it: pip install 'deepseek-magic[otel]'.")
             ) from error
         self.content = content
         self._mask = mask

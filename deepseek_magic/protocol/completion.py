@@ -98,7 +98,7 @@ class Completion:
             return read_json(self.text)
         except ValueError as error:
             raise ProtocolError(
-                Message("The answer is not JSON: {error}.", error=str(error)),
+                Message("The answer is not JSON: {error}.", error=error.args[0]),
                 hint=Message("Its text is kept; --json asks for JSON alone."),
                 completion=self,
             ) from None
@@ -115,7 +115,7 @@ class Completion:
             return self.schema.read(self.text)
         except ValueError as error:
             raise ProtocolError(
-                Message("The answer does not fit {name}: {why}.", name=self.schema.name, why=str(error).rstrip(".")),
+                Message("The answer does not fit {name}: {why}.", name=self.schema.name, why=error.args[0]),
                 hint=Message("Its text is kept, and .json has what could be read."),
                 completion=self,
             ) from None

@@ -18,7 +18,7 @@ from .completion import Completion
 from .errors import ConfigurationError
 from .options import closest
 
-INTERRUPTED_NOTE: Final = "(interrupted)"
+INTERRUPTED_NOTE: Final = Message("(interrupted)")
 TITLE_CHARS: Final = 40
 _PARTS: Final = {"image_url": "image", "file": "file"}
 
@@ -124,7 +124,7 @@ class Conversation:
         for turn in self.turns:
             parts += [f"## {say('You')}\n\n{_text(turn.user)}", f"## DeepSeek\n\n{_text(turn.assistant)}"]
             if not turn.whole:
-                parts.append(f"*{say(INTERRUPTED_NOTE)}*")
+                parts.append(f"*{INTERRUPTED_NOTE.localized()}*")
         return "\n\n".join(parts) + "\n"
 
     def to_jsonl(self) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from ..text.messages import words
+
 Outcome = Literal["complete", "truncated", "filtered", "interrupted", "incomplete"]
 
 AT_LENGTH: Final = "length"
@@ -22,6 +24,9 @@ OUTCOMES: Final[Mapping[str, Outcome]] = {
     "content_filter": "filtered",
 }
 """The documented ends. Any other word is no end of an answer."""
+
+OUTCOME_WORDS: Final = words("complete", "truncated", "filtered", "interrupted", "incomplete", "cached")
+"""How an outcome is shown; the log has "cached" besides, for an answer from the journal."""
 
 GAVE_UP: Final = frozenset({"insufficient_system_resource", "aborted"})
 """The words of a server that broke off by itself."""

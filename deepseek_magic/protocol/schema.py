@@ -82,7 +82,7 @@ class Schema:
             try:
                 return msgspec.convert(value, self.kind, str_keys=True)
             except (msgspec.ValidationError, TypeError) as error:
-                raise ValueError(str(error)) from None
+                raise ValueError(str(error).rstrip(".")) from None
         try:
             return self.kind.model_validate(value)
         except ValueError as error:
@@ -102,11 +102,11 @@ def _json_schema(kind: Any) -> dict[str, Any]:
     return found
 
 
-def _told_by_pydantic(error: ValueError) -> str:
+def _told_by_pydantic(error: ValueError) -> Message | str:
     """The first of the errors, in msgspec's form; pydantic's own text has several lines and an address."""
     wrong: list[Any] = getattr(error, "errors", list)()
     if not wrong:
-        return str(error).splitlines()[0]
+        return str(error).splitlines()[0].rstrip(".")
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in wrong[0]["loc"])
-    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-    return f"{wrong[0]['msg']} - at `${place}`{more}"
+    said = f"{wrong[0]['msg']} - at `${place}`"
+    return Message("{error} (and {count} more)", error=said, count=len(wrong) - 1) if len(wrong) > 1 else said

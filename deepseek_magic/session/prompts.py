@@ -126,7 +126,7 @@ def _read(path: Path) -> str:
             )
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why: Any = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        why: Any = getattr(error, "strerror", None) or Message("it is not UTF-8 text")
         raise ConfigurationError(
             Message("The saved prompt {path} cannot be read: {why}.", path=path, why=why)
         ) from None

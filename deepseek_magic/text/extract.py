@@ -9,6 +9,7 @@ import warnings
 from typing import Any, Final
 
 from .fences import FenceReader
+from .messages import Message
 from .think_tags import without_thought
 
 _LINE_END: Final = re.compile("\r\n?|\n")
@@ -62,6 +63,8 @@ def read_json(text: str) -> Any:
     try:
         return json.loads(source, strict=False)  # models write line breaks into strings as they are
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} in line {error.lineno}, column {error.colno}") from None
+        raise ValueError(
+            Message("{error} in line {line}, column {column}", error=error.msg, line=error.lineno, column=error.colno)
+        ) from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(Message("it is nested too deeply")) from None

@@ -87,6 +87,11 @@ def localized(said: Any, into: Language | None = None) -> str:
     return said.localized(into) if isinstance(said, Message) else str(said)
 
 
+def words(*codes: str) -> dict[str, Message]:
+    """A message for each of these words, for codes that read as they are written: outcomes, verdicts, groups."""
+    return {code: Message(code) for code in codes}
+
+
 def say(template: str, /, **values: Any) -> str:
     """A message at once in the reader's language, for what is made where it is shown."""
     return Message(template, **values).localized()

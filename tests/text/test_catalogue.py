@@ -10,12 +10,26 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from deepseek_magic.metrics.columns import MEANINGS
+from deepseek_magic.notebook.magic.chats import ChatMagics
+from deepseek_magic.notebook.magic.demo import DemoMagics
+from deepseek_magic.notebook.magic.fix import FixMagics
+from deepseek_magic.notebook.magic.logs import LogMagics
+from deepseek_magic.notebook.magic.magics import DeepSeekMagics
+from deepseek_magic.notebook.magic.manuals import texts_of
+from deepseek_magic.notebook.magic.resume import ResumeMagics
+from deepseek_magic.notebook.magic.service import ServiceMagics
+from deepseek_magic.notebook.panel.controls import panel_options
+from deepseek_magic.notebook.panel.magic import PanelMagics
 from deepseek_magic.text import catalogue as module
 from deepseek_magic.text.catalogue import catalogue, read_po
 
 PACKAGE = Path(module.__file__).parents[1]
 FIELD = re.compile(r"\{([a-z_]+)\}")
 CHINESE: Final = catalogue("zh")
+ALL_MAGICS: Final = (
+    *(ChatMagics, DeepSeekMagics, DemoMagics, FixMagics, LogMagics, PanelMagics, ResumeMagics, ServiceMagics),
+)
 
 NO_WORDS = re.compile(
     r"\{[a-z_]+\}|pip install \S+|(?:%%?|--?)[\w-]+(?: [A-Z]{2,})*|[\w.]+\(.*?\)|https?://\S+|``.*?``|“.*?”|\"[^\"]*\"|deepseek-magic \w+|[A-Z]+_\w+(?:=\S+)?|\[.*?\]"
@@ -31,38 +45,71 @@ class Said(NamedTuple):
     """More fields may be filled in than are named here."""
 
 
+SPEAKERS: Final = ("Message", "say", "words")
+LOOK_UPS: Final = {
+    "engine/network/failures.py": ("row.said.template",),
+    "metrics/columns.py": ("meaning.unit", "meaning.says", "said"),
+    "notebook/magic/manuals.py": (
+        *("_english(trait, 'help')", "_english(action, 'help')", "_english(group, 'title')"),
+        *("' '.join(paragraph.split())", "found['why']"),
+    ),
+    "notebook/panel/controls.py": ("option.name.replace('_', ' ')",),
+    "text/messages.py": ("template", "self.template", "code"),
+}
+"""Where a text that is declared elsewhere is looked up; ``declared`` lists these texts."""
+
+
 def literals(node: ast.expr) -> list[str]:
     match node:
         case ast.Constant(value=str(text)):
             return [text]
         case ast.IfExp(body=body, orelse=other):
             return literals(body) + literals(other)
-    return []
+        case ast.Starred(value=ast.Tuple(elts=elements)):
+            return [text for element in elements for text in literals(element)]
+    raise ValueError(ast.unparse(node))
+
+
+def sources() -> Iterator[tuple[str, list[ast.AST]]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), list(ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
 def said() -> Iterator[Said]:
-    """Every template of a ``Message`` or ``say`` in the sources, with the fields that are filled there."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    """Every template of a ``Message``, ``say`` or ``words`` in the sources, with the fields that are filled there."""
+    for place, nodes in sources():
         ours = {
-            a.name
-            for n in nodes
-            if isinstance(n, ast.ImportFrom) and str(n.module).endswith("messages")
-            for a in n.names
-        }
+            name.asname or name.name
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and str(node.module).endswith("messages")
+            for name in node.names
+            if name.name in SPEAKERS
+        } | (set(SPEAKERS) if place == "text/messages.py" else set())
         for node in nodes:
             match node:
-                case ast.Call(func=ast.Name(id=name), args=[first], keywords=keywords) if name in ours & {
-                    "Message",
-                    "say",
-                }:
+                case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords) if name in ours and arguments:
                     fields = frozenset(keyword.arg for keyword in keywords if keyword.arg is not None)
-                    where = f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno}"
-                    for template in literals(first):
-                        yield Said(where, template, fields, len(fields) < len(keywords) or not fields)
+                    for argument in arguments:
+                        if ast.unparse(argument) in LOOK_UPS.get(place, ()):
+                            continue
+                        for template in literals(argument):
+                            where = f"{place}:{node.lineno}"
+                            yield Said(where, template, fields, len(fields) < len(keywords) or not fields)
+
+
+def declared() -> Iterator[str]:
+    """The texts that are declared as plain strings in one place each: columns, options, manuals and settings."""
+    for meaning in MEANINGS.values():
+        yield from filter(None, (meaning.unit, meaning.says))
+    yield from (option.name.replace("_", " ") for options in panel_options().values() for option in options)
+    for magics in ALL_MAGICS:
+        for name in {name for kind in magics.magics.values() for name in kind.values()} - {"deepseek"}:  # type: ignore[attr-defined]
+            yield from texts_of(vars(magics)[name])
+    yield from (str(trait.help) for trait in DeepSeekMagics.class_traits(config=True).values())
 
 
 SAID: Final = tuple(said())
+USED: Final = {one.template for one in SAID} | set(declared())
 
 
 def test_something_is_said() -> None:
@@ -73,18 +120,84 @@ def test_every_template_has_its_chinese() -> None:
     assert [(one.where, one.template) for one in SAID if one.template not in CHINESE] == []
 
 
+def test_every_text_that_is_declared_elsewhere_has_its_chinese() -> None:
+    assert [text for text in declared() if text and text not in CHINESE] == []
+
+
+def test_every_entry_is_used() -> None:
+    assert [template for template in CHINESE if template not in USED] == []
+
+
 def test_every_field_of_a_template_is_filled() -> None:
     wrong = [one for one in SAID if not one.open and not set(FIELD.findall(one.template)) <= one.fields]
     assert wrong == []
 
 
-@pytest.mark.parametrize("template", CHINESE, ids=lambda template: template[:40])
-def test_a_translation_has_the_fields_of_its_template_and_no_english_sentence(template: str) -> None:
-    translation = CHINESE[template]
-    assert set(FIELD.findall(translation)) == set(FIELD.findall(template))
-    assert translation.strip()
-    left = re.findall(r"(?:\b[A-Za-z]{2,} ){2}[A-Za-z]{2,}\b", NO_WORDS.sub("·", translation))
-    assert left == []
+PROSE: Final = re.compile(r"\b[A-Za-z][a-z']*[,;:]?(?: (?:[a-z']+|\{\})[,;:]?){2,}")
+"""Three words in a row, fields of an f-string included."""
+FOR_PROGRAMMERS: Final = re.compile(
+    r"raise (?:httpcore\.)?(?:Value|Type|Runtime|Attribute|Timeout|ConnectionReset|ModuleNotFound|Read|Write)Error\b"
+)
+"""Errors of Python, which stay English: misuse of a function, and what our own network layer says to the one above it."""
+NOT_OURS: Final = {
+    "cli.py": ("# Written by",),
+    "demo/": ("",),
+    "engine/attempt.py": ("Location: ",),
+    "engine/hosts/endpoints.py": ("",),
+    "engine/hosts/keys.py": ("<Key from",),
+    "engine/journal/": ("\n ", "no such table"),
+    "engine/loop.py": ("the call ended without a completion",),
+    "engine/network/": ("the last try either", "nothing came in time"),
+    "metrics/log.py": ("A call could not be exported.",),
+    "metrics/telemetry.py": ("Time to receive", "Number of input"),
+    "moved.py": ("",),
+    "notebook/magic/fix.py": ("A cell of a Jupyter notebook has failed.",),
+    "notebook/view/widgets.py": ("<style>", "white-space"),
+    "policy/": ("exceeded your current quota", "concurrency limit of"),
+    "protocol/completion.py": ("<Completion ",),
+    "protocol/schema.py": ("Answer with one JSON object",),
+    "protocol/template.py": ("{}\n… (cut:",),
+    "text/": ("the package's own", "href url", "newline set", "al approx", "the first {} of"),
+}
+"""What no reader is shown, by the place and how it begins: SQL, CSS, names, logs, prompts for a model, a server's words (all
+of ``demo/`` answers as a server; what it says to a person is found by hand), and the sources of the endpoints' table."""
+
+
+def english_left() -> Iterator[str]:
+    for place, nodes in sources():
+        beginnings = tuple(begin for room, begins in NOT_OURS.items() if place.startswith(room) for begin in begins)
+        passed: set[ast.AST] = set()
+        for node in nodes:
+            match node:
+                case ast.Expr(value=ast.Constant() as docstring):
+                    passed.add(docstring)
+                case ast.JoinedStr(values=parts):
+                    passed.update(parts)
+                case ast.Raise() if FOR_PROGRAMMERS.match(ast.unparse(node)):
+                    passed.update(ast.walk(node))
+        for node in nodes:
+            match node:
+                case ast.Constant(value=str(text)):
+                    pass
+                case ast.JoinedStr(values=parts):
+                    text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+                case _:
+                    continue
+            if node not in passed and PROSE.search(text) and text not in USED and not text.startswith(beginnings):
+                yield f"{place}:{node.lineno}: {text}"
+
+
+def test_no_english_sentence_is_left_over_in_the_sources() -> None:
+    assert list(english_left()) == []
+
+
+def test_a_translation_has_the_fields_of_its_template() -> None:
+    assert [t for t in CHINESE if sorted(set(FIELD.findall(CHINESE[t]))) != sorted(set(FIELD.findall(t)))] == []
+
+
+def test_a_translation_has_no_english_sentence() -> None:
+    english = re.compile(r"(?:\b[A-Za-z]{2,} ){2}[A-Za-z]{2,}\b")
+    assert [said for said in CHINESE.values() if not said.strip() or english.search(NO_WORDS.sub("·", said))] == []
 
 
 @pytest.mark.parametrize(

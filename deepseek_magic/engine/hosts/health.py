@@ -171,7 +171,9 @@ def _secure(endpoint: Endpoint) -> bool:
 async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
     parts = urlsplit(endpoint.base_url)
     if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
-        steps.append(HealthStep(name="name", ok=None, seconds=None, said=f"left to the proxy {proxy.shown}"))
+        steps.append(
+            HealthStep(name="name", ok=None, seconds=None, said=Message("left to the proxy {proxy}", proxy=proxy.shown))
+        )
         return
     began_s = time.perf_counter()
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ...protocol.errors import ConfigurationError, MissingKey
-from ...text.messages import Message
+from ...text.messages import Message, say
 from .endpoints import Endpoint
 from .folders import holds_one_of, project_folders
 
@@ -83,7 +83,7 @@ class Key:
 
 def wrapped(given: str | Key | None) -> Key | None:
     """A key that was given in an argument, from where on it does not show itself. Raises ConfigurationError."""
-    return Key(given, source="the api_key argument") if isinstance(given, str) else given
+    return Key(given, source=Message("the api_key argument")) if isinstance(given, str) else given
 
 
 def mask(text: str) -> str:
@@ -158,7 +158,7 @@ def find_key(
     """
     key = _given(endpoint, explicit)
     if key is None and ask is not None and endpoint.needs_key:
-        typed = ask(f"API key for {endpoint.title} (kept in memory only): ")
+        typed = ask(say("API key for {name} (kept in memory only): ", name=endpoint.title))
         if typed.strip():
             key = _asked[_place(endpoint)] = Key(typed, source=Message("your input"))
     if key is not None and endpoint.is_clear_text:

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from ...text.messages import Message
 from ..private import open_private, private_folder
 
 FILE_NAME: Final = "journal.sqlite3"
@@ -120,7 +121,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)  # again: another kernel may have been faster
         if version > len(SCHEMA):
-            raise NewerJournal(f"it has shape {version}, and this version knows {len(SCHEMA)}")
+            raise NewerJournal(
+                Message("it has shape {shape}, and this version knows {known}", shape=version, known=len(SCHEMA))
+            )
         for script in SCHEMA[version:]:
             for statement in script.split(";\n"):
                 if statement.strip():

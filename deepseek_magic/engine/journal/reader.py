@@ -21,13 +21,15 @@ from typing import Any, Final
 from ...metrics.files import Tabular
 from ...metrics.row import Row
 from ...metrics.spending import TotalCost
-from ...metrics.tables import cell, html_table, text_table
+from ...metrics.tables import cell, counted, html_table, text_table
 from ...policy.resuming import RESUMABLE
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
 from ...protocol.conversation import Turn
 from ...protocol.events import Event
 from ...protocol.measured import StreamRecord
+from ...protocol.outcome import OUTCOME_WORDS
+from ...text.messages import Message, localized, say
 from .file import default_path, open_for_reading, open_for_writing
 from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
@@ -44,13 +46,13 @@ DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
 
 _SHOWN: Final = {
-    "started": "started_at",
-    "prompt": "prompt",
-    "answer": "text",
-    "model": "model",
-    "outcome": "outcome",
-    "total, s": "total_s",
-    "tokens out": "completion_tokens",
+    "started_at": Message("started"),
+    "prompt": Message("prompt"),
+    "text": Message("answer"),
+    "model": Message("model"),
+    "outcome": Message("outcome"),
+    "total_s": Message("total, s"),
+    "completion_tokens": Message("tokens out"),
 }
 
 
@@ -69,10 +71,10 @@ class Journal(Tabular):
     ) -> None:
         self.path = Path(path) if path is not None else default_path()
         self.enabled = enabled
-        self.notice = ""
+        self.notice: Message | str = ""
         me = weakref.ref(self)
 
-        def give_up(sentence: str) -> None:
+        def give_up(sentence: Message) -> None:
             journal = me()
             if journal is not None:
                 journal.notice = sentence
@@ -258,11 +260,15 @@ class Journal(Tabular):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = self.rows(SHOWN_ROWS)
-        shown = [[cell(row[name]) for name in _SHOWN.values()] for row in rows]
-        caption = f"{len(self):,} calls in {self.path}" + ("" if self.enabled else " (switched off)")
+        for row in rows:
+            row["outcome"] = localized(OUTCOME_WORDS.get(str(row["outcome"]), row["outcome"]))
+        shown = [[cell(row[name]) for name in _SHOWN] for row in rows]
+        caption = say("{calls} in {path}", calls=counted(len(self)), path=self.path)
+        if not self.enabled:
+            caption += say(" (switched off)")
         if self.notice:
-            caption += f". {self.notice}"
-        heads = tuple(_SHOWN)
+            caption = say("{what}. {then}", what=caption, then=self.notice)
+        heads = [head.localized() for head in _SHOWN.values()]
         return {"text/plain": text_table(heads, shown, caption), "text/html": html_table(heads, shown, caption)}
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from typing import Final
 
 from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
 from ...text.growing import GrowingText
+from ...text.messages import Message
 from .file import NewerJournal, open_for_writing
 from .stored import Statement
 
@@ -84,7 +85,7 @@ class JournalWriter:
     has to be given up; from then on everything is let go.
     """
 
-    def __init__(self, path: Path, *, mask: Callable[[str], str], on_failure: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, *, mask: Callable[[str], str], on_failure: Callable[[Message], None]) -> None:
         self.path = path
         self.failed = False
         self._mask = mask
@@ -222,7 +223,11 @@ class JournalWriter:
             self.failed = True
             self._let_go()
         self._on_failure(
-            f"The journal {self.path} cannot be written ({_reason(error)}), so calls are not recorded in this session."
+            Message(
+                "The journal {path} cannot be written ({why}), so calls are not recorded in this session.",
+                path=self.path,
+                why=_reason(error),
+            )
         )
 
     def _let_go(self) -> None:
@@ -246,9 +251,9 @@ def _is_locked(error: Exception) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> Message | str:
     if _is_locked(error):
-        return "another program holds it locked"
+        return Message("another program holds it locked")
     if isinstance(error, NewerJournal):
-        return f"a newer version made it: {error}"
+        return Message("a newer version made it: {error}", error=error.args[0])
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -134,7 +134,7 @@ class Connections:
         except (ValueError, TypeError) as error:
             known = proxy_of(self._origin)
             raise ConfigurationError(
-                Message("The proxy for {host} cannot be used: {error}.", host=self._origin, error=str(error)),
+                Message("The proxy for {host} cannot be used: {error}.", host=self._origin, error=error.args[0]),
                 hint=Message("Correct {variable}.", variable=known.variable) if known and known.variable else "",
             ) from None
 
@@ -142,9 +142,9 @@ class Connections:
 def _proxy(address: str) -> httpcore.Proxy:
     parts = urlsplit(address)
     if not parts.hostname:
-        raise ValueError("it names no host")
+        raise ValueError(Message("it names no host"))
     if parts.scheme not in ("http", "https", "socks5", "socks5h"):
-        raise ValueError(f"it begins with {parts.scheme}:, not with http:, https: or socks5:")
+        raise ValueError(Message("it begins with {scheme}:, not with http:, https: or socks5:", scheme=parts.scheme))
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     at = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))

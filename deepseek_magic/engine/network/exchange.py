@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpcore
 
+from ...text.messages import Message
 from .connections import Connections
 from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
@@ -139,7 +140,7 @@ class Exchange:
         while not body.ended:
             data = await socket.received(self._read_s)
             if not data:
-                raise httpcore.RemoteProtocolError("the connection was closed in the middle of a body")
+                raise httpcore.RemoteProtocolError(Message("the connection was closed in the middle of a body"))
             if part := body.feed(data):
                 yield part
             if body.damage is not None:

@@ -232,12 +232,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [below for below in (one.__cause__ or one.__context__,) if below is not None]
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException) -> Message | str:
     """The first words that say something, without the number that the operating system gives them; they may be those of
     a server or a proxy, such as the reason phrase of its status line."""
     for one in _causes(error):
         if isinstance(one, ssl.SSLCertVerificationError):
             return one.verify_message
+        if one.args and isinstance(one.args[0], Message):
+            return one.args[0]
     texts = (_ERRNO.sub("", str(one)).strip().rstrip(".") for one in _causes(error))
     return said_by_server(next((text for text in texts if text), type(error).__name__))
 

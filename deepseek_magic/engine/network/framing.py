@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ...text.messages import Message
+
 END_OF_CHUNKS: Final = b"0\r\n\r\n"
 
 LARGEST_LINE_BYTES: Final = 8 * 1024
@@ -81,7 +83,7 @@ class ChunkedBody:
 
     def __init__(self) -> None:
         self.ended = False
-        self.damage: str | None = None
+        self.damage: Message | None = None
         self.rest = b""
         self._left = 0
         """Bytes of the running chunk that have not come, with the CRLF behind them; 0 in front of a size line."""
@@ -127,14 +129,14 @@ class ChunkedBody:
             pieces.append(data[:content])
         behind = data[content:taken]
         if behind != b"\r\n"[-self._left if self._left < 2 else 0 :][: len(behind)]:
-            self.damage = "a chunk is longer than it says"
+            self.damage = Message("a chunk is longer than it says")
         self._left -= taken
         return taken
 
     def _keep_line(self, line: bytes) -> None:
         """A size line that is not all there, or none at all."""
         if b"\n" in line or len(line) > LARGEST_LINE_BYTES:
-            self.damage = "a chunk has no size"
+            self.damage = Message("a chunk has no size")
         self._open = line
 
     def _read_trailers(self, data: bytes) -> None:
@@ -144,6 +146,6 @@ class ChunkedBody:
         if blank is not None:
             self.ended, self.rest = True, data[blank.end() - 1 :]
         elif len(data) > LARGEST_LINE_BYTES:
-            self.damage = "its trailers do not end"
+            self.damage = Message("its trailers do not end")
         else:
             self._open = data

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import httpcore
 
+from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
 
 UNREAD_BYTES: Final = 512 * 1024
@@ -168,7 +169,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
                         self._transport, secure, ssl_context, server_hostname=server_hostname
                     )
                     if made is None:
-                        raise ConnectionResetError("the connection was closed during the TLS handshake")
+                        raise ConnectionResetError(Message("the connection was closed during the TLS handshake"))
         except BaseException:
             await self.aclose()
             raise

@@ -14,6 +14,7 @@ from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
 from ...metrics.spending import Account
+from ...metrics.summary import LEVEL_WORDS
 from ...metrics.tables import counted
 from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
@@ -136,7 +137,7 @@ class Breaches:
 def _tell(level: Level) -> None:
     said = say(
         "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.",
-        level=say(level.name),
+        level=LEVEL_WORDS[level.name],
         target=level.target,
         measured=level.shown,
         n=f"{level.n:,}",

@@ -11,8 +11,9 @@ from ...metrics.tables import cell, html_table, text_table
 from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
+from ...protocol.outcome import OUTCOME_WORDS
 from ...text.language import MOMENT
-from ...text.messages import Message, localized, say
+from ...text.messages import Message, say, words
 from ..view.background import BackgroundAnswer
 from .flags import read_line
 from .magics import DeepSeekMagics, Order, Run
@@ -25,7 +26,7 @@ TAKEN: Final = frozenset(
     )
 )
 """The options that can still act on an answer whose question is asked already."""
-_HEADS: Final = tuple(map(Message, ("id", "asked", "prompt", "came", "outcome")))
+_HEADS: Final = words("id", "asked", "prompt", "came", "outcome")
 _ID_CHARS: Final = 8
 
 
@@ -129,10 +130,18 @@ def _list() -> None:
             else ""
         )
         asked = entry.started_at.astimezone().strftime(MOMENT)
-        rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, say(completion.outcome)])
+        rows.append(
+            [
+                entry.call_id[:_ID_CHARS],
+                asked,
+                cell(completion.request.prompt),
+                came,
+                OUTCOME_WORDS[completion.outcome].localized(),
+            ]
+        )
     if not rows:
         print(say("There is no answer to resume."))
         return
     caption = say("%deepseek_resume ID continues one of them")
-    heads = tuple(map(localized, _HEADS))
+    heads = [head.localized() for head in _HEADS.values()]
     display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)

@@ -14,7 +14,7 @@ import ipywidgets
 from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.models import MODELS
 from ...protocol.options import OPTIONS, Option, Options
-from ...text.messages import say
+from ...text.messages import say, words
 
 _ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
 """Options that the panel has other means for, or that mean nothing in it."""
@@ -24,6 +24,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Sampling": ("temperature", "top_p", "max_tokens", "stop", "seed"),
 }
 """Which group an option is in; one that is not named here is in "More"."""
+
+GROUP_WORDS: Final = words("Model", "Sampling", "More")
 
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": tuple(model.id for model in MODELS),

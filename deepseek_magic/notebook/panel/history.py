@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Final, get_args
 
 from ...metrics.tables import cell, html_table
-from ...protocol.outcome import Outcome
+from ...protocol.outcome import OUTCOME_WORDS, Outcome
 from ...text.messages import Message, say
 
 OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
@@ -56,7 +56,7 @@ def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
         there = value.astimezone()
         return f"{there:%H:%M:%S}" if there.date() == today else cell(value)
     if name == "outcome":
-        return say(str(value))
+        return OUTCOME_WORDS[str(value)].localized()
     if name == "cost" and value is not None and row.get("currency"):
         return f"{cell(value)} {row['currency']}"
     return cell(value)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
+from ...protocol.outcome import OUTCOME_WORDS
 from ...text.messages import say
 from .as_magic import Cell
-from .controls import Controls
+from .controls import GROUP_WORDS, Controls
 from .history import OUTCOMES, history_html
 from .lab import EXPERIMENTS, story_html
 
@@ -45,7 +46,7 @@ class Settings:
             folded = ipywidgets.VBox(controls.group(name))
             folded.layout.display = "none"
             toggle = ipywidgets.ToggleButton(
-                description=say(name), icon="caret-right", tooltip=say("show or hide these")
+                description=GROUP_WORDS[name].localized(), icon="caret-right", tooltip=say("show or hide these")
             )
             toggle.layout.width = "auto"
             toggle.observe(_unfolds(toggle, folded), "value")
@@ -68,7 +69,7 @@ class HistorySection:
         self._words = ipywidgets.Text(description=say("filter"), placeholder=say("words: model, endpoint, error, …"))
         every = (say("any outcome"), None)
         self._outcome = ipywidgets.Dropdown(
-            description=say("outcome"), options=[every, *((say(o), o) for o in OUTCOMES)], index=0
+            description=say("outcome"), options=[every, *((OUTCOME_WORDS[o].localized(), o) for o in OUTCOMES)], index=0
         )
         self._table = ipywidgets.HTML(tabbable=True)
         self._table.add_class("deepseek-magic-wide")
