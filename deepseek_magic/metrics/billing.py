@@ -43,9 +43,9 @@ class MeteredSegment:
     usage: Usage | None = None
 
     @property
-    def reported(self) -> bool:
-        """Whether the host told how many tokens it wrote."""
-        return self.usage is not None and self.usage.completion_tokens is not None
+    def reported(self) -> Usage | None:
+        """What the host counts; None where it does not tell how many tokens the segment wrote."""
+        return self.usage if self.usage is not None and self.usage.completion_tokens is not None else None
 
     @property
     def output(self) -> int:
@@ -92,18 +92,15 @@ def billed(
         sent_along = sent_along if response.strategy == "continue" else 0
         carried.append(sent_along)
         sent_along += response.output
-    if all(r.reported for r in responses):
-        return [(r.usage, r) for r in responses if r.usage is not None]
     counted = [
         r.usage.prompt_tokens - extra
         for r, extra in zip(responses, carried, strict=True)
         if r.usage is not None and r.usage.prompt_tokens is not None
     ]
-    prompt = max(0, counted[0]) if counted else prompt_estimate()
-    return [
-        (r.usage if r.reported and r.usage is not None else _estimate(r, prompt, extra), r)
-        for r, extra in zip(responses, carried, strict=True)
-    ]
+    prompt: int | None = None
+    if any(r.reported is None for r in responses):
+        prompt = max(0, counted[0]) if counted else prompt_estimate()
+    return [(r.reported or _estimate(r, prompt, extra), r) for r, extra in zip(responses, carried, strict=True)]
 
 
 def _estimate(response: MeteredSegment, prompt: int | None, extra: int) -> Usage:

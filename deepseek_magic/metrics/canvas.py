@@ -10,17 +10,16 @@ import base64
 import html
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..text.language import language
+from ..text.messages import Message
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-from ..text.messages import Message
 
 PlotKind = Literal["latency", "speed", "waterfall"]
 KINDS: Final[tuple[PlotKind, ...]] = PlotKind.__args__  # type: ignore[attr-defined]
@@ -49,7 +48,7 @@ class Plot:
     figure: Figure
     text: str
     kind: PlotKind
-    n: int = field(default=0)
+    n: int
     """The calls it shows."""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ Declared once: ``ds.log.explain()`` and ``%deepseek_log --columns`` show it, and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -22,9 +23,6 @@ class Meaning(msgspec.Struct, frozen=True):
     says: str
     source: str = ""
 
-
-_REQUEST: Final = "requests"
-_S: Final = "s"
 
 MEANINGS: Final[Mapping[str, Meaning]] = {
     "run_id": Meaning("", "the kernel's run: the calls of one session have the same"),
@@ -46,29 +44,29 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "error_type": Meaning("", "the class of the error, when there is one", "OTel error.type"),
     "status": Meaning("", "the HTTP status of the error"),
     "prompt_sha256": Meaning("", "the digest of the request: equal requests, equal digest"),
-    "attempts": Meaning(_REQUEST, "requests that were sent, the first included"),
-    "retries": Meaning(_REQUEST, "requests retried before any text had arrived"),
-    "resumes": Meaning(_REQUEST, "requests that resumed the same stream by its event id"),
-    "continuations": Meaning(_REQUEST, "requests that continued the text so far"),
-    "restarts": Meaning(_REQUEST, "requests that restarted the answer, so that earlier text is void"),
+    "attempts": Meaning("requests", "requests that were sent, the first included"),
+    "retries": Meaning("requests", "requests retried before any text had arrived"),
+    "resumes": Meaning("requests", "requests that resumed the same stream by its event id"),
+    "continuations": Meaning("requests", "requests that continued the text so far"),
+    "restarts": Meaning("requests", "requests that restarted the answer, so that earlier text is void"),
     "seams": Meaning("seams", "places where two segments were joined"),
-    "waited_s": Meaning(_S, "all waiting in the client: the sum of the wait columns"),
-    "wait_concurrency_s": Meaning(_S, "waiting for other calls to end"),
-    "wait_rate_s": Meaning(_S, "waiting for the rate limiter"),
-    "wait_retry_after_s": Meaning(_S, "waiting because the server asked for it"),
-    "wait_backoff_s": Meaning(_S, "waiting before another attempt"),
-    "connect_s": Meaning(_S, "opening connections; 0 when one was reused"),
-    "ttfb_s": Meaning(_S, "from the start to the headers of the first response"),
-    "queue_s": Meaning(_S, "in the host's queue: from headers to first chunk, if keep-alive comments came"),
+    "waited_s": Meaning("s", "all waiting in the client: the sum of the wait columns"),
+    "wait_concurrency_s": Meaning("s", "waiting for other calls to end"),
+    "wait_rate_s": Meaning("s", "waiting for the rate limiter"),
+    "wait_retry_after_s": Meaning("s", "waiting because the server asked for it"),
+    "wait_backoff_s": Meaning("s", "waiting before another attempt"),
+    "connect_s": Meaning("s", "opening connections; 0 when one was reused"),
+    "ttfb_s": Meaning("s", "from the start to the headers of the first response"),
+    "queue_s": Meaning("s", "in the host's queue: from headers to first chunk, if keep-alive comments came"),
     "ttft_s": Meaning(
-        _S,
+        "s",
         "from the start to the first piece, reasoning included",
         "vLLM TTFT, OTel gen_ai.client.operation.time_to_first_chunk",
     ),
-    "answer_s": Meaning(_S, "from the start to the first piece of the answer itself"),
-    "thinking_s": Meaning(_S, "from the first piece of reasoning to the first piece of answer after it"),
-    "generation_s": Meaning(_S, "from the first to the last piece, summed over segments"),
-    "total_s": Meaning(_S, "from the start to the end", "vLLM E2EL, OTel gen_ai.client.operation.duration"),
+    "answer_s": Meaning("s", "from the start to the first piece of the answer itself"),
+    "thinking_s": Meaning("s", "from the first piece of reasoning to the first piece of answer after it"),
+    "generation_s": Meaning("s", "from the first to the last piece, summed over segments"),
+    "total_s": Meaning("s", "from the start to the end", "vLLM E2EL, OTel gen_ai.client.operation.duration"),
     "chunks": Meaning("pieces", "pieces of text, reasoning and tool calls that arrived"),
     "chars": Meaning("characters", "length of the answer"),
     "reasoning_chars": Meaning("characters", "length of the reasoning"),
@@ -79,11 +77,11 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "tokens_per_s": Meaning(
         "1/s", "tokens a second while generating: (completion_tokens - segments) / generation_s", "vLLM 1 / TPOT"
     ),
-    "gap_p50_s": Meaning(_S, "median time between two pieces, the pause of a recovery included", "vLLM ITL"),
+    "gap_p50_s": Meaning("s", "median time between two pieces, the pause of a recovery included", "vLLM ITL"),
     "gap_p99_s": Meaning(
-        _S, "99th percentile of the time between two pieces; exact up to 4,096, within 1 % beyond", "vLLM ITL"
+        "s", "99th percentile of the time between two pieces; exact up to 4,096, within 1 % beyond", "vLLM ITL"
     ),
-    "gap_max_s": Meaning(_S, "longest time between two pieces"),
+    "gap_max_s": Meaning("s", "longest time between two pieces"),
     "gap_n": Meaning("gaps", "how many times between two pieces were counted"),
     "prompt_tokens": Meaning("tokens", "billed input, all segments", "API, OTel gen_ai.usage.input_tokens"),
     "completion_tokens": Meaning("tokens", "billed output, reasoning included", "API, OTel gen_ai.usage.output_tokens"),
@@ -103,12 +101,12 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
 }
 
 
+@dataclass(frozen=True, repr=False)
 class Explained:
     """Some columns with their meaning; shows itself as a table, in the reader's language."""
 
-    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
-        self._rows = rows
-        """Column and type."""
+    rows: Sequence[tuple[str, str]]
+    """Column and type."""
 
     def __str__(self) -> str:
         return text_table(*self._table(), figures=False)
@@ -121,7 +119,7 @@ class Explained:
     def _table(self) -> tuple[list[str], list[list[str]], str]:
         heads = [say("column"), say("type"), say("unit"), say("what it is"), say("as in")]
         rows = []
-        for name, kind in self._rows:
+        for name, kind in self.rows:
             meaning = MEANINGS[name]
             rows.append([name, kind, say(meaning.unit) if meaning.unit else "", say(meaning.says), meaning.source])
         return heads, rows, say("Empty means unknown; 0 means measured as zero. The clock starts when the call starts.")

@@ -106,17 +106,15 @@ class StreamMeter:
         self._last_thought_s = now_s
         self._queued_since_s: float | None = None
         self._queue_seen = False
-        self._response = ResponseStarted()
         self._course = Course(now_s)
         self._timeline: list[TimelineEntry] | None = [] if timeline else None
 
-    def opened(self, now_s: float, *, connect_s: float | None = None) -> None:
+    def opened(self, now_s: float, *, connect_s: float) -> None:
         """The headers of a response, of any status, are in; ``connect_s`` is 0 for a connection that was reused."""
         self._end_wait(now_s)
         if self.ttfb_s is None:
             self.ttfb_s = now_s - self.started_s
-        if connect_s is not None:
-            self.connect_s = (self.connect_s or 0.0) + connect_s
+        self.connect_s = (self.connect_s or 0.0) + connect_s
         self._course.enter("first_token", now_s)
         self._queued_since_s = now_s
         self._queue_seen = False
@@ -211,7 +209,6 @@ class StreamMeter:
             case AttemptStarted():
                 self._begin_attempt(event, now_s)
             case ResponseStarted():
-                self._response = event
                 self._segment(now_s)
                 self._end_queue(now_s)
                 self._course.responding(now_s)
@@ -227,8 +224,7 @@ class StreamMeter:
     def _begin_attempt(self, event: AttemptStarted, now_s: float) -> None:
         self._end_queue(now_s)
         self._course.enter("request", now_s)
-        if self._thinking_since_s is not None:
-            self._end_thinking(self._last_thought_s)
+        self._end_thinking(self._last_thought_s)
         self.attempts = event.attempt
         if event.strategy in _STEPS:
             self._steps[_STEPS[event.strategy]] += 1
@@ -250,9 +246,9 @@ class StreamMeter:
         self._queued_since_s = None
 
     def _end_thinking(self, now_s: float) -> None:
-        assert self._thinking_since_s is not None
-        self.thinking_s = (self.thinking_s or 0.0) + now_s - self._thinking_since_s
-        self._thinking_since_s = None
+        if self._thinking_since_s is not None:
+            self.thinking_s = (self.thinking_s or 0.0) + now_s - self._thinking_since_s
+            self._thinking_since_s = None
 
     def _draw(self, timeline: list[TimelineEntry], events: Sequence[Event], now_s: float) -> None:
         at_s = now_s - self.started_s
@@ -289,8 +285,7 @@ class StreamMeter:
         """The record of the call, which ended at ``now_s``. ``price`` None: the cost is unknown."""
         self._end_wait(now_s)
         self._end_queue(now_s)
-        if self._thinking_since_s is not None:
-            self._end_thinking(self._last_thought_s)
+        self._end_thinking(self._last_thought_s)
         request, error = completion.request, completion.error
         bills = billed(self._segments, lambda: prompt_tokens(request.messages))
         usage = summed([tokens for tokens, _ in bills])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from ..policy.budget import COUNTED, CURRENCY, dollars, refusal
+from ..policy.budget import CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
 from ..protocol.measured import StreamRecord
 from ..text.messages import say, words
@@ -90,12 +90,6 @@ class Spending:
         with self._lock:
             return Decimal(str(cap)) - self._spent.get(currency, Decimal(0)) - self._held(currency)
 
-    @property
-    def held(self) -> Decimal:
-        """What the calls under way may still cost at most, in US dollars."""
-        with self._lock:
-            return self._held(CURRENCY)
-
     def _held(self, currency: str) -> Decimal:
         return sum((amount for of, amount in self._holds.values() if of == currency), Decimal(0))
 
@@ -113,11 +107,10 @@ class Spending:
 
         Raises BudgetExceeded when ``cap`` dollars may not be enough.
 
-        A call whose price is unknown (None) sets nothing aside and is refused only when the cap is spent already.
+        ``most`` is in dollars or in play money. A call whose price is unknown (None) sets nothing aside and is refused
+        only when the cap is spent already.
         """
-        currency, amount = CURRENCY, Decimal(0)
-        if most is not None and most.currency in COUNTED:
-            currency, amount = most.currency, most.amount
+        currency, amount = (CURRENCY, Decimal(0)) if most is None else (most.currency, most.amount)
         hold = ExitStack()
         hold.callback(self._release, hold)
         with self._lock:

@@ -137,7 +137,8 @@ class Summary:
             [LEVEL_WORDS[x.name].localized(), x.target, x.shown, cell(x.n), LEVEL_WORDS[x.verdict].localized()]
             for x in self.levels
         ]
-        tables = [(_FIGURE_HEADS, _figures(self), _caption(self)), (heads, levels, say("Service levels"))]
+        figures = (["", "n", "p50", "p90", "p99", "max"], _figures(self), _caption(self))
+        tables = [figures, (heads, levels, say("Service levels"))]
         return {
             "text/plain": "\n\n".join(text_table(*table) for table in tables),
             "text/html": "\n".join(html_table(*table) for table in tables),
@@ -210,9 +211,6 @@ def _share_verdict(bad: int, n: int, allowed: float, *, met: bool) -> Verdict:
     if n >= round(enough):
         return "met" if met else "missed"
     return "missed" if bad > max(1.0, allowed * enough) else "too few samples"
-
-
-_FIGURE_HEADS: Final = ("", "n", "p50", "p90", "p99", "max")
 
 
 def _caption(summary: Summary) -> str:

@@ -100,11 +100,8 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
 
 def _style(side: str, text: str) -> str:
     # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
-    return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() or _is_name(text) else "")
-
-
-def _is_name(text: str) -> bool:
-    return text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
+    is_name = text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS
+    return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() or is_name else "")
 
 
 def _side(column: Sequence[str]) -> str:
@@ -119,17 +116,13 @@ def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
     widths = [max(_width(row[i]) for row in table) for i in range(len(heads))]
     lines = [caption]
     for row in table:
-        padded = [
-            _pad(text, width, right=figures and i > 0) for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        padded = []
+        for i, (text, width) in enumerate(zip(row, widths, strict=True)):
+            chars = width - _width(text) + len(text)
+            padded.append(text.rjust(chars) if figures and i else text.ljust(chars))
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
 def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in _WIDE else 1 for c in text)
-
-
-def _pad(text: str, width: int, *, right: bool) -> str:
-    space = " " * (width - _width(text))
-    return space + text if right else text + space

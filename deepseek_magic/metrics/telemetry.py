@@ -85,7 +85,7 @@ class Export:
 
         start_ns = _ns(record, 0.0)
         span = self._tracer.start_span(f"chat {record.model}", kind=SpanKind.CLIENT, start_time=start_ns)
-        span.set_attributes({**_attributes(record), **_span_attributes(record)})
+        span.set_attributes(_known(_attributes(record) | _span_attributes(record)))
         if completion is not None:
             options = completion.request.options
             span.set_attributes({name: options[option] for option, name in _OPTIONS.items() if option in options})
@@ -99,7 +99,7 @@ class Export:
         span.end(end_time=_ns(record, record.total_s))
 
     def _send_metrics(self, record: StreamRecord) -> None:
-        attributes = _attributes(record)
+        attributes = _known(_attributes(record))
         self._duration.record(record.total_s, attributes)
         if record.ttft_s is not None:
             self._first_chunk.record(record.ttft_s, attributes)
@@ -119,38 +119,34 @@ def _known(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _attributes(record: StreamRecord) -> dict[str, Any]:
     """What spans and metrics both carry: few values, so that a metric has few series."""
-    return _known(
-        {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": "deepseek" if record.endpoint in _DEEPSEEKS else record.endpoint,
-            "gen_ai.request.model": record.model,
-            "gen_ai.response.model": record.response_model,
-            "error.type": (record.error_type or "incomplete") if record.outcome == "incomplete" else None,
-        }
-    )
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "deepseek" if record.endpoint in _DEEPSEEKS else record.endpoint,
+        "gen_ai.request.model": record.model,
+        "gen_ai.response.model": record.response_model,
+        "error.type": (record.error_type or "incomplete") if record.outcome == "incomplete" else None,
+    }
 
 
 def _span_attributes(record: StreamRecord) -> dict[str, Any]:
-    return _known(
-        {
-            "gen_ai.request.stream": True,
-            "gen_ai.response.id": record.completion_id,
-            "gen_ai.response.finish_reasons": None if record.finish_reason is None else (record.finish_reason,),
-            "gen_ai.response.time_to_first_chunk": record.ttft_s,
-            "gen_ai.usage.input_tokens": record.prompt_tokens,
-            "gen_ai.usage.output_tokens": record.completion_tokens,
-            "gen_ai.usage.cache_read.input_tokens": record.cache_hit_tokens,
-            "gen_ai.usage.reasoning.output_tokens": record.reasoning_tokens,
-            "deepseek_magic.call_id": record.call_id,
-            "deepseek_magic.outcome": record.outcome,
-            "deepseek_magic.attempts": record.attempts,
-            "deepseek_magic.seams": record.seams,
-            "deepseek_magic.waited": record.waited_s,
-            "deepseek_magic.tokens_estimated": record.tokens_estimated,
-            "deepseek_magic.cost": None if record.cost is None else float(record.cost),
-            "deepseek_magic.currency": record.currency,
-        }
-    )
+    return {
+        "gen_ai.request.stream": True,
+        "gen_ai.response.id": record.completion_id,
+        "gen_ai.response.finish_reasons": None if record.finish_reason is None else (record.finish_reason,),
+        "gen_ai.response.time_to_first_chunk": record.ttft_s,
+        "gen_ai.usage.input_tokens": record.prompt_tokens,
+        "gen_ai.usage.output_tokens": record.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": record.cache_hit_tokens,
+        "gen_ai.usage.reasoning.output_tokens": record.reasoning_tokens,
+        "deepseek_magic.call_id": record.call_id,
+        "deepseek_magic.outcome": record.outcome,
+        "deepseek_magic.attempts": record.attempts,
+        "deepseek_magic.seams": record.seams,
+        "deepseek_magic.waited": record.waited_s,
+        "deepseek_magic.tokens_estimated": record.tokens_estimated,
+        "deepseek_magic.cost": None if record.cost is None else float(record.cost),
+        "deepseek_magic.currency": record.currency,
+    }
 
 
 def _texts(completion: Completion) -> Iterator[tuple[str, str]]:

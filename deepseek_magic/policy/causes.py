@@ -48,8 +48,6 @@ _STATUSES: Final[Mapping[int, Cause]] = {
     504: Cause(passing=True, words=Message("gateway time-out")),
     505: Cause(),
 }
-_OTHER: Final = Cause()
-_OTHER_SERVER_FAULT: Final = Cause(passing=True)
 
 _QUOTA_WORDS: Final = (
     "insufficient_quota",
@@ -62,7 +60,7 @@ _QUOTA_WORDS: Final = (
 def cause_of(status: int | None) -> Cause:
     """The row of an HTTP status; None is no status at all."""
     status = status or 0
-    return _STATUSES.get(status, _OTHER_SERVER_FAULT if status >= 500 else _OTHER)
+    return _STATUSES.get(status, Cause(passing=status >= 500))
 
 
 def quota_exhausted(error: DeepSeekError | None) -> bool:

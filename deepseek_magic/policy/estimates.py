@@ -42,13 +42,7 @@ def prompt_tokens(messages: Iterable[ChatMessage]) -> int:
 
 
 def estimate(
-    request: Request,
-    at: datetime,
-    *,
-    currency: str | None = None,
-    endpoint: str = "deepseek",
-    prices: PriceTable = PRICES,
-    continuations: int = 0,
+    request: Request, at: datetime, *, endpoint: str = "deepseek", prices: PriceTable = PRICES, continuations: int = 0
 ) -> Estimate:
     """The estimate for a request sent at ``at`` (with a time zone), to an endpoint by its name in the price table.
 
@@ -62,7 +56,7 @@ def estimate(
 
     def cost(sent: int, hit: int, out: int) -> Cost | None:
         usage = Usage(prompt_tokens=sent, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=sent - hit)
-        return prices.cost_of(request.model, usage, at, currency, endpoint=endpoint)
+        return prices.cost_of(request.model, usage, at, endpoint=endpoint)
 
     answers = 1 + continuations
     sent = answers * prompt + longest * continuations * answers // 2

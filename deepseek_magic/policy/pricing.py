@@ -115,32 +115,24 @@ class PriceTable:
         """This table, telling costs in ``currency`` wherever it has a price in that."""
         return replace(self, currency=currency)
 
-    def price_of(
-        self, model: str, at: datetime, currency: str | None = None, *, endpoint: str = "deepseek"
-    ) -> Price | None:
-        """The price of a model at a time; None when it is not known. Retired names are billed as what serves them.
-
-        ``currency`` None: the table's own, or the one there is.
-        """
+    def price_of(self, model: str, at: datetime, *, endpoint: str = "deepseek") -> Price | None:
+        """The price of a model at a time; None when it is not known. Retired names are billed as what serves them."""
         day = _in_beijing(at).date()
         here = [p for p in self.prices if p.endpoint == endpoint and p.holds_on(day)]
         known = [p for p in here if p.model == model]
         if here and not known:
             served_by = resolve_model(model).id
             known = [p for p in here if p.model == served_by]
-        wanted = [p for p in known if p.currency == (currency or self.currency)]
-        found = wanted or (known if currency is None else [])
+        found = [p for p in known if p.currency == self.currency] or known
         return found[-1] if found else None
 
-    def cost_of(
-        self, model: str, usage: Usage, at: datetime, currency: str | None = None, *, endpoint: str = "deepseek"
-    ) -> Cost | None:
+    def cost_of(self, model: str, usage: Usage, at: datetime, *, endpoint: str = "deepseek") -> Cost | None:
         """What these tokens cost at this time; None when model, date, tariff or token counts are unknown.
 
         Reasoning is part of the completion tokens and billed as output. Where the host did not tell cache hits from
         misses, all of the prompt counts as missed and the cost is marked as estimated: it is at most that.
         """
-        price = self.price_of(model, at, currency, endpoint=endpoint)
+        price = self.price_of(model, at, endpoint=endpoint)
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if price is None or completion is None:
             return None
@@ -165,22 +157,17 @@ class PriceTable:
 
 def total(costs: Iterable[Cost | None], currency: str = "USD") -> Cost | None:
     """The sum of costs; None as soon as one of them is unknown or in another currency. No costs are a measured zero."""
-    amount, estimated = Decimal(0), False
-    peaks: set[bool | None] = set()
-    dates: set[date | None] = set()
-    for cost in costs:
-        if cost is None or cost.currency != currency:
-            return None
-        amount += cost.amount
-        estimated = estimated or cost.estimated
-        peaks.add(cost.peak)
-        dates.add(cost.price_date)
+    costs = list(costs)
+    known = [cost for cost in costs if cost is not None and cost.currency == currency]
+    if len(known) < len(costs):
+        return None
+    peaks, dates = {cost.peak for cost in known}, {cost.price_date for cost in known}
     return Cost(
-        amount=amount,
+        amount=sum((cost.amount for cost in known), Decimal(0)),
         currency=currency,
         peak=peaks.pop() if len(peaks) == 1 else None,
         price_date=dates.pop() if len(dates) == 1 else None,
-        estimated=estimated,
+        estimated=any(cost.estimated for cost in known),
     )
 
 

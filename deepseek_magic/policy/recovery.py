@@ -256,26 +256,23 @@ def _end_by_finish(
 def cannot_continue(delivered: Delivered, can: Abilities, spent: Spent | None = None) -> Message | None:
     """Why the answer cannot be continued where it ended, as half a sentence; None when it can."""
     refused = spent.refused if spent is not None else frozenset()
-    in_reasoning = not delivered.text_kept_chars
-    rules = (
+    rules = [
         (can.style == "none", Message("the endpoint cannot continue from a prefix")),
         ("continue" in refused, Message("the endpoint refused to continue from a prefix")),
         (delivered.tool_open, Message("a tool call was open")),
         (can.tools, Message("tools are used")),
         (can.json_mode, Message("JSON mode forbids a prefix")),
         (can.choices > 1, Message("several choices were requested")),
-        (not delivered.text_kept_chars and not delivered.reasoning_kept_chars, Message("too little has arrived")),
-        (in_reasoning and not can.reasoning, Message("the endpoint cannot continue inside a chain of thought")),
-        (
-            in_reasoning and "continue_reasoning" in refused,
-            Message("the endpoint refused to continue inside a chain of thought"),
-        ),
-        (
-            in_reasoning and delivered.text_chars > 0 and not can.rewind,
-            Message("text that was given out cannot be taken back"),
-        ),
-        (in_reasoning and delivered.looping, Message("the chain of thought repeats itself")),
-    )
+    ]
+    if not delivered.text_kept_chars:
+        torn = delivered.text_chars > 0 and not can.rewind
+        rules += [
+            (not delivered.reasoning_kept_chars, Message("too little has arrived")),
+            (not can.reasoning, Message("the endpoint cannot continue inside a chain of thought")),
+            ("continue_reasoning" in refused, Message("the endpoint refused to continue inside a chain of thought")),
+            (torn, Message("text that was given out cannot be taken back")),
+            (delivered.looping, Message("the chain of thought repeats itself")),
+        ]
     return next((why for applies, why in rules if applies), None)
 
 
@@ -365,7 +362,8 @@ def _another(
         number, limit = spent.resumes + 2, policy.resumes + 1
         paid = replace(spent, resumes=spent.resumes + 1)
     if number > limit:
-        return _give_up(what, _attempts_made(limit), spent)
+        made = Message("1 attempt was made.") if limit == 1 else Message("{n} attempts were made.", n=limit)
+        return _give_up(what, made, spent)
     if way is Resume:
         delay_s = max(delay_s, min(ending.pause_s or 0.0, LONGEST_PAUSE_S))
     when = Message(" in {wait} s", wait=math.ceil(delay_s)) if delay_s > AT_ONCE_S else ""
@@ -423,7 +421,3 @@ def _where(delivered: Delivered) -> Message | str:
     if delivered.text_chars:
         return Message(" after {chars} characters", chars=delivered.text_chars)
     return Message(" in the reasoning") if delivered.reasoning_chars else ""
-
-
-def _attempts_made(number: int) -> Message:
-    return Message("1 attempt was made.") if number == 1 else Message("{n} attempts were made.", n=number)

@@ -130,7 +130,7 @@ class StopFilter:
         self.void_chars = 0
 
     def _tail(self, text: str) -> str:
-        return text[len(text) - self._keep :] if self._keep and len(text) > self._keep else text if self._keep else ""
+        return text[-self._keep :] if self._keep else ""
 
     def feed(self, delta: str) -> str:
         """The text to deliver now, possibly none."""
@@ -140,8 +140,9 @@ class StopFilter:
             return ""
         known = len(self._before)
         window = self._before + self._held + delta
-        found = min(((at, s) for s in self._stops if (at := _find_ending_after(window, s, known)) >= 0), default=None)
-        if found is not None:
+        # Only one that ends behind the known text is new.
+        places = ((window.find(stop, max(0, known - len(stop) + 1)), stop) for stop in self._stops)
+        if found := min((place for place in places if place[0] >= 0), default=None):
             at, self.matched = found
             self.void_chars = max(0, known - at)
             self._held = ""
@@ -164,15 +165,12 @@ class StopFilter:
         return 0
 
 
-def _find_ending_after(window: str, stop: str, known: int) -> int:
-    return window.find(stop, max(0, known - len(stop) + 1))
-
-
 class RestartFilter:
     """Compares a second run with what was delivered, for a consumer that cannot rewind.
 
-    While the new text equals the delivered one it is swallowed, up to ``at``; what goes beyond is delivered. At the first difference
-    ``diverged_at`` says where, and nothing is delivered any more: to choose between two texts is not a filter's business.
+    While the new text equals the delivered one it is swallowed, up to ``at``; what goes beyond is delivered. At the first
+    difference ``diverged_at`` says where, and nothing is delivered any more: to choose between two texts is not a
+    filter's business.
     """
 
     def __init__(self, delivered: str) -> None:

@@ -85,12 +85,9 @@ def check(request: Request, endpoint: Endpoint) -> list[Message]:
         )
     total = sum(map(len, addresses))
     if total > MAX_TOTAL_BYTES:
+        size, limit = f"{total / 2**20:.0f}", MAX_TOTAL_BYTES // 2**20
         raise ConfigurationError(
-            Message(
-                "The images take {size} MiB: a request takes {limit}.",
-                size=f"{total / 2**20:.0f}",
-                limit=MAX_TOTAL_BYTES // 2**20,
-            ),
+            Message("The images take {size} MiB: a request takes {limit}.", size=size, limit=limit),
             hint=Message("Make them smaller, or begin a --new conversation."),
         )
     sees = _sees(request.model)

@@ -119,10 +119,9 @@ def _declared(here: Project) -> dict[str, Source]:
 def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
+            limit = f"{_MAX_BYTES // 1024:,}"
             raise ConfigurationError(
-                Message(
-                    "The saved prompt {path} is longer than {limit} KiB.", path=path, limit=f"{_MAX_BYTES // 1024:,}"
-                )
+                Message("The saved prompt {path} is longer than {limit} KiB.", path=path, limit=limit)
             )
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

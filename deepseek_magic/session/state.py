@@ -59,7 +59,6 @@ class Session:
         self.journal = Journal(mask=keys.mask_content)
         self.defaults = Options()
         self.chats = Remembered(self.journal)
-        self.max_history_tokens: int | None = MAX_HISTORY_TOKENS
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self.last: Completion | None = None
@@ -128,20 +127,22 @@ class Session:
         asked = words.complete(Request.asking(words.prompt, options, system=words.system))
         chat = None if options.get("no_history") else typed.get("chat")
         if chat is not None and not options.get("new"):
-            limit = options.get("max_history", self.max_history_tokens)
+            limit = options.get("max_history", MAX_HISTORY_TOKENS)
             asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
             said += told_of_chat
         addressed = client.addressed(asked)
         request = addressed[0].request
         for each in addressed:
             said += images.check(each.request, each.endpoint)
-        if speaks_deepseek and options.get("json") and not _names_json(request):
+        names_json = any("json" in message.text.lower() for message in request.messages)
+        if speaks_deepseek and options.get("json") and not names_json:
             said.append(
                 Message(
                     "JSON mode needs the word json in the prompt, or DeepSeek refuses it; describe the JSON that you want."
                 )
             )
-        if options.get("continue_on_length") and (why := _never_continued(request, place)):
+        can = Abilities.of(request, style=place.continuing, reasoning=False)
+        if options.get("continue_on_length") and (why := cannot_continue(ANY_TEXT, can)):
             said.append(Message("An answer that reaches its length cannot be continued here: {why}.", why=why))
         if "budget" in options and _most(request, place, options, self.log.prices) is None:
             said.append(
@@ -361,18 +362,9 @@ def _whole(completion: Completion) -> Completion:
     return completion
 
 
-def _never_continued(request: Request, endpoint: Endpoint) -> Message | None:
-    """Why no answer to ``request`` could be continued, whatever came of it; None when one could."""
-    return cannot_continue(ANY_TEXT, Abilities.of(request, style=endpoint.continuing, reasoning=False))
-
-
 def _most(request: Request, endpoint: Endpoint, options: Options, prices: PriceTable) -> Cost | None:
     """The most that a call may cost; None when its price is unknown, or in a currency that no budget counts."""
     continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
     now = datetime.now(UTC)
     most = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations).most
     return most if most is not None and most.currency in COUNTED else None
-
-
-def _names_json(request: Request) -> bool:
-    return any("json" in message.text.lower() for message in request.messages)

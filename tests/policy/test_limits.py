@@ -270,7 +270,7 @@ def test_the_window_closes_to_the_told_limit_at_once() -> None:
     slot = limiter.started(0.0)
     answer(limiter, slot, 0.1, 429, error=too_many(5), u=0.9)
     limiter.ended(slot, 0.1, "refused")
-    assert (limiter.window.size, limiter.standing(0.1).told_limit) == (5, 5)
+    assert (limiter.window.size, limiter.window.known) == (5, 5)
     assert limiter.may_start(0.1) is None  # a told number needs no freeze
 
 

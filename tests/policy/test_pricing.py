@@ -43,11 +43,11 @@ def amount(cost: Cost | None) -> Decimal:
 def test_a_million_tokens_of_each_kind_cost_what_the_list_says_and_twice_that_at_peak(
     model: str, currency: str, hit: str, miss: str, output: str
 ) -> None:
-    off_peak = PRICES.cost_of(model, MILLION_EACH, SATURDAY, currency)
+    off_peak = PRICES.in_currency(currency).cost_of(model, MILLION_EACH, SATURDAY)
     assert off_peak is not None
     assert off_peak.amount == Decimal(hit) + Decimal(miss) + Decimal(output)
     assert (off_peak.currency, off_peak.peak, off_peak.estimated) == (currency, False, False)
-    peak = PRICES.cost_of(model, MILLION_EACH, MONDAY_PEAK, currency)
+    peak = PRICES.in_currency(currency).cost_of(model, MILLION_EACH, MONDAY_PEAK)
     assert peak is not None
     assert peak.amount == 2 * off_peak.amount
     assert peak.peak is True
@@ -103,18 +103,17 @@ def test_a_working_day_of_a_year_without_a_calendar_is_unknown_and_its_nights_ar
 
 
 @pytest.mark.parametrize(
-    ("model", "at", "currency"),
+    ("model", "at"),
     [
-        ("gpt-oss", SATURDAY, "USD"),
-        ("deepseek/deepseek-v4.1-flash", SATURDAY, "USD"),
-        ("deepseek-flash", SATURDAY, "EUR"),
-        ("deepseek-flash", datetime(2026, 9, 9, 20, tzinfo=BEIJING), "USD"),
-        ("deepseek-flash", datetime(2027, 1, 1, 20, tzinfo=BEIJING), "USD"),
-        ("deepseek-flash", datetime(2025, 1, 1, tzinfo=UTC), "USD"),
+        ("gpt-oss", SATURDAY),
+        ("deepseek/deepseek-v4.1-flash", SATURDAY),
+        ("deepseek-flash", datetime(2026, 9, 9, 20, tzinfo=BEIJING)),
+        ("deepseek-flash", datetime(2027, 1, 1, 20, tzinfo=BEIJING)),
+        ("deepseek-flash", datetime(2025, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_what_is_not_in_the_table_is_unknown(model: str, at: datetime, currency: str) -> None:
-    assert PRICES.cost_of(model, MILLION_EACH, at, currency) is None
+def test_what_is_not_in_the_table_is_unknown(model: str, at: datetime) -> None:
+    assert PRICES.cost_of(model, MILLION_EACH, at) is None
 
 
 def test_the_validity_of_a_price_begins_and_ends_by_beijings_calendar() -> None:
@@ -163,10 +162,10 @@ def test_a_user_adds_prices_and_the_last_one_that_holds_wins() -> None:
         last=date(2026, 12, 31),
     )
     table = PRICES.with_prices(ours, dearer)
-    assert amount(table.cost_of("house-model", MILLION_EACH, SATURDAY, "EUR")) == 4
-    assert amount(table.cost_of("house-model", MILLION_EACH, datetime(2031, 5, 5, 3, tzinfo=UTC), "EUR")) == 3
-    assert table.cost_of("house-model", MILLION_EACH, datetime(2019, 5, 5, tzinfo=UTC), "EUR") is None
-    assert PRICES.cost_of("house-model", MILLION_EACH, SATURDAY, "EUR") is None
+    assert amount(table.cost_of("house-model", MILLION_EACH, SATURDAY)) == 4
+    assert amount(table.cost_of("house-model", MILLION_EACH, datetime(2031, 5, 5, 3, tzinfo=UTC))) == 3
+    assert table.cost_of("house-model", MILLION_EACH, datetime(2019, 5, 5, tzinfo=UTC)) is None
+    assert PRICES.cost_of("house-model", MILLION_EACH, SATURDAY) is None
 
 
 def test_a_user_adds_a_years_holidays_and_prices_for_it() -> None:
@@ -192,7 +191,7 @@ def test_a_user_adds_a_years_holidays_and_prices_for_it() -> None:
 def test_a_sum_with_an_unknown_part_is_unknown() -> None:
     known = PRICES.cost_of("deepseek-flash", MILLION_EACH, SATURDAY)
     assert total([known, None]) is None
-    assert total([known, PRICES.cost_of("deepseek-flash", MILLION_EACH, SATURDAY, "CNY")]) is None
+    assert total([known, PRICES.in_currency("CNY").cost_of("deepseek-flash", MILLION_EACH, SATURDAY)]) is None
     assert total([]) == Cost(amount=Decimal(0), currency="USD")
 
 

@@ -144,6 +144,5 @@ class Allowance:
         """Correct an estimated cost; a remainder given back never passes the limit."""
         self._advance(now_s)
         if self.remaining is not None:
-            self.remaining = max(0.0, self.remaining + reserved - used)
-            if self.limit is not None:
-                self.remaining = min(self.limit, self.remaining)
+            most = math.inf if self.limit is None else self.limit
+            self.remaining = min(most, max(0.0, self.remaining + reserved - used))

@@ -13,7 +13,7 @@ Times are one monotonic clock's, except ``now_epoch_s``, which absolute header t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -104,7 +104,6 @@ class Standing:
 
     running: int
     window: int
-    told_limit: int | None
     frozen_s: float
     fraction: float | None
 
@@ -150,8 +149,6 @@ class Limiter:
         self._broken_until_s = -math.inf
         self._why_broken: Message | str = ""
 
-    # before
-
     def blocked(self, now_s: float) -> Message | str | None:
         """Why no request makes sense at the moment (balance or quota used up), in the server's words; else None."""
         return self._why_broken if now_s < self._broken_until_s else None
@@ -184,15 +181,14 @@ class Limiter:
         step_s = (RAMP_S - RAMP_FIRST_S) / self.window.size
         return max(0.0, self._frozen_until_s + RAMP_FIRST_S + beyond * step_s - now_s)
 
-    # during
-
     def started(self, now_s: float, tokens: float = 0.0) -> Slot:
         """A request is sent; ``tokens`` is its estimated cost. The slot stays taken until ``ended``."""
         self._next_number += 1
         self._answered[self._next_number] = None
         self._since_thaw += 1
         self.retries.requested(now_s)
-        self._each(lambda a, name: a.take(now_s, _cost(name, tokens)))
+        for name, allowance in self._allowances.items():
+            allowance.take(now_s, _cost(name, tokens))
         if self._rate:
             self._rate.take(now_s)
         return Slot(self._next_number, now_s, tokens)
@@ -247,8 +243,6 @@ class Limiter:
         if at_s > self._frozen_until_s:
             self._frozen_until_s, self._since_thaw = at_s, 0
 
-    # after
-
     def ended(self, slot: Slot, now_s: float, outcome: SlotEnd, *, tokens: float | None = None) -> None:
         """The request is over and its slot free; a second time changes nothing. ``tokens`` is the real cost, None where
         nobody said."""
@@ -260,11 +254,8 @@ class Limiter:
             self.window.succeeded(now_s, sent_at_s=slot.sent_at_s, full=full)
         used = 0.0 if outcome == "refused" else tokens
         if used is not None:
-            self._each(lambda a, name: a.settle(now_s, _cost(name, slot.tokens), _cost(name, used)))
-
-    def _each(self, act: Callable[[Allowance, str], None]) -> None:
-        for name, allowance in self._allowances.items():
-            act(allowance, name)
+            for name, allowance in self._allowances.items():
+                allowance.settle(now_s, _cost(name, slot.tokens), _cost(name, used))
 
     def standing(self, now_s: float) -> Standing:
         """The limiter as it stands."""
@@ -272,7 +263,6 @@ class Limiter:
         return Standing(
             running=len(self._answered),
             window=self.window.size,
-            told_limit=self.window.known,
             frozen_s=max(0.0, self._frozen_until_s - now_s),
             fraction=min(fractions, default=None),
         )
