@@ -51,45 +51,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "Client": "engine.client",
-    "Endpoint": "engine.hosts.endpoints",
-    "BufferPolicy": "policy.buffering",
-    "LimitPolicy": "policy.limits.limiter",
-    "RecoveryPolicy": "policy.recovery",
-    "Timeouts": "policy.deadlines",
-    "Message": "protocol.chat",
-    "Request": "protocol.chat",
-    "Completion": "protocol.completion",
-    "ToolCall": "protocol.completion",
-    "aask": "session.calls",
-    "ask": "session.calls",
-    "journal": "session.calls",
-    "log": "session.calls",
-    "panel": "notebook.panel.magic",
-    "resume": "session.calls",
-    **dict.fromkeys(
-        (
-            "APIStatusError",
-            "AuthenticationError",
-            "BudgetExceeded",
-            "ConfigurationError",
-            "ConnectTimeout",
-            "DeepSeekError",
-            "Disconnected",
-            "IncompleteStream",
-            "InsufficientBalance",
-            "InvalidRequest",
-            "MissingKey",
-            "ProtocolError",
-            "RateLimited",
-            "ReadTimeout",
-            "ServerError",
-            "TransportError",
-        ),
-        "protocol.errors",
-    ),
+_NAMES = {
+    "engine.client": "Client",
+    "engine.hosts.endpoints": "Endpoint",
+    "notebook.panel.magic": "panel",
+    "policy.buffering": "BufferPolicy",
+    "policy.deadlines": "Timeouts",
+    "policy.limits.limiter": "LimitPolicy",
+    "policy.recovery": "RecoveryPolicy",
+    "protocol.chat": "Message Request",
+    "protocol.completion": "Completion ToolCall",
+    "protocol.errors": "APIStatusError AuthenticationError BudgetExceeded ConfigurationError ConnectTimeout DeepSeekError "
+    "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey ProtocolError RateLimited ReadTimeout "
+    "ServerError TransportError",
+    "session.calls": "aask ask journal log resume",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import __version__
-from .engine.hosts.endpoints import DEMO_PORT
+from .engine.hosts.endpoints import DEMO_PORT, DEMO_VARIABLE, in_order
 from .notebook.frontend import locales
 from .notebook.magic.flags import parsed
 from .protocol.errors import ConfigurationError, DeepSeekError
@@ -134,15 +134,13 @@ def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
     from .demo.server import DemoServer
     from .demo.wire.pace import PACE_VARIABLE
-    from .engine.hosts.endpoints import DEMO_VARIABLE
 
     labapp = None if typed.execute else tour.import_extra("jupyterlab.labapp")
     folder = tour.copy_to(typed.folder)
     with DemoServer(pace=HEADLESS_PACE if typed.execute else 1.0) as server:
         # Kernels inherit this process's environment. The demo's answers stay out of the user's own journal.
         os.environ.update(DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=DEMO_KEY)
-        os.environ[DEMO_VARIABLE] = server.base_url
-        os.environ["DEEPSEEK_MAGIC_HOME"] = str(folder / ".deepseek-magic")
+        os.environ.update({DEMO_VARIABLE: server.base_url, "DEEPSEEK_MAGIC_HOME": str(folder / ".deepseek-magic")})
         if labapp is None:
             os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
             return 0 if tour.execute(folder) else 1
@@ -185,16 +183,9 @@ def _serve(typed: argparse.Namespace) -> int:
 
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
-    from .engine.hosts.doctor import examine, is_well, verdict, versions
-    from .engine.hosts.endpoints import in_order
+    from .engine.hosts.doctor import report, verdict
 
-    well = []
-    for endpoint in in_order(typed.endpoint, typed.base_url):
-        print(f"{endpoint.title}, {endpoint.base_url}")
-        findings = asyncio.run(examine(endpoint))
-        print(*findings, sep="\n")
-        well.append(is_well(findings))
-    print(*versions(), sep="\n")
+    well = report(in_order(typed.endpoint, typed.base_url), asyncio.run)
     print(verdict(well).localized())
     return 0 if all(well) else 1
 

@@ -98,6 +98,11 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
     return "\n".join(lines)
 
 
+def table_bundle(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> dict[str, str]:
+    """The table by MIME type, for ``IPython.display.display(..., raw=True)``."""
+    return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}
+
+
 def _style(side: str, text: str) -> str:
     # A figure is not broken from its unit, nor a date from its hour, nor a model's name at its hyphen.
     is_name = text.isascii() and " " not in text and len(text) <= LONGEST_NAME_CHARS

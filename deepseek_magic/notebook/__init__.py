@@ -30,12 +30,10 @@ def load(shell: Any) -> None:
     shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     cells = CellTransformer(shell)
-    shell.events.register("pre_run_cell", cells.pre_run_cell)
-    shell.events.register("pre_run_cell", magics.background_answers.pre_run_cell)
-    shell.events.register("post_run_cell", magics.last_error.post_run_cell)
-    shell.events.register("pre_run_cell", magics.turns.pre_run_cell)
-    shell.events.register("post_run_cell", magics.turns.post_run_cell)
-    shell.events.register("post_run_cell", Breaches().post_run_cell)
+    for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
+        shell.events.register("pre_run_cell", begin)
+    for end in (magics.last_error.post_run_cell, magics.turns.post_run_cell, Breaches().post_run_cell):
+        shell.events.register("post_run_cell", end)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -44,26 +42,8 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Take away the transformers of an earlier load; IPython has no way to take away a magic."""
-    from .magic.cells import CellTransformer, DeepSeekLine
-    from .magic.completion import remove_matcher
-    from .magic.logs import Breaches
-    from .magic.past import LastError
-    from .magic.turns import Turns
-    from .view.background import Background
-
-    manager = shell.input_transformer_manager
-    for transform in [t for t in manager.cleanup_transforms if isinstance(t, CellTransformer)]:
-        manager.cleanup_transforms.remove(transform)
-        shell.events.unregister("pre_run_cell", transform.pre_run_cell)
-    watching = {"pre_run_cell": (Background, Turns), "post_run_cell": (LastError, Turns, Breaches)}
-    for event, kind in ((event, kind) for event, kinds in watching.items() for kind in kinds):
-        for callback in [c for c in shell.events.callbacks[event] if _belongs_to(c, kind)]:
-            shell.events.unregister(event, callback)
-    for line in [t for t in manager.token_transformers if isinstance(t, type) and issubclass(t, DeepSeekLine)]:
-        manager.token_transformers.remove(line)
-    remove_matcher(shell)
-
-
-def _belongs_to(callback: Any, kind: type) -> bool:
-    return isinstance(getattr(callback, "__self__", None), kind)
+    """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
+    manager, ours = shell.input_transformer_manager, (f"{__name__}.magic.", f"{__name__}.view.")
+    lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
+    for hooks in (*lists, *shell.events.callbacks.values()):
+        hooks[:] = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(ours)]

@@ -53,6 +53,18 @@ print(sorted(heavy & set(sys.modules)))
     assert run(program, tmp_path) == "[]\n"
 
 
+def test_a_cell_that_asks_nothing_does_not_load_the_engine(tmp_path: Path) -> None:
+    program = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "deepseek_magic")
+shell.run_cell("x = 1")
+print(sorted({"httpx", "deepseek_magic.engine.client", "deepseek_magic.session.calls"} & set(sys.modules)))
+"""
+    assert run(program, tmp_path) == "[]\n"
+
+
 @pytest.mark.parametrize("when", ["in the profile", "afterwards"])
 def test_with_the_setting_loading_connects_to_the_endpoint_of_the_profile(when: str, tmp_path: Path) -> None:
     (tmp_path / "ipython").mkdir()

@@ -1,15 +1,15 @@
 """What a call depends on, looked at before anything fails: key, name, connection, models, money, and the versions here.
 
-The findings are values; the command line prints their lines, the notebook prints them in the reader's language.
+The findings are values; the command line and the notebook print their lines.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ...protocol.errors import ConfigurationError
 from ...text.messages import Message, localized, say
@@ -80,6 +80,20 @@ async def examine(endpoint: Endpoint) -> list[Finding]:
         if step.name != "key"
     ]
     return found
+
+
+def report(
+    endpoints: Iterable[Endpoint], run: Callable[[Coroutine[Any, Any, list[Finding]]], list[Finding]]
+) -> list[bool]:
+    """Examine each endpoint by ``run``, which waits for a coroutine, and print all findings. Whether each is well."""
+    well = []
+    for endpoint in endpoints:
+        print(f"{endpoint.title}, {endpoint.base_url}")
+        findings = run(examine(endpoint))
+        print(*findings, sep="\n")
+        well.append(is_well(findings))
+    print(*versions(), sep="\n")
+    return well
 
 
 def is_well(findings: Sequence[Finding]) -> bool:

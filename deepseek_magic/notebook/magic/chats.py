@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
-from ...metrics.tables import html_table, text_table
+from ...metrics.tables import table_bundle
 from ...policy.estimates import prompt_tokens
-from ...protocol.conversation import Conversation
 from ...protocol.errors import ConfigurationError
 from ...protocol.markdown import safe
+from ...session import session
 from ...session.files import free_path
 from ...text.language import MOMENT
 from ...text.messages import Message, say
@@ -20,7 +21,6 @@ from ..frontend import notebook_path
 from .flags import arguments
 from .manuals import helped
 
-ACTIONS: Final = ("list", "show", "switch", "rename", "branch", "delete", "reload")
 _MANY: Final = {
     (0, 0): Message("no name"),
     (0, 1): Message("at most one name"),
@@ -37,6 +37,7 @@ _NAMES_TAKEN: Final = {
     "reload": (0, 1),
 }
 """How many names an action takes, at least and at most."""
+ACTIONS: Final = tuple(_NAMES_TAKEN)
 
 
 @magics_class
@@ -62,38 +63,37 @@ class ChatMagics(Magics):
         turn. --new starts a conversation over, --no-history asks without one. After a restart, reload brings a conversation
         back from the journal, and its turns still belong to their cells.
         """
-        from ...session.calls import session
-
-        session().chats.notebook = notebook_path(self.shell)
+        chats = session().chats
+        chats.notebook = notebook_path(self.shell)
         if helped(self, "deepseek_chat", line):
             return
         typed = arguments(self.deepseek_chat, line)
         action, names = _action(typed.words)
-        if typed.export is not None and action in ("list", "show"):
-            _export(session().chats.find(names[0] if names else session().chat), typed.export, typed.overwrite)
-            return
-        match action, names:
-            case "list", _:
+        name = names[0] if names else session().chat
+        match action:
+            case "list" | "show" if typed.export is not None:
+                chat, path = chats.find(name), export(name, typed.export, overwrite=typed.overwrite)
+                print(say("{name} was written to {path}; turns: {count}.", name=name, count=len(chat.turns), path=path))
+            case "list":
                 _list()
-            case "show", _:
-                _show(session().chats.find(names[0] if names else session().chat))
-            case "switch", (name,):
+            case "show":
+                text = chats.find(name).to_markdown()
+                display({"text/plain": text, "text/markdown": safe(text)}, raw=True)
+            case "switch":
                 session().defaults = session().defaults.replace(chat=name)
-                known = name in session().chats
-                print(
-                    say("Cells now continue {name}.", name=name)
-                    if known
-                    else say("Cells now continue {name}, a new conversation.", name=name)
-                )
-            case "reload", ():
-                _list_saved()
-            case "reload", (name,):
+                if name in chats:
+                    print(say("Cells now continue {name}.", name=name))
+                else:
+                    print(say("Cells now continue {name}, a new conversation.", name=name))
+            case "reload" if names:
                 _reload(name)
-            case "delete", (name,):
-                session().chats.remove(name)
+            case "reload":
+                _list_saved()
+            case "delete":
+                chats.remove(name)
                 print(say("{name} is deleted.", name=name))
             case _:
-                _copy(action, *(names if len(names) == 2 else (session().chat, names[0])))
+                _copy(action, *(names if len(names) == 2 else (session().chat, name)))
 
 
 def _action(words: list[str]) -> tuple[str, list[str]]:
@@ -115,27 +115,30 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _copy(action: str, name: str, new: str) -> None:
-    from ...session.calls import session
-
     if action == "rename":
-        session().chats.rename(name, new)
-        if session().chat == name:
-            session().defaults = session().defaults.replace(chat=new)
+        rename(name, new)
         print(say("{name} is now called {new}.", name=name, new=new))
     else:
         session().chats.branch(name, new)
-        print(
-            say(
-                "{new} is a copy of {name} so far; use --chat {new} in a cell to continue it.",
-                name=name,
-                new=new,
-            )
-        )
+        print(say("{new} is a copy of {name} so far; use --chat {new} in a cell to continue it.", name=name, new=new))
+
+
+def rename(name: str, new: str) -> None:
+    """Give a conversation another name, by which cells continue it if they continued it before."""
+    session().chats.rename(name, new)
+    if session().chat == name:
+        session().defaults = session().defaults.replace(chat=new)
+
+
+def export(name: str, file: str, *, overwrite: bool = False) -> Path:
+    """Write a conversation as Markdown or JSON Lines, as the file's name ends. Raises ConfigurationError."""
+    chat = session().chats.find(name)
+    path = free_path(file, (".md", ".jsonl"), overwrite=overwrite)
+    path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
+    return path
 
 
 def _list() -> None:
-    from ...session.calls import session
-
     rows = []
     for name, chat in session().chats.items():
         tokens = sum(prompt_tokens(turn.messages) for turn in chat.turns)
@@ -146,60 +149,34 @@ def _list() -> None:
         return
     caption = say("Cells continue {name}", name=session().chat)
     heads = ("", say("conversation"), say("turns"), say("about tokens"), say("began with"))
-    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
+    display(table_bundle(heads, rows, caption), raw=True)
 
 
 def _list_saved() -> None:
-    from ...session.calls import session
-
     chats = session().chats
     found = chats.saved()
     if not found:
         print(say("No earlier kernel left a conversation."))
         return
     heads = [say("conversation"), say("turns"), say("last changed"), say("of another notebook")]
-    rows = [
-        [
-            saved.name,
-            f"{len(saved.turns)}",
-            saved.changed_at.astimezone().strftime(MOMENT),
-            "" if chats.is_here(saved) else saved.notebook,
-        ]
-        for saved in found
-    ]
+    rows = []
+    for saved in found:
+        changed = saved.changed_at.astimezone().strftime(MOMENT)
+        rows.append([saved.name, str(len(saved.turns)), changed, "" if chats.is_here(saved) else saved.notebook])
     if all(map(chats.is_here, found)):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
     caption = say("%deepseek_chat reload NAME brings one back")
-    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
+    display(table_bundle(heads, rows, caption), raw=True)
 
 
 def _reload(name: str) -> None:
-    from ...session.calls import session
-
     chats = session().chats
     saved = chats.reload(name)
     here = {turn.id for turn in chats[name].turns}
     gone = sum(turn not in here for turn, _ in saved.turns)
-    print(
-        say(
-            "{name} is back as of {when}; turns: {count}.",
-            name=name,
-            count=len(saved.turns) - gone,
-            when=saved.changed_at.astimezone().strftime(MOMENT),
-        )
-    )
+    when, count = saved.changed_at.astimezone().strftime(MOMENT), len(saved.turns) - gone
+    print(say("{name} is back as of {when}; turns: {count}.", name=name, count=count, when=when))
     if gone:
         print(say("Turns that are no longer in the journal: {count}.", count=gone))
     if not chats.is_here(saved):
         print(say("It comes from another notebook: {path}.", path=saved.notebook))
-
-
-def _show(chat: Conversation) -> None:
-    text = chat.to_markdown()
-    display({"text/plain": text, "text/markdown": safe(text)}, raw=True)
-
-
-def _export(chat: Conversation, name: str, overwrite: bool) -> None:
-    path = free_path(name, (".md", ".jsonl"), overwrite=overwrite)
-    path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
-    print(say("{name} was written to {path}; turns: {count}.", name=chat.name, count=len(chat.turns), path=path))

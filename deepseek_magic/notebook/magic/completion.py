@@ -15,6 +15,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from ...protocol.errors import ConfigurationError
 from ...protocol.models import ALIASES, MODELS
 from ...protocol.options import Option
+from ...session import session
 from .flags import FLAGS
 
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
@@ -22,7 +23,6 @@ _ASKING: Final = ("deepseek", "%deepseek", "deepseek_fix", "deepseek_panel")
 """Magics that take every flag."""
 _PLACES: Final = ("deepseek_doctor", "deepseek_key", "deepseek_models")
 _HELP: Final = "--help"
-_MATCHER: Final = "deepseek_magic"
 
 
 def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
@@ -104,7 +104,6 @@ def _starting(begun: str, names: Iterable[str]) -> list[str]:
 
 
 def _chat_words(typed: str) -> list[str]:
-    from ...session.calls import session
     from .chats import ACTIONS
 
     *words, begun = re.split(r"\s+", typed)
@@ -158,8 +157,6 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
 
             return list(ENDPOINTS)
         case "chat":
-            from ...session.calls import session
-
             return list(session().chats)
     return []
 
@@ -167,7 +164,7 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
 def add_matcher(shell: Any) -> None:
     """Register the matcher with a shell's completer."""
 
-    @context_matcher(identifier=_MATCHER)
+    @context_matcher(identifier="deepseek_magic")
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
         found = candidates(context.text_until_cursor, shell.user_ns)
         if found is None:
@@ -178,11 +175,4 @@ def add_matcher(shell: Any) -> None:
             completions=[SimpleCompletion(text=text, type="param") for text in texts], suppress=True, ordered=True
         )
 
-    remove_matcher(shell)
     shell.Completer.custom_matchers.append(matcher)
-
-
-def remove_matcher(shell: Any) -> None:
-    """Take it away again."""
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != _MATCHER]

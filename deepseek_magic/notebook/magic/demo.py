@@ -9,6 +9,7 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from ...protocol.errors import ConfigurationError
+from ...session import session
 from ...text.messages import Message, say
 from .flags import arguments
 from .manuals import helped
@@ -72,7 +73,6 @@ class DemoMagics(Magics):
         """Start a server, in the place of the one before, and have cells answered by it."""
         from ...demo.server import DemoServer
         from ...demo.wire.pace import PACE_VARIABLE
-        from ...session.calls import session
 
         if pace < 0:
             raise ConfigurationError(
@@ -88,8 +88,6 @@ class DemoMagics(Magics):
         return server
 
     def _stop(self) -> None:
-        from ...session.calls import session
-
         if self._server is None:
             print(say("No demo server is running."))
             return

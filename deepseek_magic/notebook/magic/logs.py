@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import sys
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 from IPython.display import display
 
+from ...engine.hosts.endpoints import in_order
 from ...metrics.spending import Account
 from ...metrics.summary import LEVEL_WORDS
 from ...metrics.tables import counted
 from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
 from ...protocol.errors import ConfigurationError
+from ...session import session, session_in_use
 from ...session.files import free_path
 from ...text.messages import say
+from ..view.settled import escape
 from .flags import arguments
 from .manuals import helped
-
-if TYPE_CHECKING:
-    from ...metrics.summary import Level
 
 JUDGED_CALLS: Final = 1_000
 """A service level is judged after each cell by so many of the newest calls: a few milliseconds, however long the log."""
@@ -63,8 +62,6 @@ class LogMagics(Magics):
         The same as a table for programs is ds.log: ds.log.to_pandas(), ds.log.summary(600), ds.log.plot("speed"),
         ds.log.explain("ttft_s").
         """
-        from ...session.calls import session
-
         if helped(self, "deepseek_log", line):
             return
         typed = arguments(self.deepseek_log, line)
@@ -91,9 +88,6 @@ class LogMagics(Magics):
 
 def _account() -> Account:
     """What this session spent, and every session on this machine, beside the budget."""
-    from ...engine.hosts.endpoints import in_order
-    from ...session.calls import session
-
     account, journal, options = session().log.spending, session().journal, session().in_force({})
     cap = options.get("budget")
     spans = {"this session": account.total()}
@@ -122,7 +116,7 @@ class Breaches:
 
     def post_run_cell(self, _result: Any = None) -> None:
         """IPython's event: a cell has ended."""
-        used = sys.modules.get("deepseek_magic.session")  # not imported for this: most cells ask nothing
+        used = session_in_use()
         if used is None or used.log.spending.calls == self._calls:
             return
         self._calls = used.log.spending.calls
@@ -131,17 +125,11 @@ class Breaches:
                 self._told.discard(level.name)
             elif level.verdict == "missed" and level.n >= TELLING_CALLS and level.name not in self._told:
                 self._told.add(level.name)
-                _tell(level)
-
-
-def _tell(level: Level) -> None:
-    said = say(
-        "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.",
-        level=LEVEL_WORDS[level.name],
-        target=level.target,
-        measured=level.shown,
-        n=f"{level.n:,}",
-    )
-    from ..view.settled import escape  # with it comes the live view, which a cell that asks nothing does not need
-
-    display({"text/plain": said, "text/markdown": f"<sub>{escape(said)}</sub>"}, raw=True)
+                said = say(
+                    "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.",
+                    level=LEVEL_WORDS[level.name],
+                    target=level.target,
+                    measured=level.shown,
+                    n=f"{level.n:,}",
+                )
+                display({"text/plain": said, "text/markdown": f"<sub>{escape(said)}</sub>"}, raw=True)

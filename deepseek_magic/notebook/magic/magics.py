@@ -21,6 +21,7 @@ from ...protocol.chat import Prompt, Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
+from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
 from ..frontend import ViewName, locales, notebook_path, view_for
@@ -181,14 +182,10 @@ class DeepSeekMagics(Magics):
 
     @observe(*(option.name for option in DEFAULTS))
     def _default_changed(self, change: Any) -> None:
-        from ...session.calls import session
-
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
 
     @observe("keep_warm_s")
     def _keep_warm(self, change: Any) -> None:
-        from ...session.calls import session
-
         session().keep_warm_s = change["new"]
 
     def loaded(self) -> None:
@@ -199,8 +196,6 @@ class DeepSeekMagics(Magics):
 
     def _connect(self, _change: Any = None) -> None:
         if self.warm_up:
-            from ...session.calls import session
-
             session().warm_up()
 
     @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
@@ -262,8 +257,6 @@ class DeepSeekMagics(Magics):
 
     def _begin(self, order: Order, *, button: bool) -> Run | None:
         """Send what was typed; None when there is nothing to wait for."""
-        from ...session.calls import session
-
         session().chats.notebook = notebook_path(self.shell)
         try:
             prepared = session().prepare(
@@ -284,8 +277,6 @@ class DeepSeekMagics(Magics):
 
     def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
         """Send it, and make the view that will show it."""
-        from ...session.calls import session
-
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         background = bool(prepared.options.get("background"))
         detached = background and self.watched

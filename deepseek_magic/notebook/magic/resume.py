@@ -7,11 +7,12 @@ from typing import Any, Final
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
-from ...metrics.tables import cell, html_table, text_table
+from ...metrics.tables import cell, table_bundle
 from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...protocol.outcome import OUTCOME_WORDS
+from ...session import session
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..view.background import BackgroundAnswer
@@ -64,8 +65,6 @@ class ResumeMagics(Magics):
         return None if run is None else await self._magics.follow_awaited(run)
 
     def _begin(self, line: str, *, button: bool) -> Run | None:
-        from ...session.calls import session
-
         if helped(self, "deepseek_resume", line):
             return None
         if line.strip() == "--list":
@@ -117,8 +116,6 @@ def _read(line: str) -> tuple[str, dict[str, Any]]:
 
 
 def _list() -> None:
-    from ...session.calls import session
-
     rows = []
     for entry in session().journal.resumable():
         completion = entry.completion
@@ -144,4 +141,4 @@ def _list() -> None:
         return
     caption = say("%deepseek_resume ID continues one of them")
     heads = [head.localized() for head in _HEADS.values()]
-    display({"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}, raw=True)
+    display(table_bundle(heads, rows, caption), raw=True)

@@ -9,47 +9,27 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from ...engine.hosts.endpoints import Endpoint, in_order
+from ...engine.hosts.keys import find_key
 from ...engine.loop import engine
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...protocol.models import ALIASES
+from ...session import session, trust
 from ...text.messages import Message, localized, say
 from .flags import arguments, read_line
 from .manuals import helped
 
 if TYPE_CHECKING:
-    from ...engine.hosts.endpoints import Endpoint
     from ...engine.hosts.health import Health
 
 
 def _endpoints(line: str) -> tuple[Endpoint, ...]:
     """The endpoints named on the line, or those in force. Raises ConfigurationError."""
-    from ...engine.hosts.endpoints import in_order
-    from ...session.calls import session
-
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
         raise ConfigurationError(Message("This magic takes --endpoint and --base-url only."))
     options = session().in_force(typed.options)
     return in_order(options.get("endpoint"), options.get("base_url"))
-
-
-def _check(line: str) -> list[Health]:
-    """Ask each endpoint. Raises ConfigurationError."""
-    from ...engine.client import Client
-
-    endpoints = _endpoints(line)
-
-    async def check() -> list[Health]:
-        async with Client(endpoints) as client:
-            return await client.check_all()
-
-    return engine.run(check())
-
-
-def _raise_if_all_failed(checked: list[Health]) -> None:
-    errors = [health.error for health in checked if health.error is not None]
-    if len(errors) == len(checked):
-        raise errors[0]
 
 
 def _ask(question: str) -> str:
@@ -79,8 +59,6 @@ class ServiceMagics(Magics):
         """
         if helped(self, "deepseek_key", line):
             return
-        from ...engine.hosts.keys import find_key
-
         for endpoint in _endpoints(line):
             key = find_key(endpoint, ask=_ask)
             if key is None:
@@ -99,14 +77,11 @@ class ServiceMagics(Magics):
         """
         if helped(self, "deepseek_trust", line):
             return
-        from ...session import trust
-        from ...session.calls import session
-
-        typed = arguments(self.deepseek_trust, line)
-        found = trust.confirm(session().defaults, forget=typed.forget)
+        forget = arguments(self.deepseek_trust, line).forget
+        found = trust.confirm(session().defaults, forget=forget)
         if found is None:
             print(say("No project settings in force name an address, so there is nothing to confirm."))
-        elif typed.forget:
+        elif forget:
             print(say("Requests of {folder} to {hosts} are refused again.", folder=found.folder, hosts=found.hosts))
         else:
             print(say("Requests of {folder} may go to {hosts} from now on.", folder=found.folder, hosts=found.hosts))
@@ -121,15 +96,9 @@ class ServiceMagics(Magics):
         """
         if helped(self, "deepseek_doctor", line):
             return
-        from ...engine.hosts.doctor import examine, is_well, verdict, versions
+        from ...engine.hosts.doctor import report, verdict
 
-        well = []
-        for endpoint in _endpoints(line):
-            print(f"{endpoint.title}, {endpoint.base_url}")
-            findings = engine.run(examine(endpoint))
-            print(*findings, sep="\n")
-            well.append(is_well(findings))
-        print(*versions(), sep="\n")
+        well = report(_endpoints(line), engine.run)
         if not any(well):
             raise ConfigurationError(verdict(well))
         print(localized(verdict(well)))
@@ -144,15 +113,21 @@ class ServiceMagics(Magics):
         """
         if helped(self, "deepseek_models", line):
             return
-        checked = _check(line)
-        _raise_if_all_failed(checked)
+        from ...engine.client import Client
+
+        endpoints = _endpoints(line)
+
+        async def check() -> list[Health]:
+            async with Client(endpoints) as client:
+                return await client.check_all()
+
+        checked = engine.run(check())
+        errors = [health.error for health in checked if health.error is not None]
+        if len(errors) == len(checked):
+            raise errors[0]
         short = {model: name for name, model in ALIASES.items()}
         for health in checked:
             if len(checked) > 1:
-                print(
-                    f"{health.endpoint.title}: {health.error.localized()}"
-                    if health.error
-                    else f"{health.endpoint.title}:"
-                )
+                print(f"{health.endpoint.title}: {health.error.localized() if health.error else ''}".rstrip())
             for model in health.models:
                 print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

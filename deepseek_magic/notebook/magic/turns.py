@@ -5,9 +5,9 @@ So a cell that is run again replaces its turns, and one that was edited to ask l
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from ...session import session_in_use
 from ..frontend import cell_id, request_id
 
 
@@ -37,8 +37,6 @@ class Turns:
         if self._depth:
             return  # the cell around it may ask on
         cell, request = cell_id(self._shell), request_id(self._shell)
-        session = sys.modules.get("deepseek_magic.session")  # not imported for this: without it nothing was asked yet
-        if cell is None or session is None or not result.success:
-            return
-        calls = self._calls if request == self._request else 0
-        session.session().chats.keep_of_cell(cell, calls)
+        used = session_in_use()
+        if cell is not None and used is not None and result.success:
+            used.chats.keep_of_cell(cell, self._calls if request == self._request else 0)

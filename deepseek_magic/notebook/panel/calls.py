@@ -10,41 +10,32 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.client import Client
 from ...engine.gate import Gate
-from ...engine.hosts.endpoints import hosts_elsewhere
 from ...engine.loop import Call
-from ...policy.buffering import BufferPolicy
 from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.events import Event
+from ...session import session
+from ...session.prepared import Prepared
+from ..magic.magics import DeepSeekMagics
 from ..magic.past import variables
 from ..view.background import BackgroundAnswer
 from ..view.live import LiveView, Status, View
 from ..view.settled import Part
 from ..view.shield import Shielded
+from ..view.views import live_view
 from .answers import PanelSurface, Transcript
-from .gauges import Gauges, Reading
+from .gauges import Gauges
 from .lab import Story
 
 if TYPE_CHECKING:
-    from ...session.prepared import Prepared
-    from ..magic.magics import DeepSeekMagics
+    from .panel import Panel
 
 _RESUMED: Final = ("model", "max_tokens", "continue_on_length", "format", "buffer", "show_reasoning")
 """The options that can still act on an answer whose question is asked already."""
-
-
-class Listener(Protocol):
-    """Who wants to know how the call goes. Called from the thread that draws."""
-
-    def moved(self, state: str, reading: Reading, story: Story) -> None:
-        """There is something new about the running call."""
-
-    def ended(self, completion: Completion, story: Story) -> None:
-        """The call is over and its answer is settled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +47,7 @@ class Asked:
     turn: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-class _Watched:
+class _Watched(View):
     """A view, and the gauges and the story that see the same events."""
 
     def __init__(self, view: LiveView, gauges: Gauges, story: Story, ended: Callable[[Completion], None]) -> None:
@@ -84,10 +75,10 @@ class _Watched:
 class Calls:
     """The calls of one panel. ``answer`` is the completion of the last one, ``lasting`` what is left of it to show."""
 
-    def __init__(self, magics: DeepSeekMagics, transcript: Transcript, listener: Listener) -> None:
+    def __init__(self, magics: DeepSeekMagics, transcript: Transcript, panel: Panel) -> None:
         self._magics = magics
         self._transcript = transcript
-        self._listener = listener
+        self._panel = panel
         self._call: Call | None = None
         self._view: View | None = None
         self.asked: Asked | None = None
@@ -120,8 +111,6 @@ class Calls:
             self._ask(self.asked, {**options, "fresh": True})  # from the journal it would be the same answer
 
     def _ask(self, asked: Asked, options: dict[str, Any]) -> None:
-        from ...session.calls import session
-
         shell, last_error = self._magics.shell, self._magics.last_error
         prepared = session().prepare(
             asked.prompt, variables=variables(shell, last_error), turn=asked.turn, **{**options, "chat": asked.chat}
@@ -130,8 +119,6 @@ class Calls:
 
     def go_on(self, options: dict[str, Any]) -> None:
         """Resume the last answer, in its place. Raises as ``send`` does."""
-        from ...session.calls import session
-
         if self.answer is None or self.asked is None:
             return
         typed = {name: value for name, value in options.items() if name in _RESUMED}
@@ -139,8 +126,6 @@ class Calls:
 
     def ask_several(self, prompt: str, count: int, options: dict[str, Any]) -> list[Call]:
         """Ask the same ``count`` times at once, outside of any conversation, and draw none of it. Raises as ``send`` does."""
-        from ...session.calls import session
-
         alone = {**options, "no_history": True, "fresh": True}
         prepared = [session().prepare(prompt, **alone) for _ in range(count)]
         self._client = prepared[0].client
@@ -159,8 +144,6 @@ class Calls:
             self._view.stopping()
 
     def _start(self, asked: Asked, prepared: Prepared) -> None:
-        from ...session.calls import session
-
         now_s = time.monotonic()
         gauges, story = Gauges(now_s), Story(now_s)
         self._client = prepared.client
@@ -168,36 +151,25 @@ class Calls:
         call = self._call = session().start(prepared, mode=prepared.options.get("buffer", "balanced"))
 
         def moved(status: Status) -> None:
-            self._listener.moved(status.state, gauges.read(time.monotonic()), story)
+            self._panel.moved(status.state, gauges.read(time.monotonic()), story)
+
+        def left(parts: Sequence[Part]) -> None:
+            self.lasting = parts
 
         def ended(completion: Completion) -> None:
             self._call = self._view = None
             self.answer = completion
-            self._bind(prepared, completion)
-            self._listener.ended(completion, story)
+            name = prepared.options.get("output")
+            if name is not None and str(name).isidentifier():
+                self._magics.shell.push({name: completion})
+            self._panel.ended(completion, story)
 
         surface = PanelSurface(
             self._transcript.slot(asked.turn, asked.prompt),
             on_status=moved,
-            on_leave=self._left,
+            on_leave=left,
             unfolded=bool(prepared.options.get("show_reasoning")),
         )
-        view = LiveView(
-            surface,
-            model=prepared.request.model,
-            place=hosts_elsewhere(prepared.client.endpoints),
-            notices=prepared.notices,
-            buffer=BufferPolicy(mode=prepared.options.get("buffer", "balanced")),
-            format=prepared.options.get("format", "markdown"),
-            detached=True,
-        )
+        view = live_view(surface, prepared, detached=True)
         self._view = Shielded(_Watched(view, gauges, story, ended))
         BackgroundAnswer(call, self._view, self._magics.shell)
-
-    def _left(self, parts: Sequence[Part]) -> None:
-        self.lasting = parts
-
-    def _bind(self, prepared: Prepared, completion: Completion) -> None:
-        name = prepared.options.get("output")
-        if name is not None and str(name).isidentifier():
-            self._magics.shell.push({name: completion})

@@ -9,17 +9,16 @@ from typing import Any
 import ipywidgets
 
 from ...protocol.errors import ConfigurationError
-from ...session.files import free_path
+from ...session import session
 from ...text.messages import Message, say
+from ..magic.chats import export, rename
 from .sections import Guard, button
 
 
 class ChatPicker:
     """``box`` is the widget, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
 
-    While the panel is ``busy`` with an answer nothing can be switched.
-
-    Its choice is the panel's own: cells keep their own conversation.
+    While the panel is ``busy`` with an answer nothing can be switched. Cells keep their own conversation.
     """
 
     def __init__(
@@ -53,12 +52,9 @@ class ChatPicker:
 
     def refresh(self) -> None:
         """Show the conversations that there are now."""
-        from ...session.calls import session
-
         names = tuple(dict.fromkeys((*session().chats, self.chosen)))
-        self._names.unobserve(
-            self._on_chosen, "value"
-        )  # new options select their first entry for a moment, which nobody chose
+        # New options select their first entry for a moment, which nobody chose.
+        self._names.unobserve(self._on_chosen, "value")
         if names != self._names.options:
             self._names.options = names
         self._names.value = self.chosen
@@ -81,8 +77,6 @@ class ChatPicker:
             self._guard(lambda: self._switch(change["new"]))
 
     def _on_new(self) -> None:
-        from ...session.calls import session
-
         taken = session().chats
         name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
         if name in taken:
@@ -92,21 +86,14 @@ class ChatPicker:
         self._switch(name)
 
     def _on_rename(self) -> None:
-        from ...session.calls import session
-
         if not self._typed:
-            raise ConfigurationError(
-                Message("A name is missing."), hint=Message("Type it into the box beside the chats.")
-            )
+            hint = Message("Type it into the box beside the chats.")
+            raise ConfigurationError(Message("A name is missing."), hint=hint)
         if self.chosen in session().chats:
-            session().chats.rename(self.chosen, self._typed)
-            if session().chat == self.chosen:
-                session().defaults = session().defaults.replace(chat=self._typed)
+            rename(self.chosen, self._typed)
         self._switch(self._typed)
 
     def _on_delete(self) -> None:
-        from ...session.calls import session
-
         if not self._sure and not self._busy():
             self._sure = True
             self._delete.description = say("Really delete?")
@@ -119,12 +106,9 @@ class ChatPicker:
         self._tell(say("{name} is deleted.", name=gone))
 
     def _on_export(self) -> None:
-        from ...session.calls import session
-
-        chat = session().chats.find(self.chosen)
-        path = free_path(self._typed or f"{self.chosen}.md", (".md", ".jsonl"), overwrite=False)
-        path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
-        self._tell(say("{name}: {count} turns written to {path}.", name=self.chosen, count=len(chat.turns), path=path))
+        name, path = self.chosen, export(self.chosen, self._typed or f"{self.chosen}.md")
+        count = len(session().chats.find(name).turns)
+        self._tell(say("{name}: {count} turns written to {path}.", name=name, count=count, path=path))
 
     def _unsure(self) -> None:
         self._sure = False

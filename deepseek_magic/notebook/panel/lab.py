@@ -7,46 +7,18 @@ answer into lines that say what the client did about it.
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ...protocol.completion import Completion
-from ...protocol.events import (
-    AttemptStarted,
-    Event,
-    Finish,
-    ResponseStarted,
-    Seam,
-    SeamKind,
-    Strategy,
-    TextDelta,
-    Waiting,
-    WaitReason,
-)
-from ...text.messages import Message, localized, say
+from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
+from ...text.messages import Message, localized, say, words
+from ..view.live import WAIT_WORDS
+from ..view.seam_marks import SEAM_WORDS
 
 STORY_LINES: Final = 40
-
-_STRATEGIES: Final[Mapping[Strategy, Message]] = {
-    "first": Message("first"),
-    "retry": Message("retry"),
-    "resume": Message("resume"),
-    "continue": Message("continue"),
-    "restart": Message("restart"),
-}
-_SEAMS: Final[Mapping[SeamKind, Message]] = {
-    "resumed": Message("resumed"),
-    "continued": Message("continued"),
-    "restarted": Message("restarted"),
-}
-_WAITS: Final[Mapping[WaitReason, Message]] = {
-    "concurrency": Message("concurrency"),
-    "rate": Message("rate"),
-    "retry_after": Message("retry after"),
-    "backoff": Message("backoff"),
-    "queue": Message("queue"),
-}
+STRATEGY_WORDS: Final = words("first", "retry", "resume", "continue", "restart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,28 +122,29 @@ class Story:
 
     def end(self, completion: Completion, now_s: float) -> None:
         """The call is over: say how, where no event has."""
+        line = completion.error.localized() if completion.error is not None else ""
         if completion.outcome == "interrupted":
-            self.lines.append((now_s - self._started_s, say("Stopped; the text so far is kept.")))
-        elif completion.error is not None:
-            self.lines.append((now_s - self._started_s, completion.error.localized()))
+            line = say("Stopped; the text so far is kept.")
+        if line:
+            self.lines.append((now_s - self._started_s, line))
 
     def _line(self, event: Event) -> str:
         match event:
             case AttemptStarted(attempt=attempt, strategy=strategy):
                 self._writing = False
-                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=_STRATEGIES[strategy])
+                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=STRATEGY_WORDS[strategy])
             case ResponseStarted():
                 return say("The server answers.")
             case TextDelta() if not self._writing:
                 self._writing = True
                 return say("Text arrives.")
             case Waiting(detail=detail, reason=reason):
-                return localized(detail) or say("Waiting: {reason}.", reason=_WAITS[reason])
+                return localized(detail) or say("Waiting: {reason}.", reason=WAIT_WORDS[reason])
             case Seam(kind=kind, at_chars=at_chars, detail=detail):
                 if at_chars is None:
-                    return say("Seam ({kind}): {why}", kind=_SEAMS[kind], why=detail)
+                    return say("Seam ({kind}): {why}", kind=SEAM_WORDS[kind], why=detail)
                 at = f"{at_chars:,}"
-                return say("Seam ({kind} at character {at}): {why}", kind=_SEAMS[kind], at=at, why=detail)
+                return say("Seam ({kind} at character {at}): {why}", kind=SEAM_WORDS[kind], at=at, why=detail)
             case Finish(reason=reason):
                 return say("Finished: {reason}.", reason=reason)
         return ""

@@ -10,6 +10,7 @@ from IPython.display import display
 
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import CallOptions
+from ...session import session
 from ...text.messages import Message
 from ..frontend import cell_id, notebook_path, view_for
 from ..magic.demo import DemoMagics
@@ -58,7 +59,6 @@ class PanelMagics(Magics):
                 Message("A panel needs a notebook: a terminal draws no widgets."),
                 hint=Message("Use %%deepseek here, or open JupyterLab."),
             )
-        from ...session.calls import session
         from .panel import Panel
 
         session().chats.notebook = notebook_path(self.shell)

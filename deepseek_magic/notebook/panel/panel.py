@@ -9,10 +9,10 @@ import html
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import ipywidgets
 from IPython.display import display
@@ -22,9 +22,13 @@ from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
+from ...session import session
 from ...text.messages import Message, say
+from ..magic.demo import DemoMagics
+from ..magic.magics import DeepSeekMagics
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import close
+from ..view.status import STATES
 from .answers import Transcript
 from .as_magic import as_cell
 from .calls import Calls
@@ -36,27 +40,14 @@ from .prompt_box import PromptBox
 from .sections import HistorySection, Lab, Metrics, Settings, Source
 from .still import still, still_class
 
-if TYPE_CHECKING:
-    from ..magic.demo import DemoMagics
-    from ..magic.magics import DeepSeekMagics
-
 STYLE = Path(__file__).with_name("panel.css")
-_STATES = {
-    "connecting": Message("Connecting"),
-    "waiting": Message("Waiting"),
-    "thinking": Message("Thinking"),
-    "writing": Message("Writing"),
-    "stopping": Message("Stopping"),
-    "idle": Message("Ready"),
-}
+_STATES: Final[Mapping[str, Message]] = {**STATES, "idle": Message("Ready")}
 
 
 class Panel:
     """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it."""
 
     def __init__(self, magics: DeepSeekMagics, demo: DemoMagics, **options: Any) -> None:
-        from ...session.calls import session
-
         self._magics = magics
         self._id = uuid.uuid4().hex[:8]
         self._picture: Any = None
@@ -146,8 +137,6 @@ class Panel:
             self._calls.regenerate(self._controls.given)
 
     def _typed(self, change: Any) -> None:
-        from ...session.calls import session
-
         self._draw_source()
         # The first key stroke of a question: while it is typed the connection can be made.
         if change["new"] and not change["old"]:
@@ -168,8 +157,6 @@ class Panel:
         self._draw_gauges()
 
     def _chat_switched(self) -> None:
-        from ...session.calls import session
-
         self._calls.forget()
         self._transcript.show(session().chats.get(self._chats.chosen))
         self._draw_source()
@@ -234,8 +221,6 @@ class Panel:
             self._draw_gauges()
 
     def _draw_gauges(self) -> None:
-        from ...session.calls import session
-
         gate, log = self._calls.gate, session().log
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
@@ -255,8 +240,6 @@ class Panel:
             self._metrics.refresh()
 
     def _cell(self) -> Any:
-        from ...session.calls import session
-
         options = self._controls.given
         if self._chats.chosen != session().chat:
             options["chat"] = self._chats.chosen

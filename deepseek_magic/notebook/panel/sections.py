@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import ipywidgets
 
+from ...metrics.canvas import PlotKind
+from ...metrics.log import MetricsLog
 from ...protocol.outcome import OUTCOME_WORDS
+from ...session import session
 from ...text.messages import say
+from ..magic.demo import DemoMagics
 from .as_magic import Cell
 from .controls import GROUP_WORDS, Controls
 from .history import OUTCOMES, history_html
 from .lab import EXPERIMENTS, story_html
-
-if TYPE_CHECKING:
-    from ...metrics.canvas import PlotKind
-    from ...metrics.log import MetricsLog
-    from ..magic.demo import DemoMagics
 
 Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""
@@ -79,8 +78,6 @@ class HistorySection:
 
     def refresh(self) -> None:
         """Show the log as it is now."""
-        from ...session.calls import session
-
         self._table.value = history_html(list(session().log), self._words.value, self._outcome.value)
 
 
@@ -105,8 +102,6 @@ class Metrics:
 
     def refresh(self) -> None:
         """Sum up the log as it is now."""
-        from ...session.calls import session
-
         log = session().log
         none = f"<p>{html.escape(say('No call has been made in this session yet.'))}</p>"
         self._tables.value = log.summary()._repr_mimebundle_()["text/html"] if len(log) else none

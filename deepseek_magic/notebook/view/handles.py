@@ -8,38 +8,17 @@ from typing import Any
 from IPython.display import DisplayHandle, clear_output, display
 
 from ...text.messages import say
-from .live import Settlement, Status
+from .live import Settlement, Status, Surface
 from .settled import EMPTY, escape, lasting, remainder
 from .status import status_text
 
 
-class SilentSurface:
+class SilentSurface(Surface):
     """Draws nothing while the answer comes, then one lasting output; or none at all when ``quiet``."""
 
     def __init__(self, *, quiet: bool = False, unfolded: bool = False) -> None:
         self._quiet = quiet
         self._unfolded = unfolded
-
-    def open(self, status: Status) -> None:
-        """Nothing."""
-
-    def settle(self, blocks: Sequence[str]) -> None:
-        """Nothing."""
-
-    def tail(self, markdown: str) -> None:
-        """Nothing."""
-
-    def reasoning(self, text: str) -> None:
-        """Nothing."""
-
-    def status(self, status: Status) -> None:
-        """Nothing."""
-
-    def reset(self) -> None:
-        """Nothing."""
-
-    def keep(self, text: str) -> None:
-        """Nothing."""
 
     def close(self, ending: Settlement) -> None:
         """Display the answer, or what there is of it."""
@@ -48,11 +27,12 @@ class SilentSurface:
                 display(data, metadata=metadata, raw=True)
 
 
-class HandleSurface:
+class HandleSurface(Surface):
     """Draws by updating display handles: a settled segment is never sent again, the last handle has tail and status.
 
     ``alone``: the cell shows nothing but this answer, so its outputs may be cleared to leave one. ``first``: a handle
-    that is there already, to begin with.
+    that is there already, to begin with. Reasoning is only counted: a handle that is redrawn would close the fold under
+    the reader's hand. Nothing is kept: what was displayed is in the notebook's file.
     """
 
     def __init__(self, *, alone: bool, unfolded: bool = False, first: DisplayHandle | None = None) -> None:
@@ -80,9 +60,6 @@ class HandleSurface:
         self._tail = markdown
         self._redraw()
 
-    def reasoning(self, text: str) -> None:
-        """Nothing: a handle that is redrawn would close the fold under the reader's hand. The status line counts."""
-
     def status(self, status: Status) -> None:
         """Redraw the last handle with the new line."""
         self._status = status
@@ -98,9 +75,6 @@ class HandleSurface:
             self._last = None
         self._tail = ""
         self._redraw()
-
-    def keep(self, text: str) -> None:
-        """Nothing: what was displayed is in the notebook's file."""
 
     def close(self, ending: Settlement) -> None:
         """One lasting output in place of all, or the segments as they stand with what was missing below."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 from ...policy.buffering import BufferPolicy, ChunkBuffer
 from ...policy.pricing import estimate_tokens
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.messages import Message, localized
+from ...text.messages import Message, localized, words
 from ...text.segmenter import ShownSegment
 from .formats import complaint, segmenter
 
@@ -38,6 +38,8 @@ KEEP_AFTER_S: Final = 5.0
 KEEP_GROWTH: Final = 1.5
 """What has come is left in the notebook's file when it takes longer than this, and again when there is half as much
 more: all of it together is at most three times the answer."""
+
+WAIT_WORDS: Final = {**words("concurrency", "rate", "backoff", "queue"), "retry_after": Message("retry after")}
 
 State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
 
@@ -86,13 +88,12 @@ class Settlement:
         """The sentences below the answer."""
         error = self.completion.error
         failed = error.localized() if self.detached and error is not None else None
-        wrong = complaint(self.format, self.completion)
-        notices = (localized(notice) for notice in self.notices)
-        return (*notices, *(sentence for sentence in (wrong, failed) if sentence is not None))
+        said = (*self.notices, complaint(self.format, self.completion), failed)
+        return tuple(localized(sentence) for sentence in said if sentence is not None)
 
 
-class Surface(Protocol):
-    """Where an answer is drawn. Everything called ``markdown`` is already safe to render."""
+class Surface:
+    """Where an answer is drawn: nothing of it, unless a subclass does. All that is called ``markdown`` is safe to render."""
 
     def open(self, status: Status) -> None:
         """Show that something is coming."""
@@ -119,7 +120,7 @@ class Surface(Protocol):
         """Leave what is to last."""
 
 
-class View(Protocol):
+class View:
     """What a bridge feeds with the events of a call: ``LiveView``, and where only text is printed ``PlainView``."""
 
     def show(self, events: Sequence[Event]) -> None:
@@ -132,7 +133,7 @@ class View(Protocol):
         """Leave what is to last."""
 
 
-class LiveView:
+class LiveView(View):
     """Feeds one surface from the events of one call.
 
     ``show`` takes the events as they come, and must also be called with none every now and then: what is due is drawn
@@ -180,9 +181,12 @@ class LiveView:
                 self._take(ready)
         due_s = self._buffer.due_s(now_s)
         if due_s is not None and due_s <= 0:
-            for ready in self._buffer.flush():
-                self._take(ready)
+            self._flush()
         self._draw(now_s)
+
+    def _flush(self) -> None:
+        for ready in self._buffer.flush():
+            self._take(ready)
 
     def move(self, surface: Surface) -> None:
         """Draw on another surface from the next look on, all that has come once more. Safe from any thread."""
@@ -199,36 +203,31 @@ class LiveView:
     def stopping(self) -> None:
         """Say that the user's Stop was heard."""
         self._change_surface()
-        self._status = replace(self._status, state="stopping")
+        self._say(state="stopping")
         self._surface.status(self._status)
 
     def finish(self, completion: Completion) -> None:
         """Settle the answer as ``completion`` has it. Nothing may be shown after this."""
-        for ready in self._buffer.flush():
-            self._take(ready)
+        self._flush()
         try:
             self._change_surface()
             if self._kept_chars:
                 self._surface.keep("")
-            if self._thoughts:
-                self._surface.reasoning("".join(self._thoughts))
+            self._draw_thoughts()
         finally:  # what lasts is left even where the live part fails
-            self._settle(completion)
-
-    def _settle(self, completion: Completion) -> None:
-        drawn = self._segmenter.given
-        self._segmenter.finish()
-        self._surface.close(
-            Settlement(
-                completion=completion,
-                segments=self._segmenter.segments,
-                drawn=drawn,
-                elapsed_s=self._clock() - self._started_s,
-                notices=self._notices,
-                format=self._format,
-                detached=self._detached,
+            drawn = self._segmenter.given
+            self._segmenter.finish()
+            self._surface.close(
+                Settlement(
+                    completion=completion,
+                    segments=self._segmenter.segments,
+                    drawn=drawn,
+                    elapsed_s=self._clock() - self._started_s,
+                    notices=self._notices,
+                    format=self._format,
+                    detached=self._detached,
+                )
             )
-        )
 
     def _note(self, event: Event, now_s: float) -> None:
         """What the status line knows at once, whatever the buffer holds back."""
@@ -238,34 +237,29 @@ class LiveView:
                     self._thinking_since_s = now_s
                 tokens = _tokens_in(text)
                 self._tokens += tokens
-                self._status = replace(
-                    self._status,
-                    state="thinking",
-                    detail="",
-                    reasoning_tokens=self._status.reasoning_tokens + tokens,
-                    thinking_s=now_s - self._thinking_since_s,
-                )
+                tokens += self._status.reasoning_tokens
+                thinking_s = now_s - self._thinking_since_s
+                self._say(state="thinking", detail="", reasoning_tokens=tokens, thinking_s=thinking_s)
             case TextDelta(text=text):
                 if self._writing_since_s is None:
                     self._writing_since_s, self._tokens = now_s, 0
                 self._tokens += _tokens_in(text)
                 if self._status.state != "writing":
-                    self._status = replace(self._status, state="writing", detail="")
+                    self._say(state="writing", detail="")
             case ResponseStarted(model=str(model)):
-                self._status = replace(self._status, model=model)
+                self._say(model=model)
             case AttemptStarted(attempt=attempt):
-                self._status = replace(self._status, state="connecting", attempt=attempt, detail="")
+                self._say(state="connecting", attempt=attempt, detail="")
             case Waiting(detail=detail, reason=reason, of_attempts=of_attempts):
-                said = detail or reason.replace("_", " ")
-                because = _cause(detail) or self._status.because
-                self._status = replace(
-                    self._status, state="waiting", detail=said, because=because, of_attempts=of_attempts
-                )
+                said, because = detail or WAIT_WORDS[reason], _cause(detail) or self._status.because
+                self._say(state="waiting", detail=said, because=because, of_attempts=of_attempts)
                 self._status_due_s = now_s
             case Seam(detail=detail):
-                because = _cause(detail) or self._status.because
-                self._status = replace(self._status, seams=self._status.seams + 1, because=because)
+                self._say(seams=self._status.seams + 1, because=_cause(detail) or self._status.because)
                 self._status_due_s = now_s
+
+    def _say(self, **changes: Any) -> None:
+        self._status = replace(self._status, **changes)
 
     def _take(self, event: Event) -> None:
         match event:
@@ -309,19 +303,19 @@ class LiveView:
             counted = len(tail.encode()) - FREE_TAIL_BYTES
             self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, counted / TAIL_BYTES_PER_S)
         if now_s >= self._status_due_s:
-            if self._thoughts:
-                self._surface.reasoning("".join(self._thoughts))
-                self._thoughts.clear()
+            self._draw_thoughts()
             since_s = self._writing_since_s if self._writing_since_s is not None else self._thinking_since_s
             writing_s = now_s - since_s if since_s is not None else 0.0
-            self._status = replace(
-                self._status,
-                elapsed_s=now_s - self._started_s,
-                tokens_per_s=self._tokens / writing_s if writing_s > 1 else None,
-            )
+            tokens_per_s = self._tokens / writing_s if writing_s > 1 else None
+            self._say(elapsed_s=now_s - self._started_s, tokens_per_s=tokens_per_s)
             self._surface.status(self._status)
             self._keep(now_s)
             self._status_due_s = now_s + STATUS_INTERVAL_S
+
+    def _draw_thoughts(self) -> None:
+        if self._thoughts:
+            self._surface.reasoning("".join(self._thoughts))
+            self._thoughts.clear()
 
 
 def _tokens_in(piece: str) -> int:
@@ -329,7 +323,6 @@ def _tokens_in(piece: str) -> int:
     return 1 if len(piece) <= LONGEST_TOKEN_CHARS else estimate_tokens(piece)
 
 
-def _cause(detail: Message | str) -> Message | str:
+def _cause(detail: Message | str) -> Any:
     """What happened, of a sentence that says what happened and what is done about it."""
-    what: Message | str = detail.values.get("what", "") if isinstance(detail, Message) else ""
-    return what
+    return detail.values.get("what", "") if isinstance(detail, Message) else ""

@@ -16,44 +16,21 @@ import traitlets
 from .broom import sweep
 
 
-def _nothing() -> Any:
-    return traitlets.Any(None, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
+def _without(kind: type, *parts: str) -> Any:
+    """A class of widgets like ``kind``, in which these parts are None."""
+
+    def none() -> Any:
+        return traitlets.Any(None, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
+
+    return type(kind.__name__, (kind,), {part: none() for part in parts})
 
 
-class Output(ipywidgets.Output):
-    """Without a layout."""
-
-    layout = _nothing()
-
-
-class Html(ipywidgets.HTML):
-    """Without a layout and a style."""
-
-    layout, style = _nothing(), _nothing()
-
-
-class Button(ipywidgets.Button):
-    """Without a layout and a style."""
-
-    layout, style = _nothing(), _nothing()
-
-
-class VBox(ipywidgets.VBox):
-    """Without a layout."""
-
-    layout = _nothing()
-
-
-class HBox(ipywidgets.HBox):
-    """Without a layout."""
-
-    layout = _nothing()
-
-
-class Accordion(ipywidgets.Accordion):
-    """Without a layout."""
-
-    layout = _nothing()
+Output = _without(ipywidgets.Output, "layout")
+Html = _without(ipywidgets.HTML, "layout", "style")
+Button = _without(ipywidgets.Button, "layout", "style")
+VBox = _without(ipywidgets.VBox, "layout")
+HBox = _without(ipywidgets.HBox, "layout")
+Accordion = _without(ipywidgets.Accordion, "layout")
 
 
 def close(widget: Any) -> None:

@@ -12,7 +12,9 @@ from typing import Final
 
 from ...protocol.events import Seam
 from ...text.fences import FenceReader
-from ...text.messages import localized, say
+from ...text.messages import localized, say, words
+
+SEAM_WORDS: Final = words("resumed", "continued", "restarted")
 
 SIGN: Final = "┊"
 _PLACE: Final = "\ue5ea"
@@ -28,13 +30,7 @@ _WIDE: Final = "\u2e80"
 def seam_line(seam: Seam) -> str:
     """Where two segments were joined, how, and why."""
     where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
-    match seam.kind:
-        case "restarted":
-            how = say("restarted")
-        case "continued":
-            how = say("continued from there")
-        case _:
-            how = say("resumed")
+    how = say("continued from there") if seam.kind == "continued" else SEAM_WORDS[seam.kind]
     return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
 
 

@@ -12,7 +12,7 @@ from .live import View
 from .printing import print_somewhere
 
 
-class Shielded:
+class Shielded(View):
     """Passes everything on to ``view`` until that fails, and ``finish`` even then: it may still leave the answer.
 
     A failure is reported once, at the end, in one printed sentence. An interrupt is no failure and passes.

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from typing import Final
 
-from ...text.messages import localized, say
-from .live import State, Status
+from ...text.messages import Message, say
+from .live import Status
+
+STATES: Final[Mapping[str, Message]] = {
+    "connecting": Message("Connecting"),
+    "waiting": Message("Waiting"),
+    "thinking": Message("Thinking"),
+    "writing": Message("Writing"),
+    "stopping": Message("Stopping"),
+}
 
 
 def status_text(status: Status) -> str:
     """One line: state, why it waits, model, seconds, speed, attempt and what the one before failed of."""
-    state = _state(status.state)
-    if status.detail:
-        said = [say("{state}: {detail}", state=state, detail=localized(status.detail))]
-    else:
-        said = [say("{state}…", state=state)]
-    said += [
+    state = STATES[status.state]
+    said = [
+        say("{state}: {detail}", state=state, detail=status.detail) if status.detail else say("{state}…", state=state),
         status.model,
         say("at {place}", place=status.place) if status.place else "",
         say("{seconds} s", seconds=f"{status.elapsed_s:.0f}"),
@@ -27,24 +34,10 @@ def status_text(status: Status) -> str:
     elif status.attempt > 1:
         said.append(say("attempt {attempt}", attempt=status.attempt))
     if status.because and status.state == "connecting":
-        said.append(say("because: {why}", why=localized(status.because)))
+        said.append(say("because: {why}", why=status.because))
     if status.seams:
         said.append(say("joined {count}×", count=status.seams))
     return " · ".join(part for part in said if part)
-
-
-def _state(state: State) -> str:
-    match state:
-        case "connecting":
-            return say("Connecting")
-        case "waiting":
-            return say("Waiting")
-        case "thinking":
-            return say("Thinking")
-        case "writing":
-            return say("Writing")
-        case "stopping":
-            return say("Stopping")
 
 
 def status_html(status: Status) -> str:

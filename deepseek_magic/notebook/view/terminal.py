@@ -14,14 +14,14 @@ from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
 from ...text.characters import printable
 from ...text.messages import Message, localized, say
 from .formats import complaint
-from .live import Settlement, Status, Surface
+from .live import Settlement, Status, Surface, View
 from .printing import Printer
 from .settled import footer
 from .status import status_text
 
 
-class PlainView:
-    """Prints deltas as they come. Same face as ``LiveView``."""
+class PlainView(View):
+    """Prints deltas as they come. A stop is said at the end."""
 
     def __init__(self, notices: Sequence[Message | str] = (), *, format: str = "markdown") -> None:
         self._format = format
@@ -44,9 +44,6 @@ class PlainView:
                 case Seam(at_chars=int()):
                     self._line(say("(the answer was joined here; the final text is in the variable)"))
         self._out.flush()
-
-    def stopping(self) -> None:
-        """Nothing: the stop is said at the end."""
 
     def finish(self, completion: Completion) -> None:
         """End the line, print the footer."""
@@ -109,9 +106,6 @@ class RichSurface(Surface):
     def reset(self) -> None:
         """What was printed stays above; say that it starts again."""
         self._console.print(self._text(say("(the answer starts again)"), style="dim"))
-
-    def keep(self, text: str) -> None:
-        """Nothing: what was printed stays."""
 
     def close(self, ending: Settlement) -> None:
         """Print what was still open, then the footer."""

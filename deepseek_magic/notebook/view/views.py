@@ -72,17 +72,22 @@ def view_of(
             surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
         except Exception:  # whatever a front end's widgets fail of, the answer comes without them
             surface = HandleSurface(alone=alone, unfolded=unfolded)
-    view = LiveView(
+    view = live_view(surface, prepared, detached=detached)
+    shielded = _shown(view)
+    return shielded
+
+
+def live_view(surface: Surface, prepared: Prepared, *, detached: bool) -> LiveView:
+    """The view on ``surface`` that the settings of a request want."""
+    return LiveView(
         surface,
         model=prepared.request.model,
         place=hosts_elsewhere(prepared.client.endpoints),
         notices=prepared.notices,
-        buffer=BufferPolicy(mode=options.get("buffer", "balanced")),
-        format=format,
+        buffer=BufferPolicy(mode=prepared.options.get("buffer", "balanced")),
+        format=prepared.options.get("format", "markdown"),
         detached=detached,
     )
-    shielded = _shown(view)
-    return shielded
 
 
 def _shown(view: View) -> View:

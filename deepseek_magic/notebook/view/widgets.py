@@ -17,7 +17,7 @@ from typing import Any, Final
 from IPython.display import DisplayHandle, display
 
 from ...text.messages import say
-from .live import Settlement, Status
+from .live import Settlement, Status, Surface
 from .parts import Accordion, Button, HBox, Html, Output, VBox, close
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
@@ -48,7 +48,7 @@ KEPT_NO_MORE: Final = {"text/html": "", "text/plain": ""}
 """An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
 
 
-class WidgetSurface:
+class WidgetSurface(Surface):
     """Draws in the cell's output by widgets. With ``on_stop`` there is a Stop button that calls it.
 
     ``on_refused`` is called with the view's handle when the front end closes the widgets: it has nothing to draw them.
@@ -71,7 +71,7 @@ class WidgetSurface:
         self._status = Html()
         self._style = Html(STYLE)
         self._style.add_class(f"{CLASS}-style")
-        self._top = HBox(_stop_button(on_stop))
+        self._top = HBox(() if on_stop is None else (_stop_button(on_stop),))
         self._top.add_class(f"{CLASS}-top")
         self._view = VBox((self._style, self._top, self._answer, self._status))
         self._view.add_class(CLASS)
@@ -170,9 +170,7 @@ class WidgetSurface:
             display(data, metadata=metadata, raw=True)
 
 
-def _stop_button(on_stop: Callable[[], None] | None) -> tuple[Button, ...]:
-    if on_stop is None:
-        return ()
+def _stop_button(on_stop: Callable[[], None]) -> Any:
     button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep the text so far"))
     button.on_click(lambda _button: on_stop())
-    return (button,)
+    return button
