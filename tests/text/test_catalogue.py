@@ -140,6 +140,7 @@ FOR_PROGRAMMERS: Final = re.compile(
 )
 """Errors of Python, which stay English: misuse of a function, and what our own network layer says to the one above it."""
 NOT_OURS: Final = {
+    "__init__.py": ("aask ask ",),
     "cli.py": ("# Written by",),
     "demo/": ("",),
     "engine/attempt.py": ("Location: ",),

@@ -30,7 +30,7 @@ _WIDE: Final = "\u2e80"
 def seam_line(seam: Seam) -> str:
     """Where two segments were joined, how, and why."""
     where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
-    how = say("continued from there") if seam.kind == "continued" else SEAM_WORDS[seam.kind]
+    how = say("continued from there") if seam.kind == "continued" else SEAM_WORDS[seam.kind].localized()
     return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
 
 
