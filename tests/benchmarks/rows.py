@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -330,6 +331,61 @@ def everything_on(bench: Bench) -> Table:
     )
 
 
+_LOCALIZED: Final = """
+import json, sys, timeit
+from deepseek_magic.text.catalogue import catalogue
+from deepseek_magic.text.messages import Message
+template = "The API answered with {status}: {said}."
+chinese = catalogue("zh")[template].replace("{status}", "429")
+def us(do, count):
+    return min(timeit.repeat(do, number=count, repeat=7)) / count * 1e6
+found = {}
+for length in (100, 1_000, 10_000):
+    said = ("Rate limit reached: {limit}; try again in 2 s. " * length)[:length]
+    message = Message(template, status=429, said=said)
+    assert message.localized("zh") == chinese.replace("{said}", said)
+    count = int(sys.argv[1])
+    found[length] = us(lambda: message.localized("zh"), count), us(lambda: chinese.replace("{said}", said), count)
+print(json.dumps(found))
+"""
+
+
+def localizing(bench: Bench) -> Table:
+    """P11."""
+    columns = ("localized, µs", "copied alone, µs")
+    rounds: list[dict[str, tuple[float, float]]] = []
+    missing: dict[str, str] = {}
+    for _ in range(bench.rounds):
+        try:
+            rounds.append(json.loads(bench.python("-c", _LOCALIZED, "200" if bench.short else "20000")))
+        except RuntimeError as error:
+            missing["deepseek-magic"] = str(error)
+    beyond: dict[int, float] = {}
+    rows: dict[str, dict[str, float]] = {}
+    for length in (100, 1_000, 10_000) if rounds else ():
+        both = [found[str(length)] for found in rounds]
+        rows[f"{length:,} characters"] = {
+            name: median(values) for name, values in zip(columns, zip(*both, strict=True), strict=True)
+        }
+        beyond[length] = median([localized - copied for localized, copied in both])
+    return Table(
+        id="P11",
+        title="A message in Chinese, by the length of what the server said",
+        how="One message with a server's text of so many characters, shown in Chinese; beside it, in the same process, the "
+        "same text put into the same sentence by str.replace. Each figure is the fastest of seven repeats.",
+        columns=columns,
+        rows=rows,
+        missing=missing,
+        goals=(
+            Goal(
+                says="growth from 100 to 10,000 characters beyond copying, µs",
+                value=beyond[10_000] - beyond[100] if beyond else None,
+                limit=1,
+            ),
+        ),
+    )
+
+
 ROWS: Final[Mapping[str, Callable[[Bench], Table]]] = {
     "P1": ready,
     "P2": paced,
@@ -339,4 +395,5 @@ ROWS: Final[Mapping[str, Callable[[Bench], Table]]] = {
     "P6": memory,
     "P7": imports,
     "P10": everything_on,
+    "P11": localizing,
 }
