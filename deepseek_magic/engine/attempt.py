@@ -29,10 +29,7 @@ LARGEST_BODY_BYTES: Final = 64 * 2**20
 """The largest body that is read whole; an answer of 393,216 tokens has some 2 MiB."""
 LARGEST_ERROR_BYTES: Final = 64 * 2**10
 _TRACE_HEADERS: Final = ("x-ds-trace-id", "x-request-id", "x-siliconcloud-trace-id", "x-generation-id")
-
-
 _LAST: Final = f"\n{DONE}".encode()
-
 SEEN_IDS_MAX: Final = 4096
 
 
@@ -164,7 +161,7 @@ class Attempt:
             return
         if not self._chat.started:  # the first chunk says which response this is
             first, _, payloads = payloads.partition(b"\n")
-            self._read_each([self._event(first)], batch)
+            self._read_each([ServerSentEvent(data=self._sse.text(first))], batch)
         if self._done or self._diverged or not payloads:
             return
         done = payloads.endswith(_LAST)
@@ -173,7 +170,8 @@ class Attempt:
                 self.position.read("", "")
             self._done = done
         else:
-            self._read_each([self._event(line) for line in payloads.split(b"\n")], batch)
+            lines = payloads.split(b"\n")
+            self._read_each([ServerSentEvent(data=self._sse.text(line)) for line in lines], batch)
 
     def _read_each(self, items: Sequence[ServerSentEvent | Comment], batch: list[Event]) -> None:
         """The events of a stream one by one: what has ids, comments, errors, or its first chunk."""
@@ -202,9 +200,6 @@ class Attempt:
                 return
             batch += events
 
-    def _event(self, data: bytes) -> ServerSentEvent:
-        return ServerSentEvent(data=self._sse.text(data))
-
     def _is_another(self, started: ResponseStarted) -> bool:
         """Whether a stream that should go on turns out to be a new one."""
         known = self.position.completion_id
@@ -223,7 +218,7 @@ class Attempt:
 
     async def _whole(self, chunks: AsyncGenerator[bytes, None], beginning: bytes) -> list[Event]:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
-        body = (await _read(chunks, LARGEST_BODY_BYTES, beginning)).strip()
+        body = (await read_all(chunks, LARGEST_BODY_BYTES, beginning)).strip()
         self.anomalies.append("not_a_stream")
         batch = self._chat.decode(body)
         self._done = True
@@ -259,12 +254,9 @@ async def _first_bytes(chunks: AsyncGenerator[bytes, None], label: str) -> tuple
     return data, kind or ("json" if "json" in label else "stream")
 
 
-async def read_all(answer: HTTPAnswer, limit_bytes: int) -> bytes:
-    """The whole body. Raises ProtocolError when it is larger than ``limit_bytes``, TransportError when it breaks."""
-    return await _read(answer.chunks(), limit_bytes)
-
-
-async def _read(chunks: AsyncGenerator[bytes, None], limit_bytes: int, beginning: bytes = b"") -> bytes:
+async def read_all(chunks: AsyncGenerator[bytes, None], limit_bytes: int, beginning: bytes = b"") -> bytes:
+    """A whole body, of which ``beginning`` was read. Raises ProtocolError when it is larger than ``limit_bytes``,
+    TransportError when it breaks."""
     body = bytearray(beginning)
     async for data in chunks:
         body += data

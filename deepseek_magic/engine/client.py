@@ -49,11 +49,11 @@ class Client:
     ``endpoint`` is a name, a base URL or an Endpoint; or several of them (a list, or names with commas between), which
     are tried in order: when one is down the next takes over, in mid-answer too. Keys are looked for at the first call
     (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
-    it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes
-    on behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper`` writes down what streams bring. ``prices`` are what calls are
-    priced by. ``chance`` spreads waits.
-    ``keep_warm_s`` has the client's own transport ping an idle connection that often (``HEAD /``, no key, no tokens), until
-    half an hour after the last call. Raises ConfigurationError for an unknown endpoint and seconds out of bounds.
+    it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes on
+    behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper``
+    writes down what streams bring. ``prices`` are what calls are priced by. ``chance`` spreads waits.
+    ``keep_warm_s`` has the client's own transport ping an idle connection that often (``HEAD /``, no key, no tokens),
+    until half an hour after the last call. Raises ConfigurationError for an unknown endpoint and seconds out of bounds.
     """
 
     def __init__(
@@ -123,21 +123,15 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
-        origin: Origin | None = None,
         **options: Unpack[RequestOptions],
     ) -> Stream | Relay:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
-        ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part; ``origin`` goes into its
-        record. Raises ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
+        ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part. Raises
+        ConfigurationError for options that do not exist or are out of bounds, and MissingKey.
         """
-        return self.begin(
-            self.addressed(Request.of(prompt, **options)),
-            continue_on_length=continue_on_length,
-            recovery=recovery,
-            timeline=timeline,
-            origin=origin,
-        )
+        asked = self.addressed(Request.of(prompt, **options))
+        return self.begin(asked, continue_on_length=continue_on_length, recovery=recovery, timeline=timeline)
 
     def resume(
         self,
@@ -146,7 +140,6 @@ class Client:
         continue_on_length: bool | None = None,
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
-        origin: Origin | None = None,
         **options: Unpack[RequestOptions],
     ) -> Stream | Relay:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
@@ -154,13 +147,9 @@ class Client:
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be resumed.
         """
+        asked = self.addressed(Request.of(before.request, **options))
         return self.begin(
-            self.addressed(Request.of(before.request, **options)),
-            before=before,
-            continue_on_length=continue_on_length,
-            recovery=recovery,
-            timeline=timeline,
-            origin=origin,
+            asked, before=before, continue_on_length=continue_on_length, recovery=recovery, timeline=timeline
         )
 
     def begin(
@@ -175,24 +164,19 @@ class Client:
         patience: Callable[[Timeouts], Timeouts] = lambda timeouts: timeouts,
     ) -> Stream | Relay:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
-        what becomes of the time-outs of an endpoint."""
+        what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
-        legs = [
-            (
-                each.request,
-                self._terms(each.endpoint, recovery, timeline, origin, patience(self.timeouts_of(each.endpoint))),
-            )
-            for each in addressed
-        ]
-        earlier: Earlier | None = None
-        if before is not None:
-            request, terms = legs[0]
-            step = going_on(before, can=terms.can(request))
-            earlier = None if step is None else Earlier(completion=before, step=step)
+        legs = []
+        for each in addressed:
+            timeouts = patience(self.timeouts_of(each.endpoint))
+            legs.append((each.request, self._terms(each.endpoint, recovery, timeline, origin, timeouts)))
+        request, terms = legs[0]
+        step = None if before is None else going_on(before, can=terms.can(request))
+        earlier = None if before is None or step is None else Earlier(completion=before, step=step)
         if len(legs) == 1:
-            return Stream(*legs[0], earlier, keeper=self._keeper)
+            return Stream(request, terms, earlier, keeper=self._keeper)
         return Relay(legs, earlier, keeper=self._keeper)
 
     def timeouts_of(self, endpoint: Endpoint) -> Timeouts:
@@ -251,13 +235,13 @@ class Client:
 
     async def models(self) -> list[Model]:
         """The models that the first endpoint lists that is not down."""
-        for endpoint in self.endpoints[:-1]:
+        *others, last = self.endpoints
+        for endpoint in others:
             try:
                 return await health.models(self.transport, endpoint, self._key_of(endpoint))
             except DeepSeekError as error:
                 if not is_down(error):
                     raise
-        last = self.endpoints[-1]
         return await health.models(self.transport, last, self._key_of(last))
 
     async def balance(self) -> Balance:
@@ -286,12 +270,13 @@ def _addressed(request: Request, endpoint: Endpoint) -> Addressed:
             Message("{endpoint} needs to know which model.", endpoint=endpoint.title),
             hint=Message("Name one with -m (model=)."),
         )
-    if endpoint.continuing != "deepseek_prefix":
-        options = request.options.replace(model=given)
-        return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint)
-    model = resolve_model(given)
-    options = request.options.replace(model=model.id, think=request.options.get("think") or model.think)
-    return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint, notice=model.notice)
+    options = request.options.replace(model=given)
+    notice: Message | str = ""
+    if endpoint.continuing == "deepseek_prefix":
+        model = resolve_model(given)
+        options = options.replace(model=model.id, think=options.get("think") or model.think)
+        notice = model.notice
+    return Addressed(request=dataclasses.replace(request, options=options), endpoint=endpoint, notice=notice)
 
 
 def _known_at(endpoint: Endpoint, request: Request) -> Request:

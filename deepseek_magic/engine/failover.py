@@ -35,7 +35,7 @@ class Relay(Batched):
     """The answer of the first of ``legs`` that can give it. ``before`` is what the first one begins with, if anything.
 
     An endpoint that failed a moment ago is asked last, except of an answer that had begun: that goes where it is meant
-    to. ``request``, ``call_id`` and ``completion`` are those of the endpoint that answers at the moment. When all fail,
+    to. ``request`` and ``completion`` are those of the endpoint that answers at the moment. When all fail,
     the answer that got furthest is kept.
     """
 
@@ -55,11 +55,6 @@ class Relay(Batched):
     def request(self) -> Request:
         """What is asked of the endpoint that answers."""
         return self._stream.request
-
-    @property
-    def call_id(self) -> str:
-        """Names its part in the record and in the journal."""
-        return self._stream.call_id
 
     @property
     def completion(self) -> Completion:
@@ -82,12 +77,9 @@ class Relay(Batched):
 
     async def _run(self) -> AsyncGenerator[list[Event], None]:
         said: list[Event] = []
-        if self._stream.endpoint != self._given:
-            instead = Message(
-                "{down} failed a moment ago; trying {other} first.",
-                down=self._given.title,
-                other=self._stream.endpoint.title,
-            )
+        if (first := self._stream.terms.endpoint) != self._given:
+            names = {"down": self._given.title, "other": first.title}
+            instead = Message("{down} failed a moment ago; trying {other} first.", **names)
             said = [Waiting(reason="backoff", detail=instead)]
         number = 0
         while True:
@@ -100,7 +92,7 @@ class Relay(Batched):
                         yield batch
             except DeepSeekError as caught:
                 error = caught
-            _DOWN.note(self._stream.endpoint.base_url, error, time.monotonic())
+            _DOWN.note(self._stream.terms.endpoint.base_url, error, time.monotonic())
             if error is None:
                 return
             following = self._taken_over(number, error) if is_down(error) and not self._stopped else None
@@ -139,6 +131,6 @@ def _extent(stream: Stream) -> tuple[int, int]:
 
 def _back_to(stream: Stream) -> list[Event]:
     """What takes the consumer back to the answer that got further than the one after it."""
-    why = Message("The answer of {endpoint} got further and is kept.", endpoint=stream.endpoint.title)
+    why = Message("The answer of {endpoint} got further and is kept.", endpoint=stream.terms.endpoint.title)
     back = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=why)
     return [back, *pieces_of(stream.completion)]

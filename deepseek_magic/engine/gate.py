@@ -106,8 +106,7 @@ class Gate:
                 ticket.second = self._queue[1] is ticket
                 return Pause(seconds=None, reason="concurrency")
             now_s = time.monotonic()
-            pause = self._limiter.may_start(now_s, ticket.tokens)
-            if pause is not None:
+            if (pause := self._limiter.may_start(now_s, ticket.tokens)) is not None:
                 return pause
             self._queue.popleft()
             slot = self._limiter.started(now_s, ticket.tokens)
@@ -137,15 +136,10 @@ class Gate:
 
     def answered(self, slot: Slot, answer: HTTPAnswer, error: APIStatusError | None, u: float) -> None:
         """The response's status and headers are there."""
+        status, headers, now_epoch_s = answer.status, answer.headers, time.time()
         with self._lock:
             self._limiter.observe(
-                slot,
-                time.monotonic(),
-                status=answer.status,
-                headers=answer.headers,
-                error=error,
-                now_epoch_s=time.time(),
-                u=u,
+                slot, time.monotonic(), status=status, headers=headers, error=error, now_epoch_s=now_epoch_s, u=u
             )
             self._wake()
 

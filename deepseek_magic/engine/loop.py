@@ -14,7 +14,7 @@ import concurrent.futures
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from ..protocol.completion import Completion
@@ -49,7 +49,7 @@ class Engine:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
         with self._lock:
-            if self._loop is None or self._thread is None or not self._thread.is_alive():
+            if self._loop is None or not self.running:
                 self._loop = self._start()
             return self._loop
 
@@ -111,7 +111,7 @@ class Engine:
             return
 
         async def wind_down() -> None:
-            await asyncio.sleep(0)  # every call has begun by now; see Call._cancel
+            await asyncio.sleep(0)  # every call has begun by now
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
@@ -259,27 +259,30 @@ def pump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
 
     Any exception, an interrupt above all, stops the call and is raised again; ``call.completion`` then has what arrived.
     """
-    try:
+    with _stopping(call):
         while not call.done:
             call.wait(breath_s=BREATH_S)
             show(call.drain())
+    show(call.drain())
+    return call.completion
+
+
+@contextlib.contextmanager
+def _stopping(call: Call) -> Iterator[None]:
+    """Whatever ends the wait for a call ends the call."""
+    try:
+        yield
     except BaseException:
         call.stop(wait_s=CLOSE_S)
         raise
-    show(call.drain())
-    return call.completion
 
 
 async def outcome(call: Call) -> Completion:
     """The completion, for a consumer on any loop who wants nothing before it. A call that waits so does not poll: all of
     a loop share one heartbeat, without which the loop would notice an interrupt only when something comes."""
-    try:
-        with _hearts.setdefault(asyncio.get_running_loop(), _Heart()):
-            while not call.done:
-                await call.changed(None)
-    except BaseException:
-        call.stop(wait_s=CLOSE_S)
-        raise
+    with _stopping(call), _hearts.setdefault(asyncio.get_running_loop(), _Heart()):
+        while not call.done:
+            await call.changed(None)
     return call.completion
 
 
@@ -310,14 +313,11 @@ _hearts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Heart] = weakref.
 
 async def apump(call: Call, show: Callable[[list[Event]], None]) -> Completion:
     """The same for an async cell: the kernel's loop stays free, so buttons work while the answer comes."""
-    try:
+    with _stopping(call):
         while not call.done:
             await call.changed()
             await asyncio.sleep(BREATH_S)
             show(call.drain())
-    except BaseException:
-        call.stop(wait_s=CLOSE_S)
-        raise
     show(call.drain())
     return call.completion
 
@@ -341,27 +341,16 @@ def pump_turning(call: Call, show: Callable[[list[Event]], None]) -> Completion:
     _nested = True
     task = loop.create_task(apump(call, show))
     try:
-        return loop.run_until_complete(task)
+        with _stopping(call):
+            return loop.run_until_complete(task)
     except BaseException:
         # A nested run that is interrupted leaves its task running, and with it the stream: end it, and wait for that.
-        call.stop(wait_s=CLOSE_S)
         task.cancel()
         with contextlib.suppress(BaseException):
             loop.run_until_complete(task)
         raise
     finally:
         _nested = False
-
-
-async def events_of(call: Call) -> AsyncIterator[Event]:
-    """The call's events one by one, for a consumer on any loop."""
-    while True:
-        ended = call.done
-        for event in call.drain():
-            yield event
-        if ended:
-            return
-        await call.changed()
 
 
 engine: Final = Engine()

@@ -14,7 +14,7 @@ from typing import Final
 from ..metrics.billing import PriceOf
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin
-from ..policy.attempts import Abilities, Delivered, Ending, RecoveryPolicy, Way
+from ..policy.attempts import Abilities, Ending, RecoveryPolicy, Way
 from ..policy.deadlines import Timeouts, happening_of
 from ..policy.estimates import prompt_tokens
 from ..policy.limits.limiter import Pause, Slot, SlotEnd
@@ -73,7 +73,8 @@ class Segment:
     """One request of a call, and the wait before it.
 
     ``step`` is what was decided after the segment before it (None for the first), ``reason`` why that one waits.
-    ``resumed`` is the segment whose stream a Resume takes up. ``refused`` are the ways that the server does not know. ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
+    ``resumed`` is the segment whose stream a Resume takes up. ``refused`` are the ways that the server does not know.
+    ``ending`` is None until ``batches`` is over; after a cancellation, ``cut_off`` makes it. Whoever takes the batches
     sets ``brought`` when one held a piece of the answer.
     """
 
@@ -120,31 +121,34 @@ class Segment:
         """Everything that happens, in order: waits, the attempt, its events as they are to be delivered."""
         gate = self._terms.gate
         watch.told("waiting")
-        if self._step is not None:
-            yield [self._pause(self._step)]
-            await asyncio.sleep(self._step.delay_s)
+        if (step := self._step) is not None:
+            tries = {"attempt": step.attempt, "of_attempts": step.of_attempts}
+            yield [Waiting(reason=self._reason, seconds=step.delay_s, detail=step.why, **tries)]
+            await asyncio.sleep(step.delay_s)
         if (why := gate.blocked()) is not None:
-            self.ending = _blocked(why)
+            said = Message(
+                "Nothing was sent, because the server refused a moment ago for lack of money or quota: {why}", why=why
+            )
+            self.ending = Ending(kind="status", status=402, error=InsufficientBalance(said, status=402))
             return
         ticket = Ticket(prompt_tokens(self._answer.request.messages))
-        gate.line_up(ticket, ahead=self._step is not None)
+        gate.line_up(ticket, ahead=step is not None)
         slot: Slot | None = None
         try:
-            said: Message | str = ""
+            shown: Message | None = None
             while isinstance(got := gate.enter(ticket), Pause):
-                waiting = self._queued(got, gate.ahead_of(ticket))
-                if waiting.detail != said:
-                    said = waiting.detail
-                    yield [waiting]
+                detail = _WAIT_WORDS[got.reason]
+                if ahead := gate.ahead_of(ticket):
+                    detail = Message("{reason}, {ahead} before this one", reason=detail, ahead=ahead)
+                if detail != shown:
+                    shown = detail
+                    yield [Waiting(reason=got.reason, seconds=got.seconds, detail=detail)]
                 await ticket.turn(got.seconds)
             slot = got
-            yield [
-                AttemptStarted(
-                    attempt=self._answer.attempts + 1, strategy=self._strategy, endpoint=self._terms.endpoint.name
-                )
-            ]
-            if isinstance(self._step, Resume):
-                yield [Seam(kind="resumed", detail=self._step.why)]
+            number, name = self._answer.attempts + 1, self._terms.endpoint.name
+            yield [AttemptStarted(attempt=number, strategy=self._strategy, endpoint=name)]
+            if isinstance(step, Resume):
+                yield [Seam(kind="resumed", detail=step.why)]
             watch.told("sent")
             attempt = self._prepare(slot, watch)
             async with contextlib.aclosing(attempt.batches()) as batches:
@@ -178,13 +182,16 @@ class Segment:
                 elif batch and (happening := happening_of(batch)) is not None:
                     # Held back or dropped, it is a sign of life all the same; what is delivered is told by its taker.
                     watch.told(happening)
-                if splice.over:
-                    self.ending = self._ended_by(splice)
+                if splice.diverged:
+                    self.ending = Ending(kind="diverged", strategy=self._strategy)
+                    return
+                if splice.stopped:
+                    self.ending = Ending(kind="finished", strategy=self._strategy, finish_reason="stop")
                     return
 
     def _prepare(self, slot: Slot, watch: Watch) -> Attempt:
-        step, sent = self._step, self._request()
-        self._sent = sent
+        step = self._step
+        sent = self._sent = self._request()
         if isinstance(step, Continue | Restart):
             self._splice = Splice(step, sent=sent, text=self._answer.text, reasoning=self._answer.reasoning)
 
@@ -192,19 +199,10 @@ class Segment:
             self._meter.opened(watch.now_s, connect_s=answer.connect_s or 0.0)
             self._terms.gate.answered(slot, answer, error, self._terms.chance())
 
-        self._attempt = Attempt(
-            self._terms.transport,
-            self._call(sent),
-            strategy=self._strategy,
-            position=self._position,
-            on_answer=on_answer,
-        )
-        return self._attempt
-
-    def _ended_by(self, splice: Splice) -> Ending:
-        if splice.diverged:
-            return Ending(kind="diverged", strategy=self._strategy)
-        return Ending(kind="finished", strategy=self._strategy, finish_reason="stop")
+        call, transport = self._call(sent), self._terms.transport
+        attempt = Attempt(transport, call, strategy=self._strategy, position=self._position, on_answer=on_answer)
+        self._attempt = attempt
+        return attempt
 
     def cut_off(self, watch: Watch) -> None:
         """The segment was ended by the call's own clock or Stop."""
@@ -217,27 +215,9 @@ class Segment:
             self.ending = Ending(kind="finished", strategy=self._began_as, finish_reason=reason)
         else:
             assert passed is not None
-            late = ReadTimeout(
-                Message("{what}.", what=passed.what), deadline=passed.name, what=passed.what, hint=Message("Ask again.")
-            )
+            said, hint = Message("{what}.", what=passed.what), Message("Ask again.")
+            late = ReadTimeout(said, deadline=passed.name, what=passed.what, hint=hint)
             self.ending = Ending.of(late, strategy=self._strategy)
-
-    # before
-
-    def _pause(self, step: Another) -> Waiting:
-        return Waiting(
-            reason=self._reason,
-            seconds=step.delay_s,
-            detail=step.why,
-            attempt=step.attempt,
-            of_attempts=step.of_attempts,
-        )
-
-    def _queued(self, pause: Pause, ahead: int) -> Waiting:
-        detail = _WAIT_WORDS[pause.reason]
-        if ahead:
-            detail = Message("{reason}, {ahead} before this one", reason=detail, ahead=ahead)
-        return Waiting(reason=pause.reason, seconds=pause.seconds, detail=detail)
 
     def _request(self) -> Request:
         step, answer = self._step, self._answer
@@ -267,22 +247,13 @@ class Segment:
             read_s=timeouts.longest_read_s,
         )
 
-    # after
+    @property
+    def ids_seen(self) -> bool:
+        """Whether its stream may be taken up again by the last id."""
+        return self._position.last_id is not None
 
-    def delivered(self, tokens_left: int | None) -> Delivered:
-        """What the consumer has now."""
-        answer = self._answer
-        return Delivered.of(
-            text=answer.text,
-            reasoning=answer.reasoning,
-            new_chars=self._new_chars(),
-            tool_open=answer.tool_open,
-            ids_seen=self._position.last_id is not None,
-            tokens_left=tokens_left,
-            rewinding=self._terms.rewind,
-        )
-
-    def _new_chars(self) -> int:
+    @property
+    def new_chars(self) -> int:
         """What this request brought: shown, held back, or dropped as the same again; measured from where it took the
         answer up. A stop string across the seam is something, too: it takes back what stood before."""
         held = _held(self._splice) - self._held_before
@@ -310,11 +281,3 @@ class Segment:
 
 def _held(splice: Splice | None) -> int:
     return splice.held_chars + splice.agreed_chars + splice.stopped if splice is not None else 0
-
-
-def _blocked(why: Message | str) -> Ending:
-    error = InsufficientBalance(
-        Message("Nothing was sent, because the server refused a moment ago for lack of money or quota: {why}", why=why),
-        status=402,
-    )
-    return Ending(kind="status", status=402, error=error)

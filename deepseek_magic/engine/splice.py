@@ -41,23 +41,12 @@ class Splice:
         self._kept_chars = 0
         self._why = step.why
         if isinstance(step, Restart):
-            self._begin_anew(step, text)
-        else:
-            self._go_on(step, sent, text, reasoning)
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more of the attempt is wanted."""
-        return self.stopped or self.diverged
-
-    def _begin_anew(self, step: Restart, text: str) -> None:
-        if step.compare:
-            self._compare = RestartFilter(text)
-            self._keeps_reasoning = False
-        else:
-            self._seam = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=step.why)
-
-    def _go_on(self, step: Continue, sent: Request, text: str, reasoning: str) -> None:
+            if step.compare:
+                self._compare = RestartFilter(text)
+                self._keeps_reasoning = False
+            else:
+                self._seam = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=step.why)
+            return
         prefix = sent.messages[-1]
         kept = text[: step.text_chars]
         self._kept_chars = step.text_chars
@@ -74,6 +63,11 @@ class Splice:
             reasoning_at_chars=step.reasoning_chars if step.reasoning_chars < len(reasoning) else None,
             detail=step.why,
         )
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more of the attempt is wanted."""
+        return self.stopped or self.diverged
 
     @property
     def pending(self) -> bool:
@@ -101,21 +95,19 @@ class Splice:
         out: list[Event] = []
         self._end_thought(out)
         if self._echo is not None and self._echo.held:
-            text = self._echo.release()
-            self._suspect(self._echo)
-            self._past_stop(text, out)
+            self._past_stop(self._let_go(self._echo), out)
         return out
 
     def _end_thought(self, out: list[Event]) -> None:
         """The answer begins: what was held back of the thought was no echo of it, and comes before."""
         if self._thought_echo is not None and self._thought_echo.held:
-            text = self._thought_echo.release()
-            self._suspect(self._thought_echo)
-            self._deliver(ReasoningDelta(text=text), out)
+            self._deliver(ReasoningDelta(text=self._let_go(self._thought_echo)), out)
 
-    def _suspect(self, echo: EchoFilter) -> None:
+    def _let_go(self, echo: EchoFilter) -> str:
+        text = echo.release()
         if echo.suspicious and "seam_suspicious" not in self.anomalies:
             self.anomalies.append("seam_suspicious")
+        return text
 
     def feed(self, batch: Sequence[Event], now_s: float) -> list[Event]:
         """The events to deliver for those that came at ``now_s``."""
@@ -162,8 +154,7 @@ class Splice:
             if "rethought" not in self.anomalies:
                 self.anomalies.append("rethought")
             return
-        text = self._through_echo(self._thought_echo, text)
-        if text:
+        if text := self._through_echo(self._thought_echo, text):
             self._deliver(ReasoningDelta(text=text), out)
 
     def _text(self, text: str, out: list[Event]) -> None:
@@ -187,13 +178,11 @@ class Splice:
             text = self._stop.feed(text)
         if text:
             self._deliver(TextDelta(text=text), out)
-        if self._stop is not None and self._stop.matched is not None:
-            self._end_at_stop(self._stop, out)
-
-    def _end_at_stop(self, stop: StopFilter, out: list[Event]) -> None:
+        if self._stop is None or self._stop.matched is None:
+            return
         self.stopped = True
-        if stop.void_chars:  # it began before the seam
-            out.append(Seam(kind="continued", at_chars=self._kept_chars - stop.void_chars, detail=self._why))
+        if self._stop.void_chars:  # it began before the seam
+            out.append(Seam(kind="continued", at_chars=self._kept_chars - self._stop.void_chars, detail=self._why))
         elif self._seam is not None:
             out.append(self._seam)
         out.append(Finish(reason="stop"))
@@ -204,7 +193,5 @@ class Splice:
             self.diverged = True  # a shorter answer is another one
             return
         out += self.release()
-        if self._stop is not None and not self.over:
-            text = self._stop.release()
-            if text:
-                self._deliver(TextDelta(text=text), out)
+        if self._stop is not None and not self.over and (text := self._stop.release()):
+            self._deliver(TextDelta(text=text), out)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from ..metrics.record import StreamMeter
-from ..metrics.row import Origin
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent
 from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
@@ -23,19 +22,12 @@ from ..policy.token_allowance import TokenAllowance
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
-from ..protocol.events import (
-    Event,
-    Finish,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-)
+from ..protocol.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
 from ..protocol.outcome import AT_LENGTH, verdict
 from ..protocol.runs import runs_of
 from ..text.messages import Message
 from .batched import Batched
 from .hosts import keys
-from .hosts.endpoints import Endpoint
 from .segment import Another, Segment, Terms
 from .watch import Watch
 
@@ -82,7 +74,7 @@ class Stream(Batched):
         self.request = request
         self.call_id = uuid.uuid4().hex
         """Names the call in its record and in the journal."""
-        self._terms = terms
+        self.terms = terms
         self._keeper = keeper
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
@@ -96,17 +88,11 @@ class Stream(Batched):
         self._over = asyncio.Event()
         self._before = before
         if before is not None:
-            self._take_up(before)
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Who is asked."""
-        return self._terms.endpoint
-
-    @property
-    def origin(self) -> Origin:
-        """Where the call comes from."""
-        return self._terms.origin
+            if isinstance(before.step, Continue):
+                self._allowance.begin_with(before.step)
+            self._answer.seams = before.completion.seams
+            for event in pieces_of(before.completion):
+                self._answer.add(event)
 
     @property
     def working(self) -> bool:
@@ -115,28 +101,26 @@ class Stream(Batched):
 
     @property
     def completion(self) -> Completion:
-        """What the call amounts to, once it is over, also after an error or a Stop. Raises RuntimeError before."""
+        """See Batched."""
         if self._completion is None:
             raise RuntimeError("the stream has not ended yet")
         return self._completion
 
-    def delivered(self) -> Delivered:
-        """What the consumer has of this answer."""
+    def delivered(self, segment: Segment | None = None) -> Delivered:
+        """What the consumer has of this answer; ``segment`` is what has just ended."""
         answer = self._answer
         return Delivered.of(
             text=answer.text,
             reasoning=answer.reasoning,
-            new_chars=0,
+            new_chars=0 if segment is None else segment.new_chars,
             tool_open=answer.tool_open,
-            tokens_left=self._tokens_left(),
-            rewinding=self._terms.rewind,
+            ids_seen=segment is not None and segment.ids_seen,
+            tokens_left=self._allowance.left(answer.text_chars + answer.reasoning_chars),
+            rewinding=self.terms.rewind,
         )
 
     async def aclose(self) -> None:
-        """Stop: close the connection, keep what has arrived; the outcome is "interrupted" if it was still running.
-
-        May be called from any task of the loop, also while another one waits for the next event.
-        """
+        """See Batched."""
         self._ready = iter(())
         if self._watch is not None and self._watch.working:
             self._watch.stop()
@@ -146,16 +130,8 @@ class Stream(Batched):
         if self._completion is None:
             self._stopped()
 
-    def _take_up(self, before: Earlier) -> None:
-        completion, step = before.completion, before.step
-        if isinstance(step, Continue):
-            self._allowance.begin_with(step)
-        self._answer.seams = completion.seams
-        for event in pieces_of(completion):
-            self._answer.add(event)
-
     async def _run(self) -> AsyncGenerator[list[Event], None]:
-        terms = self._terms
+        terms = self.terms
         watch = self._watch = Watch(terms.timeouts)
         meter = self._meter = StreamMeter(
             call_id=self.call_id,
@@ -170,14 +146,12 @@ class Stream(Batched):
         refused = _REFUSED.of(terms.endpoint.base_url, self.request.model, _now_s())
         spent = Spent(refused=refused, at_length=at_length)
         segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None, refused=refused)
+        had = pieces_of(before.completion) if before is not None else []
         if self._keeper is not None:
             self._keeper.began(self)
-        if before is not None:
-            had = pieces_of(before.completion)
-            if self._keeper is not None:
-                self._keeper.brought(self, had)
-            if not before.given_out and had:
-                yield had
+            self._keeper.brought(self, had)
+        if had and before is not None and not before.given_out:
+            yield had
         watch.enter()
         try:
             while True:
@@ -193,7 +167,7 @@ class Stream(Batched):
                     segment.cut_off(watch)
                 self._anomalies += segment.anomalies
                 assert segment.ending is not None
-                step = self._decide(segment.ending, segment.delivered(self._tokens_left()), spent)
+                step = self._decide(segment.ending, self.delivered(segment), spent)
                 if isinstance(step, Accept):
                     if step.finish_reason is not None:
                         last: list[Event] = [Finish(reason=step.finish_reason)]
@@ -240,19 +214,10 @@ class Stream(Batched):
             watch.told(happening, now_s)
         return now_s
 
-    # what follows
-
     def _decide(self, ending: Ending, delivered: Delivered, spent: Spent) -> Step:
-        terms = self._terms
-        step = decide(
-            ending,
-            delivered,
-            terms.recovery,
-            spent,
-            terms.chance(),
-            can=self._can,
-            may_repeat=terms.gate.may_repeat,
-        )
+        terms = self.terms
+        u, may_repeat = terms.chance(), terms.gate.may_repeat
+        step = decide(ending, delivered, terms.recovery, spent, u, can=self._can, may_repeat=may_repeat)
         _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, _now_s())
         return step
 
@@ -261,9 +226,6 @@ class Stream(Batched):
         step = self._decide(Ending(kind="stopped"), self.delivered(), Spent())
         assert isinstance(step, Accept)
         self._end(interrupted=step.outcome == "interrupted")
-
-    def _tokens_left(self) -> int | None:
-        return self._allowance.left(self._answer.text_chars + self._answer.reasoning_chars)
 
     def _next(self, step: Another, before: Segment) -> Segment:
         answer, ending = self._answer, before.ending
@@ -277,7 +239,7 @@ class Stream(Batched):
                 reasoning_chars=answer.reasoning_chars,
             )
         return Segment(
-            self._terms,
+            self.terms,
             answer,
             self._meter,
             step=step,
@@ -286,21 +248,20 @@ class Stream(Batched):
             refused=step.spent.refused,
         )
 
-    # the end
-
     def _failure(self, segment: Segment, step: GiveUp) -> DeepSeekError:
         """The error that ends the call, with its completion."""
-        ending: Ending | None = segment.ending
-        error = ending.error if ending is not None else None
+        ending = segment.ending
+        assert ending is not None
+        error = ending.error
         if error is None:
-            error = IncompleteStream(step.why, hint=Message("Ask again."))
-        elif self._answer.attempts > 1 or (ending is not None and ending.retry_after_s):
+            error = IncompleteStream(step.why)
+        elif self._answer.attempts > 1 or ending.retry_after_s:
             # What happened is said by the error itself.
             error.hint = Message("{then} {hint}", then=step.then or step.why, hint=error.hint or Message("Ask again."))
         error.hint = error.hint or Message("Ask again.")
         error.change_said(keys.mask)
         if isinstance(error, AuthenticationError):
-            keys.forget(self._terms.endpoint)
+            keys.forget(self.terms.endpoint)
         self._end(error=error)
         return error
 
@@ -311,7 +272,7 @@ class Stream(Batched):
             interrupted=interrupted and not whole, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
         )
         if self._meter is not None and self._watch is not None:
-            record = self._meter.record(completion, now_s=self._watch.now_s, price=self._terms.price)
+            record = self._meter.record(completion, now_s=self._watch.now_s, price=self.terms.price)
             completion = replace(completion, record=record, usage=record.usage, cost=record.paid)
         self._completion = completion
         if error is not None:

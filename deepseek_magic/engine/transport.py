@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpcore
@@ -81,7 +82,7 @@ class HTTPXTransport:
 
     @keep_warm_s.setter
     def keep_warm_s(self, every_s: float | None) -> None:
-        self._warmth.every_s = every_s
+        self._warmth.set(every_s)
 
     async def aclose(self) -> None:
         """Close every connection. The transport can be used again (httpx's client could not); it then opens new ones."""
@@ -102,12 +103,9 @@ class HTTPXTransport:
                 extensions={"fresh": call.fresh, "timeout": times},
             )
         except UnicodeEncodeError:
+            why = Message("a header has characters that none may have")
             raise ConfigurationError(
-                Message(
-                    "The request to {host} cannot be written in HTTP: {error}.",
-                    host=call.host,
-                    error=Message("a header has characters that none may have"),
-                )
+                Message("The request to {host} cannot be written in HTTP: {error}.", host=call.host, error=why)
             ) from None
         except httpx.InvalidURL as error:
             raise _no_address(call.url, str(error)) from None
@@ -136,12 +134,9 @@ class _Below(httpx.AsyncBaseTransport):
         """See httpx.AsyncBaseTransport."""
         url = request.url
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        extensions = dict(request.extensions)
         below = httpcore.Request(
-            request.method,
-            target,
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=dict(request.extensions),
+            request.method, target, headers=request.headers.raw, content=request.stream, extensions=extensions
         )
         exchange = await self._network.send(below, f"{url.scheme}://{url.netloc.decode('ascii')}")
         # httpx would raise for an address in "Location" that is none; where a redirect leads is told by the answer.
@@ -155,26 +150,21 @@ class _Unread(httpx.AsyncByteStream):
     """The body as httpx sees it: the exchange's reader reads it instead."""
 
 
+@dataclass
 class _Opened(AbstractAsyncContextManager[HTTPAnswer]):
     """An exchange for as long as somebody reads it; ``around`` stands around all of it. No generator: a loop that ends
     closes all of its generators at once, whichever waits for which."""
 
-    def __init__(
-        self,
-        send: Callable[[HTTPCall], Awaitable[Exchange]],
-        call: HTTPCall,
-        around: AbstractContextManager[None],
-    ) -> None:
-        self._send = send
-        self._call = call
-        self._around = around
+    send: Callable[[HTTPCall], Awaitable[Exchange]]
+    call: HTTPCall
+    around: AbstractContextManager[None]
 
     async def __aenter__(self) -> HTTPAnswer:
         with contextlib.ExitStack() as inside:
-            inside.enter_context(self._around)
-            self._exchange = await self._send(self._call)
+            inside.enter_context(self.around)
+            self._exchange = await self.send(self.call)
             self._leave = inside.pop_all()
-        return _Answer(self._exchange, self._call)
+        return _Answer(self._exchange, self.call)
 
     async def __aexit__(self, *raised: Any) -> None:
         try:
@@ -203,12 +193,9 @@ class _Answer:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         inflater = self._inflater
         if inflater is None and self._encoding not in ("identity", ""):
+            values = {"host": self._call.host, "name": said_by_server(self.headers["content-encoding"])[:40]}
             raise Disconnected(
-                Message(
-                    "{host} answered in the encoding {name}, which was not asked for.",
-                    host=self._call.host,
-                    name=said_by_server(self.headers["content-encoding"])[:40],
-                ),
+                Message("{host} answered in the encoding {name}, which was not asked for.", **values),
                 hint=Message("A proxy on the way may be changing answers."),
             )
         try:
@@ -219,20 +206,13 @@ class _Answer:
                     yield piece
             if inflater is not None:
                 inflater.close()
-        except EndsEarly as end:
-            raise Disconnected(
-                Message("The answer of {host} broke off: {reason}.", host=self._call.host, reason=end.args[0]),
-                how="early",
-            ) from None
         except Damaged as damage:
-            raise Disconnected(
-                Message(
-                    "The answer of {host} was damaged in transit: {reason}.",
-                    host=self._call.host,
-                    reason=damage.args[0],
-                ),
-                how="damaged",
-            ) from None
+            values = {"host": self._call.host, "reason": damage.args[0]}
+            if isinstance(damage, EndsEarly):
+                said = Message("The answer of {host} broke off: {reason}.", **values)
+                raise Disconnected(said, how="early") from None
+            said = Message("The answer of {host} was damaged in transit: {reason}.", **values)
+            raise Disconnected(said, how="damaged") from None
         except Exception as error:
             raise_ours(error, self._call)
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -29,9 +28,6 @@ class Tabular(ABC):
 
     @abstractmethod
     def _columns(self) -> Columns: ...
-
-    @abstractmethod
-    def _rows(self) -> Iterable[Mapping[str, Any]]: ...
 
     def to_arrow(self) -> pyarrow.Table:
         """All calls as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
@@ -57,14 +53,15 @@ class Tabular(ABC):
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self.TYPES)
-            for row in self._rows():
-                writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row.values()])
+            for row in zip(*self._columns().values(), strict=True):
+                writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row])
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line. An existing file is replaced."""
         encode = msgspec.json.Encoder().encode
         with Path(path).open("wb") as file:
-            file.writelines(encode(row) + b"\n" for row in self._rows())
+            for row in zip(*self._columns().values(), strict=True):
+                file.write(encode(dict(zip(self.TYPES, row, strict=True))) + b"\n")
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""

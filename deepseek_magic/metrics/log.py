@@ -165,9 +165,6 @@ class MetricsLog(Tabular, Sequence[Row]):
 
         return explain(word, COLUMNS)
 
-    def _rows(self) -> Iterator[Row]:
-        return iter(self)
-
     # Views
 
     def summary(

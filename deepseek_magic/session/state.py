@@ -283,7 +283,7 @@ class Session:
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
-        place, run_id = stream.endpoint, stream.origin.run_id
+        place, run_id = stream.terms.endpoint, stream.terms.origin.run_id
         self.journal.begin(stream.call_id, stream.request, place.name, base_url=place.base_url, run_id=run_id)
 
     def brought(self, stream: Stream, events: list[Event]) -> None:

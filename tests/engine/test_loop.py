@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from deepseek_magic.engine.client import Client
-from deepseek_magic.engine.loop import CLOSE_S, Call, Engine, apump, events_of, pump
+from deepseek_magic.engine.loop import CLOSE_S, Call, Engine, apump, pump
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Event, TextDelta
@@ -78,11 +78,6 @@ async def test_an_async_caller_sees_the_same_while_its_loop_turns(engine: Engine
     beside.cancel()
     assert texts(shown) == completion.text == "ab"
     assert turns > 5
-
-
-async def test_events_can_be_taken_one_by_one(engine: Engine) -> None:
-    events = [event async for event in events_of(engine.start(Played(answer("a", "b"))))]
-    assert texts(events) == "ab"
 
 
 def test_stop_closes_the_connection_and_keeps_what_came(engine: Engine) -> None:

@@ -71,15 +71,14 @@ class Finding:
 
 async def examine(endpoint: Endpoint) -> list[Finding]:
     """Look at all that a call to this endpoint depends on; raises nothing of our tree."""
-    found = [_key(endpoint)]
+    found = [_key(endpoint)]  # before the network is asked, so that it is told even where there is none
     async with Client(endpoint) as client:
-        health = await client.check()
-    found += [
+        steps = (await client.check()).steps
+    return found + [
         Finding(subject=_SUBJECTS[step.name], ok=step.ok, said=step.said, seconds=step.seconds)
-        for step in health.steps
+        for step in steps
         if step.name != "key"
     ]
-    return found
 
 
 def report(
@@ -121,13 +120,9 @@ def versions() -> Iterator[Finding]:
 
 
 def _key(endpoint: Endpoint) -> Finding:
-    # Before the network is asked, so that it is told even where there is none.
     try:
         key = find_key(endpoint)
     except ConfigurationError as error:
         return Finding(subject=_SUBJECTS["key"], ok=False, said=error.whole)
-    return Finding(
-        subject=_SUBJECTS["key"],
-        ok=True,
-        said=Message("found in {source}", source=key.source) if key else Message("none is set, and none is needed"),
-    )
+    said = Message("found in {source}", source=key.source) if key else Message("none is set, and none is needed")
+    return Finding(subject=_SUBJECTS["key"], ok=True, said=said)

@@ -6,6 +6,7 @@ because an address may be known where no secret is.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import re
@@ -43,7 +44,8 @@ class Endpoint:
     """One server.
 
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
-    ``default_model`` and ``models`` are None and empty where the server decides. ``is_priced``: DeepSeek's own prices hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
+    ``default_model`` and ``models`` are None and empty where the server decides. ``is_priced``: DeepSeek's own prices
+    hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
     """
 
     name: str
@@ -101,6 +103,10 @@ class Endpoint:
         return f"{self.beta_url or self.base_url}/chat/completions"
 
 
+_AS_OF: Final = "2026-11-22"
+_hosted: Final = functools.partial(Endpoint, as_of=_AS_OF)
+_local: Final = functools.partial(_hosted, needs_key=False)
+
 _DEEPSEEK: Final = Endpoint(
     name="deepseek",
     title="DeepSeek",
@@ -113,7 +119,7 @@ _DEEPSEEK: Final = Endpoint(
     has_balance=True,
     is_priced=True,
     source="api-docs.deepseek.com: quick_start/pricing, guides/chat_prefix_completion",
-    as_of="2026-11-22",
+    as_of=_AS_OF,
 )
 
 _ALL: Final = (
@@ -129,46 +135,38 @@ _ALL: Final = (
         needs_key=False,
         source="deepseek_magic/demo",
     ),
-    Endpoint(
+    _local(
         name="ollama",
         title="Ollama",
         base_url="http://127.0.0.1:11434/v1",
         key_variables=("OLLAMA_API_KEY",),
-        needs_key=False,
         source="the project's page on OpenAI compatibility; continuing was not found documented",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _local(
         name="vllm",
         title="vLLM",
         base_url="http://127.0.0.1:8000/v1",
         key_variables=("VLLM_API_KEY",),
-        needs_key=False,
         continuing="continue_final_message",
         source="docs.vllm.ai, OpenAI-compatible server (reasoning renamed in 0.11)",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _local(
         name="llamacpp",
         title="llama.cpp",
         base_url="http://127.0.0.1:8080/v1",
         key_variables=("LLAMA_API_KEY",),
-        needs_key=False,
         continuing="continue_final_message",
         source="ggml-org/llama.cpp pull request 23089 (May 2026); older builds answer 400 and are then restarted",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _local(
         name="sglang",
         title="SGLang",
         base_url="http://127.0.0.1:30000/v1",
         key_variables=("SGLANG_API_KEY",),
-        needs_key=False,
         continuing="continue_final_message",
         source="docs.sglang.io, separate reasoning",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _hosted(
         name="openrouter",
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
@@ -177,17 +175,15 @@ _ALL: Final = (
         models=("deepseek/deepseek-v4.1-flash", "deepseek/deepseek-v4.1-flash-1017", "deepseek/deepseek-v4-pro"),
         continuing="trailing_assistant",
         source="openrouter.ai documentation, assistant prefill and limits; prefill depends on the host behind it",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _hosted(
         name="siliconflow",
         title="SiliconFlow",
         base_url="https://api.siliconflow.cn/v1",
         key_variables=("SILICONFLOW_API_KEY",),
         source="the vendor's API reference; model ids were not found dated",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _hosted(
         name="volcengine",
         title="Volcengine Ark",
         base_url="https://ark.cn-beijing.volces.com/api/v3",
@@ -195,9 +191,8 @@ _ALL: Final = (
         default_model="deepseek-v4-flash-ga-260731",
         models=("deepseek-v4-flash-ga-260731",),
         source="third-party price lists of dated ids; the vendor's chat reference",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _hosted(
         name="together",
         title="Together",
         base_url="https://api.together.xyz/v1",
@@ -205,20 +200,15 @@ _ALL: Final = (
         default_model="deepseek-ai/DeepSeek-V4.1-Flash-1017",
         models=("deepseek-ai/DeepSeek-V4.1-Flash-1017",),
         source="docs.together.ai, serverless rate limits",
-        as_of="2026-11-22",
     ),
-    Endpoint(
+    _hosted(
         name="fireworks",
         title="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         key_variables=("FIREWORKS_API_KEY",),
         default_model="accounts/fireworks/models/deepseek-v4p1-flash-1017",
-        models=(
-            "accounts/fireworks/models/deepseek-v4p1-flash-1017",
-            "accounts/fireworks/models/deepseek-v4-pro-0813",
-        ),
+        models=("accounts/fireworks/models/deepseek-v4p1-flash-1017", "accounts/fireworks/models/deepseek-v4-pro-0813"),
         source="docs.fireworks.ai, serverless rate limits",
-        as_of="2026-11-22",
     ),
 )
 
@@ -234,9 +224,8 @@ _PASTED_TAILS: Final = ("/chat/completions", "/models")
 def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None) -> Endpoint:
     """The endpoint for a name, a base URL or nothing at all; ``base_url`` moves a named one to another address.
 
-    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that this process was started
-    beside, if there is one. Raises ConfigurationError for an unknown
-    name and for what is no base URL.
+    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that this process was
+    started beside, if there is one. Raises ConfigurationError for an unknown name and for what is no base URL.
     """
     if isinstance(endpoint, Endpoint):
         return endpoint if base_url is None else _elsewhere(endpoint, _clean(base_url))
@@ -251,8 +240,7 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     if endpoint in (None, "deepseek") and from_environment:
         # Whoever sets the address in the environment names the key beside it for that address.
         return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), key_variables=_DEEPSEEK.key_variables)
-    beside = os.environ.get(DEMO_VARIABLE)
-    if endpoint == "demo" and beside:
+    if endpoint == "demo" and (beside := os.environ.get(DEMO_VARIABLE)):
         return _moved(ENDPOINTS["demo"], beside)
     return _named(endpoint or "deepseek")
 
@@ -266,7 +254,8 @@ def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[E
     an address that a project's settings name and nobody has confirmed (see ``session.trust``)."""
     for said in (endpoint, base_url):
         if isinstance(said, ProjectText):
-            return _default_or_refused(said, in_order(_plain(endpoint), _plain(base_url)))
+            plain: list[Any] = [str(each) if isinstance(each, ProjectText) else each for each in (endpoint, base_url)]
+            return _default_or_refused(said, in_order(*plain))
     typed: list[str | Endpoint]
     if isinstance(endpoint, str):
         typed = [*_separated(endpoint)]
@@ -283,10 +272,6 @@ def hosts_elsewhere(endpoints: Sequence[Endpoint]) -> str:
     """The hosts that are asked, for the status line; nothing where that is DeepSeek's own alone."""
     hosts = [endpoint.host for endpoint in endpoints]
     return "" if hosts == [_DEEPSEEK.host] else ", ".join(hosts)
-
-
-def _plain(said: Any) -> Any:
-    return str(said) if isinstance(said, ProjectText) else said
 
 
 def _default_or_refused(said: ProjectText, places: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -306,27 +291,23 @@ def _default_or_refused(said: ProjectText, places: tuple[Endpoint, ...]) -> tupl
 def _separated(said: str) -> Iterator[str]:
     """The names and addresses between commas. A comma inside an address belongs to it."""
     whole = ""
-    for part in said.split(","):
+    for part in (*said.split(","), ""):
         if "://" in whole and part and part == part.strip() and "://" not in part and part not in ENDPOINTS:
             whole += f",{part}"
             continue
         if whole.strip():
             yield whole.strip()
         whole = part
-    if whole.strip():
-        yield whole.strip()
 
 
 def _named(name: str) -> Endpoint:
-    known = ENDPOINTS.get(name)
-    if known is None:
-        raise ConfigurationError(
-            Message("There is no endpoint {name}{near}.", name=name, near=closest(name, tuple(ENDPOINTS))),
-            hint=Message(
-                "Known endpoints: {names}; for any other server, give its base URL.", names=", ".join(ENDPOINTS)
-            ),
-        )
-    return known
+    if name in ENDPOINTS:
+        return ENDPOINTS[name]
+    names = ", ".join(ENDPOINTS)
+    raise ConfigurationError(
+        Message("There is no endpoint {name}{near}.", name=name, near=closest(name, tuple(ENDPOINTS))),
+        hint=Message("Known endpoints: {names}; for any other server, give its base URL.", names=names),
+    )
 
 
 def _at(url: str, *, key_variables: tuple[str, ...] | None = None) -> Endpoint:
@@ -351,13 +332,11 @@ def _elsewhere(endpoint: Endpoint, url: str) -> Endpoint:
     moved = _moved(endpoint, url)
     if moved.host == endpoint.host or endpoint.is_local:
         return moved
-    return replace(moved, key_variables=() if moved.is_local else (_variable_of(moved),))
-
-
-def _variable_of(endpoint: Endpoint) -> str:
-    """The variable for the key of a host: ``DEEPSEEK_API_KEY_`` and its name in capitals, ``.`` as ``_``, ``-`` as ``__``."""
-    host = (urlsplit(endpoint.base_url).hostname or "").upper().replace("-", "__")
-    return f"{_DEEPSEEK.key_variables[0]}_{re.sub(r'[^A-Z0-9_]', '_', host)}"
+    if moved.is_local:
+        return replace(moved, key_variables=())
+    # DEEPSEEK_API_KEY_ and the host's name in capitals, "." as "_", "-" as "__"
+    host = re.sub(r"[^A-Z0-9_]", "_", (urlsplit(url).hostname or "").upper().replace("-", "__"))
+    return replace(moved, key_variables=(f"{_DEEPSEEK.key_variables[0]}_{host}",))
 
 
 def _moved(endpoint: Endpoint, url: str) -> Endpoint:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,7 +32,10 @@ _NOT_THERE: Final = frozenset({400, 404, 405, 422, 501})
 """What a server answers to a question that it does not know, though it may know the chat."""
 _KNOWN: Final = {model.id: model for model in MODELS}
 
-StepName = Literal["name", "connect", "tls", "first_byte", "key", "models", "balance"]
+StepName = Literal["name", "key", "connect", "tls", "first_byte", "models", "balance"]
+"""What is asked, in this order."""
+_TIMINGS: Final[Mapping[StepName, str]] = {"connect": "connect_tcp", "tls": "start_tls", "first_byte": "first_byte"}
+"""The steps that the connection takes, and what they are called among an answer's ``timings_s``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +65,14 @@ class Balance:
         return money if self.available else Message("{amount} (not enough for a call)", amount=money)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class HealthStep:
     """One question. ``ok`` is None when it was not asked; ``seconds`` None when it took no time of its own."""
 
     name: StepName
     ok: bool | None
-    seconds: float | None
     said: Message | str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,42 +112,65 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
     """Ask the server all that a call depends on, on a new connection. Raises nothing of our tree."""
     steps: list[HealthStep] = []
     found: dict[str, Any] = {}
+    is_https = endpoint.base_url.startswith("https:")
+
+    def timed(answer: HTTPAnswer) -> None:
+        found["http_version"] = answer.http_version
+        for name, timing in _TIMINGS.items():
+            if timing in answer.timings_s:
+                steps.append(HealthStep(name, True, answer.http_version, answer.timings_s[timing]))
+            elif name == "tls" and not is_https:
+                steps.append(HealthStep(name, None, Message("not used: the address is http")))
+
     try:
-        await _check_name(endpoint, steps)
-        key = _check_key(key_of, steps)
-
-        def timed(answer: HTTPAnswer) -> None:
-            steps.extend(_timed(answer, endpoint))
-            found["http_version"] = answer.http_version
-
+        steps.append(await _name(endpoint))
+        key = key_of()
+        said = Message("found in {source}", source=key.source) if key else Message("none, and none is needed")
+        steps.append(HealthStep("key", True, said))
         try:
-            raw = await _get(transport, endpoint.models_url, key, on_answer=timed, fresh=True)
-            found["models"] = tuple(_read_models(raw))
-            names = ", ".join(model.id for model in found["models"][:5]) or Message("none")
-            steps.append(HealthStep(name="models", ok=True, seconds=None, said=names))
+            found["models"] = listed = tuple(
+                _read_models(await _get(transport, endpoint.models_url, key, on_answer=timed))
+            )
+            names = ", ".join(model.id for model in listed[:5]) or Message("none")
+            steps.append(HealthStep("models", True, names))
         except APIStatusError as error:
             if error.status not in _NOT_THERE:
                 raise
             await _ask_nothing(transport, endpoint, key)
-            steps.append(
-                HealthStep(name="models", ok=None, seconds=None, said=Message("this server does not list them"))
-            )
+            steps.append(HealthStep("models", None, Message("this server does not list them")))
         if endpoint.balance_url is not None:
             began_s = time.perf_counter()
             try:
                 found["balance"] = told = await balance(transport, endpoint, key)
+                steps.append(HealthStep("balance", told.available, told.message, time.perf_counter() - began_s))
             except (APIStatusError, ProtocolError) as error:
                 if isinstance(error, APIStatusError) and error.status not in _NOT_THERE:
                     raise
-                step = HealthStep(name="balance", ok=None, seconds=None, said=Message("this server does not tell it"))
-            else:
-                seconds = time.perf_counter() - began_s
-                step = HealthStep(name="balance", ok=told.available, seconds=seconds, said=told.message)
-            steps.append(step)
+                steps.append(HealthStep("balance", None, Message("this server does not tell it")))
     except DeepSeekError as error:
         found["error"] = error
-        steps.append(HealthStep(name=_next_step(steps, endpoint), ok=False, seconds=None, said=error.whole))
+        behind = {step.name for step in steps} | (set() if is_https else {"tls"})
+        failed = next(name for name in get_args(StepName) if name not in behind)
+        steps.append(HealthStep(failed, False, error.whole))
     return Health(endpoint=endpoint, steps=tuple(steps), **found)
+
+
+async def _name(endpoint: Endpoint) -> HealthStep:
+    """Resolve the server's name, as the first step of a check."""
+    parts = urlsplit(endpoint.base_url)
+    if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
+        return HealthStep("name", None, Message("left to the proxy {proxy}", proxy=proxy.shown))
+    began_s = time.perf_counter()
+    try:
+        async with asyncio.timeout(_NAME_S):
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
+    except OSError:  # a TimeoutError among them
+        raise Disconnected(
+            Message("The name {host} could not be resolved.", host=parts.hostname),
+            hint=Message("Check the address and the network."),
+        ) from None
+    addresses = sorted({str(each[4][0]) for each in found})
+    return HealthStep("name", True, ", ".join(addresses[:4]), time.perf_counter() - began_s)
 
 
 async def _ask_nothing(transport: Transport, endpoint: Endpoint, key: Key | None) -> None:
@@ -156,78 +182,19 @@ async def _ask_nothing(transport: Transport, endpoint: Endpoint, key: Key | None
             raise await status_error_of(answer)
 
 
-_ORDER: Final[tuple[StepName, ...]] = ("name", "key", "connect", "tls", "first_byte", "models", "balance")
-
-
-def _next_step(done: list[HealthStep], endpoint: Endpoint) -> StepName:
-    names = {step.name for step in done}
-    return next(name for name in _ORDER if name not in names and not (name == "tls" and not _secure(endpoint)))
-
-
-def _secure(endpoint: Endpoint) -> bool:
-    return endpoint.base_url.startswith("https:")
-
-
-async def _check_name(endpoint: Endpoint, steps: list[HealthStep]) -> None:
-    parts = urlsplit(endpoint.base_url)
-    if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
-        steps.append(
-            HealthStep(name="name", ok=None, seconds=None, said=Message("left to the proxy {proxy}", proxy=proxy.shown))
-        )
-        return
-    began_s = time.perf_counter()
-    try:
-        async with asyncio.timeout(_NAME_S):
-            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
-    except OSError:  # a TimeoutError among them
-        raise Disconnected(
-            Message("The name {host} could not be resolved.", host=parts.hostname),
-            hint=Message("Check the address and the network."),
-        ) from None
-    addresses = sorted({str(each[4][0]) for each in found})
-    seconds = time.perf_counter() - began_s
-    steps.append(HealthStep(name="name", ok=True, seconds=seconds, said=", ".join(addresses[:4])))
-
-
-def _check_key(key_of: Callable[[], Key | None], steps: list[HealthStep]) -> Key | None:
-    key = key_of()
-    said = Message("found in {source}", source=key.source) if key is not None else Message("none, and none is needed")
-    steps.append(HealthStep(name="key", ok=True, seconds=None, said=said))
-    return key
-
-
-def _timed(answer: HTTPAnswer, endpoint: Endpoint) -> list[HealthStep]:
-    parts: tuple[tuple[StepName, str], ...] = (
-        ("connect", "connect_tcp"),
-        ("tls", "start_tls"),
-        ("first_byte", "first_byte"),
-    )
-    steps = []
-    for name, timing in parts:
-        seconds = answer.timings_s.get(timing)
-        if seconds is not None:
-            steps.append(HealthStep(name=name, ok=True, seconds=seconds, said=answer.http_version))
-        elif name == "tls" and not _secure(endpoint):
-            steps.append(HealthStep(name=name, ok=None, seconds=None, said=Message("not used: the address is http")))
-    return steps
-
-
 async def _get(
-    transport: Transport,
-    url: str,
-    key: Key | None,
-    *,
-    on_answer: Callable[[HTTPAnswer], None] | None = None,
-    fresh: bool = False,
+    transport: Transport, url: str, key: Key | None, *, on_answer: Callable[[HTTPAnswer], None] | None = None
 ) -> Any:
-    headers = {"accept": "application/json"}
-    call = HTTPCall(method="GET", url=url, headers=headers, key=key, read_s=_READ_S, fresh=fresh)
+    """The JSON at ``url``; with ``on_answer``, which is told the headers, on a new connection that can be timed."""
+    fresh = on_answer is not None
+    accept = {"accept": "application/json"}
+    call = HTTPCall(method="GET", url=url, headers=accept, key=key, read_s=_READ_S, fresh=fresh)
     async with transport.open(call) as answer:
         if on_answer is not None:
             on_answer(answer)
         if not 200 <= answer.status < 300:
             raise await status_error_of(answer)
-        body = await read_all(answer, _LARGEST_BODY_BYTES)
+        body = await read_all(answer.chunks(), _LARGEST_BODY_BYTES)
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -176,7 +176,7 @@ def find_key(
             Message(
                 "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url.",
                 endpoint=endpoint.title,
-                variable=_first_variable(endpoint),
+                variable=(*endpoint.key_variables, "api_key")[0],
             )
         )
     return key
@@ -189,10 +189,6 @@ def forget(endpoint: Endpoint) -> None:
 
 def _place(endpoint: Endpoint) -> tuple[str, str]:
     return endpoint.name, endpoint.base_url
-
-
-def _first_variable(endpoint: Endpoint) -> str:
-    return endpoint.key_variables[0] if endpoint.key_variables else "api_key"
 
 
 def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
@@ -247,10 +243,8 @@ def _read_env_file(path: Path, variable: str) -> str | None:
 def _from_keyring(variable: str) -> str | None:
     try:
         import keyring
-    except ImportError:
-        return None
-    try:
+
         value = keyring.get_password(KEYRING_SERVICE, variable)
-    except Exception:  # a locked or broken keyring has its own errors by the dozen; it is one place of several
+    except Exception:  # not installed, locked or broken, with errors by the dozen; it is one place of several
         return None
     return str(value) if value else None

@@ -61,8 +61,8 @@ class Warmth:
     """Pings each origin every ``every_s`` seconds in which it is not used; None pings nobody.
 
     It begins behind a call that left its connection whole, and ends ``UNUSED_S`` after the last call, or when
-    ``LOST_MOST`` pings in a row found no connection. ``ping`` tells whether it found one. ``every_s`` may be changed; the
-    next call or ping goes by it. Raises ConfigurationError for seconds out of bounds.
+    ``LOST_MOST`` pings in a row found no connection. ``ping`` tells whether it found one. Raises ConfigurationError
+    for seconds out of bounds.
     """
 
     def __init__(
@@ -73,33 +73,21 @@ class Warmth:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.every_s = every_s
+        self.set(every_s)
         self._ping = ping
         self._clock = clock
         self._sleep = sleep
         self._uses: dict[str, _Use] = {}
 
-    @property
-    def every_s(self) -> float | None:
-        """Seconds between pings."""
-        return self._every_s
-
-    @every_s.setter
-    def every_s(self, every_s: float | None) -> None:
+    def set(self, every_s: float | None) -> None:
+        """Ping every so many seconds from the next call or ping on. Raises ConfigurationError for seconds out of bounds."""
         if every_s is not None and not KEEP_WARM_LEAST_S <= every_s <= KEEP_WARM_MOST_S:
+            bounds = {"low": f"{KEEP_WARM_LEAST_S:g}", "high": f"{KEEP_WARM_MOST_S:g}"}
+            why = Message("a connection is kept warm by a ping every {low} to {high} seconds", **bounds)
             raise ConfigurationError(
-                Message(
-                    "{name} cannot be {value}: {why}.",
-                    name="keep_warm_s",
-                    value=f"{every_s:g}",
-                    why=Message(
-                        "a connection is kept warm by a ping every {low} to {high} seconds",
-                        low=f"{KEEP_WARM_LEAST_S:g}",
-                        high=f"{KEEP_WARM_MOST_S:g}",
-                    ),
-                )
+                Message("{name} cannot be {value}: {why}.", name="keep_warm_s", value=f"{every_s:g}", why=why)
             )
-        self._every_s = every_s
+        self.every_s = every_s
 
     @contextlib.contextmanager
     def used(self, origin: str) -> Iterator[None]:

@@ -59,9 +59,8 @@ _SHOWN: Final = {
 class Journal(Tabular):
     """The journal at ``path`` (see ``default_path``). Neither the file nor its folder is made before the first call.
 
-    ``mask`` is laid over every text that is written: the session passes what hides its keys. ``notice`` says, from then
-    on, that the journal had to be given up. All methods are thread-safe, and those that write never wait for the disk.
-    Those that read raise sqlite3.Error when the file is damaged.
+    ``mask`` is laid over every text that is written: the session passes what hides its keys. All methods are
+    thread-safe, and those that write never wait for the disk. Those that read raise sqlite3.Error when the file is damaged.
     """
 
     TYPES = JOURNAL_COLUMNS
@@ -71,17 +70,14 @@ class Journal(Tabular):
     ) -> None:
         self.path = Path(path) if path is not None else default_path()
         self.enabled = enabled
-        self.notice: Message | str = ""
-        me = weakref.ref(self)
-
-        def give_up(sentence: Message) -> None:
-            journal = me()
-            if journal is not None:
-                journal.notice = sentence
-
-        self._writer = JournalWriter(self.path, mask=mask, on_failure=give_up)
+        self._writer = JournalWriter(self.path, mask=mask)
         # At exit too: what the last half second brought is written before the interpreter goes.
         self._finalizer = weakref.finalize(self, self._writer.close)
+
+    @property
+    def notice(self) -> Message | str:
+        """That the journal had to be given up, and why; "" as long as it has not."""
+        return self._writer.notice
 
     # writing, from the engine's loop
 
@@ -96,7 +92,7 @@ class Journal(Tabular):
         started_at: datetime | None = None,
     ) -> None:
         """A call starts."""
-        if self.enabled and not self._writer.failed:
+        if self.enabled and not self.notice:
             at = started_at or datetime.now(UTC)
             statements = functools.partial(begun, call_id, request, endpoint, base_url, run_id, at, now())
             self._writer.begin(call_id, statements)
@@ -111,7 +107,7 @@ class Journal(Tabular):
 
     def keep_chat(self, run_id: str, notebook: str, name: str, turns: Sequence[Turn]) -> None:
         """A conversation of the kernel ``run_id`` has these turns now."""
-        if self.enabled and not self._writer.failed:
+        if self.enabled and not self.notice:
             statement = statement_of(run_id, notebook, name, turns)
             self._writer.put(lambda: [statement])
 
@@ -198,9 +194,6 @@ class Journal(Tabular):
 
     def __bool__(self) -> bool:
         return True  # an empty journal is still a journal
-
-    def _rows(self) -> list[Row]:
-        return self.rows()
 
     def _columns(self) -> dict[str, list[Any]]:
         rows = self.rows()

@@ -33,13 +33,9 @@ class SavedChat:
 
     def restored(self, find: Callable[[str], Completion | None]) -> Conversation:
         """The conversation with its words. A turn whose call is gone from the journal is left out."""
-        turns = []
-        for turn_id, call_id in self.turns:
-            completion = find(call_id)
-            turn = None if completion is None else Turn.of(turn_id, completion, call_id=call_id)
-            if turn is not None:
-                turns.append(turn)
-        return Conversation(name=self.name, turns=tuple(turns))
+        found = ((turn_id, call_id, find(call_id)) for turn_id, call_id in self.turns)
+        turns = (Turn.of(turn_id, said, call_id=call_id) for turn_id, call_id, said in found if said is not None)
+        return Conversation(name=self.name, turns=tuple(turn for turn in turns if turn is not None))
 
 
 def newest(rows: Iterable[Any]) -> list[SavedChat]:

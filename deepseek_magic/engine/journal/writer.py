@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -37,17 +38,15 @@ Statements = Callable[[], list[Statement]]
 """What to write, made in the writer's thread: a long request is not turned into JSON on the engine's loop."""
 
 
+@dataclass(slots=True)
 class _Stream:
     """What a call received since the last write, deltas merged, so that it takes the memory of its text and no more."""
 
-    __slots__ = ("_closed", "_kind", "_open", "_usage", "seq")
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self._closed: list[Event] = []
-        self._kind: type[TextDelta] | type[ReasoningDelta] | None = None
-        self._open = GrowingText()
-        self._usage: UsageReport | None = None
+    seq: int = 0
+    _closed: list[Event] = field(default_factory=list)
+    _kind: type[TextDelta] | type[ReasoningDelta] | None = None
+    _open: GrowingText = field(default_factory=GrowingText)
+    _usage: UsageReport | None = None
 
     def add(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -81,15 +80,14 @@ class _Stream:
 class JournalWriter:
     """Takes calls from any thread and writes them to ``path``. Nothing is opened before the first call.
 
-    ``mask`` is laid over every text before it is written. ``on_failure`` is told once, in a sentence, when the journal
-    has to be given up; from then on everything is let go.
+    ``mask`` is laid over every text before it is written. ``notice`` says, from then on, that the journal had to be given
+    up; everything is then let go.
     """
 
-    def __init__(self, path: Path, *, mask: Callable[[str], str], on_failure: Callable[[Message], None]) -> None:
+    def __init__(self, path: Path, *, mask: Callable[[str], str]) -> None:
         self.path = path
-        self.failed = False
+        self.notice: Message | str = ""
         self._mask = mask
-        self._on_failure = on_failure
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -125,7 +123,7 @@ class JournalWriter:
         """Write this, in order."""
         with self._lock:
             self._arrived.append(statements)
-            if self.failed:
+            if self.notice:
                 self._let_go()
                 return
             if not self._runs():  # also in a forked child, where the thread is gone
@@ -138,11 +136,11 @@ class JournalWriter:
         """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
         done = threading.Event()
         with self._lock:
-            if self.failed or not self._runs():
-                return not self.failed
+            if self.notice or not self._runs():
+                return not self.notice
             self._flushes.append(done)
         self._wake.set()
-        return done.wait(timeout_s) and not self.failed
+        return done.wait(timeout_s) and not self.notice
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is left and end the thread."""
@@ -219,16 +217,10 @@ class JournalWriter:
         return masked.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _give_up(self, error: Exception) -> None:
+        said = Message("The journal {path} cannot be written ({why}), so calls are not recorded in this session.")
         with self._lock:
-            self.failed = True
+            self.notice = said.filled(path=self.path, why=_reason(error))
             self._let_go()
-        self._on_failure(
-            Message(
-                "The journal {path} cannot be written ({why}), so calls are not recorded in this session.",
-                path=self.path,
-                why=_reason(error),
-            )
-        )
 
     def _let_go(self) -> None:
         self._arrived, self._statements = [], []

@@ -91,29 +91,23 @@ class Connections:
     async def give_back(self, pool: httpcore.AsyncConnectionPool, *, sound: bool) -> None:
         """The request is over. A ``pool`` that is not ``sound`` is used no more, and closed after its last request."""
         users = self._users.pop(pool, 1) - 1
-        if users:
-            self._users[pool] = users
         if not sound and self._shared is pool:
             self._shared = None
-        if not users and not sound:
-            await pool.aclose()
-        elif not users and not self._http2:
+        if users:
+            self._users[pool] = users
+        elif sound and not self._http2:
             self._idle.append((self._clock(), pool))
-        elif not users and self._shared is not pool:
+        elif self._shared is not pool:
             await pool.aclose()
-        await self._close_old()
-
-    async def _close_old(self) -> None:
         long_ago_s = self._clock() - KEEPALIVE_S
         while self._idle and (self._idle[0][0] < long_ago_s or len(self._idle) > IDLE_CONNECTIONS):
             await self._idle.pop(0)[1].aclose()
 
     async def aclose(self) -> None:
         """Close them all, those in use included."""
-        pools = {pool for _, pool in self._idle} | set(self._users) | ({self._shared} - {None})
+        pools = {*(pool for _, pool in self._idle), *self._users, *filter(None, (self._shared,))}
         self._idle, self._shared = [], None
         for pool in pools:
-            assert pool is not None
             await pool.aclose()
 
     def _new(self) -> httpcore.AsyncConnectionPool:

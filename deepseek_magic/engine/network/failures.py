@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 import h11
 import httpcore
@@ -36,23 +36,14 @@ _STATUS: Final = re.compile(r"([1-5]\d\d)\b")
 _LONGEST_REASON_CHARS: Final = 500
 _NO_TLS_THERE: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
-# fmt: off
-_Cause = Literal[
-    "late", "silent", "untrusted", "not_tls", "tls_broke", "refused", "unknown_name", "unconnected",
-    "proxy_late", "proxy_refused", "proxy_unknown_name", "proxy_unconnected",
-    "proxy_wants_a_password", "proxy_forbids", "proxy_says_no",
-    "unwritable", "early", "not_http", "no_socks", "no_package", "broken",
-]
-# fmt: on
-
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     """What a cause becomes. ``permanent``: the same call would fail again; another server may still be asked."""
 
-    kind: type[DeepSeekError]
     said: Message
     hint: Message | str = ""
+    kind: type[DeepSeekError] = Disconnected
     how: DisconnectedHow = "broken"
     permanent: bool = False
 
@@ -60,83 +51,68 @@ class _Row:
 _AGAIN: Final = Message("Try again.")
 _NETWORK: Final = Message("Check the network, or try again.")
 _PROXY: Final = Message("Start the proxy, or correct or remove the setting.")
-_ROWS: Final[Mapping[_Cause, _Row]] = {
-    "late": _Row(ConnectTimeout, Message("No connection to {host} within {limit} s."), _NETWORK),
-    "silent": _Row(ReadTimeout, Message("{host} sent nothing for {limit} s."), _AGAIN),
+_ROWS: Final[Mapping[str, _Row]] = {
+    "late": _Row(Message("No connection to {host} within {limit} s."), _NETWORK, ConnectTimeout),
+    "silent": _Row(Message("{host} sent nothing for {limit} s."), _AGAIN, ReadTimeout),
     "untrusted": _Row(
-        Disconnected,
         Message("The certificate of {host} is not trusted: {reason}."),
         Message("If a proxy inspects TLS, put its certificate into SSL_CERT_FILE."),
         permanent=True,
     ),
     "not_tls": _Row(
-        Disconnected,
-        Message("No secure connection to {host} ({reason})."),
-        Message("Is it https there?"),
-        permanent=True,
+        Message("No secure connection to {host} ({reason})."), Message("Is it https there?"), permanent=True
     ),
-    "tls_broke": _Row(Disconnected, Message("No secure connection to {host} ({reason})."), _AGAIN),
-    "refused": _Row(
-        Disconnected, Message("Nothing is listening at {host}."), Message("Is the server running, and the port right?")
-    ),
+    "tls_broke": _Row(Message("No secure connection to {host} ({reason})."), _AGAIN),
+    "refused": _Row(Message("Nothing is listening at {host}."), Message("Is the server running, and the port right?")),
     "unknown_name": _Row(
-        Disconnected, Message("The name {host} could not be resolved."), Message("Check the address and the network.")
+        Message("The name {host} could not be resolved."), Message("Check the address and the network.")
     ),
-    "unconnected": _Row(Disconnected, Message("No connection to {host} ({reason})."), _NETWORK),
+    "unconnected": _Row(Message("No connection to {host} ({reason})."), _NETWORK),
     "proxy_late": _Row(
-        ConnectTimeout, Message("No connection to {host} within {limit} s through the proxy {proxy}."), _PROXY
+        Message("No connection to {host} within {limit} s through the proxy {proxy}."), _PROXY, ConnectTimeout
     ),
-    "proxy_refused": _Row(
-        Disconnected, Message("Nothing is listening at the proxy {proxy}, so {host} was not asked."), _PROXY
-    ),
+    "proxy_refused": _Row(Message("Nothing is listening at the proxy {proxy}, so {host} was not asked."), _PROXY),
     "proxy_unknown_name": _Row(
-        Disconnected, Message("The name of the proxy {proxy} could not be resolved, so {host} was not asked."), _PROXY
+        Message("The name of the proxy {proxy} could not be resolved, so {host} was not asked."), _PROXY
     ),
     "proxy_unconnected": _Row(
-        Disconnected, Message("No connection to the proxy {proxy} ({reason}), so {host} was not asked."), _PROXY
+        Message("No connection to the proxy {proxy} ({reason}), so {host} was not asked."), _PROXY
     ),
     "proxy_wants_a_password": _Row(
-        Disconnected,
         Message("The proxy {proxy} wants a name and a password ({reason}), so {host} was not asked."),
         Message("Put them into its address: http://name:password@host:port."),
         permanent=True,
     ),
     "proxy_forbids": _Row(
-        Disconnected,
         Message("The proxy {proxy} does not let anybody ask {host} ({reason})."),
         Message("Ask who runs the proxy, or name the host in NO_PROXY."),
         permanent=True,
     ),
     "proxy_says_no": _Row(
-        Disconnected,
-        Message("The proxy {proxy} could not reach {host} ({reason})."),
-        Message("Check the address, or try again."),
+        Message("The proxy {proxy} could not reach {host} ({reason})."), Message("Check the address, or try again.")
     ),
-    "unwritable": _Row(ConfigurationError, Message("The request to {host} cannot be written in HTTP: {reason}.")),
-    "early": _Row(
-        Disconnected, Message("{host} closed the connection before the answer was complete."), _AGAIN, "early"
-    ),
+    "unwritable": _Row(Message("The request to {host} cannot be written in HTTP: {reason}."), kind=ConfigurationError),
+    "early": _Row(Message("{host} closed the connection before the answer was complete."), _AGAIN, how="early"),
     "not_http": _Row(
-        Disconnected,
         Message("{host} does not answer as HTTP demands: {reason}."),
         Message("Check the base URL, or what is in front of the server."),
-        "damaged",
+        how="damaged",
         permanent=True,
     ),
     "no_socks": _Row(
-        ConfigurationError,
         Message("The proxy {proxy} needs a package that is not installed, so {host} was not asked."),
         Message("pip install 'httpx[socks]'"),
+        ConfigurationError,
     ),
     "no_package": _Row(
-        ConfigurationError,
         Message("A package is missing for this connection: {reason}."),
         Message("pip install 'deepseek-magic[http2]'"),
+        ConfigurationError,
     ),
-    "broken": _Row(Disconnected, Message("The connection to {host} broke ({reason})."), _AGAIN),
+    "broken": _Row(Message("The connection to {host} broke ({reason})."), _AGAIN),
 }
 
-_BELOW: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
+_BELOW: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ssl.SSLCertVerificationError, "untrusted"),
     (ssl.SSLError, "tls_broke"),
     (ConnectionRefusedError, "refused"),
@@ -144,7 +120,7 @@ _BELOW: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
 )
 """What may lie below a connection that was not made; the first that is found anywhere there says it."""
 
-_BY_TYPE: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
+_BY_TYPE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (httpcore.ConnectTimeout, "late"),
     (httpcore.PoolTimeout, "late"),
     (httpcore.ReadTimeout, "silent"),
@@ -157,13 +133,13 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], _Cause], ...]] = (
     (OSError, "broken"),
     (EOFError, "broken"),
 )
-_OF_THE_PROXY: Final[Mapping[_Cause, _Cause]] = {
+_OF_THE_PROXY: Final[Mapping[str, str]] = {
     "late": "proxy_late",
     "refused": "proxy_refused",
     "unknown_name": "proxy_unknown_name",
     "unconnected": "proxy_unconnected",
 }
-_PROXY_STATUS: Final[Mapping[str, _Cause]] = {"407": "proxy_wants_a_password", "403": "proxy_forbids"}
+_PROXY_STATUS: Final[Mapping[str, str]] = {"407": "proxy_wants_a_password", "403": "proxy_forbids"}
 
 
 def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
@@ -174,22 +150,13 @@ def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
         raise error
     row = _ROWS[cause]
     limit_s = call.read_s if cause == "silent" else call.connect_s
-    said = Message(
-        row.said.template,
-        host=call.host,
-        proxy=_shown(proxy),
-        reason=_reason(error),
-        limit=f"{limit_s:g}" if limit_s is not None else "",
-    )
-    raise _made(row, said) from error
-
-
-def _made(row: _Row, said: Message) -> DeepSeekError:
+    limit = f"{limit_s:g}" if limit_s is not None else ""
+    said = row.said.filled(host=call.host, proxy=_shown(proxy), reason=_reason(error), limit=limit)
     if row.kind is not Disconnected:
-        return row.kind(said, hint=row.hint)
-    error = Disconnected(said, hint=row.hint, how=row.how)
-    error.permanent = row.permanent
-    return error
+        raise row.kind(said, hint=row.hint) from error
+    ours = Disconnected(said, hint=row.hint, how=row.how)
+    ours.permanent = row.permanent
+    raise ours from error
 
 
 def _shown(proxy: Proxy | None) -> Message | str:
@@ -200,7 +167,7 @@ def _shown(proxy: Proxy | None) -> Message | str:
     return Message("{address} (from the system's settings)", address=proxy.shown)
 
 
-def _cause_of(error: Exception, proxy: Proxy | None) -> _Cause | None:
+def _cause_of(error: Exception, proxy: Proxy | None) -> str | None:
     """The row of an error; None for one that is not the network's."""
     library = type(error).__module__.partition(".")[0] in _LIBRARIES
     cause = next((cause for kind, cause in _BY_TYPE if isinstance(error, kind)), "broken" if library else None)

@@ -69,7 +69,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
         name = parts[1] or parts[2]
         if parts[3] is not None and int(parts[3]) != port:
             return False
-    address = _address(host)
+    address = address_of(host)
     if address is not None:
         try:
             network = ipaddress.ip_network(name.strip("[]"), strict=False)
@@ -80,7 +80,8 @@ def _matches(entry: str, host: str, port: int) -> bool:
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def _address(host: str) -> _Address | None:
+def address_of(host: str) -> _Address | None:
+    """The IP address that ``host`` is; None for a name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

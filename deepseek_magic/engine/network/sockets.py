@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import re
 import ssl
 from collections import deque
@@ -21,6 +20,7 @@ import httpcore
 
 from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
+from .proxies import address_of
 
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
@@ -45,7 +45,7 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         """A connection to ``host``, of whose addresses the fastest is taken."""
         loop = asyncio.get_running_loop()
         # Loops that are not asyncio's own (uvloop, winloop) know no happy eyeballs.
-        own = isinstance(loop, asyncio.BaseEventLoop) and not _is_address(host)
+        own = isinstance(loop, asyncio.BaseEventLoop) and address_of(host) is None
         eyeballs: dict[str, Any] = {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if own else {}
         with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
@@ -241,14 +241,6 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
 def _wake(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ class Kept:
         self.journal = Journal()
 
     def began(self, stream: Stream) -> None:
-        self.journal.begin(stream.call_id, stream.request, stream.endpoint.name)
+        self.journal.begin(stream.call_id, stream.request, stream.terms.endpoint.name)
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         self.journal.append(stream.call_id, events)
