@@ -220,7 +220,7 @@ class DemoServer(DemoState):
             while await self._one(reader, writer, number):
                 pass
         except ConnectionError:
-            pass  # the client has gone: nobody is left to be told
+            pass  # the client has gone: nobody is left to answer
         finally:
             writer.close()
             with contextlib.suppress(OSError):

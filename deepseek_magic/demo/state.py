@@ -63,7 +63,7 @@ class DemoSettings(TypedDict, total=False):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class DemoState:
-    """The API behind the sockets. Everything may be changed while it runs.
+    """The API above the sockets. Everything may be changed while it runs.
 
     fault        a spec (see ``faults``), or None
     pace         a factor on the pace of a real model (0: as fast as possible), or a ``Pace`` with exact times
@@ -106,7 +106,7 @@ class DemoState:
 
     @property
     def fault(self) -> str | None:
-        """The fault in force, as a spec. Setting it starts its counts anew. Raises ConfigurationError for a bad spec."""
+        """The fault in force, as a spec. Setting it restarts its counts. Raises ConfigurationError for a bad spec."""
         return self.faults.spec
 
     @fault.setter

@@ -72,7 +72,7 @@ class StreamPosition:
 class Attempt:
     """One exchange. ``ending`` is None until ``batches`` is over, and stays None when it was cancelled from outside.
 
-    ``answer`` is there once the headers are. ``position`` is where the stream stands, for one that could be taken up
+    ``answer`` is there once the headers are. ``position`` is where the stream is, for one that could be taken up
     again; given one, the stream is expected to go on from there, and what it repeats is passed over. ``on_answer`` is
     told the headers, and with them the error when the status is one. ``anomalies`` names oddities that harmed nothing.
     """
@@ -145,7 +145,7 @@ class Attempt:
         self.ending = self._verdict(failure)
 
     async def _begin(self, answer: HTTPAnswer) -> None:
-        """The headers are there. Raises what a status stands for."""
+        """The headers are there. Raises the error of a status."""
         self.answer = answer
         refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
         if self._on_answer is not None:
@@ -208,7 +208,7 @@ class Attempt:
         return self._diverged
 
     def _rest(self) -> list[Event]:
-        """The last event of a stream that ended without the blank line behind it, if its JSON proves it whole."""
+        """The last event of a stream that ended without the blank line after it, if its JSON proves it whole."""
         batch: list[Event] = []
         with contextlib.suppress(ProtocolError):
             self._read_each(self._sse.close(), batch)

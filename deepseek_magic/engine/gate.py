@@ -70,7 +70,7 @@ class Gate:
 
     @property
     def standing(self) -> Standing:
-        """The limiter as it stands."""
+        """The state of the limiter."""
         with self._lock:
             return self._limiter.standing(time.monotonic())
 

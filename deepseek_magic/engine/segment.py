@@ -180,7 +180,7 @@ class Segment:
                 if joined:
                     yield joined
                 elif batch and (happening := happening_of(batch)) is not None:
-                    # Held back or dropped, it is a sign of life all the same; what is delivered is told by its taker.
+                    # Held back or dropped, it is a sign of life all the same; what is delivered is reported by its taker.
                     watch.told(happening)
                 if splice.diverged:
                     self.ending = Ending(kind="diverged", strategy=self._strategy)

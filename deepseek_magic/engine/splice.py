@@ -51,7 +51,7 @@ class Splice:
         kept = text[: step.text_chars]
         self._kept_chars = step.text_chars
         if step.text_chars:
-            # A thought was sent along whole; one that begins anew is none of the answer.
+            # A thought was sent along whole; one that restarts is none of the answer.
             self._keeps_reasoning = False
             self._echo = EchoFilter(prefix.content if isinstance(prefix.content, str) else kept)
         else:

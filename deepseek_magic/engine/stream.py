@@ -36,7 +36,7 @@ _REFUSED: Final = RefusedWays()
 
 
 class Keeper(Protocol):
-    """Who writes down what streams bring: told in order, on the loop of the stream, and expected not to wait."""
+    """Who writes down what streams bring: notified in order, on the loop of the stream, and expected not to wait."""
 
     def began(self, stream: Stream) -> None:
         """Its first request is about to be sent."""
@@ -64,7 +64,7 @@ class Earlier:
 class Stream(Batched):
     """One endpoint's answer to one request, whatever breaks in between. ``before`` is what it begins with, if anything.
 
-    ``keeper`` is told everything that the consumer is given.
+    ``keeper`` is given everything that the consumer is given.
     """
 
     def __init__(

@@ -139,7 +139,7 @@ class _Below(httpx.AsyncBaseTransport):
             request.method, target, headers=request.headers.raw, content=request.stream, extensions=extensions
         )
         exchange = await self._network.send(below, f"{url.scheme}://{url.netloc.decode('ascii')}")
-        # httpx would raise for an address in "Location" that is none; where a redirect leads is told by the answer.
+        # httpx would raise for an address in "Location" that is none; where a redirect leads is in the answer.
         headers = [(name, value) for name, value in exchange.response.headers if name.lower() != b"location"]
         return httpx.Response(
             exchange.response.status, headers=headers, stream=_Unread(), extensions={"exchange": exchange}
@@ -152,7 +152,7 @@ class _Unread(httpx.AsyncByteStream):
 
 @dataclass
 class _Opened(AbstractAsyncContextManager[HTTPAnswer]):
-    """An exchange for as long as somebody reads it; ``around`` stands around all of it. No generator: a loop that ends
+    """An exchange for as long as somebody reads it; ``around`` encloses all of it. No generator: a loop that ends
     closes all of its generators at once, whichever waits for which."""
 
     send: Callable[[HTTPCall], Awaitable[Exchange]]

@@ -46,7 +46,7 @@ class Watch:
 
     @property
     def now_s(self) -> float:
-        """Seconds of the call's own clock, which stands while the consumer has a batch in hand."""
+        """Seconds of the call's own clock, which is stopped while the consumer has a batch in hand."""
         return self._loop.time() - self._away_s
 
     @property
@@ -73,7 +73,7 @@ class Watch:
         self._left_s = now_s + self._away_s
 
     def close(self) -> None:
-        """The call is over; no timer is left behind."""
+        """The call is over; no timer is left."""
         self._task = None
         if self._timer is not None:
             self._timer.cancel()

@@ -17,7 +17,7 @@ STALL_S: Final = 1.0
 """A pause this long between two pieces is a phase of its own. Tokens come every 10 to 50 ms."""
 
 MAX_PHASES: Final = 256
-"""A call that recovers as often as the default policy allows has about 80; beyond this, stalls are no longer told apart."""
+"""A call that recovers as often as the default policy allows has about 80; beyond this, stalls are no longer distinguished."""
 
 _WRITING: Final = ("thinking", "answer")
 
@@ -43,7 +43,7 @@ class Course:
         self._kind = kind
 
     def heartbeat(self) -> None:
-        """A keep-alive comment came: whoever waits for the first token stands in a queue."""
+        """A keep-alive comment came: whoever waits for the first token is in a queue."""
         if self._kind == "first_token":
             self._kind = "queue"
 

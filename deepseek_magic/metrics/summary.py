@@ -206,7 +206,7 @@ def _judge(promised: ServiceLevels, rates: Quantiles, totals: Quantiles, slow: i
 
 
 def _share_verdict(bad: int, n: int, allowed: float, *, met: bool) -> Verdict:
-    """A share can be told from about 1 / ``allowed`` calls on; earlier only when the bad ones are already too many."""
+    """A share can be judged from about 1 / ``allowed`` calls on; earlier only when the bad ones are already too many."""
     enough = 1 / allowed if allowed > 0 else 1.0
     if n >= round(enough):
         return "met" if met else "missed"

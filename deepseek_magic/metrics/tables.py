@@ -110,7 +110,7 @@ def _style(side: str, text: str) -> str:
 
 
 def _side(column: Sequence[str]) -> str:
-    """Where a column stands: figures, and what is said in their place, at the right, words at the left."""
+    """How a column is aligned: figures, and what replaces them, to the right, words to the left."""
     figures = all(not text or text == UNKNOWN or text[0].isdigit() or text[0] in "<>≈+-−" for text in column)
     return "right" if figures else "left"
 

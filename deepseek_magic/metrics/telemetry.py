@@ -2,7 +2,7 @@
 
 Off until ``MetricsLog.export_to`` is called, and imported no earlier. Names follow the GenAI conventions as of October
 2026 (github.com/open-telemetry/semantic-conventions-genai: "Inference client span", "GenAI client metrics"); what they do not
-know stands under ``deepseek_magic.``. Prompts and answers leave this process only when ``content`` asks for it, and then with
+know is under ``deepseek_magic.``. Prompts and answers leave this process only when ``content`` asks for it, and then with
 every known key masked.
 
 ``gen_ai.client.operation.time_per_output_chunk`` is not sent: it wants every single gap, and a record holds their quantiles.

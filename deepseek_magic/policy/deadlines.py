@@ -39,7 +39,7 @@ _TAKES: Final = Message("it takes seconds above 0, or None for never")
 class Timeouts:
     """Seconds until a wait is a failure; None switches that deadline off.
 
-    connect_s: until the connection stands. read_s: without any byte, comments included. queue_s: with comments alone
+    connect_s: until the connection is open. read_s: without any byte, comments included. queue_s: with comments alone
     (DeepSeek closes a queued request after 600 s by itself). first_delta_s: from the request, or from the end of the
     queue, to the first piece of reasoning or answer. idle_s: between pieces of the answer; idle_reasoning_s: between
     pieces of reasoning, where long honest pauses were seen. total_s: the whole call with all its attempts.
@@ -114,7 +114,7 @@ _PASSED: Final[dict[DeadlineName, Message]] = {
 
 
 class Deadlines:
-    """The clock logic of one call: told what happens, it knows what to wait for. All times are one monotonic clock's."""
+    """The clock logic of one call: notified of what happens, it knows what to wait for. All times are one monotonic clock's."""
 
     def __init__(self, timeouts: Timeouts, now_s: float) -> None:
         self._timeouts = timeouts

@@ -21,7 +21,7 @@ ATTEMPTS_BEFORE_THE_NEXT: Final = 2
 
 
 def patience(policy: RecoveryPolicy, *, last: bool) -> RecoveryPolicy:
-    """How hard to try at an endpoint behind which others wait."""
+    """How hard to try at an endpoint that has others to fall back on."""
     if last:
         return policy
     tries = ATTEMPTS_BEFORE_THE_NEXT

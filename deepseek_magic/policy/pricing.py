@@ -96,7 +96,7 @@ def is_peak(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS) ->
 class PriceTable:
     """Prices and the holidays they depend on. ``PRICES.with_prices(...)`` makes one that knows more.
 
-    Where an endpoint asks several currencies for a model, costs are told in ``currency``, else in the one there is.
+    Where an endpoint asks several currencies for a model, costs are given in ``currency``, else in the one there is.
     """
 
     prices: tuple[Price, ...]

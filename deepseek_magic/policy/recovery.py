@@ -46,10 +46,10 @@ LONGEST_PAUSE_S: Final = 10.0
 """A stream's own ``retry:`` is honoured up to here."""
 
 RETRY_AFTER_SPREAD: Final = 0.05
-"""A told time is never undercut and overstayed by at most this share, so that many waiters do not come together."""
+"""A time that the server stated is never undercut and overstayed by at most this share, so that many waiters do not come together."""
 
 FRUITLESS_MAX: Final = 2
-"""After so many resumes in a row without a new character the answer begins anew, where it may: this way leads nowhere."""
+"""After so many resumes in a row without a new character the answer is restarted, where it may be: this way leads nowhere."""
 
 COMPARE_MAX_CHARS: Final = 2000
 """A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
@@ -103,7 +103,7 @@ class Continue(_Another):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart(_Another):
-    """Send the same request and begin anew, with a seam that says so.
+    """Send the same request and restart the answer, with a seam that says so.
 
     With ``compare`` the consumer cannot rewind: the new text is swallowed while it equals the delivered one
     (``seams.RestartFilter``), and an ending of kind "diverged" follows if it does not.
@@ -114,7 +114,7 @@ class Restart(_Another):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept(_Step):
-    """The call is over and the completion stands. ``finish_reason`` is given where the client itself ends the answer."""
+    """The call is over and the completion is final. ``finish_reason`` is given where the client itself ends the answer."""
 
     outcome: Outcome
     finish_reason: str | None = None
@@ -318,7 +318,7 @@ _ANOTHER: Final[Mapping[type[Retry | Resume | Continue | Restart], Message]] = {
 def _way_on(
     ending: Ending, delivered: Delivered, spent: Spent, can: Abilities
 ) -> tuple[type[Retry | Resume | Continue | Restart] | None, Message | str]:
-    """The mildest way on that is open and has not just led nowhere twice; else what stands in the way."""
+    """The mildest way on that is open and has not just led nowhere twice; else what prevents it."""
     if not delivered.anything:
         return Retry, ""
     obstacle = cannot_continue(delivered, can, spent) or ""

@@ -26,7 +26,7 @@ _OVER: Final[Mapping[Outcome, Message]] = {
 
 
 def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
-    """The step that goes on with ``completion``; None when so little of it had come that it begins anew.
+    """The step that resumes ``completion``; None when so little of it had arrived that it is restarted.
 
     Raises ConfigurationError with the reason when it can be neither.
     """

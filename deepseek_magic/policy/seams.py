@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 REWIND_MAX_CHARS: Final = 32
-"""A longer "word" is a URL or a string of signs; writing 32 characters anew is enough to begin on a visible token."""
+"""A longer "word" is a URL or a string of signs; rewriting 32 characters is enough to begin on a visible token."""
 
 ECHO_MIN_CHARS: Final = 16
 """A shorter prefix may honestly come again, so only a longer one is recognised as an echo, and none shorter is sent."""
@@ -140,7 +140,7 @@ class StopFilter:
             return ""
         known = len(self._before)
         window = self._before + self._held + delta
-        # Only one that ends behind the known text is new.
+        # Only one that ends after the known text is new.
         places = ((window.find(stop, max(0, known - len(stop) + 1)), stop) for stop in self._stops)
         if found := min((place for place in places if place[0] >= 0), default=None):
             at, self.matched = found

@@ -112,7 +112,7 @@ class TokenAllowance:
     def grant(self, step: Continue, *, at_length: bool, text_chars: int, reasoning_chars: int) -> Continue:
         """The continuation with its limit, given the characters that the answer has.
 
-        ``at_length``: the allowance was used up and the answer goes on with as much again. Else the tokens behind the
+        ``at_length``: the allowance was used up and the answer goes on with as much again. Else the tokens after the
         prefix are written, and paid, once more, but they are not twice part of the answer.
         """
         if at_length:

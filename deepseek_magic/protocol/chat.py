@@ -148,7 +148,7 @@ class Request:
     def continued(
         self, *, text: str, reasoning: str = "", style: ContinueStyle, max_tokens: int | None = None
     ) -> Request:
-        """The request that goes on behind ``text``, or with no text inside ``reasoning``; all else stays as it was.
+        """The request that continues ``text``, or with no text inside ``reasoning``; all else stays as it was.
 
         A changed thinking mode, effort or user_id would change the answer and lose the prompt's cache. ``max_tokens``
         replaces the limit when given. ``reasoning`` is sent in DeepSeek's style alone. Raises ConfigurationError where
@@ -164,7 +164,7 @@ class Request:
         *before, last = self.messages
         began = last.prefix or (style == "trailing_assistant" and last.role == "assistant")
         if (began or body.get("continue_final_message")) and isinstance(last.content, str):
-            # The answer so far stands behind a prefix of the user's own.
+            # The answer so far comes after a prefix of the user's own.
             text, reasoning = last.content + text, (last.reasoning_content or "") + reasoning
         else:
             before.append(last)

@@ -56,7 +56,7 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     delta: _Delta | None = None
-    message: _Delta | None = None  # the whole so far: of an answer in one piece, or once more behind its deltas
+    message: _Delta | None = None  # the whole so far: of an answer in one piece, or once more after its deltas
     logprobs: Any = None
     finish_reason: Any = None
 

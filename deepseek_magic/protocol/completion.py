@@ -198,7 +198,7 @@ class Accumulator:
 
     def _rewind(self, seam: Seam) -> None:
         self.seams = (*self.seams, seam)
-        if seam.kind != "resumed":  # the server sends the very same answer on; any other one begins its calls anew
+        if seam.kind != "resumed":  # the server sends the very same answer on; any other one restarts its calls
             self._tools.clear()
         texts = (self._text, self._reasoning)
         for stream, entries, at in zip(texts, self._logprobs, (seam.at_chars, seam.reasoning_at_chars), strict=True):

@@ -36,7 +36,7 @@ class Turn:
 
     @classmethod
     def of(cls, id: str, completion: Completion, *, call_id: str | None = None) -> Turn | None:
-        """The turn that a call leaves behind; None when nothing came back."""
+        """The turn that a call leaves; None when nothing came back."""
         if not (completion.text or completion.reasoning):
             return None
         user = next((m for m in reversed(completion.request.messages) if m.role == "user"), None)

@@ -15,7 +15,7 @@ import msgspec
 from ..text.messages import Message
 
 Strategy = Literal["first", "retry", "resume", "continue", "restart"]
-"""Why an attempt is made: ``resume`` re-attaches by Last-Event-ID, ``continue`` completes a prefix, ``restart`` begins anew."""
+"""Why an attempt is made: ``resume`` re-attaches by Last-Event-ID, ``continue`` completes a prefix, ``restart`` starts over."""
 
 SeamKind = Literal["resumed", "continued", "restarted"]
 WaitReason = Literal["queue", "concurrency", "rate", "retry_after", "backoff"]

@@ -33,7 +33,7 @@ PhaseKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """An amount of money. ``estimated``: a part of the tokens, or the tariff, was not told and had to be estimated.
+    """An amount of money. ``estimated``: a part of the tokens, or the tariff, was not reported and had to be estimated.
 
     ``peak`` is None where parts at both tariffs were added; ``price_date`` is the day from which the price holds.
     """
@@ -112,7 +112,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     thinking_s     from the first piece of reasoning to the first piece of answer after it, summed
     generation_s   from the first to the last piece of a segment, summed over segments
     chunks         pieces of text, reasoning and tool calls that arrived, those of void segments included
-    chars          characters of the answer as it stands at the end; ``reasoning_chars`` of its reasoning
+    chars          characters of the final answer; ``reasoning_chars`` of its reasoning
     chunks_per_s   (chunks - segments) / generation_s: the inverse of the mean gap while generating
     tokens_per_s   (completion_tokens - segments) / generation_s: the inverse of vLLM's time per output token
     gap_*_s        between two successive pieces, a recovery's pause included; ``gap_n`` of them were counted.

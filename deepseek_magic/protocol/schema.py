@@ -65,7 +65,7 @@ class Schema:
         return cls.of(lookup(variables, first, dot + rest))
 
     def ask_in(self, request: Request) -> Request:
-        """``request`` with the schema behind its system prompt."""
+        """``request`` with the schema after its system prompt."""
         said = f"{INSTRUCTION}\n{self.text}"
         first, *rest = request.messages
         if first.role != "system":

@@ -51,7 +51,7 @@ class Remembered(Conversations):
     def go_on(
         self, request: Request, name: str, turn: str | None, max_tokens: int | None
     ) -> tuple[Request, tuple[Message, ...]]:
-        """``request`` behind what was said in a conversation before ``turn``, and sentences for the user."""
+        """``request`` after what was said in a conversation before ``turn``, and sentences for the user."""
         said = self._offer(name, turn)
         conversation = self.get(name, Conversation(name=name))
         history = conversation.history(before=turn, max_tokens=max_tokens, count=estimate_tokens)
@@ -72,7 +72,7 @@ class Remembered(Conversations):
     def _offer(self, name: str, turn: str | None) -> Message | None:
         """A sentence where an earlier kernel left turns that the cell ``turn`` seems to go on from; once a conversation.
 
-        A notebook that is run from its first question on begins anew, and is told nothing.
+        A notebook that is run from its first question on starts over, without a notice.
         """
         if turn is None or name in self or name in self._offered:
             return None
@@ -105,7 +105,7 @@ class Remembered(Conversations):
         return saved.notebook == self._where
 
     def reload(self, name: str) -> SavedChat:
-        """Bring back a conversation that an earlier kernel left; what was said since stands behind it.
+        """Bring back a conversation that an earlier kernel left; what was said since comes after it.
 
         Raises ConfigurationError where there is none of that name.
         """

@@ -1,4 +1,4 @@
-"""Files that a magic writes: never over one that is there, unless it was told to."""
+"""Files that a magic writes: never over one that is there, unless it was asked to."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def hide_key(options: ResumeOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A request ready to be sent: where to, with which settings, and what the user should be told first."""
+    """A request ready to be sent: where to, with which settings, and the notices that the user should see first."""
 
     addressed: tuple[Addressed, ...]
     """The request as each endpoint is sent it, in the order in which they are tried."""

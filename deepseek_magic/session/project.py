@@ -33,7 +33,7 @@ class Project:
     prompts: Mapping[str, Any] = field(default_factory=dict)
 
     def wrote(self, text: str) -> ProjectText:
-        """``text`` as this project's, with the settings that it stands among."""
+        """``text`` as this project's, with the settings around it."""
         settings = json.dumps(dict(self.settings), sort_keys=True, default=str)
         digest = hashlib.sha256(settings.encode("utf-8", "replace")).hexdigest()
         return ProjectText(text, folder=str(self.folder), digest=digest)

@@ -18,7 +18,7 @@ from ..text.messages import Message
 from .project import Project, project
 
 BODY: Final = "{prompt}"
-"""Where the cell's own text goes in a saved prompt; behind it where it says nothing."""
+"""Where the cell's own text goes in a saved prompt; after it where it says nothing."""
 
 FOLDER: Final = "prompts"
 _SUFFIXES: Final = (".md", ".txt")

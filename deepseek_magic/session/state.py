@@ -313,7 +313,7 @@ class Session:
         return completion
 
     def close(self) -> None:
-        """Close every connection and the journal's file. The session can be used again; it then opens them anew."""
+        """Close every connection and the journal's file. The session can be used again; it then opens them again."""
         if self._clients:
             self._clients.clear()
             engine.run(self._transport.aclose())

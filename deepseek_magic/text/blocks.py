@@ -52,7 +52,7 @@ def safe(text: str) -> str:
 
 
 class _Blocks:
-    """Goes through the lines of one container (the document, or a block quote) and writes them anew."""
+    """Goes through the lines of one container (the document, or a block quote) and rewrites them."""
 
     def __init__(self, lines: list[str], *, depth: int = 0, certain: bool = True) -> None:
         self.raw = lines
@@ -89,7 +89,7 @@ class _Blocks:
         return self.out
 
     def _part(self) -> None:
-        """See to it that a blank line stands before what comes."""
+        """Make sure that a blank line precedes what comes."""
         if self.out and self.out[-1]:
             self.out.append("")
         self.part_next = False
@@ -109,7 +109,7 @@ class _Blocks:
         return self.items[-1] if self.items else 0
 
     def _block(self, rest: str, indent: int, lead: str) -> None:
-        """Write the block that starts with ``rest`` at column ``indent``; ``lead`` is what stands before it."""
+        """Write the block that starts with ``rest`` at column ``indent``; ``lead`` is what precedes it."""
         over = indent - self.column
         fresh = lead.isspace() or not lead
         certain = self.certain and self.doubt is None

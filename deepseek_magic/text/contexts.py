@@ -12,7 +12,7 @@ from .fences import FenceReader
 _CODE_SPAN: Final = re.compile(r"(?<!`)(`+)(?!`)[^\n]+?(?<!`)\1(?!`)")
 _BRACES: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=[_^]\{)|(?=\^\{)")
-"""A command with something behind it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
+"""A command with something after it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
 it is rather the name of a file (``report_{year}``), and ``_{`` alone emphasis."""
 _PLAIN_SCRIPT: Final = re.compile(r"[_^](?:\\[A-Za-z]+|[^\s{}\\])")
 _OPTIONAL: Final = re.compile(r"\[[^\]\n]{0,200}\](?=[\[{])")

@@ -1,6 +1,6 @@
 """What a code fence is (CommonMark 0.31, section 4.5): what opens one, what closes it, which one a text needs around it.
 
-``opening`` and ``Fence`` serve readers that know in which container a line stands; ``FenceReader`` serves those that only
+``opening`` and ``Fence`` serve readers that know which container a line is in; ``FenceReader`` serves those that only
 go from line to line, and passes over the marks of quotes and list items before a fence.
 """
 
@@ -24,7 +24,7 @@ Place = Literal["outside", "opening", "inside", "closing"]
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """An open fence: its run of marks, and the info string behind it, which begins with the language."""
+    """An open fence: its run of marks, and the info string after it, which begins with the language."""
 
     mark: str
     info: str
@@ -56,7 +56,7 @@ class FenceReader:
     _lead: re.Pattern[str] = _CONTAINERS
 
     def read(self, line: str) -> Place:
-        """Where the next line stands. It comes without its line end."""
+        """Where the next line is. It comes without its line end."""
         if self.fence is None:
             lead = _CONTAINERS.match(line)
             assert lead is not None  # it matches the empty text, too

@@ -75,7 +75,7 @@ _HARMLESS: Final = frozenset(
     )
 )
 """Commands that make links, styles, classes, ids, loads or lasting definitions in MathJax, KaTeX or their extensions.
-Extensions add new ones, so every name that declares, makes anew or sets something is taken for one of them."""
+Extensions add new ones, so every name that declares, redefines or sets something is taken for one of them."""
 
 _CELL_SPLITTER: Final = re.compile(r"\\.|\|")
 _BARS: Final = {"|": r"\vert{}", r"\|": r"\Vert{}"}
@@ -220,7 +220,7 @@ class _Run:
         return ends[-1] + len(run[0])
 
     def _code(self, content: str, at: int) -> None:
-        """Write ``content`` as code; as an element where backticks beside what stands here would be misread."""
+        """Write ``content`` as code; as an element where backticks next to its neighbours would be misread."""
         element = (not self.links and re.search(r"[\[\]\\<]", content) is not None) or self._in_address(at)
         self._push(code_span(content, table=self.table, element=element), "`")
 
@@ -245,7 +245,7 @@ class _Run:
         return entity.end()
 
     def _end_of_run(self, at: int) -> int:
-        """Where the character that stands here stops being repeated."""
+        """Where the run of the character at this position ends."""
         end = at
         while self.text.startswith(self.text[at], end):
             end += 1
@@ -385,7 +385,7 @@ def _odd_backslashes_before(text: str, at: int) -> bool:
 
 
 def _unescaped_dollar(text: str, start: int) -> int | None:
-    """Where the next ``$`` stands that no backslash escapes, if it stands alone."""
+    """The position of the next single ``$`` that no backslash escapes."""
     match = re.compile(r"(?:[^$\\`]|\\.)*\$").match(text, start)
     if match is None or text.startswith("$", match.end()):
         return None
@@ -418,7 +418,7 @@ def _acts(command: str) -> bool:
 
 
 def _balanced(source: str) -> bool:
-    r"""Whether braces balance, as TeX reads ``\\\\}`` and as JupyterLab does, and no bare ``$`` stands between."""
+    r"""Whether braces balance, as TeX reads ``\\\\}`` and as JupyterLab does, and no bare ``$`` is between."""
     depths = []
     for tokens in (r"\\.|[{}$]", r"\\[{}$]|[{}$]"):
         depth = 0

@@ -185,7 +185,7 @@ class Segmenter(Cutter):
         self._cut, self._cut_chars = len(self._lines), self._lines_chars
 
     def _in_fence(self, fence: Fence, line: str, indent: int) -> Literal["inside", "closing", "outside"]:
-        """Where a line stands to the open fence; outside means that the fence's container ended."""
+        """Where a line is relative to the open fence; outside means that the fence's container ended."""
         if line and indent < self._fence_column:
             self._fence = None
             return "outside"

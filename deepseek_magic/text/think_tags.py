@@ -1,4 +1,4 @@
-"""A chain of thought that stands in the answer itself, between ``<think>`` and ``</think>`` → apart from it.
+"""A chain of thought inside the answer itself, between ``<think>`` and ``</think>`` → apart from it.
 
 Ollama, llama.cpp and vLLM without a reasoning parser send it so (DeepSeek-R1's own format). Only a tag at the very start
 counts: anywhere else it is a word of the answer.

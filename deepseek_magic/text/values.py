@@ -1,6 +1,6 @@
 """A variable's value as text for a prompt: text as it is, a table as Markdown, all else as Python prints it.
 
-What is left out of a value is told along with its text, because nobody sees it in the prompt.
+What is left out of a value is reported with its text, because nobody sees it in the prompt.
 """
 
 from __future__ import annotations

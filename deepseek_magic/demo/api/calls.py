@@ -1,4 +1,4 @@
-"""Which tool the demo calls and with what, and what it answers to a schema: as much as can be told from the words of a prompt and a JSON schema."""
+"""Which tool the demo calls and with what, and what it answers to a schema: as much as can be read from the words of a prompt and a JSON schema."""
 
 from __future__ import annotations
 

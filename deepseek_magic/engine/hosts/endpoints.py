@@ -26,7 +26,7 @@ BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
 DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
 """The base URL of the demo server that this process was started beside: what answers there is the demo, not DeepSeek."""
 DEMO_PORT: Final = 8642
-"""Where ``deepseek-magic serve`` listens unless told otherwise."""
+"""Where ``deepseek-magic serve`` listens by default."""
 
 
 def is_loopback(host: str) -> bool:
@@ -94,7 +94,7 @@ class Endpoint:
 
     @property
     def balance_url(self) -> str | None:
-        """Where the account's balance is told; DeepSeek alone has such an address."""
+        """Where the account's balance can be asked for; DeepSeek alone has such an address."""
         return f"{self.base_url}/user/balance" if self.has_balance else None
 
     @property

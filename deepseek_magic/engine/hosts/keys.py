@@ -135,7 +135,7 @@ def _runs(text: str, secret: str, shortest: int) -> Iterator[tuple[int, int]]:
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a key stands in ``text``: one in the form of DeepSeek's, or one that is already in use.
+    """Whether ``text`` contains a key: one in the form of DeepSeek's, or one that is already in use.
 
     A magic refuses such a cell: what is typed into a notebook is saved with it.
     """

@@ -1,6 +1,6 @@
 """Warm connections: made before anything is asked, and kept from growing cold while nothing is.
 
-A server, and what stands on the way to it (address translation, proxies, balancers), forgets a connection that is silent
+A server, and what is on the way to it (address translation, proxies, balancers), forgets a connection that is silent
 for long. A ``HEAD /`` now and then keeps it in mind: no key, no tokens, some hundred bytes. When to knock is decided here,
 apart from the transport that does it, so that half an hour of silence can be tried in a millisecond.
 """
@@ -60,7 +60,7 @@ class _Use:
 class Warmth:
     """Pings each origin every ``every_s`` seconds in which it is not used; None pings nobody.
 
-    It begins behind a call that left its connection whole, and ends ``UNUSED_S`` after the last call, or when
+    It begins after a call that left its connection whole, and ends ``UNUSED_S`` after the last call, or when
     ``LOST_MOST`` pings in a row found no connection. ``ping`` tells whether it found one. Raises ConfigurationError
     for seconds out of bounds.
     """
@@ -101,7 +101,7 @@ class Warmth:
             yield
         finally:
             use.running -= 1
-        # Not behind a call that failed or was stopped: it has left no connection, and a loop that ends has no place for
+        # Not after a call that failed or was stopped: it has left no connection, and a loop that ends has no place for
         # a new task.
         use.called_s = use.heard_s = self._clock()
         if use.watch is None or use.watch.done():

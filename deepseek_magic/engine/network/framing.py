@@ -28,7 +28,7 @@ _STATUS_AT: Final = len(b"HTTP/1.1 ")
 class ResponseHead:
     """Finds the end of a response's head, so that what follows can be kept from a reader that wants the head alone.
 
-    Informational responses (1xx) have heads of their own in front. ``open`` turns false behind the last head, and as
+    Informational responses (1xx) have heads of their own in front. ``open`` turns false after the last head, and as
     soon as what comes is no HTTP/1 at all: then nothing is kept back any more.
     """
 
@@ -75,7 +75,7 @@ def chunked_once(head: bytes) -> bytes:
 class ChunkedBody:
     """A body in the chunked coding, taken as it comes. Trailers are read and dropped.
 
-    ``ended`` is true behind the last chunk and its trailers; ``rest`` is then what came behind the body. ``damage`` says
+    ``ended`` is true after the last chunk and its trailers; ``rest`` is then what came after the body. ``damage`` says
     why the bytes are no chunked body; what came before the damage was given out.
     """
 
@@ -86,7 +86,7 @@ class ChunkedBody:
         self.damage: Message | None = None
         self.rest = b""
         self._left = 0
-        """Bytes of the running chunk that have not come, with the CRLF behind them; 0 in front of a size line."""
+        """Bytes of the running chunk that have not come, with the CRLF after them; 0 in front of a size line."""
         self._open = b""
         """The beginning of a size line or of the trailers."""
         self._in_trailers = False
@@ -122,7 +122,7 @@ class ChunkedBody:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _finish_chunk(self, data: bytes, pieces: list[bytes]) -> int:
-        """Take what ``data`` has of the running chunk and of the CRLF behind it; returns how many bytes that was."""
+        """Take what ``data`` has of the running chunk and of the CRLF after it; returns how many bytes that was."""
         taken = min(self._left, len(data))
         content = max(0, min(self._left - 2, taken))
         if content:

@@ -1,6 +1,6 @@
 """A gzip body, decompressed as it comes.
 
-httpx and urllib3 take a compressed body that ends early for a whole one, and lose what stands before damage in the same
+httpx and urllib3 take a compressed body that ends early for a whole one, and lose what precedes damage in the same
 read. Here both are noticed and nothing sound is lost. zlib itself reads the header and compares the checksum (RFC 1952).
 """
 
@@ -49,7 +49,7 @@ class Inflater:
         while self._rest:
             if self._member is None or self._member.eof:
                 self._member = zlib.decompressobj(_GZIP)
-            before = self._member.copy()  # 3 µs; without it what stands in front of the damage would be lost
+            before = self._member.copy()  # 3 µs; without it what precedes the damage would be lost
             try:
                 piece = self._member.decompress(self._rest, PIECE_BYTES)
             except zlib.error as error:

@@ -1,4 +1,4 @@
-"""Which proxy stands between here and a server: what the environment says, read as curl and Go read it.
+"""Which proxy is between here and a server: what the environment says, read as curl and Go read it.
 
 Python's own reading of ``NO_PROXY`` knows suffixes alone; companies write networks, wildcards and ports into it.
 Sources: curl's manual (``--noproxy``), Go's golang.org/x/net/http/httpproxy.

@@ -3,7 +3,7 @@
 httpcore's own goes through anyio, with a cancel scope and a timer for every read: 30 % of what a paced token costs.
 Here a read takes what the loop has already received, and one timer is moved along instead of being made each time.
 Below HTTP/1.1 the stream keeps back what follows a response's head, so that a body may be read past h11 (``received``),
-which is then told of its end (``unread``).
+which is then notified of its end (``unread``).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # what the loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
+        """The connection is open."""
         self._transport = cast(asyncio.Transport, transport)  # of another loop, it need not derive from asyncio's
 
     def data_received(self, data: bytes) -> None:

@@ -198,7 +198,7 @@ class DeepSeekMagics(Magics):
         if self.warm_up:
             session().warm_up()
 
-    @no_var_expand  # IPython would evaluate whatever stands in braces, and put the text of $name where its name belongs
+    @no_var_expand  # IPython would evaluate whatever is in braces, and put the text of $name where its name belongs
     @needs_local_scope
     @line_cell_magic
     @documented

@@ -47,7 +47,7 @@ def escape(text: str) -> str:
 
 
 def fold(summary: str, text: str, *, unfolded: bool = False) -> str:
-    """``text`` behind a summary that opens at a click."""
+    """``text`` in a summary that opens at a click."""
     opened = " open" if unfolded else ""
     return f"<details{opened}><summary>{escape(summary)}</summary><blockquote>{escape(text.strip())}</blockquote></details>"
 

@@ -17,7 +17,7 @@ EMPTY_WAIT_MAX_S: Final = 60.0
 """An empty budget is waited for until its reset, but asked again after this time: a real limit answers with a 429."""
 
 WINDOW_GUESS_S: Final = 60.0
-"""Where neither a reset nor a window is told: limits a minute are the commonest."""
+"""Where neither a reset nor a window is stated: limits a minute are the commonest."""
 
 SAME_WINDOW_S: Final = 2.0
 """Two resets this near each other (or within a twentieth of the wait) mean the same window."""
@@ -64,7 +64,7 @@ class Allowance:
         self._low_water = low_water
         self._own_per_s = math.inf if own_per_s is None else own_per_s
         self._now_s = now_s
-        self._last_start_s = now_s  # the request whose response told of this budget
+        self._last_start_s = now_s  # the request whose response stated this budget
         self._reset_at_s: float | None = None
         self._window_s: float | None = None
         self.limit: float | None = None
@@ -86,7 +86,7 @@ class Allowance:
             self._reset_at_s = None
         elif reset_at_s is not None:
             self._reset_at_s = reset_at_s
-            # Without a stated length the longest wait ever told is the best guess of it.
+            # Without a stated length the longest wait ever stated is the best guess of it.
             self._window_s = said.window_s or max(self._window_s or 0.0, said.reset_s or 0.0) or None
 
     def _is_same_window(self, reset_at_s: float | None, reset_s: float | None) -> bool:

@@ -41,7 +41,7 @@ class ConcurrencyWindow:
         """A 429 for a request sent at ``sent_at_s``, while ``accepted`` others were running. True when it is news.
 
         One decrease an epoch: only a request that was sent after the last decrease may decrease again, except that a
-        smaller told limit always counts.
+        smaller stated limit always counts.
         """
         fresh = sent_at_s > self.decreased_s
         was, known = self.size, self.known
@@ -49,7 +49,7 @@ class ConcurrencyWindow:
         if not fresh and (told is None or told >= was):
             return False
         if told is not None:
-            # Refused within the told limit: others share it, or the server frees its slots late. Give way by one.
+            # Refused within the stated limit: others share it, or the server frees its slots late. Give way by one.
             self._size, self.known = float(max(1, min(told, was - 1))), max(1, told)
         elif probe_failed:
             # One too many was tried, and one less had worked; should that be wrong by now, the next refusal halves.

@@ -46,7 +46,7 @@ BREAK_S: Final = 10.0
 FREEZE_BASE_S: Final = 0.5
 FREEZE_MAX_S: Final = 8.0
 TOLD_MAX_S: Final = 600.0
-"""A told pause keeps other calls waiting so long at most; then one of them asks again."""
+"""A pause that the server asked for keeps other calls waiting so long at most; then one of them asks again."""
 SPREAD: Final = 0.05
 
 
@@ -100,7 +100,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The limiter as it stands, for a panel or a doctor's report. ``fraction`` is the scarcest budget's remainder."""
+    """The state of the limiter, for a panel or a doctor's report. ``fraction`` is the scarcest budget's remainder."""
 
     running: int
     window: int
@@ -234,7 +234,7 @@ class Limiter:
         told = concurrency_limit(error.said) if error is not None else None
         accepted = sum(state is True for state in self._answered.values())
         news = self.window.refused(now_s, sent_at_s=slot.sent_at_s, accepted=accepted, told=told)
-        # A told number closes the gate by itself. Without one, back off by chance, longer with each epoch in a row.
+        # A stated number closes the gate by itself. Without one, back off by chance, longer with each epoch in a row.
         if news and told is None:
             self._freeze_until(now_s + u * min(FREEZE_MAX_S, FREEZE_BASE_S * 2.0 ** min(self._refusals, 16)))
         self._refusals += news
@@ -258,7 +258,7 @@ class Limiter:
                 allowance.settle(now_s, _cost(name, slot.tokens), _cost(name, used))
 
     def standing(self, now_s: float) -> Standing:
-        """The limiter as it stands."""
+        """The state of the limiter."""
         fractions = [f for a in self._allowances.values() if (f := a.fraction(now_s)) is not None]
         return Standing(
             running=len(self._answered),

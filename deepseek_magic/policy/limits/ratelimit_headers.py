@@ -1,7 +1,7 @@
 """What a response says about limits: header dialects, Retry-After, and the words of a 429.
 
 One reader for all hosts, driven by a table: header names are read by pattern, and a reset's own syntax says what it
-means. DeepSeek itself sends no such headers; the number of its limit stands in the 429's message alone.
+means. DeepSeek itself sends no such headers; the number of its limit is in the 429's message alone.
 Sources: the hosts' pages on rate limits and the IETF drafts "RateLimit header fields" 03 to 11 (November 2026).
 """
 
@@ -27,7 +27,7 @@ class Budget:
     """One limit as a response states it; None is what it did not say.
 
     ``dimension``: what is counted, in the host's word (requests, tokens, requests-day, ...). ``reset_s``: seconds until
-    a "bucket" is full again, or until a "window" begins anew. ``window_s``: the window's length, where told.
+    a "bucket" is full again, or until a new "window" begins. ``window_s``: the window's length, where stated.
     """
 
     dimension: str
@@ -72,7 +72,7 @@ def read_budgets(headers: Headers, now_epoch_s: float) -> list[Budget]:
     """Every budget that the headers state with at least its remainder or its limit, in order of appearance.
 
     ``now_epoch_s`` is the local wall clock; absolute resets are measured by the response's own ``Date`` where it has one.
-    Where a line is repeated the smaller remainder counts. Negative numbers, NaN and infinities mean "not told".
+    Where a line is repeated the smaller remainder counts. Negative numbers, NaN and infinities mean "not stated".
     """
     lines = _lower(headers)
     server_now_s = _server_now_s(lines, now_epoch_s)
