@@ -7,6 +7,7 @@ back exactly where the API wants it, which ``Request.body`` decides.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -80,9 +81,7 @@ class Conversation:
 
     def with_turn(self, turn: Turn) -> Conversation:
         """With ``turn`` in the place of the one with the same id, or at the end."""
-        if any(t.id == turn.id for t in self.turns):
-            return replace(self, turns=tuple(turn if t.id == turn.id else t for t in self.turns))
-        return replace(self, turns=(*self.turns, turn))
+        return replace(self, turns=(turn,)).after(self)
 
     def after(self, earlier: Conversation) -> Conversation:
         """The turns of ``earlier``, then these; a turn that both have is this one, in its earlier place."""
@@ -97,11 +96,7 @@ class Conversation:
         With ``max_tokens`` the oldest turns are left out until what ``count`` counts fits. Whole turns only: a question
         without its answer would mislead the model.
         """
-        earlier: list[Turn] = []
-        for turn in self.turns:
-            if turn.id == before:
-                break
-            earlier.append(turn)
+        earlier = list(itertools.takewhile(lambda turn: turn.id != before, self.turns))
         kept, used = len(earlier), 0
         while kept and max_tokens is not None:
             turn = earlier[kept - 1]

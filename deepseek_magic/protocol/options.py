@@ -72,14 +72,8 @@ class Option:
             case "integer" | "number":
                 return self._check_number(value)
             case "choice" if value not in self.choices:
-                raise self._wrong(
-                    value,
-                    Message(
-                        "it takes one of {choices}{near}",
-                        choices=", ".join(self.choices),
-                        near=closest(str(value), self.choices),
-                    ),
-                )
+                choices, near = ", ".join(self.choices), closest(str(value), self.choices)
+                raise self._wrong(value, Message("it takes one of {choices}{near}", choices=choices, near=near))
             case "switch" if not isinstance(value, bool):
                 raise self._wrong(value, Message("it is on or off (True or False)"))
             case "text":
@@ -131,14 +125,8 @@ class Option:
 
     def _wrong(self, value: Any, why: Message) -> ConfigurationError:
         shown = repr(value) if not isinstance(value, str) else f'"{value}"'
-        return ConfigurationError(
-            Message(
-                "{name} cannot be {value}: {why}.",
-                name=self.flags[-1] if self.flags else self.name,
-                value=shown[:80],
-                why=why,
-            )
-        )
+        name = self.flags[-1] if self.flags else self.name
+        return ConfigurationError(Message("{name} cannot be {value}: {why}.", name=name, value=shown[:80], why=why))
 
 
 _SHAPES: Final[Mapping[type, Message]] = {

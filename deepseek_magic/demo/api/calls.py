@@ -88,8 +88,4 @@ def _fill(schema: Any, prompt: str, definitions: Mapping[str, Any]) -> Any:
             return None
     quoted = re.search(r"[\"“']([^\"”']+)[\"”']", prompt)
     names = re.findall(r"(?<=[a-z,] )[A-Z][\w-]+", prompt)
-    return quoted[1] if quoted else names[-1] if names else _line(prompt)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:_VALUE_CHARS]
+    return quoted[1] if quoted else names[-1] if names else " ".join(prompt.split())[:_VALUE_CHARS]

@@ -40,13 +40,29 @@ class Plan:
     """An answer before it is sent: its pieces, how it ends, and what it counts."""
 
     asked: Inquiry
-    reasoning: tuple[str, ...]
-    content: tuple[str, ...]
-    calls: tuple[tuple[str, str, tuple[str, ...]], ...]  # id, name, pieces of the arguments
+    reasoning: Sequence[str]
+    content: Sequence[str]
+    calls: Sequence[tuple[str, str, Sequence[str]]]  # id, name, pieces of the arguments
     finish_reason: str
-    usage: dict[str, Any]
+    prompt_tokens: int
+    cached_tokens: int
     starts_in_reasoning: bool
     logprobs: bool
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The token counts, in the API's terms."""
+        prompt, hit = self.prompt_tokens, self.cached_tokens
+        written = len(self.reasoning) + len(self.content) + sum(len(pieces) for _, _, pieces in self.calls)
+        usage: dict[str, Any] = {
+            "prompt_tokens": prompt,
+            "completion_tokens": written,
+            "total_tokens": prompt + written,
+            "prompt_tokens_details": {"cached_tokens": hit},
+        }
+        if self.asked.thinking:
+            usage["completion_tokens_details"] = {"reasoning_tokens": len(self.reasoning)}
+        return {**usage, "prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": prompt - hit}
 
 
 def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
@@ -65,16 +81,17 @@ def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
     budget = _budget(body, asked, len(prompt))
     user = str(body.get("user_id") or "")
     hit = min(cache.hit_tokens(prompt, user), (len(prompt) - 1) // CACHE_UNIT_TOKENS * CACHE_UNIT_TOKENS)
-    made = _spend(whole, budget, body.get("stop") or ())
+    reasoning, content, calls, finish_reason = _spend(whole, budget, body.get("stop") or ())
     # A turn without tools is later rendered without its reasoning: only then can prompt and answer be a prefix.
-    cache.store([*prompt, *made.content], user)
+    cache.store([*prompt, *content], user)
     return Plan(
         asked=asked,
-        reasoning=made.reasoning,
-        content=made.content,
-        calls=made.calls,
-        finish_reason=made.finish_reason,
-        usage=_usage(len(prompt), hit, made, thinking=asked.thinking),
+        reasoning=reasoning,
+        content=content,
+        calls=calls,
+        finish_reason=finish_reason,
+        prompt_tokens=len(prompt),
+        cached_tokens=hit,
         starts_in_reasoning=asked.thinking and not text,
         logprobs=bool(body.get("logprobs")),
     )
@@ -97,20 +114,11 @@ def _budget(body: Mapping[str, Any], asked: Inquiry, prompt: int) -> int:
     return max(1, min(default, CONTEXT_TOKENS - prompt))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    reasoning: tuple[str, ...]
-    content: tuple[str, ...]
-    calls: tuple[tuple[str, str, tuple[str, ...]], ...]
-    finish_reason: str
-
-    @property
-    def tokens(self) -> int:
-        return len(self.reasoning) + len(self.content) + sum(len(pieces) for _, _, pieces in self.calls)
-
-
-def _spend(whole: Reply, budget: int, stop: str | Sequence[str]) -> _Made:
-    """The reply in tokens, ended by the first stop string or by the budget, whichever comes first."""
+def _spend(
+    whole: Reply, budget: int, stop: str | Sequence[str]
+) -> tuple[list[str], list[str], list[tuple[str, str, list[str]]], str]:
+    """The reply's reasoning, content and calls in tokens, and its finish reason: ended by the first stop string or by
+    the budget, whichever comes first."""
     reasoning = tokenize(whole.reasoning)
     content = tokenize(_until_stop(whole.text, (stop,) if isinstance(stop, str) else stop))
     calls = [(call.id, call.name, tokenize(call.arguments)) for call in whole.calls]
@@ -120,28 +128,11 @@ def _spend(whole: Reply, budget: int, stop: str | Sequence[str]) -> _Made:
         finish_reason = "length"
         reasoning, content = reasoning[:budget], content[: max(0, left)]
         calls = [(i, name, pieces[: max(0, left)]) for i, name, pieces in calls if left > 0]
-    return _Made(
-        reasoning=tuple(reasoning),
-        content=tuple(content),
-        calls=tuple((i, name, tuple(pieces)) for i, name, pieces in calls),
-        finish_reason=finish_reason,
-    )
+    return reasoning, content, calls, finish_reason
 
 
 def _until_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]
-
-
-def _usage(prompt: int, hit: int, made: _Made, *, thinking: bool) -> dict[str, Any]:
-    usage: dict[str, Any] = {
-        "prompt_tokens": prompt,
-        "completion_tokens": made.tokens,
-        "total_tokens": prompt + made.tokens,
-        "prompt_tokens_details": {"cached_tokens": hit},
-    }
-    if thinking:
-        usage["completion_tokens_details"] = {"reasoning_tokens": len(made.reasoning)}
-    return {**usage, "prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": prompt - hit}
 
 
 def frame(phase: Phase, payload: Mapping[str, Any]) -> Frame:

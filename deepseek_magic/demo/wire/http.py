@@ -122,7 +122,6 @@ class Answer:
         self._framing: Framing = "length"
         self._gzip: zlib._Compress | None = None
         self.carve: Callable[[bytes], Iterable[tuple[bytes, float]]] | None = None
-        self.started = False
         self.closed = False
         # The writer waits for the kernel to take every byte, so that a reset comes after what was "sent".
         writer.transport.set_write_buffer_limits(0)
@@ -133,7 +132,6 @@ class Answer:
         """Send status line and headers. The caller gives ``content-length`` when the framing is "length"."""
         self._framing = framing
         self._gzip = zlib.compressobj(wbits=_GZIP) if gzip else None
-        self.started = True
         lines = [f"{version} {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if gzip:

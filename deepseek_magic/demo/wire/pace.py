@@ -55,11 +55,11 @@ class Pace:
                 due.append(start + self._jittered(thought, thinking_gap, chance))
                 thought += 1
                 at = start + thought * thinking_gap
-            elif phase in ("start", "done"):
+            elif phase in ("start", "finish", "done"):
                 due.append(at)
             else:
-                due.append(at + self._jittered(0, gap, chance) if phase != "finish" else at)
-                at += gap if phase != "finish" else 0.0
+                due.append(at + self._jittered(0, gap, chance))
+                at += gap
         return due
 
     def _jittered(self, steps: int, gap: float, chance: random.Random) -> float:
