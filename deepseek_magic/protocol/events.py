@@ -134,19 +134,8 @@ class Seam(_Event, frozen=True, kw_only=True, tag="seam"):
     detail: Words = ""
 
 
-Event = (
-    AttemptStarted
-    | ResponseStarted
-    | TextDelta
-    | ReasoningDelta
-    | ToolCallDelta
-    | LogProbs
-    | UsageReport
-    | Finish
-    | Heartbeat
-    | Waiting
-    | Seam
-)
+Piece = TextDelta | ReasoningDelta | ToolCallDelta
+Event = AttemptStarted | ResponseStarted | Piece | LogProbs | UsageReport | Finish | Heartbeat | Waiting | Seam
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 _DECODER: Final[msgspec.json.Decoder[list[Event]]] = msgspec.json.Decoder(list[Event])

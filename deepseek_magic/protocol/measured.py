@@ -16,19 +16,8 @@ import msgspec
 from .events import Usage
 from .outcome import WHOLE
 
-PhaseKind = Literal[
-    "wait_concurrency",
-    "wait_rate",
-    "wait_retry_after",
-    "wait_backoff",
-    "request",
-    "queue",
-    "first_token",
-    "thinking",
-    "answer",
-    "silence",
-    "seam",
-]
+WaitKind = Literal["wait_concurrency", "wait_rate", "wait_retry_after", "wait_backoff"]
+PhaseKind = Literal[WaitKind, "request", "queue", "first_token", "thinking", "answer", "silence", "seam"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,5 @@ def resolve_model(name: str) -> ResolvedModel:
         return _RETIRED[name]
     # A gateway's names have a slash, other hosts' differ in case: neither is a slip.
     meant = "" if "/" in name or name.lower() in known else closest(name, known)
-    return ResolvedModel(
-        id=name, notice=Message("{name} is not a known model{near}.", name=name, near=meant) if meant else ""
-    )
+    notice = Message("{name} is not a known model{near}.", name=name, near=meant) if meant else ""
+    return ResolvedModel(id=name, notice=notice)

@@ -21,7 +21,7 @@ from .inline import code_element, formula_left_open, inline
 
 _MAX_QUOTE_DEPTH: Final = 6
 _MAX_LIST_DEPTH: Final = 12
-_MAX_FORMULA_LINES: Final = 120
+MAX_FORMULA_LINES: Final = 120
 
 _LINE_SEPARATORS: Final = re.compile("\r\n?")
 _ODD_SPACE: Final = re.compile("[\x0b\x0c\x1c-\x1f\x85\u2028\u2029]")
@@ -255,7 +255,7 @@ class _Blocks:
             return line
         closer, _ = left_open
         parts, end = [_COMMENT.sub("", line)], self.at + 1
-        while end < min(len(self.lines), self.at + _MAX_FORMULA_LINES):
+        while end < min(len(self.lines), self.at + MAX_FORMULA_LINES):
             following = self.lines[end].lstrip(" ")
             if opening(following) or (not following and closer in ("$$", r"\)")):
                 break

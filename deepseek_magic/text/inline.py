@@ -15,6 +15,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
 
@@ -90,7 +91,7 @@ _SPACED_FORMULA: Final = re.compile(r"[\\^_=<>+*]|\A *[A-Za-z] *\Z")
 
 def inline(text: str, *, table: bool = False, links: bool = True) -> str:
     """``text`` (one line, no container markers) made inert. ``table``: a ``|`` may part it into cells."""
-    return _Run(text, table=table, links=links).rewrite()
+    return _Run(text, table, links).rewrite()
 
 
 def code_span(content: str, *, table: bool = False, element: bool = False) -> str:
@@ -137,17 +138,18 @@ def formula_left_open(line: str) -> tuple[str, int] | None:
     return (closer, column) if closer else None
 
 
+@dataclass(eq=False, slots=True)
 class _Run:
     """Rewrites one line from left to right; every handler takes a position and returns the next."""
 
-    def __init__(self, text: str, *, table: bool, links: bool) -> None:
-        self.text = text
-        self.table = table
-        self.links = links
-        self.out: list[str] = []
-        self.closing_ticks: dict[int, list[int]] | None = None
-        self.stars: list[tuple[str, int, int, bool]] = []  # run, column, place in ``out``, whether it opens to everyone
-        self.own_tags: list[str] = []
+    text: str
+    table: bool
+    links: bool
+    out: list[str] = field(default_factory=list)
+    closing_ticks: dict[int, list[int]] | None = None
+    stars: list[tuple[str, int, int, bool]] = field(default_factory=list)
+    """Run, column, place in ``out``, whether it opens to everyone."""
+    own_tags: list[str] = field(default_factory=list)
 
     def rewrite(self) -> str:
         text, out, position = self.text, self.out, 0
@@ -358,7 +360,7 @@ class _Run:
         """The formula that opens here, written with dollars; one that may not be typeset is shown as its source."""
         start = at + len(opening)
         end = self.text.find(closing, start, start + _MAX_FORMULA_CHARS)
-        while end > 0 and closing[0] == "\\" and _odd_backslashes_before(self.text, end):
+        while end > 0 and closing[0] == "\\" and (end - len(self.text[:end].rstrip("\\"))) % 2:  # it is escaped
             end = self.text.find(closing, end + 1, start + _MAX_FORMULA_CHARS)
         if end <= 0:
             return None
@@ -378,10 +380,6 @@ class _Run:
 
 
 _CLOSING: Final = {"(": ")", "[": "]"}
-
-
-def _odd_backslashes_before(text: str, at: int) -> bool:
-    return (at - len(text[:at].rstrip("\\"))) % 2 == 1
 
 
 def _unescaped_dollar(text: str, start: int) -> int | None:

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from .blocks import safe
+from .blocks import MAX_FORMULA_LINES, safe
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_span, formula_left_open
 
@@ -31,7 +31,6 @@ _CODE_CUT_CHARS: Final = 8_192
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)")
 _ITEM: Final = re.compile(r"(?:[-*+]|([0-9]{1,9})[.)])[ \t]+")
 _HEADING: Final = re.compile(r"#{1,6}[ \t]")
-_MAX_FORMULA_LINES: Final = 120
 
 _ONLY_MARKS: Final = re.compile(
     r"[ \t>]*(?:(?:[-+*]|[0-9]+[.)])[ \t]+)?(?:[-=+*#`~|:_]+|[0-9]+[.)]?|\[[ xX]?\]?|(?:```|~~~)[^`]*)?[ \t]*\Z"
@@ -204,7 +203,7 @@ class Segmenter(Cutter):
             self._formula = None
             return True
         if (
-            self._formula_lines > _MAX_FORMULA_LINES
+            self._formula_lines > MAX_FORMULA_LINES
             or opening(line.lstrip(" "))
             or (not line and not closer.startswith((r"\]", r"\end")))
         ):

@@ -107,11 +107,8 @@ def _budget(body: Mapping[str, Any], asked: Inquiry, prompt: int) -> int:
         )
     if wanted:
         return int(wanted)
-    if not asked.thinking:
-        default = _DEFAULT_MAX_TOKENS
-    else:
-        default = _EFFORT_MAX_MAX_TOKENS if asked.effort == "max" else _THINKING_MAX_TOKENS
-    return max(1, min(default, CONTEXT_TOKENS - prompt))
+    thinking = _EFFORT_MAX_MAX_TOKENS if asked.effort == "max" else _THINKING_MAX_TOKENS
+    return max(1, min(thinking if asked.thinking else _DEFAULT_MAX_TOKENS, CONTEXT_TOKENS - prompt))
 
 
 def _spend(

@@ -130,7 +130,8 @@ def _answer(asked: Inquiry) -> str:
         cell = fenced(f"# {error}\n{failed['cell']}", "python")
         return f"{say(asked.language, 'repair', error=error)}\n\n{cell}"
     if wanted := [*sections(asked.language, prompt)]:
-        return "\n\n".join([*wanted, _footer(asked)])
+        footer = say(asked.language, "footer", s=_plural(asked.messages), **_facts(asked, "footer"))
+        return "\n\n".join([*wanted, footer])
     return _explanation(asked)
 
 
@@ -166,13 +167,10 @@ def _explanation(asked: Inquiry) -> str:
     table = say(
         asked.language,
         "table",
-        model=asked.model,
-        thinking=say(asked.language, "thinking_on" if asked.thinking else "thinking_off", effort=asked.effort),
         temperature=_temperature(asked),
-        messages=len(asked.messages),
         turns=len(asked.said),
         system=_cell(system) or say(asked.language, "no_system"),
-        tokens=len(prompt_tokens(asked)),
+        **_facts(asked, "thinking"),
     )
     quote = "> " + (_cell(asked.prompt) or "…")
     if len(asked.said) < 2:
@@ -188,16 +186,14 @@ def _temperature(asked: Inquiry) -> str:
     return str(asked.temperature)
 
 
-def _footer(asked: Inquiry) -> str:
-    return say(
-        asked.language,
-        "footer",
-        model=asked.model,
-        thinking=say(asked.language, "footer_on" if asked.thinking else "footer_off", effort=asked.effort),
-        messages=len(asked.messages),
-        s=_plural(asked.messages),
-        tokens=len(prompt_tokens(asked)),
-    )
+def _facts(asked: Inquiry, style: str) -> dict[str, Any]:
+    """What was sent, for a phrase; ``style`` is its way to say whether the model thinks."""
+    return {
+        "model": asked.model,
+        "thinking": say(asked.language, f"{style}_on" if asked.thinking else f"{style}_off", effort=asked.effort),
+        "messages": len(asked.messages),
+        "tokens": len(prompt_tokens(asked)),
+    }
 
 
 def _cell(text: str) -> str:

@@ -172,11 +172,6 @@ def _value(kind: Kind, name: str, text: str) -> Value:
     return _real(kind.name, name, text)
 
 
-def legend(spec: str | None) -> list[Message]:
-    """One sentence for each fault of a spec."""
-    return [fault.legend for fault in parse(spec)]
-
-
 class Faults:
     """The faults of one spec at work: what has been met how often."""
 

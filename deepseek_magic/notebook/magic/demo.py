@@ -65,9 +65,7 @@ class DemoMagics(Magics):
     @property
     def legend(self) -> list[Message]:
         """What the server does wrong at the moment, one sentence a fault."""
-        from ...demo.faults.spec import legend
-
-        return legend(self._server.fault) if self._server is not None else []
+        return [fault.legend for fault in self._server.faults.faults] if self._server is not None else []
 
     def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
         """Start a server, in the place of the one before, and have cells answered by it."""
