@@ -277,11 +277,8 @@ class ChatDecoder:
     def _read_fields(self, chunk: _Chunk, events: list[Event]) -> None:
         if not self.started and (chunk.id or chunk.model):
             self.started, self._id = True, _text(chunk.id)
-            events.append(
-                ResponseStarted(
-                    id=self._id, model=_text(chunk.model), system_fingerprint=_text(chunk.system_fingerprint)
-                )
-            )
+            fingerprint = _text(chunk.system_fingerprint)
+            events.append(ResponseStarted(id=self._id, model=_text(chunk.model), system_fingerprint=fingerprint))
         elif self._id is not None and chunk.id and chunk.id != self._id:
             self._note("id_changed")
         for choice in chunk.choices or ():
@@ -485,10 +482,8 @@ def _is_sign_of_life(data: str | bytes) -> bool:
 
 
 def _not_a_chunk(data: str | bytes, why: Message | str, *, permanent: bool = False) -> ProtocolError:
-    excerpt = data[:_EXCERPT_CHARS]
-    said = Message(
-        "The stream holds something that is not a chat chunk ({why}): {excerpt}.", why=why, excerpt=repr(excerpt)
-    )
+    excerpt = repr(data[:_EXCERPT_CHARS])
+    said = Message("The stream holds something that is not a chat chunk ({why}): {excerpt}.", why=why, excerpt=excerpt)
     return ProtocolError(said, permanent=permanent)
 
 

@@ -21,7 +21,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count, product
+from itertools import count, product, takewhile
 from typing import Any, Final
 
 from ...protocol.models import MODELS
@@ -153,11 +153,8 @@ def _long(chars: int) -> str:
 
 
 def _after_tools(asked: Inquiry) -> str:
-    results: list[str] = []
-    for message in reversed(asked.messages):
-        if message["role"] != "tool":
-            break
-        results.insert(0, _echo(text_of(message.get("content"))))
+    latest = [*takewhile(lambda message: message["role"] == "tool", reversed(asked.messages))]
+    results = [_echo(text_of(message.get("content"))) for message in reversed(latest)]
     return say(asked.language, "after_tools", results="\n\n".join(results))
 
 

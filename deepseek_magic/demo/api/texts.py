@@ -20,15 +20,13 @@ def _read(name: str) -> str:
 @cache
 def table_of(language: Language, name: str) -> dict[str, Any]:
     """The table ``name`` of a language's file. Not to be changed."""
-    tables = tomllib.loads(_read(f"{language}.toml"))
-    table: dict[str, Any] = tables[name]
-    return table
+    tables: dict[str, dict[str, Any]] = tomllib.loads(_read(f"{language}.toml"))
+    return tables[name]
 
 
 def say(language: Language, phrase: str, **values: Any) -> str:
     """A phrase with its names filled."""
-    text: str = table_of(language, "phrases")[phrase]
-    return text.format(**values)
+    return str(table_of(language, "phrases")[phrase]).format(**values)
 
 
 def sections(language: Language, prompt: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ equal prompts have equal counts.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -40,12 +41,8 @@ class PrefixCache:
 
     def hit_tokens(self, tokens: Sequence[str], user_id: str = "") -> int:
         """How many of the first tokens have been seen before, in whole units."""
-        hit = 0
-        for unit in self._chain(tokens, user_id):
-            if unit not in self._units:
-                break
-            hit += CACHE_UNIT_TOKENS
-        return hit
+        hits = itertools.takewhile(self._units.__contains__, self._chain(tokens, user_id))
+        return CACHE_UNIT_TOKENS * len(list(hits))
 
     def store(self, tokens: Sequence[str], user_id: str = "") -> None:
         """Remember a prompt (with its answer): the next one that begins like it will hit."""
