@@ -38,9 +38,8 @@ def pandas_frame(columns: Columns, types: Types) -> pandas.DataFrame:
     pd = library("pandas")
     native = ("string", "Int64", "float64", "boolean", "datetime64[us, UTC]", "datetime64[s]")
     kinds = dict(zip(_TYPES, native, strict=True))
-    frame: pandas.DataFrame = pd.DataFrame(
-        {name: pd.Series(columns[name], dtype=kinds[kind]) for name, kind in types.items()}
-    )
+    series = {name: pd.Series(columns[name], dtype=kinds[kind]) for name, kind in types.items()}
+    frame: pandas.DataFrame = pd.DataFrame(series)
     return frame
 
 

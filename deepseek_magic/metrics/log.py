@@ -221,22 +221,16 @@ class MetricsLog(Tabular, Sequence[Row]):
     def _record(self, call: int | str) -> StreamRecord:
         records = self.records
         if isinstance(call, int):
-            if not -len(records) <= call < len(records):
-                raise ValueError(
-                    Message(
-                        "The log holds {count} calls; there is none at {value}.", count=f"{len(records):,}", value=call
-                    )
-                )
-            return records[call]
-        found = [r for r in records if r.call_id.startswith(call)]
-        if len(found) != 1:
-            raise ValueError(
-                Message(
-                    "The log holds {count} calls whose id begins with {value}.",
-                    count=f"{len(found):,}",
-                    value=repr(call),
-                )
+            found = [records[call]] if -len(records) <= call < len(records) else []
+            said = Message(
+                "The log holds {count} calls; there is none at {value}.", count=f"{len(records):,}", value=call
             )
+        else:
+            found = [record for record in records if record.call_id.startswith(call)]
+            count, begins = f"{len(found):,}", repr(call)
+            said = Message("The log holds {count} calls whose id begins with {value}.", count=count, value=begins)
+        if len(found) != 1:
+            raise ValueError(said)
         return found[0]
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..protocol.measured import PhaseKind, StreamRecord
 from ..protocol.outcome import OUTCOME_WORDS
@@ -15,10 +15,6 @@ from .canvas import BLUE, GREEN, INK, NOTE, OLIVE, ORANGE, PINK, VIOLET, Plot, l
 from .phases import PHASES
 from .summary import Quantiles, ServiceLevels
 from .tables import cell, counted
-
-if TYPE_CHECKING:
-    from matplotlib.ticker import Locator
-
 
 SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)
 """One a model; from the seventh on they come again."""
@@ -66,7 +62,9 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
     seen = [value for _, _, values in curves for value in values]
     if seen and min(seen) > 0 and max(seen) / min(seen) > WIDE_RANGE:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(_log_locator())
+        from matplotlib.ticker import LogLocator
+
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     for name, colour, values in curves:
         found = Quantiles.of(values)
@@ -168,7 +166,8 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
         bars = [(p.start_s, p.length_s) for p in spans if p.kind == kind]
         (colour, lane), seconds = LANES[kind], cell(sums_s[kind])
         axes.broken_barh(bars, (row - 0.32, 0.64), facecolors=colour)
-        axes.annotate(f"{seconds} s", (1, row), xycoords=_RIGHT, xytext=(6, 0), va="center", **NOTE)
+        right = ("axes fraction", "data")
+        axes.annotate(f"{seconds} s", (1, row), xycoords=right, xytext=(6, 0), va="center", **NOTE)
         if len(bars) > 1:
             said.append(say("{phase}: {seconds} s in {count} parts.", phase=lane, seconds=seconds, count=len(bars)))
         else:
@@ -187,7 +186,6 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
 _PLAIN: Final = ("o", False)
 _SIGNS: Final = {("o", True): Message("estimated"), ("X", False): Message("cut off")}
 """A marker, and whether it is hollow → what it says."""
-_RIGHT: Final = ("axes fraction", "data")
 
 
 def _sign(record: StreamRecord) -> tuple[str, bool]:
@@ -198,9 +196,3 @@ def _sign(record: StreamRecord) -> tuple[str, bool]:
 
 def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
     return [x for x, _ in pairs], [y for _, y in pairs]
-
-
-def _log_locator() -> Locator:
-    from matplotlib.ticker import LogLocator
-
-    return LogLocator(subs=(1, 2, 5))

@@ -82,8 +82,9 @@ class DurationSketch:
         below = math.floor(at)
         if self._buckets is None:
             values = sorted(self._values)
-            low = self._ranked(values, below)
-            return low + (self._ranked(values, min(below + 1, self.n - 1)) - low) * (at - below)
+            ranks = (below, min(below + 1, self.n - 1))
+            low, high = (0.0 if rank < self._zeros else values[rank - self._zeros] for rank in ranks)
+            return low + (high - low) * (at - below)
         self._count_in_buckets(self._buckets)
         rank = round(at) - self._zeros
         if rank < 0:
@@ -93,6 +94,3 @@ class DurationSketch:
             if rank < 0:
                 return min(self.max_s, 2 * _GAMMA**bucket / (_GAMMA + 1))
         return self.max_s
-
-    def _ranked(self, values: Sequence[float], rank: int) -> float:
-        return 0.0 if rank < self._zeros else values[rank - self._zeros]

@@ -18,7 +18,7 @@ waits have columns of their own, so whoever wants them out can take them out.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,19 +37,14 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
-from ..protocol.measured import PhaseKind, StreamRecord, TimelineEntry
+from ..protocol.measured import StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
 from .billing import MeteredSegment, PriceOf, billed, charged, summed
-from .phases import Course
+from .phases import PHASES, Course
 from .quantiles import DurationSketch
 from .row import Origin
 
-_WAITS: Final[Mapping[str, PhaseKind]] = {
-    "concurrency": "wait_concurrency",
-    "rate": "wait_rate",
-    "retry_after": "wait_retry_after",
-    "backoff": "wait_backoff",
-}
+_WAITS: Final = {kind.removeprefix("wait_"): kind for kind in PHASES if kind.startswith("wait_")}
 _STEPS: Final = {"retry": "retries", "resume": "resumes", "continue": "continuations", "restart": "restarts"}
 """The column that counts each strategy."""
 
@@ -118,8 +113,7 @@ class StreamMeter:
         self._course.enter("first_token", now_s)
         self._queued_since_s = now_s
         self._queue_seen = False
-        if self.queue_s is None:
-            self.queue_s = 0.0
+        self.queue_s = self.queue_s or 0.0
 
     def received(self, *, body_bytes: int | None = None, wire_bytes: int | None = None) -> None:
         """Bytes that came: of the body as decoded, and as they were on the wire (compressed, framed)."""
@@ -217,8 +211,6 @@ class StreamMeter:
             case Seam():
                 self.seams += 1
                 self._course.seam(now_s)
-            case _:
-                pass
         self._end_wait(now_s)
 
     def _begin_attempt(self, event: AttemptStarted, now_s: float) -> None:

@@ -30,15 +30,12 @@ class TotalCost:
     @classmethod
     def on(cls, costs: Iterable[tuple[Decimal | None, str | None]]) -> TotalCost:
         """The sum over calls, each with its amount and currency. A call that cost nothing may have no currency."""
-        calls = unknown = 0
+        costs = list(costs)
         sums: dict[str, Decimal] = {}
         for amount, currency in costs:
-            calls += 1
-            if amount is None:
-                unknown += 1
-            elif currency is not None:
+            if amount is not None and currency is not None:
                 sums[currency] = sums.get(currency, Decimal(0)) + amount
-        return cls(calls=calls, costs=sums, unknown_calls=unknown)
+        return cls(calls=len(costs), costs=sums, unknown_calls=sum(amount is None for amount, _ in costs))
 
 
 SPANS: Final = words("this session", "this notebook, ever", "this machine, today", "this machine, this month")
@@ -105,10 +102,8 @@ class Spending:
     def hold(self, most: Cost | None, *, cap: float | None = None) -> ExitStack:
         """Set aside what a call may cost, until the ``with`` block of what is returned ends.
 
-        Raises BudgetExceeded when ``cap`` dollars may not be enough.
-
-        ``most`` is in dollars or in play money. A call whose price is unknown (None) sets nothing aside and is refused
-        only when the cap is spent already.
+        Raises BudgetExceeded when ``cap`` dollars may not be enough. ``most`` is in dollars or in play money. A call
+        whose price is unknown (None) sets nothing aside and is refused only when the cap is spent already.
         """
         currency, amount = (CURRENCY, Decimal(0)) if most is None else (most.currency, most.amount)
         hold = ExitStack()

@@ -125,9 +125,7 @@ class ChunkBuffer:
     def _add_to_sentence(
         self, event: TextDelta | ReasoningDelta, scanner: SentenceScanner, now_s: float
     ) -> list[Event]:
-        shown: list[Event] = []
-        if self._held and type(self._held[0]) is not type(event):
-            shown = self.flush()
+        shown = self.flush() if self._held and type(self._held[0]) is not type(event) else []
         if scanner.channel is not type(event):
             scanner = self._sentences = SentenceScanner(type(event))
         if not self._held:

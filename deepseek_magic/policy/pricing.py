@@ -16,13 +16,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from ..protocol.events import Usage
 from ..protocol.measured import Cost as Cost
 from ..protocol.models import resolve_model
 
-Currency = Literal["USD", "CNY"]
 PLAY_MONEY: Final = "demo USD"
 """What the demo server's answers would cost if the model that it imitates had written them. Nobody pays it, so it has a
 name of its own, and sums by currency keep it apart."""
@@ -177,7 +176,7 @@ def _in_beijing(at: datetime) -> datetime:
     return at.astimezone(BEIJING)
 
 
-def _deepseek(model: str, currency: Currency, cache_hit: str, cache_miss: str, output: str, first: date) -> Price:
+def _deepseek(model: str, currency: str, cache_hit: str, cache_miss: str, output: str, first: date) -> Price:
     return Price(
         model=model,
         currency=currency,

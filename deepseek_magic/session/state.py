@@ -47,9 +47,6 @@ from .previous import find_earlier
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
 
-ANY_TEXT: Final = Delivered(text_chars=1, text_kept_chars=1)
-"""Some answer, to ask whether one could be continued."""
-
 
 class Session:
     """Defaults, clients and the log of this process. Safe to use from several threads."""
@@ -142,7 +139,8 @@ class Session:
                 )
             )
         can = Abilities.of(request, style=place.continuing, reasoning=False)
-        if options.get("continue_on_length") and (why := cannot_continue(ANY_TEXT, can)):
+        any_text = Delivered(text_chars=1, text_kept_chars=1)
+        if options.get("continue_on_length") and (why := cannot_continue(any_text, can)):
             said.append(Message("An answer that reaches its length cannot be continued here: {why}.", why=why))
         if "budget" in options and _most(request, place, options, self.log.prices) is None:
             said.append(
@@ -299,10 +297,8 @@ class Session:
 
     def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
         completion = replace(completion, schema=prepared.schema)
-        call_id = None if completion.record is None else completion.record.call_id
-        if completion.kept is not None:
-            call_id = completion.kept.call_id
-        left = Turn.of(prepared.turn, completion, call_id=call_id)
+        written = completion.kept or completion.record
+        left = Turn.of(prepared.turn, completion, call_id=written.call_id if written is not None else None)
         if prepared.chat is not None and left is not None:
             empty = Conversation(name=prepared.chat)
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
