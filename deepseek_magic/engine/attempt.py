@@ -247,9 +247,7 @@ class Attempt:
 async def _first_bytes(chunks: AsyncGenerator[bytes, None], label: str) -> tuple[bytes, BodyKind]:
     """The body as far as it takes to see what it is; the label counts where the bytes do not say."""
     data = b""
-    while (kind := kind_of_body(data)) is None:
-        if not (more := await anext(chunks, b"")):
-            break
+    while (kind := kind_of_body(data)) is None and (more := await anext(chunks, b"")):
         data += more
     return data, kind or ("json" if "json" in label else "stream")
 

@@ -28,28 +28,23 @@ LOST_S: Final = 5.0
 class Ticket:
     """A place in the queue. ``tokens`` is the estimated cost of the request that waits."""
 
-    __slots__ = ("_awake", "_loop", "second", "tokens")
+    __slots__ = ("_awake", "loop", "second", "tokens")
 
     def __init__(self, tokens: float) -> None:
         self.tokens = tokens
         self.second = False
         """Whether it was the second in line when it asked last."""
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._awake = asyncio.Event()
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody can be waiting any more: its loop is closed."""
-        return self._loop.is_closed()
 
     def wake(self) -> None:
         """Have the waiter ask again; from any thread."""
         with contextlib.suppress(RuntimeError):  # no loop runs in this thread
-            if asyncio.get_running_loop() is self._loop:
+            if asyncio.get_running_loop() is self.loop:
                 self._awake.set()  # through the loop's own socket it is a system call: a sixth of 32 short calls
                 return
         with contextlib.suppress(RuntimeError):  # closed between the question and the call
-            self._loop.call_soon_threadsafe(self._awake.set)
+            self.loop.call_soon_threadsafe(self._awake.set)
 
     async def turn(self, timeout_s: float | None) -> None:
         """Wait until it is worth asking again: at most ``timeout_s`` seconds, or until one's place is worth showing."""
@@ -100,7 +95,7 @@ class Gate:
     def enter(self, ticket: Ticket) -> Slot | Pause:
         """A slot if the ticket's request may be sent now, which takes it off the queue; else the reason to wait."""
         with self._lock:
-            while self._queue[0].abandoned:
+            while self._queue[0].loop.is_closed():  # nobody can be waiting any more
                 self._queue.popleft()
             if self._queue[0] is not ticket:
                 ticket.second = self._queue[1] is ticket

@@ -60,10 +60,8 @@ class Engine:
         def run() -> None:
             asyncio.set_event_loop(loop)
             loop.call_soon(ready.set)
-            try:
+            with contextlib.closing(loop):
                 loop.run_forever()
-            finally:
-                loop.close()
 
         self._thread = threading.Thread(target=run, name="deepseek-magic engine", daemon=True)
         self._thread.start()

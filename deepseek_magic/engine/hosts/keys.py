@@ -197,14 +197,11 @@ def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
     for variable in endpoint.key_variables:
         if os.environ.get(variable, "").strip():
             return Key(os.environ[variable], source=Message("the environment variable {variable}", variable=variable))
-    for path in _env_files():
-        for variable in endpoint.key_variables:
-            value = _read_env_file(path, variable)
-            if value:
-                return Key(value, source=Message("{variable} in {file}", variable=variable, file=path.name))
+    for path, variable in itertools.product(_env_files(), endpoint.key_variables):
+        if value := _read_env_file(path, variable):
+            return Key(value, source=Message("{variable} in {file}", variable=variable, file=path.name))
     for variable in endpoint.key_variables:
-        value = _from_keyring(variable)
-        if value:
+        if value := _from_keyring(variable):
             return Key(value, source=Message("the system's keyring"))
     return _asked.get(_place(endpoint))
 

@@ -17,9 +17,7 @@ from ...protocol.completion import Completion
 from ...protocol.conversation import Conversation, Turn
 from .stored import Statement
 
-_KEEP: Final = """
-    INSERT OR REPLACE INTO chats (run_id, name, notebook, changed_at, turns) VALUES (?, ?, ?, ?, ?)
-"""
+_KEEP: Final = "INSERT OR REPLACE INTO chats (run_id, name, notebook, changed_at, turns) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

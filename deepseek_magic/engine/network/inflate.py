@@ -7,6 +7,7 @@ read. Here both are noticed and nothing sound is lost. zlib itself reads the hea
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Final
@@ -18,11 +19,9 @@ PIECE_BYTES: Final = 256 * 1024
 
 _GZIP: Final = zlib.MAX_WBITS | 16
 _DAMAGES: Final = (
-    ("incorrect header", Message("it is not gzip, though the server says so")),
-    ("unknown compression", Message("it is not gzip, though the server says so")),
-    ("incorrect data", Message("its checksum is wrong")),
-    ("incorrect length", Message("its checksum is wrong")),
-    ("crc mismatch", Message("its checksum is wrong")),
+    (re.compile("incorrect header|unknown compression"), Message("it is not gzip, though the server says so")),
+    (re.compile("incorrect data|incorrect length|crc mismatch"), Message("its checksum is wrong")),
+    (re.compile(""), Message("its compressed data is damaged")),
 )
 """zlib's words for what is wrong, and ours."""
 
@@ -55,9 +54,7 @@ class Inflater:
             except zlib.error as error:
                 if sound := _up_to_the_damage(before, self._rest):
                     yield sound
-                said = str(error)
-                why = next((why for words, why in _DAMAGES if words in said), Message("its compressed data is damaged"))
-                raise Damaged(why) from None
+                raise Damaged(next(why for words, why in _DAMAGES if words.search(str(error)))) from None
             self._rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if piece:
                 yield piece

@@ -18,8 +18,6 @@ from ..hosts.endpoints import is_loopback
 
 _ENTRY: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::(\d+))?")
 _PORTS: Final = {"http": 80, "https": 443}
-_THIS_MACHINE: Final = ("0.0.0.0", "::")
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ def proxy_of(origin: str) -> Proxy | None:
     """The proxy that the environment, or else the system, wants for this origin; never for this machine itself."""
     parts = urlsplit(origin)
     host = (parts.hostname or "").rstrip(".")
-    if is_loopback(host) or host in _THIS_MACHINE:
+    if is_loopback(host) or host in ("0.0.0.0", "::"):
         return None
     said = urllib.request.getproxies_environment()
     if said:
@@ -80,7 +78,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
 
-def address_of(host: str) -> _Address | None:
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address that ``host`` is; None for a name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
