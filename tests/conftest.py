@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         fixtures = KERNELS.intersection(getattr(item, "fixturenames", ()))
-        if fixtures or item.path.name in PROGRAMS or here / "chaos" in item.path.parents:
+        if fixtures or item.path.name in PROGRAMS or {here / "chaos", here / "servers"} & set(item.path.parents):
             item.add_marker(pytest.mark.programs)
     items.sort(key=lambda item: here / "browser" in item.path.parents)
 

@@ -524,11 +524,13 @@ def _count(*told: Any) -> int | None:
 
 
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,500})", re.IGNORECASE)
+_HEADING: Final = re.compile(r"<h1[^>]*>([^<]{1,500})", re.IGNORECASE)
 
 
 def title_of(page: str | bytes) -> str:
-    """The title of a web page, in one line; "" when it has none."""
-    found = _TITLE.search(page if isinstance(page, str) else page.decode("utf-8", "replace"))
+    """The title of a web page or its first heading (HAProxy's pages have no title), in one line; "" without either."""
+    text = page if isinstance(page, str) else page.decode("utf-8", "replace")
+    found = _TITLE.search(text) or _HEADING.search(text)
     return " ".join(found[1].split())[:_EXCERPT_CHARS] if found else ""
 
 

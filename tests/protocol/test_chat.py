@@ -577,6 +577,7 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "FastAPI 422": (422, '{"detail":[{"loc":["body"],"msg":"Field required"}]}', InvalidRequest, 422, "Field required"),
     "plain text": (500, "upstream\n  timed out", ServerError, 500, "upstream timed out"),
     "a proxy's page": (502, "<!doctype html><HTML><body>nginx</body></HTML>", ServerError, 502, "no reason given"),
+    "HAProxy's page": (504, "<html><body><h1>504 Gateway Time-out</h1>\nNo answer.</body></html>", ServerError, 504, "504 Gateway Time-out"),
     "a gateway's page": (502, "<html><title>\n502 Bad Gateway</title></html>", ServerError, 502, "502 Bad Gateway"),
     "nothing": (500, b"", ServerError, 500, "no reason given"),
     "not UTF-8": (500, b"caf\xe9", ServerError, 500, "caf\ufffd"),
