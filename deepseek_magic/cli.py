@@ -194,7 +194,10 @@ def _doctor(typed: argparse.Namespace) -> int:
 
 
 def _install(typed: argparse.Namespace) -> int:
-    startup = _ipython_folder() / f"profile_{typed.profile}" / "startup" / STARTUP_FILE
+    # IPython's own answer (IPYTHONDIR and older places count); it is not imported outside of the notebook floor.
+    locate = [sys.executable, "-m", "IPython", "locate"]
+    folder = subprocess.run(locate, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    startup = Path(folder) / f"profile_{typed.profile}" / "startup" / STARTUP_FILE
     if typed.remove:
         existed = startup.exists()
         startup.unlink(missing_ok=True)
@@ -207,11 +210,3 @@ def _install(typed: argparse.Namespace) -> int:
     startup.write_text(STARTUP_TEXT, "utf-8")
     print(say("Wrote {path}: %%deepseek is ready in every new IPython session. --remove undoes it.", path=startup))
     return 0
-
-
-def _ipython_folder() -> Path:
-    # IPython's own answer (IPYTHONDIR and older places count); it is not imported outside of the notebook floor.
-    found = subprocess.run(
-        [sys.executable, "-m", "IPython", "locate"], capture_output=True, text=True, check=True, timeout=60
-    )
-    return Path(found.stdout.strip())

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["load", "unload"]
-
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""

@@ -13,7 +13,6 @@ ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 AWAITING_KERNEL: Final = (7, 1)
 """From here on ipykernel delivers a button's click while an async cell runs (measured on 7.1 to 7.4)."""
 
-
 LANGUAGE_VARIABLE: Final = "DEEPSEEK_MAGIC_LANGUAGE"
 
 

@@ -12,16 +12,17 @@ from typing import Any, Final
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.errors import ConfigurationError
 from ...protocol.models import ALIASES, MODELS
 from ...protocol.options import Option
 from ...session import session
+from .chats import ACTIONS
+from .demo import kinds_of_fault
 from .flags import FLAGS
+from .resume import TAKEN, is_open
 
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
-_ASKING: Final = ("deepseek", "%deepseek", "deepseek_fix", "deepseek_panel")
-"""Magics that take every flag."""
-_PLACES: Final = ("deepseek_doctor", "deepseek_key", "deepseek_models")
 _HELP: Final = "--help"
 
 
@@ -33,12 +34,12 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
     found = _LINE.match(line)
     if found is None:
         return None
-    magic, typed = found["magic"], found["typed"]
-    if magic in _ASKING:
-        return _flags(typed, variables, FLAGS)
-    if magic in _PLACES:
-        return _flags(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
-    match magic:
+    typed = found["typed"]
+    match found["magic"]:
+        case "deepseek" | "%deepseek" | "deepseek_fix" | "deepseek_panel":
+            return _flags(typed, variables, FLAGS)
+        case "deepseek_doctor" | "deepseek_key" | "deepseek_models":
+            return _flags(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
         case "deepseek_chat":
             return _chat_words(typed)
         case "deepseek_resume":
@@ -52,8 +53,6 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
             flags = ("--window", "--plot", "--columns", "--csv", "--overwrite")
             return _words(typed, (), flags, {"--plot": KINDS, "--columns": MEANINGS})
         case "deepseek_demo":
-            from .demo import kinds_of_fault
-
             return _words(typed, ("start", "stop"), ("--fault", "--pace"), {"--fault": kinds_of_fault()})
     return None
 
@@ -66,7 +65,8 @@ def _flags(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]
         if option.name == "system" and begun.startswith("@"):
             return [f"@{name}" for name in _starting(begun[1:], _saved())]
         if begun.startswith("$"):
-            return [f"${name}" for name in _starting(begun[1:], _texts(variables))]
+            texts = [name for name, value in _own(variables).items() if isinstance(value, str)]
+            return [f"${name}" for name in _starting(begun[1:], texts)]
         return _starting(begun, _values(option, variables))
     if not begun.startswith("-"):
         return []
@@ -87,8 +87,6 @@ def _words(typed: str, first: Iterable[str], flags: Iterable[str], values: Mappi
 
 def _resume_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
     """Its flags, and the variables that hold an answer which can be continued."""
-    from .resume import TAKEN, is_open
-
     *words, begun = re.split(r"[\s=]+", typed)
     flags = {flag: option for flag, option in FLAGS.items() if option.name in TAKEN}
     found = _flags(typed, variables, flags)
@@ -104,8 +102,6 @@ def _starting(begun: str, names: Iterable[str]) -> list[str]:
 
 
 def _chat_words(typed: str) -> list[str]:
-    from .chats import ACTIONS
-
     *words, begun = re.split(r"\s+", typed)
     if begun.startswith("-"):
         return _starting(begun, ("--export", "--overwrite", _HELP))
@@ -114,10 +110,6 @@ def _chat_words(typed: str) -> list[str]:
             return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))
         return []
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
-
-
-def _texts(variables: Mapping[str, Any]) -> list[str]:
-    return [name for name, value in _own(variables).items() if isinstance(value, str)]
 
 
 def _saved() -> list[str]:
@@ -153,8 +145,6 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
         case "schema":
             return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
         case "endpoint":
-            from ...engine.hosts.endpoints import ENDPOINTS
-
             return list(ENDPOINTS)
         case "chat":
             return list(session().chats)

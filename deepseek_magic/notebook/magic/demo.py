@@ -27,11 +27,11 @@ def kinds_of_fault() -> list[str]:
 
 @magics_class
 class DemoMagics(Magics):
-    """Starts and stops the demo server, and points the session at it."""
+    """Starts and stops the demo server, and points the session at it. ``server`` is None while there is none."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self._server: DemoServer | None = None
+        self.server: DemoServer | None = None
         self._before: dict[str, Any] = {}
 
     @magic_arguments()
@@ -58,14 +58,9 @@ class DemoMagics(Magics):
             print(say("What it does wrong: {sentence}", sentence=sentence))
 
     @property
-    def server(self) -> DemoServer | None:
-        """The server that answers the cells of this kernel, None where none was started."""
-        return self._server
-
-    @property
     def legend(self) -> list[Message]:
         """What the server does wrong at the moment, one sentence a fault."""
-        return [fault.legend for fault in self._server.faults.faults] if self._server is not None else []
+        return [fault.legend for fault in self.server.faults.faults] if self.server is not None else []
 
     def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
         """Start a server, in the place of the one before, and have cells answered by it."""
@@ -77,19 +72,19 @@ class DemoMagics(Magics):
                 Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
             )
         server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
-        if self._server is None:
+        if self.server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
         else:
-            self._server.stop()
-        self._server = server
+            self.server.stop()
+        self.server = server
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
         return server
 
     def _stop(self) -> None:
-        if self._server is None:
+        if self.server is None:
             print(say("No demo server is running."))
             return
-        self._server.stop()
-        self._server = None
+        self.server.stop()
+        self.server = None
         session().defaults = session().defaults.replace(**self._before)
         print(say("Demo server stopped."))

@@ -15,7 +15,7 @@ from ...protocol.errors import ConfigurationError
 from ...text.fences import fenced
 from ...text.messages import Message, say
 from ..view.formats import offer_code
-from .magics import DeepSeekMagics, Order, read_order
+from .magics import DeepSeekMagics, read_order
 from .past import Failure, variables
 
 TASK: Final = """\
@@ -64,10 +64,8 @@ class FixMagics(Magics):
             output=None,
         )
         completion = self._magics.answer(asked)
-        if isinstance(completion, Completion):
-            self._give(order, completion)
-
-    def _give(self, order: Order, completion: Completion) -> None:
+        if not isinstance(completion, Completion):
+            return
         code = completion.code
         if order.output:
             self.shell.push({order.output: code})

@@ -56,7 +56,8 @@ def read_line(line: str) -> Line:
         if text == "--":  # all that follows is prompt
             break
         name, equals, value = text.partition("=")
-        option = _find(name)
+        if (option := FLAGS.get(name)) is None:
+            raise _no_flag(name, FLAGS, _SEE_HELP)
         if option.kind == "switch":
             if equals:
                 raise ConfigurationError(
@@ -73,32 +74,9 @@ def read_line(line: str) -> Line:
                     Message("{name} needs a value ({choices}).", name=name, choices=choices), hint=_SEE_HELP
                 )
             value, position = following[0], following.end()
-        _keep(options, option, option.parse(_unquote(value)))
+        read = option.parse(_unquote(value))
+        options[option.name] = option.check((*options.get(option.name, ()), *read)) if option.many > 1 else read
     return Line(options=options, rest=line[position:].strip())
-
-
-def words(line: str) -> list[str]:
-    """The words of a line that holds no prompt, read as a shell reads them. Raises ConfigurationError for an open quote."""
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise ConfigurationError(
-            Message("The line cannot be read: {error}.", error=error),
-            hint=Message("Close the quotation mark."),
-        ) from None
-
-
-def _find(name: str) -> Option:
-    option = FLAGS.get(name)
-    if option is None:
-        raise _no_flag(name, FLAGS, _SEE_HELP)
-    return option
-
-
-def _keep(options: dict[str, Any], option: Option, value: Any) -> None:
-    if option.many > 1:
-        value = option.check((*options.get(option.name, ()), *value))
-    options[option.name] = value
 
 
 def _unquote(word: str) -> str:
@@ -107,7 +85,12 @@ def _unquote(word: str) -> str:
 
 def arguments(magic: Any, line: str) -> Any:
     """What a line holds for a magic declared by ``magic_arguments``. Raises ConfigurationError, as every magic does."""
-    return parsed(magic.parser, words(line), Message("{magic}? explains it.", magic=f"%{magic.__name__}"))
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        sentence, hint = Message("The line cannot be read: {error}.", error=error), Message("Close the quotation mark.")
+        raise ConfigurationError(sentence, hint=hint) from None
+    return parsed(magic.parser, words, Message("{magic}? explains it.", magic=f"%{magic.__name__}"))
 
 
 def parsed(parser: argparse.ArgumentParser, typed: Sequence[str] | None, hint: Message) -> argparse.Namespace:

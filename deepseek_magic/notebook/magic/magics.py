@@ -15,12 +15,13 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
+from ...engine.hosts.keys import looks_like_key
 from ...engine.loop import Call, apump, pump
 from ...policy.resuming import RESUMABLE
 from ...protocol.chat import Prompt, Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
-from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, Option
+from ...protocol.options import OPTIONS, Option
 from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
@@ -37,7 +38,7 @@ from .turns import Turns
 if TYPE_CHECKING:
     from ...session.prepared import Prepared
 
-DEFAULTS: Final = tuple(o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new"))
+DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new")}
 """The settings that can have a default for all cells."""
 
 
@@ -75,25 +76,23 @@ def _trait(option: Option) -> Any:
 
 def read_order(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
-    from ...engine.hosts.keys import looks_like_key
-
-    if looks_like_key(line) or looks_like_key(body or ""):
+    below = body or ""
+    if looks_like_key(line) or looks_like_key(below):
         raise ConfigurationError(
             Message("The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it."),
             hint=Message(
                 "Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY."
             ),
         )
-    silenced = line.rstrip().endswith(";")
-    typed = read_line(line.rstrip().removesuffix(";") if silenced else line)
+    typed = read_line(line.rstrip().removesuffix(";"))
     if typed.help:
         return None
-    if not (line.strip() or (body or "").strip()):
+    if not (line.strip() or below.strip()):
         raise ConfigurationError(
             Message("There is nothing to ask."),
             hint=Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags."),
         )
-    if body is not None and body.strip() and typed.rest:
+    if below.strip() and typed.rest:
         raise ConfigurationError(
             Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
             hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
@@ -102,9 +101,9 @@ def read_order(line: str, body: str | None) -> Order | None:
     output = options.pop("output", None)
     if output is not None and not output.isidentifier():
         raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
-    prompt = body if body is not None and body.strip() else typed.rest
-    quiet = options.get("quiet", False) or silenced
-    return Order(prompt=prompt.rstrip("\n"), options=options, output=output, quiet=quiet, alone=body is not None)
+    prompt = (below if below.strip() else typed.rest).rstrip("\n")
+    quiet = options.get("quiet", False) or line.rstrip().endswith(";")
+    return Order(prompt=prompt, options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,19 +111,11 @@ class Run:
     """An order that is being answered."""
 
     order: Order
+    prepared: Prepared
     call: Call
     view: View
-    format: str = "markdown"
-    background: bool = False
-    handle: bool = False
-    """Whether the user's name is bound to a handle, as a background answer's is, also where the cell waits for it."""
+    detached: bool
     interrupted: bool = False
-
-
-def _kept(name: str | None) -> Message:
-    """Where a part of an answer is, and how to continue it."""
-    command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
-    return Message("The text so far is in {name}; {command} resumes the answer.", name=name or "_", command=command)
 
 
 @magics_class
@@ -132,7 +123,9 @@ class DeepSeekMagics(Magics):
     """DeepSeek in cells. Each setting is the default of the flag of its name: ``%config DeepSeekMagics.think = "off"``."""
 
     shell: Any
-    locals().update({option.name: _trait(option) for option in DEFAULTS})  # traits are found in the class body alone
+    locals().update(
+        {name: _trait(option) for name, option in DEFAULTS.items()}
+    )  # traits are found in the class body alone
 
     view = Enum(
         ("auto", "widgets", "handles", "text", "rich", "silent"),
@@ -158,8 +151,7 @@ class DeepSeekMagics(Magics):
         super().__init__(shell)
         self.turns = Turns(shell)
         self._muted: list[Completion | BackgroundAnswer] = []
-        self.background_answers = Background(shell)
-        self.last_error = LastError(shell)
+        self.background_answers, self.last_error = Background(shell), LastError(shell)
         self._speak()
 
     @observe("language")
@@ -170,17 +162,17 @@ class DeepSeekMagics(Magics):
                 speak(type(magics))
         documented(type(self).deepseek)  # ``%%deepseek?`` shows it
 
-    @validate(*(option.name for option in DEFAULTS))
+    @validate(*DEFAULTS)
     def _checked(self, proposal: Any) -> Any:
         """A value that the flag would refuse is refused here, or ``%config`` would show what is not in force."""
         if proposal["value"] is None:
             return None
         try:
-            return OPTIONS_BY_NAME[proposal["trait"].name].check(proposal["value"])
+            return DEFAULTS[proposal["trait"].name].check(proposal["value"])
         except ConfigurationError as error:
             raise TraitError(error.localized()) from None
 
-    @observe(*(option.name for option in DEFAULTS))
+    @observe(*DEFAULTS)
     def _default_changed(self, change: Any) -> None:
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
 
@@ -215,7 +207,7 @@ class DeepSeekMagics(Magics):
 
     def follow(self, run: Run) -> Completion | BackgroundAnswer:
         """Draw the answer until it ends, and bind it; blocks."""
-        if run.background:
+        if run.detached:
             return self._leave(run)
         try:
             pump(run.call, run.view.show)
@@ -231,7 +223,7 @@ class DeepSeekMagics(Magics):
 
     async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
         """The same for an async cell."""
-        if run.background:
+        if run.detached:
             return self._leave(run)
         try:
             await apump(run.call, run.view.show)
@@ -266,7 +258,9 @@ class DeepSeekMagics(Magics):
                 **{"chat": session().chat, **order.options},
             )
         except DeepSeekError as error:
-            self._bind_failure(order, error)
+            # Bound whatever happens, so that no older answer is taken for this one.
+            if order.output and order.prompt:
+                self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
             raise
         if prepared.options.get("dry_run"):
             from .preview import preview
@@ -278,8 +272,7 @@ class DeepSeekMagics(Magics):
     def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
         """Send it, and make the view that will show it."""
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
-        background = bool(prepared.options.get("background"))
-        detached = background and self.watched
+        detached = bool(prepared.options.get("background")) and self.watched
         call = session().start(prepared, mode=None if order.quiet else prepared.options.get("buffer", "balanced"))
         view = view_of(
             self._view_name,
@@ -291,8 +284,7 @@ class DeepSeekMagics(Magics):
             detached=detached,
             name=order.output or "_",
         )
-        format = prepared.options.get("format", "markdown")
-        return Run(order=order, call=call, view=view, format=format, background=detached, handle=background)
+        return Run(order=order, prepared=prepared, call=call, view=view, detached=detached)
 
     def _leave(self, run: Run) -> BackgroundAnswer:
         """Let the answer go on after its cell."""
@@ -304,12 +296,13 @@ class DeepSeekMagics(Magics):
 
     def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
-        completion = run.call.completion
-        # First: whatever happens to the drawing, the answer is not lost.
-        self._bind(run.order, BackgroundAnswer.ended(run.call) if run.handle else completion)
+        completion, settings, name = run.call.completion, run.prepared.options, run.order.output
+        # First: whatever happens to the drawing, the answer is not lost. Code that expects a handle gets one.
+        self._bind(run.order, BackgroundAnswer.ended(run.call) if settings.get("background") else completion)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
-        kept = _kept(run.order.output)
+        command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
+        kept = Message("The text so far is in {name}; {command} resumes the answer.", name=name or "_", command=command)
         if run.interrupted or completion.outcome == "interrupted":
             raise Stopped(say("Stopped. {kept}", kept=kept))
         if completion.error is not None:
@@ -317,7 +310,7 @@ class DeepSeekMagics(Magics):
             if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
                 completion.error.add_note(kept.localized())
             raise completion.error
-        if run.format == "code" and completion.code is not None:
+        if settings.get("format") == "code" and completion.code is not None:
             offer_code(self.shell, completion.code, watched=self.watched)
         self._mute_echo(completion)
         return completion
@@ -325,11 +318,6 @@ class DeepSeekMagics(Magics):
     def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
         self.shell.push({order.output: answer} if order.output else {})
         self.shell.displayhook.update_user_ns(answer)
-
-    def _bind_failure(self, order: Order, error: DeepSeekError) -> None:
-        """A variable named by -o is bound whatever happens, so that no older answer is taken for this one."""
-        if order.output and order.prompt:
-            self.shell.push({order.output: Completion(request=Request.of(order.prompt), error=error)})
 
     def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
         """The answer is on the screen already: what the cell returns must not show it a second time."""

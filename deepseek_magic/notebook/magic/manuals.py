@@ -91,12 +91,11 @@ def _localized(doc: str) -> str:
     parts = []
     for paragraph in _paragraphs(doc):
         if paragraph.startswith(" "):
-            parts.append("\n".join(_line(line) for line in paragraph.splitlines()))
+            lines = [
+                f"{found['what']}{found['gap']}{say(found['why'])}" if (found := _EXPLAINED.match(line)) else line
+                for line in paragraph.splitlines()
+            ]
         else:
-            parts.append("\n".join(wrapped(say(" ".join(paragraph.split())))))
+            lines = wrapped(say(" ".join(paragraph.split())))
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def _line(line: str) -> str:
-    found = _EXPLAINED.match(line)
-    return line if found is None else f"{found['what']}{found['gap']}{say(found['why'])}"

@@ -57,20 +57,15 @@ def _figures(guess: Estimate) -> list[Message]:
         tokens = Message("About {tokens} tokens in, at most {most} out.", tokens=f"{guess.prompt_tokens:,}", most=most)
     if guess.least is None or guess.most is None:
         return [tokens, Message("Price: unknown.")]
-    between = {"least": _money(guess.least), "most": _money(guess.most)}
-    return [
-        tokens,
-        Message(
-            "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer), "
-            "at the peak tariff of this hour.",
-            **between,
-        )
+    price = Message(
+        "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer), "
+        "at the peak tariff of this hour."
         if guess.most.peak
-        else Message(
-            "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer).",
-            **between,
-        ),
-    ]
+        else "Price: from {least} (all of the prompt cached, no answer) to {most} (nothing cached, the longest answer).",
+        least=_money(guess.least),
+        most=_money(guess.most),
+    )
+    return [tokens, price]
 
 
 def _money(cost: Cost) -> str:

@@ -21,10 +21,19 @@ from .magics import DeepSeekMagics, Order, Run
 from .manuals import helped
 
 TAKEN: Final = frozenset(
-    (
-        *("output", "quiet", "format", "buffer", "show_reasoning", "background"),
-        *("model", "max_tokens", "endpoint", "base_url", "continue_on_length"),
-    )
+    [
+        "output",
+        "quiet",
+        "format",
+        "buffer",
+        "show_reasoning",
+        "background",
+        "model",
+        "max_tokens",
+        "endpoint",
+        "base_url",
+        "continue_on_length",
+    ]
 )
 """The options that can still act on an answer whose question is asked already."""
 _HEADS: Final = words("id", "asked", "prompt", "came", "outcome")
@@ -119,23 +128,11 @@ def _list() -> None:
     rows = []
     for entry in session().journal.resumable():
         completion = entry.completion
-        came = (
-            say("{count} characters", count=f"{len(completion.text):,}")
-            if completion.text
-            else say("reasoning")
-            if completion.reasoning
-            else ""
-        )
-        asked = entry.started_at.astimezone().strftime(MOMENT)
-        rows.append(
-            [
-                entry.call_id[:_ID_CHARS],
-                asked,
-                cell(completion.request.prompt),
-                came,
-                OUTCOME_WORDS[completion.outcome].localized(),
-            ]
-        )
+        came = say("reasoning") if completion.reasoning else ""
+        if completion.text:
+            came = say("{count} characters", count=f"{len(completion.text):,}")
+        asked, outcome = entry.started_at.astimezone().strftime(MOMENT), OUTCOME_WORDS[completion.outcome].localized()
+        rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, outcome])
     if not rows:
         print(say("There is no answer to resume."))
         return

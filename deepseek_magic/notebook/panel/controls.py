@@ -76,11 +76,6 @@ class Controls:
         """The controls of one group, in order."""
         return tuple(self.widgets[option.name] for option in self.by_group[name])
 
-    def close(self) -> None:
-        """Let go of the widgets."""
-        for widget in self.widgets.values():
-            widget.close()
-
 
 def _control(option: Option) -> Any:
     common = {"description": say(option.name.replace("_", " ")), "tooltip": option.help.localized()}

@@ -69,10 +69,7 @@ class Panel:
         self._lab = Lab(demo, self._guard, self._ask_several)
         self._source = Source(self._guard, self._insert, self._copy)
         self._tabs = ipywidgets.Tab(
-            [
-                section.box
-                for section in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)
-            ],
+            [part.box for part in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)],
             titles=[say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")],
         )
         self._prompt.observe(self._typed, "value")
@@ -255,17 +252,16 @@ class Panel:
 
 
 def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, Any]]:
-    resume = say("continue an answer that was stopped or broke off")
+    rows = (
+        ("send", say("Send"), say("ask"), not running),
+        ("stop", say("Stop"), say("end the answer now and keep the text so far"), running),
+        ("continue", say("Continue"), say("continue an answer that was stopped or broke off"), can_continue),
+        ("regenerate", say("Regenerate"), say("ask the last question again"), again),
+    )
     return [
-        _action("send", say("Send"), say("ask"), enabled=not running, primary=True),
-        _action("stop", say("Stop"), say("end the answer now and keep the text so far"), enabled=running),
-        _action("continue", say("Continue"), resume, enabled=can_continue),
-        _action("regenerate", say("Regenerate"), say("ask the last question again"), enabled=again),
+        {**dict(zip(("name", "text", "title", "enabled"), row, strict=True)), "primary": row[0] == "send"}
+        for row in rows
     ]
-
-
-def _action(name: str, text: str, title: str, *, enabled: bool, primary: bool = False) -> dict[str, Any]:
-    return {"name": name, "text": text, "title": title, "enabled": enabled, "primary": primary}
 
 
 def _texts() -> dict[str, str]:

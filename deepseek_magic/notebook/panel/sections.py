@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import ipywidgets
@@ -48,17 +49,14 @@ class Settings:
                 description=GROUP_WORDS[name].localized(), icon="caret-right", tooltip=say("show or hide these")
             )
             toggle.layout.width = "auto"
-            toggle.observe(_unfolds(toggle, folded), "value")
+            toggle.observe(partial(_unfold, toggle, folded), "value")
             boxes += [toggle, folded]
         self.box = ipywidgets.VBox(boxes)
 
 
-def _unfolds(toggle: Any, folded: Any) -> Callable[[Any], None]:
-    def unfold(change: Any) -> None:
-        folded.layout.display = None if change["new"] else "none"
-        toggle.icon = "caret-down" if change["new"] else "caret-right"
-
-    return unfold
+def _unfold(toggle: Any, folded: Any, change: Any) -> None:
+    folded.layout.display = None if change["new"] else "none"
+    toggle.icon = "caret-down" if change["new"] else "caret-right"
 
 
 class HistorySection:

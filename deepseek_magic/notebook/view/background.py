@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 from ...engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
@@ -19,24 +18,6 @@ from ...protocol.completion import Completion
 from ...text.messages import say
 from ..frontend import cell_id, request_id
 from .live import View
-
-
-@contextlib.contextmanager
-def _in_the_name_of(header: dict[str, Any] | None, publisher: Any) -> Iterator[None]:
-    """Whatever this thread displays belongs to the request with that header."""
-    if header is None:
-        yield
-        return
-
-    def claim(message: dict[str, Any]) -> dict[str, Any]:
-        message["parent_header"] = header
-        return message
-
-    publisher.register_hook(claim)  # hooks belong to the thread that registers them
-    try:
-        yield
-    finally:
-        publisher.unregister_hook(claim)
 
 
 class BackgroundAnswer:
@@ -67,10 +48,15 @@ class BackgroundAnswer:
         return answer
 
     def _follow(self, view: View, header: dict[str, Any] | None, publisher: Any) -> None:
+        def claim(message: dict[str, Any]) -> dict[str, Any]:
+            message["parent_header"] = header
+            return message
+
         try:
-            with _in_the_name_of(header, publisher):
-                completion = pump(self._call, view.show)
-                view.finish(completion)
+            if header is not None:
+                publisher.register_hook(claim)  # hooks belong to the thread that registers them, and end with it
+            completion = pump(self._call, view.show)
+            view.finish(completion)
         except BaseException as error:
             # Kept for whoever waits: a thread of its own has nobody else to tell.
             self._drawn.set_exception(error)

@@ -6,17 +6,24 @@ around escaped text, because a live JupyterLab trusts the HTML in Markdown outpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...protocol.completion import Completion, Kept
 from ...protocol.markdown import safe
 from ...text.inline import plain_html
 from ...text.language import MOMENT
-from ...text.messages import say
+from ...text.messages import Message, localized, say
 from .formats import VERBATIM, body
 from .live import Settlement
 from .seam_marks import marked, seam_line
+
+_ENDED: Final[Mapping[str, Message]] = {
+    "truncated": Message("cut off at the token limit"),
+    "filtered": Message("cut by the content filter"),
+    "interrupted": Message("stopped"),
+    "incomplete": Message("incomplete"),
+}
 
 METADATA_KEY: Final = "deepseek_magic"
 
@@ -103,22 +110,18 @@ def _foot(ending: Settlement) -> str:
 
 
 def _head(ending: Settlement, unfolded: bool) -> str:
-    completion = ending.completion
-    if not completion.reasoning:
+    reasoning, tokens = ending.completion.reasoning, ending.completion.usage.reasoning_tokens
+    if not reasoning:
         return ""
-    return fold(_reasoning_summary(completion), completion.reasoning, unfolded=unfolded)
-
-
-def _reasoning_summary(completion: Completion) -> str:
-    tokens = completion.usage.reasoning_tokens
-    return say("Reasoning · {tokens} tokens", tokens=f"{tokens:,}") if tokens else say("Reasoning")
+    summary = say("Reasoning · {tokens} tokens", tokens=f"{tokens:,}") if tokens else say("Reasoning")
+    return fold(summary, reasoning, unfolded=unfolded)
 
 
 def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     """One quiet line: how it ended, the model, seconds, first token, tokens with the cached share, cost."""
     if completion.kept is not None:
         return _kept(completion, completion.kept)
-    said = [_ended(completion), completion.model or completion.request.model]
+    said = [localized(_ENDED.get(completion.outcome, "")), completion.model or completion.request.model]
     # As the engine measured it, where it did: the view begins a moment later.
     record = completion.record
     total_s = elapsed_s if record is None else record.total_s
@@ -134,19 +137,6 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     if completion.finish_reason and completion.finish_reason != "stop":
         said.append(completion.finish_reason)
     return " · ".join(part for part in said if part)
-
-
-def _ended(completion: Completion) -> str:
-    match completion.outcome:
-        case "truncated":
-            return say("cut off at the token limit")
-        case "filtered":
-            return say("cut by the content filter")
-        case "interrupted":
-            return say("stopped")
-        case "incomplete":
-            return say("incomplete")
-    return ""
 
 
 def _spent(completion: Completion) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from IPython.display import DisplayHandle
@@ -28,10 +27,10 @@ def view_of(
     call: Call,
     *,
     name: str,
-    quiet: bool = False,
-    alone: bool = False,
-    button: bool = False,
-    detached: bool = False,
+    quiet: bool,
+    alone: bool,
+    button: bool,
+    detached: bool,
 ) -> View:
     """The view for ``front_end``. ``name``: the variable that the answer is kept in; ``alone``: the cell shows nothing else.
 
@@ -69,7 +68,17 @@ def view_of(
         surface: Surface = SilentSurface(quiet=quiet, unfolded=unfolded)
     else:
         try:
-            surface = _surface(front_end, stop if button else None, do_without, unfolded=unfolded, alone=alone)
+            # Imported at first use: ipywidgets alone is a third of what loading may cost.
+            if front_end == "widgets":
+                from .widgets import WidgetSurface
+
+                surface = WidgetSurface(on_stop=stop if button else None, unfolded=unfolded, on_refused=do_without)
+            elif front_end == "rich":
+                from .terminal import RichSurface
+
+                surface = RichSurface(unfolded=unfolded)
+            else:
+                surface = HandleSurface(alone=alone, unfolded=unfolded)
         except Exception:  # whatever a front end's widgets fail of, the answer comes without them
             surface = HandleSurface(alone=alone, unfolded=unfolded)
     view = live_view(surface, prepared, detached=detached)
@@ -95,23 +104,3 @@ def _shown(view: View) -> View:
     shielded = Shielded(view)
     shielded.show(())
     return shielded
-
-
-def _surface(
-    front_end: ViewName,
-    on_stop: Callable[[], None] | None,
-    on_refused: Callable[[DisplayHandle], None],
-    *,
-    alone: bool,
-    unfolded: bool,
-) -> Surface:
-    # Imported at first use: ipywidgets alone is a third of what loading may cost.
-    if front_end == "widgets":
-        from .widgets import WidgetSurface
-
-        return WidgetSurface(on_stop=on_stop, unfolded=unfolded, on_refused=on_refused)
-    if front_end == "rich":
-        from .terminal import RichSurface
-
-        return RichSurface(unfolded=unfolded)
-    return HandleSurface(alone=alone, unfolded=unfolded)

@@ -40,10 +40,7 @@ STYLE: Final = f"""<style>
 """The fold shall look like the ``<details>`` that takes its place when the answer settles. When the kernel has ended the
 text stays without JupyterLab's broken links, and a Stop that nobody hears goes."""
 
-
 KEPT_STYLE: Final = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
-
-
 KEPT_NO_MORE: Final = {"text/html": "", "text/plain": ""}
 """An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
 
@@ -102,7 +99,10 @@ class WidgetSurface(Surface):
     def reasoning(self, text: str) -> None:
         """Append to the fold, as text that is never rendered."""
         if self._fold is None:
-            self._begin_reasoning()
+            self._thought = Html()
+            self._thoughts = VBox((self._thought,))
+            self._fold = Accordion((self._thoughts,), selected_index=0 if self._unfolded else None)
+            self._top.children = (*self._top.children, self._fold)
         self._thought_text += text
         while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
             self._show_thought(self._thought_text[: cut - 1])
@@ -110,12 +110,6 @@ class WidgetSurface(Surface):
             self._thought = Html()
             self._thoughts.children = (*self._thoughts.children, self._thought)
         self._show_thought(self._thought_text)
-
-    def _begin_reasoning(self) -> None:
-        self._thought = Html()
-        self._thoughts = VBox((self._thought,))
-        self._fold = Accordion((self._thoughts,), selected_index=0 if self._unfolded else None)
-        self._top.children = (*self._top.children, self._fold)
 
     def _show_thought(self, text: str) -> None:
         self._thought.value = f'<div style="white-space: pre-wrap; line-height: 1.4">{html.escape(text)}</div>'
