@@ -20,7 +20,7 @@ from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.notebook.magic.flags import read_line
 from deepseek_magic.notebook.panel.as_magic import SYSTEM_VARIABLE, as_cell
 from deepseek_magic.notebook.panel.controls import Controls, panel_options
-from deepseek_magic.notebook.panel.gauges import Gauges, Reading, Service, curve, gauges_html
+from deepseek_magic.notebook.panel.gauges import Gauges, Reading, curve, gauges_html
 from deepseek_magic.notebook.panel.history import history_html, matching
 from deepseek_magic.notebook.panel.lab import EXPERIMENTS, Story, story_html
 from deepseek_magic.notebook.panel.still import still, still_class
@@ -94,7 +94,7 @@ def test_the_rate_falls_to_nothing_while_nothing_comes() -> None:
 
 
 def test_a_reading_without_figures_shows_dashes_and_no_line() -> None:
-    shown = gauges_html("Ready", Reading(), Service())
+    shown = gauges_html("Ready", Reading())
     assert "–" in shown
     assert "<svg" not in shown
     assert curve([1.0]) == ""

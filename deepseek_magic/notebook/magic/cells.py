@@ -72,13 +72,12 @@ class DeepSeekLine(EscapedCommand):
         """The first line of the cell that calls the magic, or gives its answer a name (``x = %deepseek …``)."""
         for tokens in tokens_by_line:
             words = [token for token in tokens if token.string.strip()]
-            first = words[0] if words else None
+            start = words[0].start if words else None
             if len(words) > 3 and _ASSIGNED.match(words[0].line[words[0].start[1] :]):
                 words = words[next(at for at, word in enumerate(words) if word.string == "%") :]
             called = len(words) > 1 and words[0].string == "%" and words[1].string in _OWNERS
             if called and words[0].end == words[1].start and (len(words) == 2 or words[2].start != words[1].end):
-                assert first is not None
-                return cls(first.start)  # where IPython's help begins as well: of two, the one further left goes first
+                return cls(start)  # where IPython's help begins as well: of two, the one further left goes first
         return None
 
     def transform(self, lines: list[str]) -> list[str]:

@@ -21,22 +21,18 @@ from ..frontend import notebook_path
 from .flags import arguments
 from .manuals import helped
 
-_MANY: Final = {
-    (0, 0): Message("no name"),
-    (0, 1): Message("at most one name"),
-    (1, 1): Message("one name"),
-    (1, 2): Message("one or two names"),
-}
+_NONE, _MAYBE = (0, 0, Message("no name")), (0, 1, Message("at most one name"))
+_ONE, _ONE_OR_TWO = (1, 1, Message("one name")), (1, 2, Message("one or two names"))
 _NAMES_TAKEN: Final = {
-    "list": (0, 0),
-    "show": (0, 1),
-    "switch": (1, 1),
-    "rename": (1, 2),
-    "branch": (1, 2),
-    "delete": (1, 1),
-    "reload": (0, 1),
+    "list": _NONE,
+    "show": _MAYBE,
+    "switch": _ONE,
+    "rename": _ONE_OR_TWO,
+    "branch": _ONE_OR_TWO,
+    "delete": _ONE,
+    "reload": _MAYBE,
 }
-"""How many names an action takes, at least and at most."""
+"""How many names an action takes: at least, at most, in words."""
 ACTIONS: Final = tuple(_NAMES_TAKEN)
 
 
@@ -100,18 +96,14 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
     if not words:
         return "list", []
     action, names = (words[0], words[1:]) if words[0] in ACTIONS else ("show", words)
-    least, most = _NAMES_TAKEN[action]
-    if not least <= len(names) <= most:
-        raise ConfigurationError(
-            Message(
-                "{magic} takes {wanted}, not {count}.",
-                magic=f"%deepseek_chat {action}",
-                wanted=_MANY[least, most],
-                count=len(names),
-            ),
-            hint=Message("%deepseek_chat? explains its words; put a name with spaces in quotation marks."),
-        )
-    return action, names
+    least, most, wanted = _NAMES_TAKEN[action]
+    if least <= len(names) <= most:
+        return action, names
+    magic, count = f"%deepseek_chat {action}", len(names)
+    raise ConfigurationError(
+        Message("{magic} takes {wanted}, not {count}.", magic=magic, wanted=wanted, count=count),
+        hint=Message("%deepseek_chat? explains its words; put a name with spaces in quotation marks."),
+    )
 
 
 def _copy(action: str, name: str, new: str) -> None:

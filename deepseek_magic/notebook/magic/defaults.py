@@ -32,9 +32,8 @@ def take_project_defaults(magics: Any) -> None:
     for name, value in here.settings.items():
         if name not in known:
             near = closest(name, known)
-            _warn(
-                Message("{path}: there is no setting {name}{near}.", path=FILE_NAME, name=name, near=near), path, name
-            )
+            sentence = Message("{path}: there is no setting {name}{near}.", path=FILE_NAME, name=name, near=near)
+            _warn(sentence, path, name)
             continue
         if name in _WRITTEN_BY and isinstance(value, str):
             value = here.wrote(value)

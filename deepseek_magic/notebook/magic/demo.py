@@ -68,9 +68,8 @@ class DemoMagics(Magics):
         from ...demo.wire.pace import PACE_VARIABLE
 
         if pace < 0:
-            raise ConfigurationError(
-                Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
-            )
+            sentence = Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
+            raise ConfigurationError(sentence)
         server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self.server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}

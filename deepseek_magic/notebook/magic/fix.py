@@ -51,9 +51,8 @@ class FixMagics(Magics):
             print(inspect.getdoc(FixMagics.deepseek_fix))
             return
         if order.options.pop("background", False):
-            raise ConfigurationError(
-                Message("%deepseek_fix cannot run in the background: its code is for the next cell.")
-            )
+            sentence = Message("%deepseek_fix cannot run in the background: its code is for the next cell.")
+            raise ConfigurationError(sentence)
         failure = self._magics.last_error.known()
         words = template.fill(str(order.prompt), variables(self.shell, self._magics.last_error)).text
         alone = {} if "chat" in order.options else {"no_history": True}

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new")}
 """The settings that can have a default for all cells."""
+Answer = Completion | BackgroundAnswer
 
 
 class Stopped(KeyboardInterrupt):
@@ -150,7 +151,7 @@ class DeepSeekMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.turns = Turns(shell)
-        self._muted: list[Completion | BackgroundAnswer] = []
+        self._muted: list[Answer] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
         self._speak()
 
@@ -194,18 +195,16 @@ class DeepSeekMagics(Magics):
     @needs_local_scope
     @line_cell_magic
     @documented
-    def deepseek(
-        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> Completion | BackgroundAnswer | None:
+    def deepseek(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Answer | None:
         order = self._read(line, cell)
         return None if order is None else self.answer(replace(order, scope=local_ns or {}))
 
-    def answer(self, order: Order) -> Completion | BackgroundAnswer | None:
+    def answer(self, order: Order) -> Answer | None:
         """Have an order answered, waiting for it; None when it was a dry run."""
         run = self._begin(order, button=False)
         return None if run is None else self.follow(run)
 
-    def follow(self, run: Run) -> Completion | BackgroundAnswer:
+    def follow(self, run: Run) -> Answer:
         """Draw the answer until it ends, and bind it; blocks."""
         if run.detached:
             return self._leave(run)
@@ -215,13 +214,13 @@ class DeepSeekMagics(Magics):
             run.interrupted = True
         return self._end(run)
 
-    async def awaited(self, line: str, body: str | None) -> Completion | BackgroundAnswer | None:
+    async def awaited(self, line: str, body: str | None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         order = self._read(line, body)
         run = None if order is None else self._begin(order, button=True)
         return None if run is None else await self.follow_awaited(run)
 
-    async def follow_awaited(self, run: Run) -> Completion | BackgroundAnswer:
+    async def follow_awaited(self, run: Run) -> Answer:
         """The same for an async cell."""
         if run.detached:
             return self._leave(run)
@@ -315,17 +314,17 @@ class DeepSeekMagics(Magics):
         self._mute_echo(completion)
         return completion
 
-    def _bind(self, order: Order, answer: Completion | BackgroundAnswer) -> None:
+    def _bind(self, order: Order, answer: Answer) -> None:
         self.shell.push({order.output: answer} if order.output else {})
         self.shell.displayhook.update_user_ns(answer)
 
-    def _mute_echo(self, answer: Completion | BackgroundAnswer) -> None:
+    def _mute_echo(self, answer: Answer) -> None:
         """The answer is on the screen already: what the cell returns must not show it a second time."""
         shown = self.shell.display_formatter.ipython_display_formatter
         kind = type(answer)
         self._muted.append(answer)
 
-        def once(value: Completion | BackgroundAnswer) -> None:
+        def once(value: Answer) -> None:
             if not any(value is muted for muted in self._muted):
                 self.shell.display_pub.publish(value._repr_mimebundle_())
 

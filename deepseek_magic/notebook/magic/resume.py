@@ -17,7 +17,7 @@ from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..view.background import BackgroundAnswer
 from .flags import read_line
-from .magics import DeepSeekMagics, Order, Run
+from .magics import Answer, DeepSeekMagics, Order, Run
 from .manuals import helped
 
 TAKEN: Final = frozenset(
@@ -51,7 +51,7 @@ class ResumeMagics(Magics):
         self._magics = magics
 
     @line_magic
-    def deepseek_resume(self, line: str) -> Completion | BackgroundAnswer | None:
+    def deepseek_resume(self, line: str) -> Answer | None:
         """Resume an answer that was stopped, broke off or reached its length.
 
         ::
@@ -68,7 +68,7 @@ class ResumeMagics(Magics):
         run = self._begin(line, button=False)
         return None if run is None else self._magics.follow(run)
 
-    async def awaited(self, line: str, _body: None) -> Completion | BackgroundAnswer | None:
+    async def awaited(self, line: str, _body: None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         run = self._begin(line, button=True)
         return None if run is None else await self._magics.follow_awaited(run)
@@ -90,9 +90,8 @@ class ResumeMagics(Magics):
         value = self.shell.user_ns.get(word or "_")
         if isinstance(value, BackgroundAnswer):
             if not value.done:
-                raise ConfigurationError(
-                    Message("This answer is still being written."), hint=Message("Wait for it, or stop() it.")
-                )
+                hint = Message("Wait for it, or stop() it.")
+                raise ConfigurationError(Message("This answer is still being written."), hint=hint)
             value = value.completion
         if isinstance(value, Completion):
             return value if word or value.outcome in RESUMABLE else None

@@ -63,13 +63,13 @@ class ChatPicker:
     def _switch(self, name: str) -> None:
         if self._busy():
             self.refresh()
-            raise ConfigurationError(
-                Message("An answer is being written in this chat."), hint=Message("Stop it first, or wait.")
-            )
+            hint = Message("Stop it first, or wait.")
+            raise ConfigurationError(Message("An answer is being written in this chat."), hint=hint)
         self.chosen = name
         self.refresh()
         self._name.value = ""
-        self._unsure()
+        self._sure = False
+        self._delete.description = say("Delete")
         self._on_switch()
 
     def _on_chosen(self, change: Any) -> None:
@@ -80,9 +80,8 @@ class ChatPicker:
         taken = session().chats
         name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
         if name in taken:
-            raise ConfigurationError(
-                Message("A conversation {name} exists already.", name=name), hint=Message("Take another name.")
-            )
+            sentence = Message("A conversation {name} exists already.", name=name)
+            raise ConfigurationError(sentence, hint=Message("Take another name."))
         self._switch(name)
 
     def _on_rename(self) -> None:
@@ -109,10 +108,6 @@ class ChatPicker:
         name, path = self.chosen, export(self.chosen, self._typed or f"{self.chosen}.md")
         count = len(session().chats.find(name).turns)
         self._tell(say("{name}: {count} turns written to {path}.", name=name, count=count, path=path))
-
-    def _unsure(self) -> None:
-        self._sure = False
-        self._delete.description = say("Delete")
 
     @property
     def _typed(self) -> str:

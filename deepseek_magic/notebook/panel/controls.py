@@ -50,27 +50,20 @@ class Controls:
 
     def __init__(self, given: Mapping[str, Any], on_change: Callable[[], None]) -> None:
         self.by_group = panel_options()
+        self._options = [option for options in self.by_group.values() for option in options]
         self.widgets: dict[str, Any] = {}
-        for option in (option for options in self.by_group.values() for option in options):
-            widget = _control(option)
-            self.widgets[option.name] = widget
+        for option in self._options:
+            widget = self.widgets[option.name] = _control(option)
             if option.name in given:
-                self.set(option, given[option.name])
+                value = given[option.name]
+                text = "\n".join(value) if isinstance(value, list | tuple) else str(value)
+                widget.value = value if option.kind in ("choice", "switch") else text
             widget.observe(lambda _change: on_change(), "value")
-
-    def set(self, option: Option, value: Any) -> None:
-        """Set the control of ``option`` to ``value``."""
-        if option.kind in ("choice", "switch"):
-            self.widgets[option.name].value = value
-        else:
-            self.widgets[option.name].value = "\n".join(value) if isinstance(value, list | tuple) else str(value)
 
     @property
     def given(self) -> dict[str, Any]:
         """The options that were given. Raises ConfigurationError, in one sentence, for what cannot be one."""
-        options = (option for group in self.by_group.values() for option in group)
-        read = {option.name: _read(option, self.widgets[option.name].value) for option in options}
-        return dict(Options(**read))
+        return dict(Options(**{o.name: _read(o, self.widgets[o.name].value) for o in self._options}))
 
     def group(self, name: str) -> tuple[Any, ...]:
         """The controls of one group, in order."""
@@ -78,19 +71,18 @@ class Controls:
 
 
 def _control(option: Option) -> Any:
-    common = {"description": say(option.name.replace("_", " ")), "tooltip": option.help.localized()}
+    common: dict[str, Any] = {"description": say(option.name.replace("_", " ")), "tooltip": option.help.localized()}
     default = say("default") + (f": {option.default}" if option.default else "")
     if option.kind == "choice":
         return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)
     if option.kind == "switch":
         return ipywidgets.Checkbox(value=False, indent=True, **common)
+    common |= {"placeholder": default, "continuous_update": False}
     if option.name in _SUGGESTED:
-        return ipywidgets.Combobox(
-            options=_SUGGESTED[option.name], placeholder=default, continuous_update=False, **common
-        )
+        return ipywidgets.Combobox(options=_SUGGESTED[option.name], **common)
     if option.many > 1 or option.name == "system":  # a line each, or a text of several lines
-        return ipywidgets.Textarea(placeholder=default, rows=2, continuous_update=False, **common)
-    return ipywidgets.Text(placeholder=default, continuous_update=False, **common)
+        return ipywidgets.Textarea(rows=2, **common)
+    return ipywidgets.Text(**common)
 
 
 def _read(option: Option, value: Any) -> Any:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ...engine.gate import Gate
 from ...metrics.tables import UNKNOWN, cell
-from ...policy.limits.limiter import Standing
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from ...text.messages import say
 
@@ -35,15 +35,6 @@ class Reading:
     chunks_per_s: float | None = None
     attempt: int = 0
     curve: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """The endpoint's state for all cells and panels of this process together. ``waiting`` requests are in the queue."""
-
-    waiting: int = 0
-    standing: Standing | None = None
-    money: str = ""
 
 
 class Gauges:
@@ -108,9 +99,9 @@ def curve(points: Sequence[float]) -> str:
     )
 
 
-def gauges_html(state: str, reading: Reading, service: Service) -> str:
-    """All gauges, each with its name."""
-    standing = service.standing
+def gauges_html(state: str, reading: Reading, gate: Gate | None = None, money: str = "") -> str:
+    """All gauges, each with its name. The queue at ``gate`` is that of all cells and panels of this process together."""
+    standing = gate.standing if gate is not None else None
     running = UNKNOWN if standing is None else f"{standing.running}/{standing.window}"
     quota = UNKNOWN if standing is None or standing.fraction is None else f"{standing.fraction:.0%}"
     if standing is not None and standing.frozen_s > 0:
@@ -122,9 +113,9 @@ def gauges_html(state: str, reading: Reading, service: Service) -> str:
         (say("chunks/s"), cell(reading.chunks_per_s, 2)),
         (say("attempt"), cell(reading.attempt or None)),
         (say("running"), running),
-        (say("queued"), cell(service.waiting)),
+        (say("queued"), cell(gate.waiting if gate is not None else 0)),
         (say("quota left"), quota),
-        (say("money so far"), service.money or UNKNOWN),
+        (say("money so far"), money or UNKNOWN),
     )
     shown = [f"<div><span>{html.escape(name)}</span> <b>{html.escape(text)}</b></div>" for name, text in gauges]
     shown.insert(AFTER_TOKENS, f"<div>{curve(reading.curve)}</div>")  # its place is kept while there is none

@@ -122,11 +122,11 @@ class Story:
 
     def end(self, completion: Completion, now_s: float) -> None:
         """The call is over: say how, where no event has."""
-        line = completion.error.localized() if completion.error is not None else ""
+        at_s = now_s - self._started_s
         if completion.outcome == "interrupted":
-            line = say("Stopped; the text so far is kept.")
-        if line:
-            self.lines.append((now_s - self._started_s, line))
+            self.lines.append((at_s, say("Stopped; the text so far is kept.")))
+        elif completion.error is not None:
+            self.lines.append((at_s, completion.error.localized()))
 
     def _line(self, event: Event) -> str:
         match event:

@@ -34,7 +34,7 @@ from .as_magic import as_cell
 from .calls import Calls
 from .chats import ChatPicker
 from .controls import Controls
-from .gauges import Reading, Service, gauges_html
+from .gauges import Reading, gauges_html
 from .lab import Story
 from .prompt_box import PromptBox
 from .sections import HistorySection, Lab, Metrics, Settings, Source
@@ -60,14 +60,14 @@ class Panel:
         self._calls = Calls(magics, self._transcript, self)
         given = dict(Options(**options))
         chat = str(given.pop("chat", session().chat))
-        self._controls = Controls(given, self._settings_changed)
+        self._controls = Controls(given, lambda: self._guard(self._draw_source))
         self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)), texts=_texts())
         self._chats = ChatPicker(
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
         )
         self._history, self._metrics = HistorySection(), Metrics()
         self._lab = Lab(demo, self._guard, self._ask_several)
-        self._source = Source(self._guard, self._insert, self._copy)
+        self._source = Source(self._guard, self._insert, lambda: self._prompt.copy(self._cell().source))
         self._tabs = ipywidgets.Tab(
             [part.box for part in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)],
             titles=[say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")],
@@ -158,16 +158,10 @@ class Panel:
         self._transcript.show(session().chats.get(self._chats.chosen))
         self._draw_source()
 
-    def _settings_changed(self) -> None:
-        self._guard(self._draw_source)
-
     def _insert(self) -> None:
         cell = self._cell()
         self._magics.shell.push(dict(cell.variables))
         self._prompt.insert(cell.source)
-
-    def _copy(self) -> None:
-        self._prompt.copy(self._cell().source)
 
     # what the call does; these two come from the thread that draws
 
@@ -222,12 +216,7 @@ class Panel:
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
             self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
-        service = Service(
-            waiting=gate.waiting if gate is not None else 0,
-            standing=gate.standing if gate is not None else None,
-            money=self._money,
-        )
-        self._gauges.value = gauges_html(_STATES[self._state].localized(), self._reading, service)
+        self._gauges.value = gauges_html(_STATES[self._state].localized(), self._reading, gate, self._money)
 
     def _refresh(self) -> None:
         chosen = self._tabs.selected_index

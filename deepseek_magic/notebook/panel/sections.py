@@ -83,15 +83,12 @@ class Metrics:
     """The sums of the session, whether the service levels were met, and a plot."""
 
     def __init__(self) -> None:
-        self._kind = ipywidgets.Dropdown(
-            description=say("plot"),
-            options=[
-                (say("latency of all calls"), "latency"),
-                (say("speed over time"), "speed"),
-                (say("waterfall of the last call"), "waterfall"),
-            ],
-            value="latency",
-        )
+        kinds = [
+            (say("latency of all calls"), "latency"),
+            (say("speed over time"), "speed"),
+            (say("waterfall of the last call"), "waterfall"),
+        ]
+        self._kind = ipywidgets.Dropdown(description=say("plot"), options=kinds, value="latency")
         self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
         self._tables.add_class("deepseek-magic-wide")
         self._tables.add_class("deepseek-magic-figures")
@@ -130,17 +127,12 @@ class Lab:
         self._pace = ipywidgets.BoundedFloatText(description=say("slowness"), value=1.0, min=0.0, max=20.0, step=0.5)
         self._legend = ipywidgets.HTML()
         self._story = ipywidgets.HTML(story_html(()))
-        row = ipywidgets.HBox(
-            (
-                button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up),
-                button(
-                    say("Ask {count} times", count=SEVERAL),
-                    say("the prompt in the box, all at once, to see the queue and the limiter"),
-                    guard,
-                    lambda: ask_several(SEVERAL),
-                ),
-            )
+        set_up = button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up)
+        text, why = (
+            say("Ask {count} times", count=SEVERAL),
+            say("the prompt in the box, all at once, to see the queue and the limiter"),
         )
+        row = ipywidgets.HBox((set_up, button(text, why, guard, lambda: ask_several(SEVERAL))))
         title = ipywidgets.HTML(f"<b>{html.escape(say('What happened'))}</b>")
         self.box = ipywidgets.VBox((self._experiment, self._fault, self._pace, row, self._legend, title, self._story))
         self._experiment.observe(lambda _change: self._explain(), "value")
@@ -167,7 +159,7 @@ class Lab:
         server.pace = self._pace.value
         server.fault = self._fault.value.strip() or None
         chosen = EXPERIMENTS[self._experiment.value]
-        if (chosen.fault or None) == server.fault:
+        if chosen.fault == server.fault:
             self._say(chosen.breaks.localized(), chosen.watch.localized())
         else:
             self._say(" ".join(sentence.localized() for sentence in self._demo.legend))
@@ -183,13 +175,9 @@ class Source:
     def __init__(self, guard: Guard, insert: Callable[[], None], copy: Callable[[], None]) -> None:
         self._text = ipywidgets.HTML()
         self._text.add_class("deepseek-magic-source")
-        row = ipywidgets.HBox(
-            (
-                button(say("Insert below"), say("put this cell below the panel"), guard, insert),
-                button(say("Copy"), say("copy this cell to the clipboard"), guard, copy),
-            )
-        )
-        self.box = ipywidgets.VBox((self._text, row))
+        below = button(say("Insert below"), say("put this cell below the panel"), guard, insert)
+        to_clipboard = button(say("Copy"), say("copy this cell to the clipboard"), guard, copy)
+        self.box = ipywidgets.VBox((self._text, ipywidgets.HBox((below, to_clipboard))))
 
     def show(self, cell: Cell) -> None:
         """Show the text of the cell and what it needs beside it."""

@@ -83,11 +83,10 @@ class BackgroundAnswer:
 
         Raises TimeoutError, or the DeepSeekError that ended the call. An interrupt ends the waiting, not the answer.
         """
-        left_s = timeout_s
-        while not self.done and (left_s is None or left_s > 0):
-            step_s = HEARTBEAT_S if left_s is None else min(HEARTBEAT_S, left_s)
-            concurrent.futures.wait((self._drawn,), step_s)
-            left_s = None if left_s is None else left_s - step_s
+        left_s = float("inf") if timeout_s is None else timeout_s
+        while not self.done and left_s > 0:
+            concurrent.futures.wait((self._drawn,), min(HEARTBEAT_S, left_s))
+            left_s -= HEARTBEAT_S
         return self._whole()
 
     def __await__(self) -> Generator[Any, None, Completion]:

@@ -16,13 +16,9 @@ from typing import Any
 
 def sweep(widgets: Sequence[Any]) -> None:
     """Tell the page that these are about to be closed."""
-    if _is_jupyter() and (broom := _broom()).comm is not None:
+    # Front ends that no Jupyter server started ask their user before they load code that is not theirs.
+    if "JPY_SESSION_NAME" in os.environ and (broom := _broom()).comm is not None:
         broom.send({"closed": [widget.model_id for widget in widgets]})
-
-
-def _is_jupyter() -> bool:
-    """Whether a Jupyter server started this kernel. Others ask their user before they load code that is not theirs."""
-    return "JPY_SESSION_NAME" in os.environ
 
 
 @functools.cache

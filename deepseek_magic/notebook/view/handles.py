@@ -43,11 +43,6 @@ class HandleSurface(Surface):
         self._tail = ""
         self._status = Status()
 
-    def open(self, status: Status) -> None:
-        """Display the first handle."""
-        self._status = status
-        self._redraw()
-
     def settle(self, blocks: Sequence[str]) -> None:
         """Give each segment the handle that the tail had, and the tail a new one."""
         for block in blocks:

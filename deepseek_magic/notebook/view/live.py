@@ -97,6 +97,7 @@ class Surface:
 
     def open(self, status: Status) -> None:
         """Show that something is coming."""
+        self.status(status)
 
     def settle(self, blocks: Sequence[str]) -> None:
         """Append Markdown that will not change any more."""
@@ -172,7 +173,6 @@ class LiveView(View):
         self._next: Surface | None = surface  # opened at the first look: whoever feeds the view hears of its failures
 
     def show(self, events: Sequence[Event]) -> None:
-        """Take events and draw what is due."""
         now_s = self._clock()
         self._change_surface()
         for event in events:
@@ -201,7 +201,6 @@ class LiveView(View):
                 self._tail_dirty = True
 
     def stopping(self) -> None:
-        """Say that the user's Stop was heard."""
         self._change_surface()
         self._say(state="stopping")
         self._surface.status(self._status)

@@ -23,12 +23,10 @@ class Shielded(View):
         self._failure: Exception | None = None
 
     def show(self, events: Sequence[Event]) -> None:
-        """Take events and draw what is due."""
         if self._failure is None:
             self._try(self._view.show, events)
 
     def stopping(self) -> None:
-        """Say that the user's Stop was heard."""
         if self._failure is None:
             self._try(self._view.stopping)
 
@@ -37,9 +35,8 @@ class Shielded(View):
         self._try(self._view.finish, completion)
         if self._failure is not None:
             why = f"{type(self._failure).__name__}: {self._failure}"
-            print_somewhere(
-                say("Not all of the answer could be drawn ({why}); the variable has it as it came.", why=why)
-            )
+            said = say("Not all of the answer could be drawn ({why}); the variable has it as it came.", why=why)
+            print_somewhere(said)
 
     def _try(self, draw: Callable[..., None], *args: Any) -> None:
         try:

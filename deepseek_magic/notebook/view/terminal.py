@@ -99,7 +99,6 @@ class RichSurface(Surface):
             self._console.print(self._text(printable(text), style="dim"), end="")
 
     def status(self, status: Status) -> None:
-        """Redraw the status line."""
         self._status = status
         self._redraw()
 

@@ -9,7 +9,7 @@ from IPython.display import DisplayHandle
 from ...engine.hosts.endpoints import hosts_elsewhere
 from ...engine.loop import Call
 from ...policy.buffering import BufferPolicy
-from ...text.messages import say
+from ...text.messages import Message
 from ..frontend import ViewName, widgets_refused
 from .formats import VERBATIM
 from .handles import HandleSurface, SilentSurface
@@ -42,12 +42,10 @@ def view_of(
     in_terminal = front_end in ("text", "rich")
     if in_terminal and detached and not quiet:
         # The answer itself would be printed into what is typed meanwhile.
-        print_somewhere(
-            say(
-                "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it.",
-                name=name,
-            )
+        said = Message(
+            "The answer is being written in the background: print({name}) waits for it, {name}.stop() ends it."
         )
+        print_somewhere(said.filled(name=name).localized())
         quiet = True
     if not quiet and (front_end == "text" or (front_end == "rich" and format in VERBATIM)):
         from .terminal import PlainView

@@ -92,7 +92,6 @@ class WidgetSurface(Surface):
             self._answer.children = (*self._answer.children, self._tail)
 
     def tail(self, markdown: str) -> None:
-        """Draw the open rest in place of the last one."""
         shown = {"output_type": "display_data", "data": {"text/markdown": markdown}, "metadata": {}}
         self._tail.outputs = (shown,) if markdown else ()
 
