@@ -124,9 +124,8 @@ class DeepSeekMagics(Magics):
     """DeepSeek in cells. Each setting is the default of the flag of its name: ``%config DeepSeekMagics.think = "off"``."""
 
     shell: Any
-    locals().update(
-        {name: _trait(option) for name, option in DEFAULTS.items()}
-    )  # traits are found in the class body alone
+    # Traits are found in the class body alone.
+    locals().update({name: _trait(option) for name, option in DEFAULTS.items()})
 
     view = Enum(
         ("auto", "widgets", "handles", "text", "rich", "silent"),

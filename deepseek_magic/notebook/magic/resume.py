@@ -21,19 +21,8 @@ from .magics import Answer, DeepSeekMagics, Order, Run
 from .manuals import helped
 
 TAKEN: Final = frozenset(
-    [
-        "output",
-        "quiet",
-        "format",
-        "buffer",
-        "show_reasoning",
-        "background",
-        "model",
-        "max_tokens",
-        "endpoint",
-        "base_url",
-        "continue_on_length",
-    ]
+    {"output", "quiet", "format", "buffer", "show_reasoning", "background"}
+    | {"model", "max_tokens", "endpoint", "base_url", "continue_on_length"}
 )
 """The options that can still act on an answer whose question is asked already."""
 _HEADS: Final = words("id", "asked", "prompt", "came", "outcome")

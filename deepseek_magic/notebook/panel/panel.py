@@ -248,8 +248,8 @@ def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, A
         ("regenerate", say("Regenerate"), say("ask the last question again"), again),
     )
     return [
-        {**dict(zip(("name", "text", "title", "enabled"), row, strict=True)), "primary": row[0] == "send"}
-        for row in rows
+        {"name": name, "text": text, "title": title, "enabled": enabled, "primary": name == "send"}
+        for name, text, title, enabled in rows
     ]
 
 

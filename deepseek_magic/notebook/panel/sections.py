@@ -128,11 +128,9 @@ class Lab:
         self._legend = ipywidgets.HTML()
         self._story = ipywidgets.HTML(story_html(()))
         set_up = button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up)
-        text, why = (
-            say("Ask {count} times", count=SEVERAL),
-            say("the prompt in the box, all at once, to see the queue and the limiter"),
-        )
-        row = ipywidgets.HBox((set_up, button(text, why, guard, lambda: ask_several(SEVERAL))))
+        why = say("the prompt in the box, all at once, to see the queue and the limiter")
+        several = button(say("Ask {count} times", count=SEVERAL), why, guard, lambda: ask_several(SEVERAL))
+        row = ipywidgets.HBox((set_up, several))
         title = ipywidgets.HTML(f"<b>{html.escape(say('What happened'))}</b>")
         self.box = ipywidgets.VBox((self._experiment, self._fault, self._pace, row, self._legend, title, self._story))
         self._experiment.observe(lambda _change: self._explain(), "value")
