@@ -146,7 +146,7 @@ NOT_OURS: Final = {
     "engine/attempt.py": ("Location: ",),
     "engine/hosts/endpoints.py": ("",),
     "engine/hosts/keys.py": ("<Key from",),
-    "engine/journal/": ("\n ", "no such table"),
+    "engine/journal/": ("\n ", "INSERT OR REPLACE INTO", "no such table"),
     "engine/loop.py": ("the call ended without a completion",),
     "engine/network/": ("the last try either", "nothing came in time"),
     "metrics/log.py": ("A call could not be exported.",),
