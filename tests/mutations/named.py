@@ -39,8 +39,8 @@ NAMED: Final = (
     Named(
         "what a server says of an error is not masked",
         "engine/attempt.py",
-        "text = mask(",
-        "text = str(",
+        "text = mask(bytes(",
+        "text = str(bytes(",
         "engine/test_health.py::test_a_wrong_key_is_an_error_that_never_shows_it_even_when_the_server_does",
     ),
     Named(
