@@ -88,3 +88,10 @@ def test_of_many_threads_no_more_get_through_than_the_budget_allows() -> None:
     for thread in threads:
         thread.join()
     assert len(through) == 5
+
+
+def test_a_cost_is_one_value_and_unknown_without_a_currency() -> None:
+    paid = record("0.25").paid
+    assert paid is not None
+    assert (paid.amount, paid.currency, paid.estimated) == (Decimal("0.25"), "USD", False)
+    assert record("0.25", None).paid is None

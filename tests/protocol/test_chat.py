@@ -34,7 +34,7 @@ from deepseek_magic.protocol.events import (
     Usage,
     UsageReport,
 )
-from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.protocol.options import OPTIONS, Options
 
 # Request → body
 
@@ -628,3 +628,56 @@ def test_an_error_object_in_the_stream_raises(payload: str) -> None:
 
 def test_a_very_long_error_body_is_cut() -> None:
     assert len(str(error_from_body(500, "x" * 10**6))) < 1100
+
+
+def test_options_that_are_checked_already_change_a_request_and_its_system_prompt() -> None:
+    first = Request.of("Hi", seed=1)
+    assert dict(Request.asking(first, Options(temperature=0.5)).options) == {"seed": 1, "temperature": 0.5}
+    assert [m.content for m in Request.asking(first, Options(), system="brief").messages] == ["brief", "Hi"]
+
+
+def test_a_server_that_does_not_know_the_stream_options_is_not_sent_them() -> None:
+    request = Request.of("Hi", extra_body={"top_k": 5}).without_usage()
+    assert "stream_options" not in request.body()
+    assert request.body()["top_k"] == 5
+    assert not request.asks_usage
+
+
+def test_an_id_that_comes_late_begins_a_call_only_after_a_whole_one() -> None:
+    assert calls([tool(0, name="f", arguments="{}")], [tool(0, "a", "g")]) == {0: (None, "f", "{}"), 1: ("a", "g", "")}
+    assert calls([tool(0, name="f", arguments="{")], [tool(0, "a", arguments="}")]) == {0: ("a", "f", "{}")}
+
+
+def test_a_message_of_parts_is_read_once() -> None:
+    whole = {"message": {"content": [{"type": "text", "text": "Hi"}]}}
+    payload = json.dumps({"choices": [whole]})
+    assert [e for e in decode(payload, payload) if isinstance(e, TextDelta)] == [T("Hi")]
+
+
+def test_a_message_that_takes_back_an_earlier_one_adds_nothing() -> None:
+    payloads = [json.dumps({"choices": [{"message": {"content": said}}]}) for said in ("Hi", "Ho", "Hi!")]
+    assert text(decode(*payloads)) == "Hi!"
+
+
+def test_an_empty_piece_of_thought_is_nothing() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": ""}, "x", {"type": "text", "text": "Hm"}]}]
+    assert decode(chunk({"content": parts})) == [R("Hm")]
+
+
+def test_an_error_names_the_field_that_it_is_about() -> None:
+    body = '{"error": {"message": "Invalid value.", "param": "top_p"}}'
+    assert error_from_body(400, body).said == "Invalid value (top_p)"
+
+
+def test_a_thought_torn_at_the_end_of_a_read_is_whole_in_the_next() -> None:
+    decoder = ChatDecoder()
+    decoder.decode(chunk({"reasoning_content": "Hm"}, id="c1"))
+    lines = "\n".join(chunk({"reasoning_content": said}) for said in (" a\ufffd", "b"))
+    events: list[Event] = []
+    assert decoder.decode_lines(lines.encode(), events)
+    assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == " a\ufffdb"
+
+
+def test_an_early_end_is_told_once_whatever_the_later_one_says() -> None:
+    events = decode(chunk({}, "stop"), chunk({"content": "a"}), chunk({}, "length"))
+    assert [event.reason for event in events if isinstance(event, Finish)] == ["stop"]

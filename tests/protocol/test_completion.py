@@ -287,3 +287,12 @@ def test_log_probabilities_go_with_the_text_that_a_seam_makes_void() -> None:
     assert fold(*came, Seam(kind="continued", at_chars=2)).completion().logprobs == (ab,)
     anew = fold(*came, Seam(kind="restarted", at_chars=0, reasoning_at_chars=0), *came).completion()
     assert (anew.logprobs, anew.reasoning_logprobs) == ((ab, c), (thought,))
+
+
+def test_an_answer_gives_its_code() -> None:
+    assert fold(T("```python\nx = 1\n```"), Finish(reason="stop")).completion().code == "x = 1"
+    assert fold(T("No code."), Finish(reason="stop")).completion().code is None
+
+
+def test_without_a_schema_the_value_is_the_json() -> None:
+    assert fold(T('{"a": 1}'), Finish(reason="stop")).completion().value == {"a": 1}

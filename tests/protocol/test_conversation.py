@@ -119,3 +119,31 @@ def test_turns_of_earlier_stand_before_these_and_one_that_both_have_stays_in_its
     earlier = Conversation(name="a", turns=(turn("1"), turn("2"), turn("3")))
     now = Conversation(name="a", turns=(replace(turn("2"), whole=False), turn("4")))
     assert [(t.id, t.whole) for t in now.after(earlier).turns] == [("1", True), ("2", False), ("3", True), ("4", True)]
+
+
+def test_a_call_without_a_question_leaves_no_turn() -> None:
+    request = Request.of([ChatMessage(role="system", content="Speak.")])
+    assert Turn.of("a", Completion(request=request, outcome="complete", text="Hello.")) is None
+
+
+def test_an_answer_that_was_stopped_says_so_in_the_document() -> None:
+    page = Conversation(name="main", turns=(turn("a"), turn("b", whole=False), turn("c"))).to_markdown()
+    assert page.count("*(interrupted)*") == 1
+
+
+def test_a_cell_that_asks_less_lets_its_later_turns_go() -> None:
+    chats = Conversations(
+        main=Conversation(name="main", turns=(turn("x:1"), turn("x:2"), turn("y:2"))),
+        other=Conversation(name="other", turns=(turn("y:1"),)),
+    )
+    chats.keep_of_cell("x", 1)
+    assert [t.id for t in chats["main"].turns] == ["x:1", "y:2"]
+    chats.remove("other")
+    assert set(chats) == {"main"}
+
+
+def test_a_document_names_the_parts_of_a_prompt_that_are_no_text() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    asked = ChatMessage(role="user", content=({"type": "text", "text": "What is it?"}, image, {"type": "sound"}))
+    page = Conversation(name="main", turns=(replace(turn("a"), user=asked),)).to_markdown()
+    assert "What is it?\n\n[image]\n\n[part]" in page

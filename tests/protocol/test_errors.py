@@ -19,6 +19,7 @@ from deepseek_magic.protocol.errors import (
     TransportError,
     status_error,
 )
+from deepseek_magic.text.messages import Message
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,8 @@ def test_ipython_shows_the_sentence_and_no_frames() -> None:
     assert MissingKey("There is no key.", hint="Set one.")._render_traceback_() == [
         "MissingKey: There is no key. Set one."
     ]
+
+
+def test_a_setting_that_is_wrong_is_named_with_what_it_takes() -> None:
+    error = ConfigurationError.of_setting("mode", "fast", Message("it takes one of {choices}", choices="a, b"))
+    assert str(error) == "mode cannot be fast: it takes one of a, b."

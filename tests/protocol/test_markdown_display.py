@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import safe
+from deepseek_magic.text.inline import code_span, plain_html
 from tests.protocol.hostile import PAYLOADS
 from tests.protocol.judges import RENDERERS, code_blocks, visible
 
@@ -259,3 +260,23 @@ def test_ordinary_answers_look_as_without_us(text: str) -> None:
 @settings(deadline=None)
 def test_safe_is_total(text: str) -> None:
     safe(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        ("<strong>bold", "&lt;strong>bold"),
+        ("[ ](https://example.com)", "&#91; &#93;(https://example.com)"),
+        (r"\\(x + y\\)", "$x + y$"),
+        (r"\(a \\) b\)", r"$a \\) b$"),
+        (r"\(a \( b\)", "&#40;a $b$"),
+        ("-      x", "- x"),
+    ],
+)
+def test_what_is_seldom_written_has_one_reading(source: str, written: str) -> None:
+    assert safe(source) == written
+
+
+def test_code_without_content_is_nothing_and_plain_html_has_no_syntax() -> None:
+    assert code_span("") == ""
+    assert plain_html("a < $b$ \\(c") == "a &lt; <span>&#36;</span>b<span>&#36;</span> <span>&#92;</span>(c"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import Segmenter, safe
-from deepseek_magic.text.segmenter import FIRST_SEGMENT_CHARS, SEGMENTS_MAX
+from deepseek_magic.text.segmenter import FIRST_SEGMENT_CHARS, SEGMENTS_MAX, ShownSegment
 from tests.protocol.judges import RENDERERS, visible
 
 render = RENDERERS["markdown-it"]
@@ -220,3 +220,35 @@ def test_feeding_costs_in_step_with_the_text() -> None:
 
     text = "\n\n".join(BLOCKS)
     assert calls(text * 16) < 5 * calls(text * 4)
+
+
+def test_blank_text_goes_with_the_segment_before_it() -> None:
+    segmenter = cut("```\n" + "x = 1\n" * 400 + "```\n")
+    assert len(segmenter.settled()) == 1
+    segmenter.feed("\n")
+    assert segmenter.finish() == []
+    assert [part[-5:] for part in raw(segmenter)] == ["```\n\n"[-5:]]
+
+
+def test_a_code_block_is_not_cut_at_a_blank_line() -> None:
+    segmenter = cut("```\n" + "xx\n\n" * 2_047)
+    assert segmenter.settled() == []
+    segmenter.feed("xx\nxx\n")
+    assert [part[-4:] for part in segmenter.settled()] == ["\n```"]
+
+
+def test_a_fence_ends_with_its_list_item() -> None:
+    segmenter = cut("- ```\n  code\nout\n")
+    assert segmenter.tail() == safe("- ```\n  code\nout\n")
+
+
+def test_a_line_that_goes_on_with_a_list_item_does_not_end_the_list() -> None:
+    segmenter = cut("- a\nlazy\n- b\n")
+    assert segmenter.tail() == safe("- a\nlazy\n- b\n")
+
+
+def test_the_last_segment_takes_whatever_is_left() -> None:
+    segmenter = Segmenter(segments=[ShownSegment(raw="x", markdown="x")] * (SEGMENTS_MAX - 1), given=SEGMENTS_MAX - 1)
+    segmenter.feed((FILLER + "\n\n") * 9)
+    assert segmenter.settled() == []
+    assert len(segmenter.finish()) == 1

@@ -17,6 +17,7 @@ from deepseek_magic.protocol.options import (
     CallOptions,
     Option,
     Options,
+    ProjectText,
     RequestOptions,
     closest,
     notices,
@@ -237,3 +238,21 @@ def test_any_value_is_either_taken_or_refused_with_our_error(name: str, value: A
 
 def test_options_whose_making_was_refused_still_show_themselves() -> None:
     assert repr(Options.__new__(Options)) == "Options(…)"
+
+
+def test_a_number_without_an_upper_bound_names_the_lower_one() -> None:
+    option = next(option for option in OPTIONS if option.minimum is not None and option.maximum is None)
+    with pytest.raises(ConfigurationError, match=rf"number from {option.minimum:g}"):
+        option.check(option.minimum - 1)
+
+
+def test_a_text_of_a_project_remembers_where_it_comes_from() -> None:
+    text = ProjectText("Hi {name}", folder="/a/project", digest="d1")
+    assert (str(text), text.folder, text.digest) == ("Hi {name}", "/a/project", "d1")
+
+
+def test_settings_can_be_counted_chosen_and_merged() -> None:
+    options = Options(seed=1, temperature=0.5)
+    assert len(options) == 2
+    assert dict(options.only({"seed"})) == {"seed": 1}
+    assert dict(options.merged(Options(seed=2))) == {"seed": 2, "temperature": 0.5}

@@ -111,3 +111,13 @@ def test_a_schema_is_found_by_its_name() -> None:
         Schema.named("Recpie", here)
     with pytest.raises(ConfigurationError, match=r"models\.Nothing does not exist"):
         Schema.named("models.Nothing", here)
+
+
+def test_a_validation_error_without_details_is_told_in_its_first_line() -> None:
+    class Strict(BaseModel):
+        @classmethod
+        def model_validate(cls, *_: object, **__: object) -> Any:
+            raise ValueError("no such thing.\nand more")
+
+    with pytest.raises(ValueError, match=r"\Ano such thing\Z"):
+        Schema.of(Strict).read("{}")

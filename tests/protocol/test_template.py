@@ -200,3 +200,7 @@ def test_what_is_left_out_of_a_table_or_an_array_is_said() -> None:
         assert "leaves values out" in str(notice)
     assert fill("{v}", {"v": ["wait ... what", "..."]}).notices == ()
     assert "| a | None |" in show(polars.DataFrame({"x": ["a"], "y": [None]}))
+
+
+def test_a_name_in_code_that_is_no_variable_is_passed_over_in_silence() -> None:
+    assert fill("Explain `{missing}` to me.", {}) == Filled(text="Explain `{missing}` to me.", notices=())
