@@ -107,7 +107,6 @@ class Spending:
         """
         currency, amount = (CURRENCY, Decimal(0)) if most is None else (most.currency, most.amount)
         hold = ExitStack()
-        hold.callback(self._release, hold)
         with self._lock:
             if cap is not None:
                 error = refusal(
@@ -120,6 +119,7 @@ class Spending:
                 if error is not None:
                     raise error
             self._holds[hold] = (currency, amount)
+        hold.callback(self._release, hold)
         return hold
 
     def _release(self, hold: ExitStack) -> None:
