@@ -24,7 +24,7 @@ import jupyter_server_mathjax
 import nbformat
 import pytest
 
-from tests.protocol.hostile import PAYLOADS
+from tests.text.hostile import PAYLOADS
 
 from .conftest import SCREENSHOTS, STEP_MS, Lab, Page, clean_environment
 

@@ -11,7 +11,7 @@ from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Seam
 from deepseek_magic.protocol.markdown import safe
-from tests.protocol.hostile import PAYLOADS
+from tests.text.hostile import PAYLOADS
 
 
 def shown(text: str, at: int) -> str:

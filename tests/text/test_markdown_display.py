@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import safe
 from deepseek_magic.text.inline import code_span, plain_html
-from tests.protocol.hostile import PAYLOADS
-from tests.protocol.judges import RENDERERS, code_blocks, visible
+from tests.text.hostile import PAYLOADS
+from tests.text.judges import RENDERERS, code_blocks, visible
 
 HTML = [RENDERERS[name] for name in ("jupyterlab", "nbconvert", "markdown-it")]
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import Segmenter, safe
-from tests.protocol.hostile import PAYLOADS
-from tests.protocol.judges import RENDERERS, fault
+from tests.text.hostile import PAYLOADS
+from tests.text.judges import RENDERERS, fault
 
 PIECES = [
     *(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deepseek_magic.protocol.markdown import Segmenter, safe
 from deepseek_magic.text.segmenter import FIRST_SEGMENT_CHARS, SEGMENTS_MAX, ShownSegment
-from tests.protocol.judges import RENDERERS, visible
+from tests.text.judges import RENDERERS, visible
 
 render = RENDERERS["markdown-it"]
 
