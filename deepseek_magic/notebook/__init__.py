@@ -12,7 +12,7 @@ def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .magic.cells import CellTransformer, line_transformer
     from .magic.chats import ChatMagics
-    from .magic.completion import add_matcher
+    from .magic.completion import words
     from .magic.defaults import take_project_defaults
     from .magic.demo import DemoMagics
     from .magic.fix import FixMagics
@@ -20,6 +20,7 @@ def load(shell: Any) -> None:
     from .magic.magics import DeepSeekMagics
     from .magic.resume import ResumeMagics
     from .magic.service import ServiceMagics
+    from .matchers import add_matcher
     from .panel.magic import PanelMagics
 
     unload(shell)
@@ -35,13 +36,16 @@ def load(shell: Any) -> None:
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
-    add_matcher(shell)
+    add_matcher(shell, lambda line: words(line, shell.user_ns))
     magics.loaded()
 
 
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
-    manager, ours = shell.input_transformer_manager, (f"{__name__}.magic.", f"{__name__}.view.")
+    manager, ours = (
+        shell.input_transformer_manager,
+        tuple(f"{__name__}.{room}" for room in ("magic.", "matchers", "view.")),
+    )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):
         hooks[:] = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(ours)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
@@ -24,7 +26,7 @@ def locales() -> list[str | None]:
 
 
 def _parent(shell: Any) -> dict[str, Any]:
-    if getattr(shell, "kernel", None) is None:
+    if getattr(shell, "kernel", None) is None or not hasattr(shell, "get_parent"):
         return {}
     return dict(shell.get_parent() or {})
 
@@ -50,6 +52,22 @@ def widgets_refused() -> None:
     _widgets_refused = True
 
 
+_vscode = False
+
+
+def in_vscode(shell: Any) -> bool:
+    """Whether a cell of VS Code was ever run here. Its cells have addresses for names; a click on a widget has none."""
+    global _vscode
+    _vscode = _vscode or (cell_id(shell) or "").startswith("vscode-")
+    return _vscode
+
+
+def _in_notebook_6(shell: Any) -> bool:
+    """Notebook 6 names no cell, knows no user's name and counts no messages, as a console and a program do."""
+    header = _parent(shell).get("header", {})
+    return header.get("username") == "username" and re.fullmatch("[0-9a-f]{32}", header.get("msg_id", "")) is not None
+
+
 def notebook_path(shell: Any) -> str:
     """Where the notebook lies, as far as its front end tells; else nothing."""
     # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
@@ -70,17 +88,24 @@ def view_for(shell: Any) -> ViewName:
     """The best view for the front end that sent the running request.
 
     A terminal has no kernel. A headless run (nbclient, papermill, ``jupyter execute``) names no cell and allows no
-    input. A console on a kernel names no cell either, but no notebook server started it. Colab draws no widgets of
-    this version; a front end that draws none at all is known by the first answer that it refused.
+    input. A console on a kernel names no cell either, but no notebook server started it. Colab and ipywidgets 7 draw
+    no widgets like ours, VS Code asks its user for permission first; a front end that draws none at all is known by
+    the first answer that it refused.
     """
-    parent = _parent(shell)
     if getattr(shell, "kernel", None) is None:
         return "rich" if sys.stdout.isatty() and find_spec("rich") is not None else "text"
-    if "google.colab" in sys.modules or _widgets_refused:
+    if cell_id(shell) is None and not _parent(shell).get("content", {}).get("allow_stdin", False):
+        return "silent"
+    if type(shell).__module__.startswith("google.colab") or _in_notebook_6(shell):
         return "handles"
-    if cell_id(shell) is None:
-        if not parent.get("content", {}).get("allow_stdin", False):
-            return "silent"
-        if "JPY_SESSION_NAME" not in os.environ:
-            return "text"
-    return "widgets" if find_spec("ipywidgets") is not None else "handles"
+    if cell_id(shell) is None and "JPY_SESSION_NAME" not in os.environ:
+        return "text"
+    return "handles" if _widgets_refused or in_vscode(shell) or _widgets_are_old() else "widgets"
+
+
+def _widgets_are_old() -> bool:
+    """Whether ipywidgets is missing, or that of Colab and Notebook 6."""
+    try:
+        return int(version("ipywidgets").partition(".")[0]) < 8
+    except PackageNotFoundError:
+        return True

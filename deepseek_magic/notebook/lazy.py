@@ -29,7 +29,6 @@ NAMES: Final = (
 _ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")
 _TYPED: Final = re.compile(rf"{_ASKS.pattern}\s")
 _NAMED: Final = re.compile(r"\s*(%%?)(\w*)")
-_MATCHER: Final = "deepseek_magic_lazy"
 
 
 def register(shell: Any) -> None:
@@ -44,21 +43,19 @@ def register(shell: Any) -> None:
 def _complete(shell: Any) -> None:
     """Tab on the line of one of the magics loads the extension and offers its flags; on a part of a name, the names,
     where IPython does not offer by itself what is registered lazily (8.18 does not)."""
-    from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+    from .matchers import add_matcher, remove_matcher
 
-    @context_matcher(identifier=_MATCHER)
-    def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        if not _TYPED.match(context.text_until_cursor):
+    def find(line: str) -> tuple[list[str], bool] | None:
+        if not _TYPED.match(line):
             known = "deepseek" in shell.magics_manager.lsmagic()["line"]
-            named = None if known else _NAMED.fullmatch(context.text_until_cursor)
-            return SimpleMatcherResult(completions=[SimpleCompletion(text=name) for name in _names(named)])
-        matchers = shell.Completer.custom_matchers
-        matchers.remove(matcher)
+            return None if known else (_names(_NAMED.fullmatch(line)), False)
+        remove_matcher(shell)
         shell.extension_manager.load_extension(EXTENSION)
-        answer: SimpleMatcherResult = matchers[-1](context)  # the extension's own, which has just been added
-        return answer
+        from .magic.completion import words
 
-    shell.Completer.custom_matchers.append(matcher)
+        return words(line, shell.user_ns)
+
+    add_matcher(shell, find)
 
 
 def _names(typed: re.Match[str] | None) -> list[str]:
@@ -80,8 +77,9 @@ class _Loader:
             return lines
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         transforms.remove(self)
-        matchers = self._shell.Completer.custom_matchers
-        matchers[:] = [m for m in matchers if getattr(m, "matcher_identifier", "") != _MATCHER]
+        from .matchers import remove_matcher
+
+        remove_matcher(self._shell)
         known = list(transforms)
         self._shell.extension_manager.load_extension(EXTENSION)
         for transform in [t for t in transforms if t not in known]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import IPython
 import nbformat
 import pytest
 from jupyter_client.manager import KernelManager
@@ -23,6 +24,10 @@ from deepseek_magic.demo.server import DemoServer
 
 KEY = "sk-test-1234"
 LOAD = "%load_ext deepseek_magic"
+WIDGETS_VIEW = "%config DeepSeekMagics.view = 'widgets'"
+"""For what is about this view, on every ipywidgets: below 8 another one is chosen."""
+OTHERS_COMPLETE = IPython.version_info[:2] < (8, 6)
+"""This IPython adds names and magics of its own to what a matcher finds."""
 
 
 @pytest.fixture
@@ -158,6 +163,11 @@ class Kernel:
             time.sleep(0.1)
             ran = self.collect(self.send(source, cell=cell), when=when, do=do)
         return ran
+
+    def offers(self, code: str, *words: str) -> bool:
+        """Whether Tab behind ``code`` offers these words."""
+        matches = self.client.complete(code, len(code), reply=True, timeout=20)["content"]["matches"]
+        return set(words) <= set(matches) if OTHERS_COMPLETE else sorted(matches) == sorted(words)
 
 
 @contextmanager

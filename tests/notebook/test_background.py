@@ -12,7 +12,7 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
-from .conftest import Kernel
+from .conftest import WIDGETS_VIEW, Kernel
 
 Message = dict[str, Any]
 # Computes for as long as the answers are written, however slow the machine: all that is drawn meanwhile was drawn beside it.
@@ -126,6 +126,7 @@ def test_two_answers_of_one_cell_do_not_stop_each_other(kernel: Kernel, slow: De
 
 
 def test_it_is_stopped_by_its_button_and_by_its_handle(kernel: Kernel, slow: DemoServer) -> None:
+    kernel.run(WIDGETS_VIEW)
     ran = kernel.run("%%deepseek -b -o a --think off\nlong 9", cell="1")
     (button,) = [c for c in ran.of("comm_open") if c["data"]["state"].get("description") == "Stop"]
     data = {"method": "custom", "content": {"event": "click"}}

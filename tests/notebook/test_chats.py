@@ -153,14 +153,10 @@ def test_an_export_never_replaces_a_file_unasked(run_headless: Run, tmp_path: Pa
 def test_tab_completes_actions_and_names(kernel: Kernel) -> None:
     kernel.run("%deepseek --chat botany hi")
 
-    def complete(code: str) -> list[str]:
-        reply = kernel.client.complete(code, len(code), reply=True, timeout=20)
-        return list(reply["content"]["matches"])
-
-    assert complete("%deepseek_chat b") == ["branch", "botany"]
-    assert complete("%deepseek_chat show ") == ["botany"]
-    assert complete("%%deepseek --chat bo") == ["botany"]
-    assert complete("%deepseek_fix --thi") == ["--think"]
+    assert kernel.offers("%deepseek_chat b", "branch", "botany")
+    assert kernel.offers("%deepseek_chat show ", "botany")
+    assert kernel.offers("%%deepseek --chat bo", "botany")
+    assert kernel.offers("%deepseek_fix --thi", "--think")
 
 
 def test_every_magic_answers_a_question_mark(kernel: Kernel) -> None:

@@ -16,7 +16,7 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.notebook.frontend import AWAITING_KERNEL
 
-from .conftest import Kernel, Ran
+from .conftest import WIDGETS_VIEW, Kernel, Ran
 
 HEARS_CLICKS = tuple(ipykernel.version_info[:2]) >= AWAITING_KERNEL
 """Older kernels do not read a button's message while a cell runs, so none is drawn there."""
@@ -55,6 +55,7 @@ def slow(demo: DemoServer) -> DemoServer:
 
 
 def test_the_view_is_one_display_that_settles_into_markdown(kernel: Kernel) -> None:
+    kernel.run(WIDGETS_VIEW)
     ran = kernel.run("%%deepseek\nA table and code")
     (view,) = live_views(ran)
     (settled,) = ran.of("update_display_data")
@@ -71,6 +72,7 @@ def test_all_widgets_of_a_view_are_closed_with_it(kernel: Kernel) -> None:
 
 
 def test_an_interrupt_keeps_what_had_come_and_ends_the_cell_as_stopped(kernel: Kernel, slow: DemoServer) -> None:
+    kernel.run(WIDGETS_VIEW)
     took: list[float] = []
 
     def interrupt() -> None:
@@ -152,6 +154,7 @@ def test_an_error_is_one_sentence_without_a_traceback(kernel: Kernel, demo: Demo
 
 
 def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
+    kernel.run(WIDGETS_VIEW)
     slow.pace = 4.0  # so that it is drawn more than once however busy the machine is
     ran = kernel.run("%%deepseek -o a --max-tokens 50\nhi")
     values = [content["data"].get("state", {}).get("value", "") for content in ran.of("comm_msg")]
@@ -164,6 +167,7 @@ def test_reasoning_is_drawn_apart(kernel: Kernel, slow: DemoServer) -> None:
 def test_a_long_answer_keeps_what_has_come_and_leaves_one_output_that_shows_something(
     kernel: Kernel, slow: DemoServer
 ) -> None:
+    kernel.run(WIDGETS_VIEW)
     ran = kernel.run("%%deepseek -o a --think off\nlong 6")
     view, kept = live_views(ran)
     assert "paragraph 1 " in kept["data"]["text/plain"]
@@ -215,15 +219,10 @@ def test_a_console_on_a_kernel_gets_plain_text(kernel: Kernel) -> None:
 
 def test_tab_completes_on_the_line(kernel: Kernel) -> None:
     kernel.run("pirate = 'Speak like a pirate.'")
-
-    def complete(code: str) -> list[str]:
-        reply = kernel.client.complete(code, len(code), reply=True, timeout=20)
-        return list(reply["content"]["matches"])
-
-    assert complete("%%deepseek --thi") == ["--think"]
-    assert complete("%%deepseek --think ") == ["off", "low", "high", "max"]
-    assert "deepseek-flash" in complete("%%deepseek -m ")
-    assert complete("%%deepseek -s $pi") == ["pirate"]
+    assert kernel.offers("%%deepseek --thi", "--think")
+    assert kernel.offers("%%deepseek --think ", "off", "low", "high", "max")
+    assert kernel.offers("%%deepseek -m deepseek-f", "deepseek-flash")
+    assert kernel.offers("%%deepseek -s $pi", "pirate")
 
 
 def test_inspecting_the_magic_lists_its_flags(kernel: Kernel) -> None:
@@ -239,6 +238,7 @@ def test_a_question_mark_above_a_prompt_explains_and_runs_nothing_of_it(kernel: 
 
 
 def test_a_very_long_answer_is_left_in_parts_whose_plain_texts_make_the_answer(kernel: Kernel) -> None:
+    kernel.run(WIDGETS_VIEW)
     ran = kernel.run("%%deepseek -o a --think off --max-tokens 60000\nlong 120")
     outputs: dict[str, str] = {}  # in the order in which they stand, each as it is left
     for message in ran.messages:

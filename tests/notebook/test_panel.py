@@ -160,7 +160,7 @@ def test_every_experiment_is_explained_in_chinese() -> None:
 
 # a panel in a kernel
 
-WIDGETS = "len(__import__('ipywidgets').widgets.widget._instances)"
+WIDGETS = "len((lambda w: getattr(w, '_instances', None) or w.Widget.widgets)(__import__('ipywidgets').widgets.widget))"
 CHATS = "__import__('deepseek_magic.session').session.session().chats"
 
 

@@ -89,9 +89,5 @@ def test_a_project_sets_defaults_and_a_wrong_one_is_said(run_headless: Run, demo
 def test_tab_completes_saved_prompts(kernel: Kernel, folder: Path) -> None:
     kernel.run(f"%cd -q {folder}")
 
-    def complete(code: str) -> list[str]:
-        reply = kernel.client.complete(code, len(code), reply=True, timeout=20)
-        return list(reply["content"]["matches"])
-
-    assert complete("%%deepseek --prompt ") == ["pirate", "review"]
-    assert complete("%%deepseek -s @pi") == ["pirate"]
+    assert kernel.offers("%%deepseek --prompt ", "pirate", "review")
+    assert kernel.offers("%%deepseek -s @pi", "pirate")

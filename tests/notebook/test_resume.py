@@ -14,7 +14,7 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
-from .conftest import LOAD, Kernel, Ran, kernel_in
+from .conftest import LOAD, WIDGETS_VIEW, Kernel, Ran, kernel_in
 
 Run = Callable[..., list[list[Any]]]
 ASK = "%%deepseek -o a --think off\nlong 3"
@@ -33,6 +33,7 @@ def interrupted(kernel: Kernel, demo: DemoServer) -> None:
 
 
 def test_a_stopped_answer_goes_on_and_is_bound_whole(kernel: Kernel, demo: DemoServer) -> None:
+    kernel.run(WIDGETS_VIEW)
     kernel.run("%%deepseek -o whole --think off --no-history\nlong 3")
     interrupted(kernel, demo)
     ran = kernel.run("%deepseek_resume -o b")
@@ -115,6 +116,7 @@ def test_in_the_demos_own_notebooks_an_answer_goes_on_where_it_came_from(
 ) -> None:
     with kernel_in({**environment, "DEEPSEEK_MAGIC_DEMO": demo.base_url}) as kernel:
         kernel.run(LOAD)
+        kernel.run(WIDGETS_VIEW)
         interrupted(kernel, demo)
         assert kernel.run("%deepseek_resume -o b").reply["status"] == "ok"
         assert kernel.run("print(a.outcome, b.outcome, b.record.endpoint)").printed == "interrupted complete demo\n"

@@ -14,7 +14,7 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import Pace
 
-from .conftest import Kernel, Ran
+from .conftest import WIDGETS_VIEW, Kernel, Ran
 from .test_kernel import HEARS_CLICKS, streaming
 
 STOP_S = 0.3
@@ -112,6 +112,7 @@ def test_the_server_sees_the_client_leave_within_0_3_s(kernel: Kernel, demo: Dem
 
 
 def test_a_background_answer_is_left_within_0_3_s_of_the_click(kernel: Kernel, demo: DemoServer) -> None:
+    kernel.run(WIDGETS_VIEW)
     demo.pace = AT_A_MODELS_PACE
     reaction = reaction_s(kernel)
     took = []

@@ -1,6 +1,6 @@
 """Tab completion on a magic's line: flags, choices, models, endpoints, chats, and the names of variables.
 
-An IPython matcher (its API of version 2), so it works wherever IPython completes: terminal, JupyterLab, VS Code.
+An IPython matcher, so it works wherever IPython completes: terminal, JupyterLab, VS Code.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
-
-from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.errors import ConfigurationError
@@ -151,18 +149,7 @@ def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def add_matcher(shell: Any) -> None:
-    """Register the matcher with a shell's completer."""
-
-    @context_matcher(identifier="deepseek_magic")
-    def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        found = candidates(context.text_until_cursor, shell.user_ns)
-        if found is None:
-            return SimpleMatcherResult(completions=[], suppress=False)
-        # IPython replaces the word it found, which begins after a "$" or "@".
-        texts = [text.removeprefix("$").removeprefix("@") for text in found]
-        return SimpleMatcherResult(
-            completions=[SimpleCompletion(text=text, type="param") for text in texts], suppress=True, ordered=True
-        )
-
-    shell.Completer.custom_matchers.append(matcher)
+def words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
+    """``candidates`` as a matcher gives them: IPython replaces the word it found, which begins after a "$" or "@"."""
+    found = candidates(line, variables)
+    return None if found is None else ([text.removeprefix("$").removeprefix("@") for text in found], True)

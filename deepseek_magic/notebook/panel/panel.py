@@ -27,7 +27,7 @@ from ...text.messages import Message, say
 from ..magic.demo import DemoMagics
 from ..magic.magics import DeepSeekMagics
 from ..view.live import STATUS_INTERVAL_S
-from ..view.parts import close
+from ..view.parts import bundle, close, set_titles
 from ..view.status import STATES
 from .answers import Transcript
 from .as_magic import as_cell
@@ -69,9 +69,9 @@ class Panel:
         self._lab = Lab(demo, self._guard, self._ask_several)
         self._source = Source(self._guard, self._insert, lambda: self._prompt.copy(self._cell().source))
         self._tabs = ipywidgets.Tab(
-            [part.box for part in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)],
-            titles=[say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")],
+            [part.box for part in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)]
         )
+        set_titles(self._tabs, [say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")])
         self._prompt.observe(self._typed, "value")
         self._tabs.observe(lambda _change: self._refresh(), "selected_index")
         self.widget = self._put_together()
@@ -100,8 +100,7 @@ class Panel:
 
     def _ipython_display_(self) -> None:
         """IPython's hook: the widget, and below it the picture that outlives the kernel."""
-        # Without a kernel a front end shows a widget's plain text, which would be its repr, above the picture.
-        display({**self.widget._repr_mimebundle_(), "text/plain": ""}, raw=True)
+        display(bundle(self.widget), raw=True)
         data, metadata = self._still()
         self._picture = display(data, metadata=metadata, raw=True, display_id=True)
 

@@ -13,11 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from IPython.core.getipython import get_ipython
+
+from ..frontend import in_vscode
+
 
 def sweep(widgets: Sequence[Any]) -> None:
     """Tell the page that these are about to be closed."""
-    # Front ends that no Jupyter server started ask their user before they load code that is not theirs.
-    if "JPY_SESSION_NAME" in os.environ and (broom := _broom()).comm is not None:
+    # A Jupyter server started the kernel, so its page can load the code. VS Code, which uses such kernels too, cannot, and
+    # lets the cell wait for it for ever.
+    if "JPY_SESSION_NAME" in os.environ and not in_vscode(get_ipython()) and (broom := _broom()).comm is not None:
         broom.send({"closed": [widget.model_id for widget in widgets]})
 
 

@@ -7,7 +7,7 @@ styles and are dressed by classes, and what they show is taken out of them befor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import ipywidgets
@@ -31,6 +31,24 @@ Button = _without(ipywidgets.Button, "layout", "style")
 VBox = _without(ipywidgets.VBox, "layout")
 HBox = _without(ipywidgets.HBox, "layout")
 Accordion = _without(ipywidgets.Accordion, "layout")
+
+
+def bundle(widget: Any) -> dict[str, Any]:
+    """What a front end is sent to draw the widget. ipywidgets 7 only displays itself, under an id that it does not tell.
+
+    Without a kernel a front end shows the plain text, which would be the widget's repr.
+    """
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return {"text/plain": "", "application/vnd.jupyter.widget-view+json": view}
+
+
+def set_titles(widget: Any, titles: Sequence[str]) -> None:
+    """Name the parts of an accordion or of tabs, in ipywidgets 7 too."""
+    if widget.has_trait("titles"):
+        widget.titles = tuple(titles)
+    else:
+        for place, title in enumerate(titles):
+            widget.set_title(place, title)
 
 
 def close(widget: Any) -> None:

@@ -18,7 +18,7 @@ from IPython.display import DisplayHandle, display
 
 from ...text.messages import say
 from .live import Settlement, Status, Surface
-from .parts import Accordion, Button, HBox, Html, Output, VBox, close
+from .parts import Accordion, Button, HBox, Html, Output, VBox, bundle, close, set_titles
 from .settled import EMPTY, Part, lasting
 from .status import reasoning_title, status_html
 
@@ -117,7 +117,7 @@ class WidgetSurface(Surface):
         """Redraw the status line and the title of the reasoning."""
         self._status.value = status_html(status)
         if status.reasoning_tokens and self._fold is not None:
-            self._fold.titles = (reasoning_title(status),)
+            set_titles(self._fold, [reasoning_title(status)])
 
     def reset(self) -> None:
         """Take all text back."""
@@ -149,7 +149,7 @@ class WidgetSurface(Surface):
 
     def _place(self, view: Any) -> None:
         """Where the view is seen: the output of the cell."""
-        self._handle = display(view, display_id=True)
+        self._handle = display(bundle(view), display_id=True, raw=True)
 
     def _leave(self, parts: Sequence[Part]) -> None:
         """Put what lasts in the view's place."""
