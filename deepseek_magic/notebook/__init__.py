@@ -10,6 +10,7 @@ from typing import Any
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
+    from .lazy import add_matcher
     from .magic.cells import CellTransformer, line_transformer
     from .magic.chats import ChatMagics
     from .magic.completion import words
@@ -20,7 +21,6 @@ def load(shell: Any) -> None:
     from .magic.magics import DeepSeekMagics
     from .magic.resume import ResumeMagics
     from .magic.service import ServiceMagics
-    from .matchers import add_matcher
     from .panel.magic import PanelMagics
 
     unload(shell)
@@ -44,7 +44,7 @@ def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
     manager, ours = (
         shell.input_transformer_manager,
-        tuple(f"{__name__}.{room}" for room in ("magic.", "matchers", "view.")),
+        tuple(f"{__name__}.{room}" for room in ("lazy", "magic.", "view.")),
     )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):

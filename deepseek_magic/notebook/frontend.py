@@ -62,7 +62,7 @@ def in_vscode(shell: Any) -> bool:
     return _vscode
 
 
-def _in_notebook_6(shell: Any) -> bool:
+def in_notebook_6(shell: Any) -> bool:
     """Notebook 6 names no cell, knows no user's name and counts no messages, as a console and a program do."""
     header = _parent(shell).get("header", {})
     return header.get("username") == "username" and re.fullmatch("[0-9a-f]{32}", header.get("msg_id", "")) is not None
@@ -96,7 +96,7 @@ def view_for(shell: Any) -> ViewName:
         return "rich" if sys.stdout.isatty() and find_spec("rich") is not None else "text"
     if cell_id(shell) is None and not _parent(shell).get("content", {}).get("allow_stdin", False):
         return "silent"
-    if type(shell).__module__.startswith("google.colab") or _in_notebook_6(shell):
+    if type(shell).__module__.startswith("google.colab") or in_notebook_6(shell):
         return "handles"
     if cell_id(shell) is None and "JPY_SESSION_NAME" not in os.environ:
         return "text"

@@ -8,7 +8,10 @@ transformers, which come too late for it, are applied to it here.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
+
+Find = Callable[[str], tuple[list[str], bool] | None]
 
 EXTENSION: Final = "deepseek_magic"
 NAMES: Final = (
@@ -43,7 +46,6 @@ def register(shell: Any) -> None:
 def _complete(shell: Any) -> None:
     """Tab on the line of one of the magics loads the extension and offers its flags; on a part of a name, the names,
     where IPython does not offer by itself what is registered lazily (8.18 does not)."""
-    from .matchers import add_matcher, remove_matcher
 
     def find(line: str) -> tuple[list[str], bool] | None:
         if not _TYPED.match(line):
@@ -51,9 +53,8 @@ def _complete(shell: Any) -> None:
             return None if known else (_names(_NAMED.fullmatch(line)), False)
         remove_matcher(shell)
         shell.extension_manager.load_extension(EXTENSION)
-        from .magic.completion import words
-
-        return words(line, shell.user_ns)
+        found: tuple[list[str], bool] | None = shell.Completer.custom_matchers[-1].find(line)  # the extension's own
+        return found
 
     add_matcher(shell, find)
 
@@ -77,11 +78,55 @@ class _Loader:
             return lines
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         transforms.remove(self)
-        from .matchers import remove_matcher
-
         remove_matcher(self._shell)
         known = list(transforms)
         self._shell.extension_manager.load_extension(EXTENSION)
         for transform in [t for t in transforms if t not in known]:
             lines = transform(lines)
         return lines
+
+
+def add_matcher(shell: Any, find: Find) -> None:
+    """Have ``shell`` ask ``find`` on Tab, in place of what was added before.
+
+    ``find`` takes the line up to the cursor. It returns the words that its last word can become and whether these are
+    all, so that file names and variables are left out; or None where it has nothing to say.
+    """
+    remove_matcher(shell)
+    matcher = _of_version_1(shell, find) if _is_old() else _of_version_2(find)
+    matcher.find = find
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def remove_matcher(shell: Any) -> None:
+    """Take it away again."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [m for m in matchers if getattr(m, "__module__", "") != __name__]
+
+
+def _is_old() -> bool:
+    import IPython
+
+    return IPython.version_info[:2] < (8, 6)
+
+
+def _of_version_1(shell: Any, find: Find) -> Any:
+    """For IPython 7, which is Colab's: it is called with the last word, and others add theirs."""
+
+    def matcher(_word: str) -> list[str]:
+        words, _ = find(shell.Completer.text_until_cursor) or ([], False)
+        return words
+
+    return matcher
+
+
+def _of_version_2(find: Find) -> Any:
+    from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+    @context_matcher()
+    def matcher(context: CompletionContext) -> SimpleMatcherResult:
+        words, alone = find(context.text_until_cursor) or ([], False)
+        completions = [SimpleCompletion(text=word, type="param" if alone else None) for word in words]
+        return SimpleMatcherResult(completions=completions, suppress=alone, ordered=alone)
+
+    return matcher
