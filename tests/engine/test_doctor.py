@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.hosts.doctor import SLOW_S, Finding, examine, is_well, verdict, versions
+from deepseek_magic.engine.hosts.doctor import SLOW_S, Finding, examine, is_well, report, verdict, versions
 from deepseek_magic.engine.hosts.endpoints import resolve
 
 
@@ -38,3 +40,13 @@ def test_the_last_sentence_tells_all_some_and_none_apart() -> None:
 
 def test_every_version_that_matters_is_named() -> None:
     assert {"deepseek-magic", "httpcore", "Python"} <= {finding.subject for finding in versions()}
+
+
+def test_a_report_prints_each_endpoint_with_its_findings_and_then_the_versions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with DemoServer(pace=0) as server:
+        assert report([resolve(server.base_url)], asyncio.run) == [True]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith(server.base_url)
+    assert printed[8:] == [str(finding) for finding in versions()]
