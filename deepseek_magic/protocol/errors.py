@@ -273,6 +273,10 @@ _BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {
 }
 
 
+_MEANT_BY_TYPE: Final = {"no_db_connection": 401}
+"""What a status stands for where a type says more: LiteLLM without a database answers 400 to a key that it does not know."""
+
+
 def status_error(
     status: int,
     said: str,
@@ -289,7 +293,7 @@ def status_error(
     Neither is a web ``page``: a gateway, or another site, answers with one.
     """
     said = named(said)
-    kind, hint = _BY_STATUS.get(min(status, 500), _BY_STATUS[400])
+    kind, hint = _BY_STATUS.get(_MEANT_BY_TYPE.get(type or "", min(status, 500)), _BY_STATUS[400])
     if status == 429 and "balance" in said:
         hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")
     words = said.strip().removesuffix(".") or Message("no reason given")

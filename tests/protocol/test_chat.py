@@ -572,6 +572,7 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "Ollama": (404, '{"error":"model \\"x\\" not found"}', InvalidRequest, 404, 'model "x" not found'),
     "Alibaba, flat": (400, '{"code":"InvalidParameter","message":"bad model","request_id":"1"}', InvalidRequest, 400, "bad model"),
     "SiliconFlow, flat": (503, '{"code":50603,"message":"System is busy","data":null}', ServerError, 503, "System is busy"),
+    "LiteLLM without a database": (400, '{"error":{"message":"No connected db.","type":"no_db_connection","param":null,"code":"400"}}', AuthenticationError, 400, "No connected db"),
     "SiliconFlow, a bare string": (401, '"Invalid token"', AuthenticationError, 401, "Invalid token"),
     "FastAPI": (404, '{"detail":"Not Found"}', InvalidRequest, 404, "Not Found"),
     "FastAPI 422": (422, '{"detail":[{"loc":["body"],"msg":"Field required"}]}', InvalidRequest, 422, "Field required"),

@@ -31,20 +31,14 @@ def free_port() -> int:
         return port
 
 
-async def listening(port: int, *, wanted: bool = True) -> None:
-    """Wait until somebody listens on ``port``, or until nobody does."""
-    async with asyncio.timeout(HANG_S):
+async def listening(port: int, *, within_s: float = HANG_S) -> None:
+    """Wait until somebody listens on ``port``."""
+    async with asyncio.timeout(within_s):
         while True:
-            try:
+            with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                heard = False
-            else:
-                heard = True
                 writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-            if heard == wanted:
+                await writer.wait_closed()
                 return
             await asyncio.sleep(_READY_EVERY_S)
 
@@ -57,7 +51,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class Program:
-    """A program that listens on a port of its own, with all that it starts."""
+    """A program that listens on a port of its own, with all that it starts; ``ready_s`` is how long it may take to."""
+
+    ready_s: ClassVar[float] = HANG_S
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -69,7 +65,7 @@ class Program:
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True, env={**os.environ, **environment}
         )
-        await listening(self.port)
+        await listening(self.port, within_s=self.ready_s)
 
     def signal(self, number: signal.Signals) -> None:
         """Tell its first process something."""
