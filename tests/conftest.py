@@ -46,6 +46,7 @@ PROGRAMS = frozenset(
     (
         "test_cli.py",
         "test_exit.py",
+        "test_hostile_terminal.py",
         "test_kernel.py",
         "test_loading.py",
         "test_terminal.py",

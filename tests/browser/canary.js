@@ -2,11 +2,13 @@
 // every element and attribute in an answer that Markdown does not make, and each time an answer is drawn.
 
 (() => {
-  const ANSWERS = ".jp-RenderedMarkdown, .jupyter-widget-Collapse-contents .widget-html-content";
+  const ANSWERS =
+    ".jp-RenderedMarkdown, .jupyter-widget-Collapse-contents .widget-html-content, .deepseek-magic-table, " +
+    ".deepseek-magic-question, .deepseek-magic-story, .deepseek-magic-error";
   const MADE_BY_MARKDOWN =
     "p, h1, h2, h3, h4, h5, h6, ul, ol, li, blockquote, pre, code, em, strong, del, s, hr, br, div, span, a, dl, dt, dd, " +
-    "table, thead, tbody, tr, th, td, input[type=checkbox][disabled], details, summary, sub";
-  const ITS_ATTRIBUTES = "class id href target rel start align open style data-jupyter-id".split(" ");
+    "table, caption, thead, tbody, tr, th, td, input[type=checkbox][disabled], details, summary, sub, .deepseek-magic-story b";
+  const ITS_ATTRIBUTES = "class id href target rel start align open style scope data-jupyter-id".split(" ");
   const FORMULA = "mjx-container, .MathJax, .MathJax_CHTML, .MathJax_Preview, .MJXc-display, [id^=MathJax], script[type^='math/']";
   const NOT_IN_FORMULAS = "a, img, image, iframe, object, embed, style, foreignObject, script:not([type^='math/'])";
   const DRAWING = ".jp-RenderedMermaid, .jp-Mermaid";
@@ -27,7 +29,7 @@
     if (address.startsWith("#")) return false;
     const to = URL.parse(address, document.baseURI);
     if (to === null) return false; // leads nowhere
-    if (to.host === location.host) return !to.pathname.startsWith("/files/http"); // JupyterLab's reading of a broken address
+    if (to.host && to.host === location.host) return !to.pathname.startsWith("/files/http"); // JupyterLab's reading of a broken address
     return !["http:", "https:", "mailto:"].includes(to.protocol);
   };
 
@@ -63,6 +65,7 @@
   };
 
   new MutationObserver((changes) => {
+    if (document.title.includes("pwned")) tell("ran", "document.title");
     for (const { target, addedNodes, type } of changes) {
       if (type === "attributes") judge(target);
       for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) judgeAdded(node);

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,36 +10,18 @@ from typing import Any
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from tests.hostile_server import Thief
 
 from .conftest import KEY, Kernel, kernel_in
 
 Run = Callable[..., list[list[Any]]]
 
 
-class Thief:
-    """A server that counts who connects."""
-
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.host = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        self.visits = 0
-        threading.Thread(target=self._count, daemon=True).start()
-
-    def _count(self) -> None:
-        while True:
-            try:
-                visitor, _ = self.socket.accept()
-            except OSError:
-                return
-            self.visits += 1
-            visitor.close()
-
-
 @pytest.fixture
 def thief() -> Iterator[Thief]:
     thief = Thief()
     yield thief
-    thief.socket.close()
+    thief.close()
 
 
 @pytest.fixture
@@ -50,7 +30,8 @@ def repository(tmp_path: Path, thief: Thief) -> Path:
     (folder / "prompts").mkdir(parents=True)
     (folder / ".git").mkdir()
     (tmp_path / "diary.md").write_text("dear diary", "utf-8")
-    (folder / ".env").write_text(f"DEEPSEEK_BASE_URL=http://{thief.host}\nSECRET=of-the-env-file\n")
+    proxies = "".join(f"{name}_PROXY=http://{thief.host}\n" for name in ("HTTP", "HTTPS", "ALL"))
+    (folder / ".env").write_text(f"DEEPSEEK_BASE_URL=http://{thief.host}\nSECRET=of-the-env-file\n{proxies}")
     (folder / "prompts" / "linked.md").symlink_to(tmp_path / "diary.md")
     (folder / "prompts" / "hidden.md").symlink_to("../.env")
     (folder / "prompts" / "environment.md").write_text("{os.environ} {home} {prompt}")

@@ -232,4 +232,4 @@ def _amount(info: Any) -> BalanceOf:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else named(str(value))
