@@ -11,6 +11,7 @@ import pytest
 from deepseek_magic.engine.client import Client
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from deepseek_magic.protocol.completion import Completion
+from deepseek_magic.protocol.errors import ServerError
 from tests.engine.wire import CLOSE, END, Script, ScriptedServer, head, piece
 
 FOLDER = Path(__file__).with_name("recorded")
@@ -67,3 +68,13 @@ async def test_a_stream_that_ends_before_its_reason_is_never_whole(name: str) ->
         completion = await asked([head(connection="close"), stream[:end], CLOSE])
         assert completion.outcome == "incomplete"
         assert completion.error is not None
+
+
+async def test_litellm_says_inside_the_stream_that_the_server_behind_it_broke() -> None:
+    stream = (FOLDER / "litellm-behind-cut.sse").read_bytes()
+    completion = await asked([head(connection="close"), stream, CLOSE])
+    deltas = [choice["delta"] for chunk in chunks_of(stream) for choice in chunk.get("choices", ())]
+    assert completion.text == "".join(delta.get("content") or "" for delta in deltas)
+    assert completion.outcome == "incomplete"
+    assert isinstance(completion.error, ServerError)
+    assert "OpenAIException - Connection error" in str(completion.error)
