@@ -107,8 +107,7 @@ class Segment:
         if resumed is not None:  # the same stream goes on: what was asked, and where its text joins, stay as they were
             self._position, self._sent, self._splice = resumed._position, resumed._sent, resumed._splice
             self._joins = resumed._joins if self._splice is not None and self._splice.pending else None
-            # A response that has brought words already is not empty, whatever the rest of it brings.
-            self._began_as = "resume" if resumed.brought else resumed._began_as
+            self._began_as = resumed._began_as
         self._held_before = _held(self._splice)
         self._began_chars = answer.text_chars + answer.reasoning_chars
 
@@ -164,7 +163,7 @@ class Segment:
                 asked = self._sent is not None and self._sent.asks_usage
                 self.ending = replace(self.ending, pause_s=attempt.retry_s, asked_usage=asked)
                 if self.ending.kind == "finished":  # a stream that was resumed ends as what it was
-                    self.ending = replace(self.ending, strategy=self._began_as)
+                    self.ending = replace(self.ending, strategy=self._ended_as)
         finally:
             gate.leave(ticket)
             if slot is not None:
@@ -182,8 +181,8 @@ class Segment:
                 elif batch and (happening := happening_of(batch)) is not None:
                     # Held back or dropped, it is a sign of life all the same; what is delivered is reported by its taker.
                     watch.told(happening)
-                if splice.diverged:
-                    self.ending = Ending(kind="diverged", strategy=self._strategy)
+                if splice.diverged:  # what differs is the repetition, not the stream that was resumed
+                    self.ending = Ending(kind="diverged", strategy=self._began_as)
                     return
                 if splice.stopped:
                     self.ending = Ending(kind="finished", strategy=self._strategy, finish_reason="stop")
@@ -193,7 +192,8 @@ class Segment:
         step = self._step
         sent = self._sent = self._request()
         if isinstance(step, Continue | Restart):
-            self._splice = Splice(step, sent=sent, text=self._answer.text, reasoning=self._answer.reasoning)
+            answer, rewind = self._answer, self._terms.rewind
+            self._splice = Splice(step, sent=sent, text=answer.text, reasoning=answer.reasoning, rewind=rewind)
 
         def on_answer(answer: HTTPAnswer, error: APIStatusError | None) -> None:
             self._meter.opened(watch.now_s, connect_s=answer.connect_s or 0.0)
@@ -212,7 +212,7 @@ class Segment:
         elif self._attempt is not None and self._attempt.finish_reason is not None:
             self._attempt.anomalies.append("missing_done")
             reason = self._attempt.finish_reason
-            self.ending = Ending(kind="finished", strategy=self._began_as, finish_reason=reason)
+            self.ending = Ending(kind="finished", strategy=self._ended_as, finish_reason=reason)
         else:
             assert passed is not None
             said, hint = Message("{what}.", what=passed.what), Message("Ask again.")
@@ -248,6 +248,12 @@ class Segment:
         )
 
     @property
+    def _ended_as(self) -> Strategy:
+        """What a stream that has ended well counts as. Until it has brought a word a resumed one is what it began as, and
+        may be an empty response; after that it is none, whatever the rest of it brings."""
+        return self._strategy if self._splice is None or self._splice.spoke else self._began_as
+
+    @property
     def ids_seen(self) -> bool:
         """Whether its stream may be taken up again by the last id."""
         return self._position.last_id is not None
@@ -256,9 +262,9 @@ class Segment:
     def new_chars(self) -> int:
         """What this request brought: shown, held back, or dropped as the same again; measured from where it took the
         answer up. A stop string across the seam is something, too: it takes back what stood before."""
-        held = _held(self._splice) - self._held_before
+        held = _held(self._splice) - self._held_before  # less than nothing where it came out, or was an echo, only now
         if not self.brought:
-            return held
+            return max(0, held)
         step, chars = self._joins, self._answer.text_chars + self._answer.reasoning_chars
         if isinstance(step, Continue):
             began = step.text_chars + step.reasoning_chars
@@ -266,7 +272,7 @@ class Segment:
             began = 0
         else:
             began = self._began_chars
-        return max(0, chars - began) + held or int(self._answer.tool_open)  # a call alone has no text
+        return max(0, max(0, chars - began) + held) or int(self._answer.tool_open)  # a call alone has no text
 
     def _leave(self, slot: Slot) -> None:
         attempt, ending = self._attempt, self.ending or (self._attempt.ending if self._attempt else None)

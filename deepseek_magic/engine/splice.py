@@ -22,11 +22,14 @@ HOLD_S: Final = 2.0
 class Splice:
     """Joins one attempt to what was delivered before.
 
-    ``over`` is set when the attempt need not go on: with ``stopped`` a stop string was found across the seam, with
-    ``diverged`` the repeated answer is another one. ``anomalies`` names what was odd.
+    ``rewind`` is false for a consumer that cannot take text back. ``over`` is set when the attempt need not go on: with
+    ``stopped`` a stop string was found across the seam, with ``diverged`` the repeated answer is another one.
+    ``anomalies`` names what was odd.
     """
 
-    def __init__(self, step: Continue | Restart, *, sent: Request, text: str, reasoning: str) -> None:
+    def __init__(
+        self, step: Continue | Restart, *, sent: Request, text: str, reasoning: str, rewind: bool = True
+    ) -> None:
         self.stopped = False
         self.diverged = False
         self.anomalies: list[str] = []
@@ -40,6 +43,7 @@ class Splice:
         self._brought = False
         self._kept_chars = 0
         self._why = step.why
+        self._rewind = rewind
         if isinstance(step, Restart):
             if step.compare:
                 self._compare = RestartFilter(text)
@@ -73,6 +77,11 @@ class Splice:
     def pending(self) -> bool:
         """Whether the seam is still to come, with the first piece."""
         return self._seam is not None
+
+    @property
+    def spoke(self) -> bool:
+        """Whether a word has come that is part of the answer, be it one that was there or its end."""
+        return self._brought or self.stopped or self.agreed_chars > 0
 
     @property
     def held_chars(self) -> int:
@@ -140,7 +149,7 @@ class Splice:
 
     def _is_empty(self, reason: str) -> bool:
         """Whether the attempt ends well without a word, which is no end of the answer that stood before."""
-        return not self._brought and not self.agreed_chars and verdict(reason, has_answer=True) == "complete"
+        return not self.spoke and verdict(reason, has_answer=True) == "complete"
 
     def _deliver(self, event: Event, out: list[Event]) -> None:
         self._brought = True
@@ -181,7 +190,8 @@ class Splice:
         if self._stop is None or self._stop.matched is None:
             return
         self.stopped = True
-        if self._stop.void_chars:  # it began before the seam
+        # One that began before the seam voids its beginning; what cannot be taken back stays, and the answer ends there.
+        if self._stop.void_chars and self._rewind:
             out.append(Seam(kind="continued", at_chars=self._kept_chars - self._stop.void_chars, detail=self._why))
         elif self._seam is not None:
             out.append(self._seam)

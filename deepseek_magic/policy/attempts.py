@@ -220,8 +220,9 @@ class Spent:
     """The budgets used so far. The first request is the first attempt; every step carries the account after it.
 
     ``failures`` counts endings in a row without progress (the back-off's exponent), ``fruitless`` resumes in a row that
-    delivered nothing, ``refused`` the ways that this endpoint refused in this call. ``at_length`` says that the answer
-    stands where its token budget ended it: there it may stay when it cannot be continued.
+    delivered nothing, ``called_whole`` how often the text as it stands was sent back whole and nothing more was said to
+    it, ``refused`` the ways that this endpoint refused in this call. ``at_length`` says that the answer stands where its
+    token budget ended it: there it may stay when it cannot be continued.
     """
 
     attempts: int = 1
@@ -229,6 +230,7 @@ class Spent:
     continuations: int = 0
     failures: int = 0
     fruitless: int = 0
+    called_whole: int = 0
     refused: frozenset[Way] = frozenset()
     at_length: bool = False
 

@@ -51,6 +51,9 @@ RETRY_AFTER_SPREAD: Final = 0.05
 FRUITLESS_MAX: Final = 2
 """After so many resumes in a row without a new character the answer is restarted, where it may be: this way leads nowhere."""
 
+BELIEVED_TIMES: Final = 2
+"""A text that was sent back whole is believed to be whole when it was called so this often: once may be an empty response."""
+
 COMPARE_MAX_CHARS: Final = 2000
 """A second run is compared with the first only this far: the longer the text, the surer it differs somewhere."""
 
@@ -183,10 +186,18 @@ def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
     if refused is not None:
         return replace(spent, refused=spent.refused | {refused}, failures=0)
     if delivered.new_chars > 0:
-        return replace(spent, failures=0, fruitless=0, at_length=False)
+        return replace(spent, failures=0, fruitless=0, called_whole=0, at_length=False)
     if ending.opened and ending.strategy in ("resume", "continue", "restart"):
-        return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1)
+        called_whole = spent.called_whole + _calls_whole(ending, delivered)
+        return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1, called_whole=called_whole)
     return spent
+
+
+def _calls_whole(ending: Ending, delivered: Delivered) -> bool:
+    """Whether the answer to all of the text was its end. A prefix that ends where the text does may be the whole answer;
+    one that ends before the last word is always written on by at least that word."""
+    ended_well = ending.kind == "finished" and OUTCOMES.get(ending.finish_reason or "") == "complete"
+    return ended_well and ending.strategy == "continue" and delivered.text_kept_chars == delivered.text_chars
 
 
 def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
@@ -241,10 +252,8 @@ def _end_by_finish(
     if outcome == "complete" and delivered.has_answer:
         # A continuation or restart that brought no word is an empty response, which says nothing about the text before.
         empty = ending.strategy in ("continue", "restart") and not delivered.new_chars
-        # A prefix that ends where the text does may be the whole answer, which is believed when it is said twice; one
-        # that ends before the last word is always written on by at least that word.
-        sent_whole = ending.strategy == "continue" and delivered.text_kept_chars == delivered.text_chars
-        if not empty or (sent_whole and spent.fruitless >= FRUITLESS_MAX):
+        # Only what was said counts: a continuation that broke before its first word has called nothing whole.
+        if not empty or spent.called_whole >= BELIEVED_TIMES:
             said = reason if empty else None
             return Accept(outcome=outcome, finish_reason=said, why=Message("The answer is complete."), spent=spent)
     if outcome is None and reason not in GAVE_UP and delivered.anything:

@@ -206,15 +206,61 @@ async def test_a_resume_asks_for_what_its_own_segment_asked_for(begun: str, rest
     assert server.requests[2].body == server.requests[1].body
 
 
-async def test_a_resumed_continuation_that_had_all_its_words_is_not_empty() -> None:
+@pytest.mark.parametrize(
+    ("whole", "again", "rewind"),
+    [
+        ("One two three four five", " five", True),
+        ("```py\nx = {1, 2}\n```", "```", True),  # held back when it broke: it may begin an echo
+        ("One two", "One two", False),  # a repetition that is compared
+    ],
+)
+async def test_a_resumed_response_that_had_all_its_words_is_not_empty(whole: str, again: str, rewind: bool) -> None:
     scripts = [
-        [head(), *with_ids("a", delta("One two three four five"), GAVE_UP), END],
-        [head(), *with_ids("b", delta(" five")), RESET],
+        [head(), *with_ids("a", delta(whole), GAVE_UP), END],
+        [head(), *with_ids("b", delta(again)), RESET],
         [head(), *with_ids("c", delta("", finish="stop")), piece(DONE), END],
     ]
+    async with ScriptedServer(scripts) as server, client_of(server, rewind=rewind) as client:
+        completion, _ = await watched(client, think="off", temperature=0)
+    assert (completion.text, completion.outcome, completion.attempts) == (whole, "complete", 3)
+
+
+async def test_a_resumed_continuation_that_was_only_an_echo_is_empty() -> None:
+    begun = "One two three four five"
+    scripts = [
+        [head(), *with_ids("a", delta(begun), GAVE_UP), END],
+        [head(), *with_ids("b", delta("One two ")), RESET],
+        [head(), *with_ids("c", delta("three four"), delta("", finish="stop")), piece(DONE), END],
+        answer(" five", " six"),
+    ]
     async with ScriptedServer(scripts) as server, client_of(server) as client:
-        completion, _ = await watched(client)
-    assert (completion.text, completion.outcome, completion.attempts) == ("One two three four five", "complete", 3)
+        completion, _ = await watched(client, think="off")
+    assert (completion.text, completion.outcome, completion.attempts) == (begun + " six", "complete", 4)
+
+
+async def test_a_stop_string_of_which_a_break_left_only_the_end_ends_the_answer() -> None:
+    begun = "```py\nx = {1, 2}\n```"
+    scripts = [
+        [head(), *with_ids("a", delta(begun), GAVE_UP), END],
+        [head(), *with_ids("b", delta("``")), RESET],  # held back: it may begin an echo
+        [head(), *with_ids("c", delta("`!"), delta("", finish="stop")), piece(DONE), END],
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server) as client:
+        completion, _ = await watched(client, think="off", stop="\n```!")
+    assert (completion.text, completion.outcome, completion.attempts) == ("```py\nx = {1, 2}", "complete", 3)
+
+
+async def test_a_repetition_that_differs_only_where_it_was_resumed_differs() -> None:
+    scripts = [
+        [head(), *with_ids("a", delta("One two"), GAVE_UP), END],
+        [head(), *with_ids("b", delta("One")), RESET],
+        [head(), *with_ids("c", delta(" other"), delta("", finish="stop")), piece(DONE), END],
+        answer("One two three"),
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server, rewind=False) as client:
+        completion, _ = await watched(client, think="off", temperature=0)
+    assert (completion.text, completion.outcome, completion.attempts) == ("One two", "incomplete", 3)
+    assert "differs from the text" in str(completion.error)
 
 
 async def test_ids_that_come_again_with_other_words_are_another_run() -> None:
@@ -619,6 +665,14 @@ async def test_what_stands_is_not_called_whole_when_every_further_response_is_em
         completion, _ = await watched(client, think="off")
     assert (completion.text, completion.outcome) == (LONG, "incomplete")
     assert "The answer was empty" in str(completion.error)
+
+
+async def test_a_continuation_that_broke_before_its_first_word_has_called_nothing_whole() -> None:
+    broken: Script = [head(), piece(delta("")), CLOSE]
+    scripts: Sequence[Script] = [cut_after(LONG), broken, answer(), answer(" End.")]
+    async with ScriptedServer(scripts) as server, client_of(server, rewind=False) as client:
+        completion, _ = await watched(client, think="off")
+    assert (completion.text, completion.outcome) == (LONG + " End.", "complete")
 
 
 async def test_a_text_that_cannot_be_taken_back_is_whole_when_that_is_said_twice() -> None:

@@ -27,7 +27,9 @@ def text(*words: str) -> list[Event]:
     return [TextDelta(text=word) for word in words]
 
 
-def going_on(kept: int = KEPT, *, reasoning: str = "", reasoning_kept: int | None = None, stop: str = "") -> Splice:
+def going_on(
+    kept: int = KEPT, *, reasoning: str = "", reasoning_kept: int | None = None, stop: str = "", rewind: bool = True
+) -> Splice:
     prefix = ChatMessage(
         role="assistant", content=TEXT[:kept], prefix=True, reasoning_content=reasoning[:reasoning_kept] or None
     )
@@ -39,7 +41,7 @@ def going_on(kept: int = KEPT, *, reasoning: str = "", reasoning_kept: int | Non
         reasoning_chars=len(reasoning) if reasoning_kept is None else reasoning_kept,
         why="it broke",
     )
-    return Splice(step, sent=sent, text=TEXT, reasoning=reasoning)
+    return Splice(step, sent=sent, text=TEXT, reasoning=reasoning, rewind=rewind)
 
 
 SEAM = Seam(kind="continued", at_chars=KEPT, detail="it broke")
@@ -138,6 +140,13 @@ def test_a_stop_text_ends_the_answer_wherever_it_stands(stop: str, came: str, le
     for event in events:
         screen.add(event)
     assert (screen.text, screen.finish_reason) == (left, "stop")
+
+
+def test_what_cannot_be_taken_back_stays_where_a_stop_text_began_in_it() -> None:
+    splice = going_on(len(TEXT), stop="echo.\nEnd", rewind=False)
+    seam = Seam(kind="continued", detail="it broke")
+    assert splice.feed(text("\nE", "nd, and more"), 0) == [seam, Finish(reason="stop")]
+    assert splice.over
 
 
 def test_a_restart_voids_everything_before_its_first_piece() -> None:

@@ -388,10 +388,26 @@ def test_an_empty_response_to_a_continuation_does_not_make_half_an_answer_whole(
     assert isinstance(last, GiveUp)
 
 
-def test_an_answer_that_was_sent_back_whole_is_believed_to_be_whole_when_that_is_said_twice() -> None:
+@pytest.mark.parametrize(
+    "then",
+    [
+        [EMPTY, EMPTY],
+        [RESET, EMPTY, EMPTY],  # a break before the first word says nothing
+        [EMPTY, RESET, EMPTY],
+        [EMPTY, status(503), EMPTY],
+    ],
+)
+def test_an_answer_that_was_sent_back_whole_is_believed_to_be_whole_when_that_is_said_twice(then: list[Ending]) -> None:
     whole = replace(DRY, text_kept_chars=DRY.text_chars)
-    steps = run([(RESET, TEXT), (EMPTY, whole), (EMPTY, whole)], RecoveryPolicy(), replace(ALL, rewind=False))
-    assert [type(s) for s in steps] == [Continue, Continue, Accept]
+    endings = [(RESET, TEXT), *((ending, whole) for ending in then)]
+    steps = run(endings, RecoveryPolicy(), replace(ALL, rewind=False))
+    assert [type(s) for s in steps] == [*[Continue] * len(then), Accept]
+
+
+def test_what_was_said_of_a_text_says_nothing_of_a_longer_one() -> None:
+    whole = replace(DRY, text_kept_chars=DRY.text_chars)
+    endings = [(RESET, TEXT), (EMPTY, whole), (RESET, TEXT), (EMPTY, whole)]
+    assert isinstance(run(endings, RecoveryPolicy(resumes=9), replace(ALL, rewind=False))[-1], Continue)
 
 
 def test_a_stream_taken_up_again_behind_its_last_word_is_whole() -> None:
