@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
+from ..text.messages import Message
+
 ViewName = Literal["widgets", "handles", "text", "rich", "silent"]
 
 AWAITING_KERNEL: Final = (7, 1)
@@ -43,6 +45,8 @@ def cell_id(shell: Any) -> str | None:
     return found
 
 
+NO_WIDGETS: Final = Message("This front end draws no widgets, so it has no panel.")
+
 _widgets_refused = False
 
 
@@ -50,6 +54,17 @@ def widgets_refused() -> None:
     """Remember that this kernel's front end has no widget manager: it closes what is opened for it."""
     global _widgets_refused
     _widgets_refused = True
+
+
+def no_panel(shell: Any) -> Message | None:
+    """Why the front end of the running cell cannot have a panel; None where it can."""
+    if _widgets_refused:
+        return NO_WIDGETS
+    if in_notebook_6(shell):
+        return Message("Notebook 6 cannot draw the panel: its widgets are too old.")
+    if view_for(shell) in ("text", "rich"):
+        return Message("A panel needs a notebook: a terminal draws no widgets.")
+    return None
 
 
 _vscode = False

@@ -146,7 +146,7 @@ def test_opened_again_without_a_kernel_the_panel_is_a_picture(
     panel.ask("A table and code")
     panel.reads("primes(30)", where=panel.transcript)
     panel.ready()
-    picture = page.output(1).locator(".jp-OutputArea-child", has_text=re.compile("still picture"))
+    picture = page.output(1).locator(".jp-OutputArea-child", has_text=re.compile("keeps of a DeepSeek panel"))
     assert picture.count() == 1
     assert not picture.is_visible()
     saved = page.save()
@@ -155,5 +155,5 @@ def test_opened_again_without_a_kernel_the_panel_is_a_picture(
     assert list(outputs[-1]["data"]) == ["text/markdown", "text/plain"]
     again = open_notebook(path=page.path, lab=start_lab(page.path.parent))
     again.wait_until(lambda: "primes(30)" in again.text(1))
-    assert again.output(1).get_by_text("still picture").is_visible()
+    assert again.output(1).get_by_text("keeps of a DeepSeek panel").is_visible()
     again.screenshot("panel_reopened")

@@ -167,7 +167,9 @@ CHATS = "__import__('deepseek_magic.session').session.session().chats"
 class Front:
     """What a browser does with a panel: sends what its prompt box sends, and sees the state of the widgets."""
 
-    def __init__(self, kernel: Kernel, source: str = "p = ds.panel()\np", *, cell: str = "panel") -> None:
+    def __init__(
+        self, kernel: Kernel, source: str = "p = ds.panel()\np", *, cell: str = "panel", draws: bool = True
+    ) -> None:
         self.kernel = kernel
         self.state: dict[str, dict[str, Any]] = {}
         self.displayed: list[dict[str, Any]] = []
@@ -176,6 +178,12 @@ class Front:
         ran = kernel.run(source, cell=cell)
         for message in ran.messages:
             self._take(message)
+        if draws and ran.of("comm_open"):
+            self.says_drawn()
+
+    def says_drawn(self) -> None:
+        """What the prompt box's code says as soon as it runs in the page."""
+        self.message(self.box, {"method": "custom", "content": {"do": "drawn"}})
 
     def _take(self, message: dict[str, Any]) -> None:
         content = message["content"]
@@ -387,6 +395,38 @@ def test_six_at_once_stand_in_line_where_the_gauges_show_it(kernel: Kernel, demo
     front.until(lambda: re.search("<span>queued</span> <b>[1-5]</b>", json.dumps(front.state)) is not None)
     front.until(lambda: front.shows("<span>running</span> <b>0/"))
     assert front.value("len(ds.log), p.answer, len(" + CHATS + ")") == "6 None 0"
+
+
+def test_a_page_without_the_boxs_code_gets_plain_widgets_that_ask(kernel: Kernel) -> None:
+    front = Front(kernel, draws=False)
+    front.until(lambda: front.shows("cannot load the panel&#x27;s own prompt box"))
+    front.put(front.find(_view_name="TextareaView", rows=3), value="hi")
+    pictures = len(front.displayed)
+    front.click("Send")
+    front.until(lambda: len(front.displayed) > pictures)
+    assert front.value("p.answer.outcome") == "complete"
+    assert front.state[front.find(_view_name="TextareaView", rows=3)]["value"] == ""
+    front.click("Continue")  # there is nothing to continue
+    assert front.value("p.answer.outcome") == "complete"
+
+
+def test_a_page_that_is_heard_late_gets_its_own_box_back(kernel: Kernel) -> None:
+    front = Front(kernel, draws=False)
+    front.until(lambda: front.shows("cannot load the panel&#x27;s own prompt box"))
+    front.says_drawn()
+    held = [f"IPY_MODEL_{front.box}"]
+    front.until(lambda: any(state.get("children") == held for state in front.state.values()))
+
+
+def test_a_front_end_that_refuses_widgets_is_told_so_in_one_sentence(kernel: Kernel) -> None:
+    front = Front(kernel, draws=False)
+    drawn = front.displayed[0]["data"]["application/vnd.jupyter.widget-view+json"]
+    content = {"comm_id": drawn["model_id"], "data": {}}
+    kernel.client.shell_channel.send(kernel.client.session.msg("comm_close", content))
+    sentence = "This front end draws no widgets, so it has no panel."
+    front.until(lambda: sentence in front.displayed[-1]["data"]["text/plain"])
+    (error,) = kernel.run("%deepseek_panel").of("error")
+    assert error["evalue"].startswith(sentence)
 
 
 def test_run_by_nobody_who_looks_the_panel_leaves_its_picture(run_headless: Callable[..., list[list[Any]]]) -> None:

@@ -12,7 +12,7 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.options import CallOptions
 from ...session import session
 from ...text.messages import Message
-from ..frontend import cell_id, in_notebook_6, notebook_path, view_for
+from ..frontend import cell_id, no_panel, notebook_path
 from ..magic.demo import DemoMagics
 from ..magic.flags import read_line
 from ..magic.magics import DeepSeekMagics
@@ -54,16 +54,8 @@ class PanelMagics(Magics):
 
     def make(self, **options: Any) -> Panel:
         """A panel whose controls are set to ``options``. Raises ConfigurationError where no widget can be shown."""
-        if in_notebook_6(self.shell):
-            raise ConfigurationError(
-                Message("Notebook 6 cannot draw the panel: its widgets are too old."),
-                hint=Message("Use %%deepseek here, or open JupyterLab."),
-            )
-        if view_for(self.shell) in ("text", "rich"):
-            raise ConfigurationError(
-                Message("A panel needs a notebook: a terminal draws no widgets."),
-                hint=Message("Use %%deepseek here, or open JupyterLab."),
-            )
+        if (why := no_panel(self.shell)) is not None:
+            raise ConfigurationError(why, hint=Message("Use %%deepseek here, or open JupyterLab."))
         from .panel import Panel
 
         session().chats.notebook = notebook_path(self.shell)

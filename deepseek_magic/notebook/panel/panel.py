@@ -24,10 +24,12 @@ from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
 from ...session import session
 from ...text.messages import Message, say
+from ..frontend import NO_WIDGETS, widgets_refused
 from ..magic.demo import DemoMagics
 from ..magic.magics import DeepSeekMagics
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import bundle, close, set_titles
+from ..view.settled import escape
 from ..view.status import STATES
 from .answers import Transcript
 from .as_magic import as_cell
@@ -85,7 +87,7 @@ class Panel:
         # Laid out from below, so that it stays at its end while an answer grows, unless the reader scrolls away.
         scroll = ipywidgets.Box((self._transcript.box,))
         scroll.add_class("deepseek-magic-scroll")
-        parts = (self._chats.box, scroll, self._prompt, self._message, self._gauges)
+        parts = (self._chats.box, scroll, self._prompt.box, self._message, self._gauges)
         main, side = ipywidgets.VBox(parts), ipywidgets.VBox((self._tabs,))
         columns = ipywidgets.Box((main, side))
         whole = ipywidgets.VBox((style, columns))
@@ -103,6 +105,15 @@ class Panel:
         display(bundle(self.widget), raw=True)
         data, metadata = self._still()
         self._picture = display(data, metadata=metadata, raw=True, display_id=True)
+        self._prompt.shown()
+        if self.widget.comm is not None:
+            self.widget.comm.on_close(self._refused)
+
+    def _refused(self, _message: Any) -> None:
+        """The front end closes what it cannot draw: one sentence takes the place of the picture."""
+        widgets_refused()
+        sentence = NO_WIDGETS.localized()
+        self._picture.update({"text/markdown": escape(sentence), "text/plain": sentence}, raw=True)
 
     def close(self) -> None:
         """Stop what runs and let go of the widgets."""
@@ -258,6 +269,9 @@ def _texts() -> dict[str, str]:
         "conversation": say("Conversation"),
         "placeholder": say("Ask DeepSeek…  {name} takes the variable of that name"),
         "keys": say("Shift-Enter or Ctrl-Enter sends"),
+        "plain": say(
+            "This front end cannot load the panel's own prompt box: no key sends, and no cell can be inserted or copied."
+        ),
         "busy": say("The kernel is busy with a cell: it acts on this when the cell has ended."),
         "inserted": say("The cell was inserted below the panel."),
         "copied": say("Copied."),

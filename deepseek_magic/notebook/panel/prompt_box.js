@@ -153,6 +153,7 @@ function render({ model, el }) {
   shown.observe(el);
   drawValue();
   drawTexts();
+  model.send({ do: "drawn" });
   return () => {
     shown.disconnect();
     clearTimeout(timer);

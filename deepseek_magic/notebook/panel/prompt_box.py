@@ -7,18 +7,26 @@ value message by message and holds back the last one while the kernel is busy, a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anywidget
+import ipywidgets
 import traitlets
+
+from .plain_prompt import PlainPrompt
+
+READY_S: Final = 3.0
+"""A page that has not drawn the box so long after it was shown does not have its code."""
 
 
 class PromptBox(anywidget.AnyWidget):
     """Calls ``on_action(name, text)`` for every button, with the text in the box; Shift- or Ctrl-Enter is "send".
 
     ``actions``: name, text, title, enabled, primary of each button. ``texts``: what it says, see ``panel_texts``.
+    ``box`` is what is put into the panel: this widget, or plain ones where the page has not drawn it in time.
     """
 
     _esm = Path(__file__).with_name("prompt_box.js")
@@ -29,12 +37,31 @@ class PromptBox(anywidget.AnyWidget):
 
     def __init__(self, on_action: Callable[[str, str], None], **traits: Any) -> None:
         super().__init__(**traits)
-        self._on_action = on_action
+        self.act = on_action
+        self.box = ipywidgets.VBox((self,))
+        self._drawn = False
+        self._plain: PlainPrompt | None = None
         self.on_msg(self._said)
 
+    def shown(self) -> None:
+        """The panel was displayed: soon the page says that it has drawn the box, or plain widgets take its place."""
+        waiting = threading.Timer(READY_S, self._do_without)
+        waiting.daemon = True
+        waiting.start()
+
+    def _do_without(self) -> None:
+        if not self._drawn:
+            self._plain = self._plain or PlainPrompt(self)
+            self.box.children = (self._plain,)
+
     def _said(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+        if message["do"] == "drawn":
+            self._drawn = True
+            if self._plain is not None:  # the kernel was busy, so the page was heard late
+                self.box.children, self._plain = (self,), None
+            return
         self.heard = max(self.heard, int(message["number"]))
-        self._on_action(str(message["do"]), str(message["text"]))
+        self.act(str(message["do"]), str(message["text"]))
 
     def taken(self, text: str) -> None:
         """The text was sent: empty the box, unless the user has kept typing."""
@@ -44,8 +71,14 @@ class PromptBox(anywidget.AnyWidget):
 
     def insert(self, source: str) -> None:
         """Put a cell with ``source`` below the panel's; where the front end cannot, it copies it and says so."""
-        self.send({"do": "insert", "text": source})
+        self._ask_page("insert", source)
 
     def copy(self, source: str) -> None:
         """Copy ``source`` to the clipboard of the one who looks."""
-        self.send({"do": "copy", "text": source})
+        self._ask_page("copy", source)
+
+    def _ask_page(self, what: str, text: str) -> None:
+        if self._plain is not None:
+            self._plain.say(self.texts["neither"])
+        else:
+            self.send({"do": what, "text": text})

@@ -20,7 +20,7 @@ def still_class(panel_id: str) -> str:
 def still(panel_id: str, options: Mapping[str, Any], question: str, answer: Sequence[Part]) -> Part:
     """The picture: settings, the last question and its answer as it settled."""
     settings = " · ".join(f"{name} {value}" for name, value in options.items()) or say("all settings at their defaults")
-    title = say("A still picture of a DeepSeek panel; run the cell to use it again.")
+    title = say("What the notebook keeps of a DeepSeek panel; run the cell to use the panel.")
     head = f'<p class="{still_class(panel_id)}"><sub>{escape(title)} {escape(settings)}</sub></p>'
     if not answer:
         return {"text/markdown": head, "text/plain": f"{title}\n{settings}"}, {}
