@@ -12,7 +12,7 @@ _FOLDERS = {
     ("demo", "demo"): "service:state",
     ("demo", "demo.faults"): "delivery kinds rewrites",
     ("demo", "demo.wire"): "http pace",
-    ("engine", "engine"): "relay:failover",
+    ("engine", "engine"): "relay:failover watch:stop",
     ("engine", "engine.hosts"): "doctor endpoints health keys warmth",
     ("engine", "engine.journal"): "journal_file:file journal_writer:writer saved_chats",
     ("engine", "engine.network"): "inflate",

@@ -125,11 +125,7 @@ class Engine:
 
 
 class Call:
-    """One answer in the making, seen from any thread.
-
-    The engine calls ``put``; a consumer calls ``drain``. ``stop()`` ends it the way a user does: the connection is
-    closed, what arrived is kept, and the completion says "interrupted".
-    """
+    """One answer in the making, seen from any thread. The engine calls ``put``; a consumer calls ``drain``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, silent: bool = False) -> None:
         self._loop = loop
@@ -232,9 +228,10 @@ class Call:
             self._listeners.remove(wake)
 
     def stop(self, *, wait_s: float = 0.0) -> None:
-        """End the answer now, as the user's own Stop. Safe from any thread, any number of times.
+        """End the answer now, as the user's own Stop, and wait at most ``wait_s`` seconds for its connection to be closed.
 
-        With ``wait_s`` it waits so many seconds at most for the connection to be closed.
+        Safe from any thread, any number of times. The engine's thread calls ``Stream.aclose``, which has ``stop.Watch``
+        cancel the wait; the segment ends as "stopped", and ``policy.recovery.decide`` accepts it as "interrupted".
         """
         if not self.stopping:
             self.stopping = True

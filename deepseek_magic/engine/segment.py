@@ -31,7 +31,7 @@ from .hosts.endpoints import Endpoint
 from .hosts.keys import Key
 from .silence import with_silences
 from .splice import Splice
-from .watch import Watch
+from .stop import Watch
 
 Another = Retry | Resume | Continue | Restart
 _STRATEGIES: Final[dict[type[Another], Strategy]] = {

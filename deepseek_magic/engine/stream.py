@@ -29,7 +29,7 @@ from ..text.messages import Message
 from .batched import Batched
 from .hosts import keys
 from .segment import Another, Segment, Terms
-from .watch import Watch
+from .stop import Watch
 
 _REFUSED: Final = RefusedWays()
 """Which ways on servers have refused; one memory for all calls of the process."""

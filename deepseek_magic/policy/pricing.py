@@ -205,7 +205,7 @@ _DEMO: Final = tuple(
 )
 
 PRICES: Final = PriceTable(prices=(*_DEEPSEEKS, *_DEMO))
-"""DeepSeek's own prices, and the demo's. Other hosts set their own: add them with ``with_prices``."""
+"""DeepSeek's own prices, and the demo's. Those of other hosts are not kept here: users add them by ``with_prices``."""
 
 _CHINESE_CHARS: Final = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 TOKENS_PER_CHAR: Final = 0.3

@@ -1,4 +1,4 @@
-"""Finish reason → outcome: what an ending is worth, decided in this one place.
+"""Finish reason → outcome: the words are mapped here; what recovery does about an ending is in ``policy.recovery``.
 
 The verdict is never optimistic: only a finish reason from the provider makes an answer complete. ``[DONE]`` alone, the
 end of the file alone and a timer alone do not.

@@ -2,6 +2,7 @@
 
 So the engine, the journal and the log keep English (``str``), the reader gets their own language (``localized``), and
 what others said (a server's words, a name, a number) is a value: it is inserted as it is and never translated.
+No message is kept here: each stands where it is raised or shown; its Chinese is in ``catalogues/zh.po``.
 """
 
 from __future__ import annotations

@@ -34,6 +34,8 @@ def pages() -> list[Path]:
 PAGES: Final = pages()
 ON_PURPOSE: Final = frozenset(("--help", "--temprature"))
 """Help is of every command; the slip is what the tour shows a correction of."""
+NO_FILES: Final = frozenset(("build/servers", "docs/_build/html", "text/plain"))
+"""What commands make, and a type."""
 OF_OTHER_COMMANDS: Final = re.compile(r"(?:bash \.ci/\w+|python -m tests\.\S+|-X|pytest) [^\n`]*")
 
 
@@ -100,3 +102,12 @@ def test_every_remark_below_an_answer_is_explained() -> None:
         template = re.sub(r"\{\w+\}", "…", sentence.replace("{near}", " (did you mean {near}?)"))
         alike = re.sub(r" (with thinking on|is used)\b.*", "", template)
         assert template in explained or alike in explained, sentence
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
+def test_every_file_and_folder_of_ours_that_the_pages_for_contributors_name_is_there(page: str) -> None:
+    named = re.findall(r"`([\w.]+/[\w./]*)(?:::\w+)?`", (ROOT / "docs" / page).read_text("utf-8"))
+    assert named
+    for path in set(named) - NO_FILES:
+        module = re.sub(r"(\w)\.[a-z_]+$", r"\1", path) + ".py"  # `policy/recovery`, `policy/recovery.decide`
+        assert any((ROOT / place / name).exists() for place in (".", "deepseek_magic") for name in (path, module)), path

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, LiveView, Settlement, Status
+from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, LiveView, Settlement
 from deepseek_magic.notebook.view.settled import lasting
+from deepseek_magic.notebook.view.status import Status
 from deepseek_magic.policy.buffering import BufferPolicy
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator

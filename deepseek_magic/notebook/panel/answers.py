@@ -15,9 +15,9 @@ import ipywidgets
 from ...protocol.conversation import Conversation, Turn
 from ...protocol.markdown import safe
 from ...text.messages import say
-from ..view.live import Status
 from ..view.parts import Html, Output, VBox, close
 from ..view.settled import Part
+from ..view.status import Status
 from ..view.widgets import WidgetSurface
 
 SHOWN_TURNS: Final = 20

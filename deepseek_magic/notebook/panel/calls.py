@@ -23,9 +23,10 @@ from ...session.prepared import Prepared
 from ..magic.magics import DeepSeekMagics
 from ..magic.past import variables
 from ..view.background import BackgroundAnswer
-from ..view.live import LiveView, Status, View
+from ..view.live import LiveView, View
 from ..view.settled import Part
 from ..view.shield import Shielded
+from ..view.status import Status
 from ..view.views import live_view
 from .answers import PanelSurface, Transcript
 from .gauges import Gauges

@@ -14,8 +14,8 @@ from typing import Final
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
 from ...text.messages import Message, localized, say, words
-from ..view.live import WAIT_WORDS
 from ..view.seam_marks import SEAM_WORDS
+from ..view.status import WAIT_WORDS
 
 STORY_LINES: Final = 40
 STRATEGY_WORDS: Final = words("first", "retry", "resume", "continue", "restart")

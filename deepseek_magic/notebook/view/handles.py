@@ -8,9 +8,9 @@ from typing import Any
 from IPython.display import DisplayHandle, clear_output, display
 
 from ...text.messages import say
-from .live import Settlement, Status, Surface
+from .live import Settlement, Surface
 from .settled import EMPTY, escape, lasting, remainder
-from .status import status_text
+from .status import Status, status_text
 
 
 class SilentSurface(Surface):

@@ -10,15 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ...policy.buffering import BufferPolicy, ChunkBuffer
 from ...policy.pricing import estimate_tokens
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.messages import Message, localized, words
+from ...text.messages import Message, localized
 from ...text.segmenter import ShownSegment
 from .formats import complaint, segmenter
+from .status import WAIT_WORDS, Status
 
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
@@ -38,30 +39,6 @@ KEEP_AFTER_S: Final = 5.0
 KEEP_GROWTH: Final = 1.5
 """What has come is left in the notebook's file when it takes longer than this, and again when there is half as much
 more: all of it together is at most three times the answer."""
-
-WAIT_WORDS: Final = {**words("concurrency", "rate", "backoff", "queue"), "retry_after": Message("retry after")}
-
-State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """What the status line says while an answer is on its way. Tokens are counted by pieces, long ones estimated."""
-
-    state: State = "connecting"
-    model: str = ""
-    place: str = ""
-    """The host that is asked, where it is not DeepSeek's own."""
-    elapsed_s: float = 0.0
-    tokens_per_s: float | None = None
-    attempt: int = 1
-    of_attempts: int | None = None
-    detail: Message | str = ""
-    because: Message | str = ""
-    """What the last attempt failed of, as long as nothing of the next one has come."""
-    seams: int = 0
-    reasoning_tokens: int = 0
-    thinking_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,13 @@
-"""The words of the status line, from its values."""
+"""The words of the status line, from its values, which ``LiveView`` takes from the events of the call."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from ...text.messages import Message, say
-from .live import Status
+from ...text.messages import Message, say, words
 
 STATES: Final[Mapping[str, Message]] = {
     "connecting": Message("Connecting"),
@@ -16,6 +16,31 @@ STATES: Final[Mapping[str, Message]] = {
     "writing": Message("Writing"),
     "stopping": Message("Stopping"),
 }
+WAIT_WORDS: Final = {**words("concurrency", "rate", "backoff", "queue"), "retry_after": Message("retry after")}
+"""Why it waits, where the event does not say it in a sentence."""
+
+State = Literal["connecting", "waiting", "thinking", "writing", "stopping"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the status line says while an answer is on its way. Tokens are counted by pieces, long ones estimated."""
+
+    state: State = "connecting"
+    model: str = ""
+    place: str = ""
+    """The host that is asked, where it is not DeepSeek's own."""
+    elapsed_s: float = 0.0
+    tokens_per_s: float | None = None
+    attempt: int = 1
+    of_attempts: int | None = None
+    detail: Message | str = ""
+    """Why it waits: the ``Waiting`` event's own sentence, of ``policy.recovery``, ``engine.segment`` or a failover."""
+    because: Message | str = ""
+    """What the last attempt failed of, as long as nothing of the next one has come: the ``what`` of such a sentence."""
+    seams: int = 0
+    reasoning_tokens: int = 0
+    thinking_s: float = 0.0
 
 
 def status_text(status: Status) -> str:

@@ -14,10 +14,10 @@ from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
 from ...text.characters import printable
 from ...text.messages import Message, localized, say
 from .formats import complaint
-from .live import Settlement, Status, Surface, View
+from .live import Settlement, Surface, View
 from .printing import Printer
 from .settled import footer
-from .status import status_text
+from .status import Status, status_text
 
 
 class PlainView(View):

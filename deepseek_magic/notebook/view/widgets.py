@@ -17,10 +17,10 @@ from typing import Any, Final
 from IPython.display import DisplayHandle, display
 
 from ...text.messages import say
-from .live import Settlement, Status, Surface
+from .live import Settlement, Surface
 from .parts import Accordion, Button, HBox, Html, Output, VBox, bundle, close, set_titles
 from .settled import EMPTY, Part, lasting
-from .status import reasoning_title, status_html
+from .status import Status, reasoning_title, status_html
 
 CLASS: Final = "deepseek-magic"
 

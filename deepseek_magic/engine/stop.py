@@ -1,8 +1,7 @@
-"""Ends a wait from outside: the user's Stop and the deadlines that no transport has.
+"""Stop, and the deadlines that no transport has: what ends a call's wait from outside.
 
-A stream is read in its consumer's own task; there is no task beside it. So a wait is ended by cancelling that task and
-taking the cancellation back when it arrives, as ``asyncio.timeout`` does, but with one timer that is set anew only when
-it rings: deadlines move with every token, timers should not.
+A stream is read in its consumer's own task, so a wait is ended by cancelling that task and taking the cancellation back
+when it arrives, as ``asyncio.timeout`` does. A token moves deadlines, so the one timer is set anew only when it rings.
 """
 
 from __future__ import annotations
