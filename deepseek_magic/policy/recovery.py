@@ -21,7 +21,8 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
 
 Budgets: ``attempts`` bounds the requests that begin from nothing or were refused before a stream opened, ``resumes``
 the new segments of an answer that broke (a segment that brings nothing counts twice), ``continuations`` those of an
-answer that reached its length. So a call sends at most ``attempts + resumes + continuations`` requests.
+answer that reached its length. One more request that asks whether a text that was called whole is whole is a resume, and
+an attempt when none is left. So a call sends at most ``attempts + resumes + continuations`` requests.
 """
 
 from __future__ import annotations
@@ -187,9 +188,10 @@ def _settled(ending: Ending, delivered: Delivered, spent: Spent) -> Spent:
         return replace(spent, refused=spent.refused | {refused}, failures=0)
     if delivered.new_chars > 0:
         return replace(spent, failures=0, fruitless=0, called_whole=0, at_length=False)
+    if _calls_whole(ending, delivered):
+        return replace(spent, called_whole=spent.called_whole + 1)
     if ending.opened and ending.strategy in ("resume", "continue", "restart"):
-        called_whole = spent.called_whole + _calls_whole(ending, delivered)
-        return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1, called_whole=called_whole)
+        return replace(spent, resumes=spent.resumes + 1, fruitless=spent.fruitless + 1)
     return spent
 
 
@@ -197,7 +199,8 @@ def _calls_whole(ending: Ending, delivered: Delivered) -> bool:
     """Whether the answer to all of the text was its end. A prefix that ends where the text does may be the whole answer;
     one that ends before the last word is always written on by at least that word."""
     ended_well = ending.kind == "finished" and OUTCOMES.get(ending.finish_reason or "") == "complete"
-    return ended_well and ending.strategy == "continue" and delivered.text_kept_chars == delivered.text_chars
+    sent_whole = ending.strategy == "continue" and delivered.text_kept_chars == delivered.text_chars
+    return ended_well and sent_whole and delivered.has_answer and not delivered.new_chars
 
 
 def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
@@ -364,7 +367,9 @@ def _another(
         return Accept(outcome="truncated", finish_reason=AT_LENGTH, why=why, spent=spent)
     # A request refused before its stream opened is tried again as an attempt; a broken segment costs a resume.
     refused = not ending.opened and not delivered.new_chars and _refused_way(ending, delivered) is None
-    if way is Retry or refused:
+    # To ask whether that was all is no further break: it is paid from what is left.
+    asks_again = _calls_whole(ending, delivered) and spent.resumes >= policy.resumes
+    if way is Retry or refused or asks_again:
         number, limit = spent.attempts + 1, policy.attempts
         paid = replace(spent, attempts=number)
     else:

@@ -395,6 +395,7 @@ def test_an_empty_response_to_a_continuation_does_not_make_half_an_answer_whole(
         [RESET, EMPTY, EMPTY],  # a break before the first word says nothing
         [EMPTY, RESET, EMPTY],
         [EMPTY, status(503), EMPTY],
+        [RESET, RESET, EMPTY, EMPTY],  # the last question is paid as an attempt
     ],
 )
 def test_an_answer_that_was_sent_back_whole_is_believed_to_be_whole_when_that_is_said_twice(then: list[Ending]) -> None:
@@ -402,6 +403,15 @@ def test_an_answer_that_was_sent_back_whole_is_believed_to_be_whole_when_that_is
     endings = [(RESET, TEXT), *((ending, whole) for ending in then)]
     steps = run(endings, RecoveryPolicy(), replace(ALL, rewind=False))
     assert [type(s) for s in steps] == [*[Continue] * len(then), Accept]
+
+
+def test_whether_that_was_all_is_asked_within_the_budgets() -> None:
+    whole = replace(DRY, text_kept_chars=DRY.text_chars)
+    for resumes, last in ((1, GiveUp), (2, Accept)):
+        once = RecoveryPolicy(attempts=1, resumes=resumes)
+        assert isinstance(
+            run([(RESET, TEXT), (EMPTY, whole), (EMPTY, whole)], once, replace(ALL, rewind=False))[-1], last
+        )
 
 
 def test_what_was_said_of_a_text_says_nothing_of_a_longer_one() -> None:
