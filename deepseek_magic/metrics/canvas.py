@@ -68,9 +68,7 @@ class Plot:
         element = drawn.getvalue().partition("<svg ")[2].replace(INK, "currentColor")
         return f'<svg role="img" aria-label="{html.escape(self.text)}" style="max-width:100%;height:auto" {element}'
 
-    def _repr_mimebundle_(
-        self, include: object = None, exclude: object = None
-    ) -> tuple[dict[str, str], dict[str, Any]]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
         pixels = io.BytesIO()
         self.figure.savefig(pixels, format="png", dpi=DPI * SCALE, transparent=True)
         width, height = (round(inches * DPI) for inches in self.figure.get_size_inches())

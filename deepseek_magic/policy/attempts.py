@@ -9,18 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
+from ..protocol import errors
 from ..protocol.chat import ContinueStyle, Request
-from ..protocol.errors import (
-    APIStatusError,
-    ConfigurationError,
-    ConnectTimeout,
-    DeepSeekError,
-    Disconnected,
-    DisconnectedHow,
-    IncompleteStream,
-    ProtocolError,
-    ReadTimeout,
-)
 from ..protocol.events import Strategy
 from ..text.messages import Message
 from .seams import ECHO_MIN_CHARS, repeats_itself, rewind, torn_from
@@ -34,7 +24,7 @@ their way. ``diverged``: a resume or a compared restart turned out to be another
 
 Way = Literal["resume", "continue", "continue_reasoning", "stream_options"]
 
-_HOW: Final[Mapping[DisconnectedHow, EndingKind]] = {"broken": "reset", "early": "cut", "damaged": "damaged"}
+_HOW: Final[Mapping[errors.DisconnectedHow, EndingKind]] = {"broken": "reset", "early": "cut", "damaged": "damaged"}
 REFUSED_FOR_S: Final = 3600.0
 _TOO_LARGE: Final = 413
 
@@ -59,13 +49,13 @@ class RecoveryPolicy:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise ConfigurationError.of_setting("attempts", self.attempts, Message("a call makes at least 1"))
+            raise errors.ConfigurationError.of_setting("attempts", self.attempts, Message("a call makes at least 1"))
         for each in fields(self):
             value = getattr(self, each.name)
             if not value >= 0:
-                raise ConfigurationError.of_setting(each.name, value, Message("it takes a number from 0"))
+                raise errors.ConfigurationError.of_setting(each.name, value, Message("it takes a number from 0"))
         if self.jitter > 1:
-            raise ConfigurationError.of_setting("jitter", self.jitter, Message("it takes a number from 0 to 1"))
+            raise errors.ConfigurationError.of_setting("jitter", self.jitter, Message("it takes a number from 0 to 1"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +74,17 @@ class Ending:
     retry_after_s: float | None = None
     should_retry: bool | None = None
     pause_s: float | None = None
-    error: DeepSeekError | None = None
+    error: errors.DeepSeekError | None = None
     asked_usage: bool = False
 
     @classmethod
-    def of(cls, error: DeepSeekError, *, strategy: Strategy = "first", should_retry: bool | None = None) -> Ending:
+    def of(
+        cls, error: errors.DeepSeekError, *, strategy: Strategy = "first", should_retry: bool | None = None
+    ) -> Ending:
         """The ending that an error stands for."""
         kind: EndingKind = "reset"
         match error:
-            case APIStatusError():
+            case errors.APIStatusError():
                 return cls(
                     kind="status",
                     strategy=strategy,
@@ -101,15 +93,15 @@ class Ending:
                     should_retry=should_retry,
                     error=error,
                 )
-            case ConnectTimeout():
+            case errors.ConnectTimeout():
                 kind = "unreachable"
-            case ReadTimeout():
+            case errors.ReadTimeout():
                 kind = "total" if error.deadline == "total" else "stall"
-            case Disconnected():
+            case errors.Disconnected():
                 kind = _HOW[error.how]
-            case ProtocolError():
+            case errors.ProtocolError():
                 kind = "damaged"
-            case IncompleteStream():
+            case errors.IncompleteStream():
                 kind = "cut"
         return cls(kind=kind, strategy=strategy, error=error)
 
@@ -246,7 +238,7 @@ class RefusedWays:
 
     def learn(self, base_url: str, model: str, spent: Spent, ending: Ending, now_s: float) -> None:
         """Take note of what a call found refused (``spent.refused`` after ``decide``), if it will be refused again."""
-        words = ending.error.said.lower() if isinstance(ending.error, APIStatusError) else ""
+        words = ending.error.said.lower() if isinstance(ending.error, errors.APIStatusError) else ""
         if ending.status == _TOO_LARGE or "context length" in words:
             return  # this answer was too long to be sent back; the next one may not be
         for way in spent.refused:

@@ -12,17 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
+from ..protocol import events
 from ..protocol.errors import ConfigurationError
-from ..protocol.events import (
-    Event,
-    Finish,
-    Heartbeat,
-    ReasoningDelta,
-    ResponseStarted,
-    TextDelta,
-    ToolCallDelta,
-    UsageReport,
-)
 from ..text.messages import Message
 
 DeadlineName = Literal["connect", "read", "queue", "first_delta", "idle", "done", "total"]
@@ -184,19 +175,19 @@ def _after(start_s: float, name: DeadlineName, limit_s: float | None) -> Deadlin
     return Deadline(name=name, at_s=start_s + limit_s, limit_s=limit_s)
 
 
-HAPPENINGS: Final[Mapping[type[Event], Happening]] = {
-    TextDelta: "text",
-    ReasoningDelta: "reasoning",
-    ToolCallDelta: "tool",
-    Finish: "finish",
-    Heartbeat: "comment",
-    ResponseStarted: "payload",
-    UsageReport: "payload",
+HAPPENINGS: Final[Mapping[type[events.Event], Happening]] = {
+    events.TextDelta: "text",
+    events.ReasoningDelta: "reasoning",
+    events.ToolCallDelta: "tool",
+    events.Finish: "finish",
+    events.Heartbeat: "comment",
+    events.ResponseStarted: "payload",
+    events.UsageReport: "payload",
 }
 """What an event that a server has sent means for the clocks; the engine's own events mean nothing to them."""
 
 
-def happening_of(batch: Sequence[Event]) -> Happening | None:
+def happening_of(batch: Sequence[events.Event]) -> Happening | None:
     """What events that came together are evidence for: their end or their last piece of answer, else any data, else a
     sign of life. None for events that did not come from a server."""
     found: Happening | None = None

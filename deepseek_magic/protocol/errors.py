@@ -252,24 +252,18 @@ def status_of_words(code: object, type: object) -> int | None:
     return found or (400 if _INVALID_REQUEST in (words[1], words[0] if type is None else "") else None)
 
 
-_BY_STATUS: dict[int, tuple[type[APIStatusError], Message]] = {
-    400: (InvalidRequest, Message("Change the request; the same one would fail again.")),
-    401: (AuthenticationError, Message("Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY again.")),
-    402: (
-        InsufficientBalance,
-        Message("Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
-    ),
-    403: (AuthenticationError, Message("This key has no permission for that; check its rights, or use another key.")),
-    404: (InvalidRequest, Message("Check the base URL (and the model name, on other hosts).")),
-    407: (
-        InvalidRequest,
-        Message("Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host."),
-    ),
-    413: (InvalidRequest, Message("Send less: shorten the prompt or start a new chat.")),
-    200: (ServerError, Message("The server reported an error inside the stream; try again.")),
-    422: (InvalidRequest, Message("A parameter has a value that the API refuses; change it.")),
-    429: (RateLimited, Message("Send fewer requests at once, or wait.")),
-    500: (ServerError, Message("The service has a problem or is busy; try again in a moment.")),
+BY_STATUS: Final[dict[int, tuple[type[APIStatusError], str]]] = {
+    400: (InvalidRequest, "Change the request; the same one would fail again."),
+    401: (AuthenticationError, "Check the key: run %deepseek_doctor, or set DEEPSEEK_API_KEY again."),
+    402: (InsufficientBalance, "Top up the account at platform.deepseek.com; %deepseek_doctor shows the balance."),
+    403: (AuthenticationError, "This key has no permission for that; check its rights, or use another key."),
+    404: (InvalidRequest, "Check the base URL (and the model name, on other hosts)."),
+    407: (InvalidRequest, "Put name and password into the proxy's address: HTTP_PROXY=http://name:password@host."),
+    413: (InvalidRequest, "Send less: shorten the prompt or start a new chat."),
+    200: (ServerError, "The server reported an error inside the stream; try again."),
+    422: (InvalidRequest, "A parameter has a value that the API refuses; change it."),
+    429: (RateLimited, "Send fewer requests at once, or wait."),
+    500: (ServerError, "The service has a problem or is busy; try again in a moment."),
 }
 
 
@@ -293,7 +287,8 @@ def status_error(
     Neither is a web ``page``: a gateway, or another site, answers with one.
     """
     said = named(said)
-    kind, hint = _BY_STATUS.get(_MEANT_BY_TYPE.get(type or "", min(status, 500)), _BY_STATUS[400])
+    kind, advice = BY_STATUS.get(_MEANT_BY_TYPE.get(type or "", min(status, 500)), BY_STATUS[400])
+    hint = Message(advice)
     if status == 429 and "balance" in said:
         hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")
     words = said.strip().removesuffix(".") or Message("no reason given")

@@ -126,7 +126,7 @@ class Option:
     def _wrong(self, value: Any, why: Message) -> ConfigurationError:
         shown = repr(value) if not isinstance(value, str) else f'"{value}"'
         name = self.flags[-1] if self.flags else self.name
-        return ConfigurationError(Message("{name} cannot be {value}: {why}.", name=name, value=shown[:80], why=why))
+        return ConfigurationError.of_setting(name, shown[:80], why)
 
 
 _SHAPES: Final[Mapping[type, Message]] = {
@@ -150,13 +150,13 @@ def _json(value: bool) -> Body:
     return {"response_format": {"type": "json_object"}} if value else {}
 
 
-def _option(kind: Kind, usage: str, help: Message, **details: Any) -> Option:
+def _option(kind: Kind, usage: str, help: str, **details: Any) -> Option:
     """An option as its usage is written: its flags, the last of which is its name, then the word for its value."""
     words = usage.split()
     flags = tuple(word for word in words if word.startswith("-"))
     name = (flags or words)[-1].removeprefix("--").replace("-", "_")
     metavar = words[-1] if words[-1].isupper() else None
-    return Option(name=name, kind=kind, help=help, flags=flags, metavar=metavar, **details)
+    return Option(name=name, kind=kind, help=Message(help), flags=flags, metavar=metavar, **details)
 
 
 _text = partial(_option, "text")
@@ -168,43 +168,35 @@ _switch = partial(_option, "switch")
 _data = partial(_option, "json")
 
 OPTIONS: Final[tuple[Option, ...]] = (
-    _text("-m --model ID", Message("the model's id, or flash or pro"), default="deepseek-flash"),
+    _text("-m --model ID", "the model's id, or flash or pro", default="deepseek-flash"),
     _text(
-        "-o --output NAME",
-        Message("bind the completion to this variable; it is bound even when the call fails"),
-        scope="cell",
+        "-o --output NAME", "bind the completion to this variable; it is bound even when the call fails", scope="cell"
     ),
     _text(
-        "-s --system TEXT",
-        Message("the system prompt; $name takes the text of a variable, @name a saved prompt"),
-        scope="call",
+        "-s --system TEXT", "the system prompt; $name takes the text of a variable, @name a saved prompt", scope="call"
     ),
     _text(
         "--prompt --template NAME",
-        Message(
-            "a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it"
-        ),
+        "a saved prompt (prompts/NAME.md, or pyproject.toml); the cell's text takes the place of {prompt} in it",
         scope="call",
     ),
     _text(
         "--fill NAME",
-        Message("let a saved prompt of the project take this variable, which the cell does not name itself"),
+        "let a saved prompt of the project take this variable, which the cell does not name itself",
         scope="call",
         many=100,
     ),
-    _switch("--raw", Message("send every brace as typed; fill no {name}"), scope="call"),
+    _switch("--raw", "send every brace as typed; fill no {name}", scope="call"),
     _number(
         "-t --temperature T",
-        Message("how freely the next token is drawn; has an effect only with --think off"),
+        "how freely the next token is drawn; has an effect only with --think off",
         minimum=0,
         maximum=2,
         default="1",
     ),
     _number(
         "--top-p P",
-        Message(
-            "draw from the smallest set of tokens with this probability; has an effect only while thinking, from 0.95 on"
-        ),
+        "draw from the smallest set of tokens with this probability; has an effect only while thinking, from 0.95 on",
         minimum=0,
         above_minimum=True,
         maximum=1,
@@ -212,69 +204,62 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     _integer(
         "--max-tokens N",
-        Message("end the answer after this many tokens, reasoning included"),
+        "end the answer after this many tokens, reasoning included",
         unit=Message("tokens"),
         minimum=1,
         maximum=393_216,
         default=Message("8192, while thinking 65536, at max 131072"),
     ),
-    _text("--stop TEXT", Message("end the answer before this text; may be given up to 16 times"), many=16),
+    _text("--stop TEXT", "end the answer before this text; may be given up to 16 times", many=16),
     _choice(
         "--think",
-        Message("how hard the model thinks before it answers"),
+        "how hard the model thinks before it answers",
         choices=("off", "low", "high", "max"),
         default="high",
         to_body=_think,
     ),
-    _switch("--json", Message("the answer is one JSON object; the prompt must contain the word json"), to_body=_json),
+    _switch("--json", "the answer is one JSON object; the prompt must contain the word json", to_body=_json),
     _text(
         "--schema CLASS",
-        Message(
-            "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one"
-        ),
+        "the answer is JSON that fits this dataclass, TypedDict or pydantic model; the variable's .value is one",
         scope="call",
     ),
     _text(
         "-i --image NAME",
-        Message("show the model this image: a variable, a file or an address; may be given often"),
+        "show the model this image: a variable, a file or an address; may be given often",
         scope="call",
         many=600,
     ),
     _integer(
-        "--seed N",
-        Message("ask for repeatable sampling (accepted, not documented by DeepSeek)"),
-        minimum=0,
-        maximum=2**63 - 1,
+        "--seed N", "ask for repeatable sampling (accepted, not documented by DeepSeek)", minimum=0, maximum=2**63 - 1
     ),
     _choice(
         "--format",
-        Message("how the answer is shown"),
+        "how the answer is shown",
         scope="cell",
         choices=("markdown", "text", "json", "code"),
         default="markdown",
     ),
     _choice(
         "--buffer",
-        Message("when text is shown: at once, in small groups, or in whole sentences"),
+        "when text is shown: at once, in small groups, or in whole sentences",
         scope="cell",
         choices=("realtime", "balanced", "sentence"),
         default="balanced",
     ),
     _text(
         "--endpoint NAME",
-        Message("an endpoint's name, or several separated by commas: when one is down, the next takes over"),
+        "an endpoint's name, or several separated by commas: when one is down, the next takes over",
         scope="call",
         default="deepseek",
     ),
-    _text("--base-url URL", Message("the address of any server with the OpenAI chat API"), scope="call"),
-    _text("--chat NAME", Message("the conversation this cell belongs to"), scope="call", default="main"),
-    _switch("--new", Message("start the conversation over with this prompt"), scope="call"),
-    _switch(
-        "--no-history", Message("send this prompt alone, and keep the answer out of the conversation"), scope="call"
-    ),
+    _text("--base-url URL", "the address of any server with the OpenAI chat API", scope="call"),
+    _text("--chat NAME", "the conversation this cell belongs to", scope="call", default="main"),
+    _switch("--new", "start the conversation over with this prompt", scope="call"),
+    _switch("--no-history", "send this prompt alone, and keep the answer out of the conversation", scope="call"),
     _integer(
         "--max-history N",
-        Message("send at most this much of the conversation; the oldest turns are left out, with a notice"),
+        "send at most this much of the conversation; the oldest turns are left out, with a notice",
         scope="call",
         unit=Message("tokens"),
         minimum=0,
@@ -283,53 +268,46 @@ OPTIONS: Final[tuple[Option, ...]] = (
     ),
     _switch(
         "-b --background",
-        Message(
-            "let the next cell run while the answer arrives; the variable named by -o can be awaited, has wait(), and is stopped with stop()"
-        ),
+        "let the next cell run while the answer arrives; the variable named by -o can be awaited, has wait(), and is stopped with stop()",
         scope="cell",
     ),
     _switch(
         "--continue --continue-on-length",
-        Message("when the answer reaches the token limit, continue it, up to three times"),
+        "when the answer reaches the token limit, continue it, up to three times",
         scope="call",
     ),
     _number(
         "--budget USD",
-        Message("the most that all calls of this session may cost together; a call that could exceed it is not sent"),
+        "the most that all calls of this session may cost together; a call that could exceed it is not sent",
         scope="call",
         unit=Message("US dollars"),
         minimum=0,
     ),
     _switch(
         "--cache",
-        Message("answer an unchanged question from the journal, at no cost, if it was answered there before"),
+        "answer an unchanged question from the journal, at no cost, if it was answered there before",
         scope="call",
     ),
     _switch(
         "--no-cache --fresh",
-        Message("ask again even if the journal has the answer; for when --cache is the default"),
+        "ask again even if the journal has the answer; for when --cache is the default",
         scope="call",
     ),
-    _seconds(
-        "--first-token S",
-        Message("wait so many seconds for the first word; a cold model or a long prompt may need many"),
-    ),
-    _seconds("--idle S", Message("wait so many seconds between two pieces of the answer")),
-    _seconds("--total S", Message("end the call after so many seconds, with all its attempts")),
+    _seconds("--first-token S", "wait so many seconds for the first word; a cold model or a long prompt may need many"),
+    _seconds("--idle S", "wait so many seconds between two pieces of the answer"),
+    _seconds("--total S", "end the call after so many seconds, with all its attempts"),
     _switch(
-        "--timeline",
-        Message("keep every event of the stream with its time, in the answer's record.timeline"),
-        scope="call",
+        "--timeline", "keep every event of the stream with its time, in the answer's record.timeline", scope="call"
     ),
-    _switch("--dry-run", Message("show the request that would be sent, and send nothing"), scope="cell"),
-    _switch("--quiet", Message("show nothing; the answer is in the variable named by -o"), scope="cell"),
-    _switch("--show-reasoning", Message("leave the reasoning unfolded"), scope="cell"),
-    _data("tools", Message("functions the model may call, as the API's list"), shape=list),
-    _data("tool_choice", Message("none, auto, required, or one function by name")),
-    _switch("logprobs", Message("report the log probability of each token")),
-    _integer("top_logprobs", Message("alternatives reported for each token"), minimum=0, maximum=20),
-    _text("user_id", Message("keeps cache and scheduling of one of your users apart")),
-    _data("extra_body", Message("fields that other hosts know and this table does not"), shape=dict, to_body=dict),
+    _switch("--dry-run", "show the request that would be sent, and send nothing", scope="cell"),
+    _switch("--quiet", "show nothing; the answer is in the variable named by -o", scope="cell"),
+    _switch("--show-reasoning", "leave the reasoning unfolded", scope="cell"),
+    _data("tools", "functions the model may call, as the API's list", shape=list),
+    _data("tool_choice", "none, auto, required, or one function by name"),
+    _switch("logprobs", "report the log probability of each token"),
+    _integer("top_logprobs", "alternatives reported for each token", minimum=0, maximum=20),
+    _text("user_id", "keeps cache and scheduling of one of your users apart"),
+    _data("extra_body", "fields that other hosts know and this table does not", shape=dict, to_body=dict),
 )
 
 OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})

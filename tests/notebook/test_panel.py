@@ -144,8 +144,8 @@ def test_the_picture_holds_settings_question_and_answer_and_its_question_is_iner
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
 def test_every_experiment_is_a_fault_of_the_demo_with_two_sentences(experiment: Any) -> None:
     assert bool(parse(experiment.fault)) is (experiment.fault is not None)
-    assert str(experiment.breaks).endswith(".")
-    assert str(experiment.watch).endswith(".")
+    assert experiment.breaks.endswith(".")
+    assert experiment.watch.endswith(".")
 
 
 def test_the_page_of_the_panel_names_the_faults_of_all_experiments() -> None:
@@ -155,7 +155,7 @@ def test_the_page_of_the_panel_names_the_faults_of_all_experiments() -> None:
 
 def test_every_experiment_is_explained_in_chinese() -> None:
     texts = [text for one in EXPERIMENTS for text in (one.name, one.breaks, one.watch)]
-    assert [text for text in texts if text.template not in catalogue("zh")] == []
+    assert [text for text in texts if text not in catalogue("zh")] == []
 
 
 # a panel in a kernel
@@ -378,7 +378,7 @@ def test_chats_are_made_renamed_and_forgotten_and_the_cells_chat_stays(kernel: K
 
 def test_the_lab_sets_a_fault_and_tells_what_the_client_did(kernel: Kernel) -> None:
     front = Front(kernel, "p = ds.panel(think='off')\np")
-    names = [str(experiment.name) for experiment in EXPERIMENTS]
+    names = [experiment.name for experiment in EXPERIMENTS]
     front.put(front.find(description="experiment"), index=names.index("cut"))
     front.put(front.find(description="slowness"), value=0.1)
     front.click("Set up")

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from deepseek_magic.demo.faults.kinds import KINDS
+from deepseek_magic.engine.network.failures import ROWS
 from deepseek_magic.metrics.columns import MEANINGS
 from deepseek_magic.notebook.magic.chats import ChatMagics
 from deepseek_magic.notebook.magic.demo import DemoMagics
@@ -20,7 +22,10 @@ from deepseek_magic.notebook.magic.manuals import texts_of
 from deepseek_magic.notebook.magic.resume import ResumeMagics
 from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.notebook.panel.controls import panel_options
+from deepseek_magic.notebook.panel.lab import EXPERIMENTS
 from deepseek_magic.notebook.panel.magic import PanelMagics
+from deepseek_magic.protocol.errors import BY_STATUS
+from deepseek_magic.protocol.options import OPTIONS
 from deepseek_magic.text import catalogue as module
 from deepseek_magic.text.catalogue import catalogue, read_po
 
@@ -47,13 +52,17 @@ class Said(NamedTuple):
 
 SPEAKERS: Final = ("Message", "say", "words")
 LOOK_UPS: Final = {
-    "engine/network/failures.py": ("row.said.template",),
+    "demo/faults/kinds.py": ("legend",),
+    "engine/network/failures.py": ("row.said", "row.hint"),
     "metrics/columns.py": ("meaning.unit", "meaning.says", "said"),
     "notebook/magic/manuals.py": (
         *("_english(trait, 'help')", "_english(action, 'help')", "_english(group, 'title')"),
         *("' '.join(paragraph.split())", "found['why']"),
     ),
     "notebook/panel/controls.py": ("option.name.replace('_', ' ')",),
+    "notebook/panel/sections.py": ("e.name", "chosen.breaks", "chosen.watch"),
+    "protocol/errors.py": ("advice",),
+    "protocol/options.py": ("help",),
     "text/messages.py": ("template", "self.template", "code"),
 }
 """Where a text that is declared elsewhere is looked up; ``declared`` lists these texts."""
@@ -98,9 +107,16 @@ def said() -> Iterator[Said]:
 
 
 def declared() -> Iterator[str]:
-    """The texts that are declared as plain strings in one place each: columns, options, manuals and settings."""
+    """The texts that are declared as plain strings in one place each: tables, manuals and settings."""
     for meaning in MEANINGS.values():
         yield from filter(None, (meaning.unit, meaning.says))
+    yield from (option.help.template for option in OPTIONS)
+    yield from (kind.legend.template for kind in KINDS.values())
+    for row in ROWS.values():
+        yield from filter(None, (row.said, row.hint))
+    yield from (advice for _, advice in BY_STATUS.values())
+    for experiment in EXPERIMENTS:
+        yield from (experiment.name, experiment.breaks, experiment.watch)
     yield from (option.name.replace("_", " ") for options in panel_options().values() for option in options)
     for magics in ALL_MAGICS:
         for name in {name for kind in magics.magics.values() for name in kind.values()} - {"deepseek"}:  # type: ignore[attr-defined]

@@ -84,9 +84,7 @@ class Warmth:
         if every_s is not None and not KEEP_WARM_LEAST_S <= every_s <= KEEP_WARM_MOST_S:
             bounds = {"low": f"{KEEP_WARM_LEAST_S:g}", "high": f"{KEEP_WARM_MOST_S:g}"}
             why = Message("a connection is kept warm by a ping every {low} to {high} seconds", **bounds)
-            raise ConfigurationError(
-                Message("{name} cannot be {value}: {why}.", name="keep_warm_s", value=f"{every_s:g}", why=why)
-            )
+            raise ConfigurationError.of_setting("keep_warm_s", f"{every_s:g}", why)
         self.every_s = every_s
 
     @contextlib.contextmanager

@@ -41,75 +41,61 @@ _NO_TLS_THERE: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECOR
 class _Row:
     """What a cause becomes. ``permanent``: the same call would fail again; another server may still be asked."""
 
-    said: Message
-    hint: Message | str = ""
+    said: str
+    hint: str = ""
     kind: type[DeepSeekError] = Disconnected
     how: DisconnectedHow = "broken"
     permanent: bool = False
 
 
-_AGAIN: Final = Message("Try again.")
-_NETWORK: Final = Message("Check the network, or try again.")
-_PROXY: Final = Message("Start the proxy, or correct or remove the setting.")
-_ROWS: Final[Mapping[str, _Row]] = {
-    "late": _Row(Message("No connection to {host} within {limit} s."), _NETWORK, ConnectTimeout),
-    "silent": _Row(Message("{host} sent nothing for {limit} s."), _AGAIN, ReadTimeout),
+_AGAIN: Final = "Try again."
+_NETWORK: Final = "Check the network, or try again."
+_PROXY: Final = "Start the proxy, or correct or remove the setting."
+ROWS: Final[Mapping[str, _Row]] = {
+    "late": _Row("No connection to {host} within {limit} s.", _NETWORK, ConnectTimeout),
+    "silent": _Row("{host} sent nothing for {limit} s.", _AGAIN, ReadTimeout),
     "untrusted": _Row(
-        Message("The certificate of {host} is not trusted: {reason}."),
-        Message("If a proxy inspects TLS, put its certificate into SSL_CERT_FILE."),
+        "The certificate of {host} is not trusted: {reason}.",
+        "If a proxy inspects TLS, put its certificate into SSL_CERT_FILE.",
         permanent=True,
     ),
-    "not_tls": _Row(
-        Message("No secure connection to {host} ({reason})."), Message("Is it https there?"), permanent=True
-    ),
-    "tls_broke": _Row(Message("No secure connection to {host} ({reason})."), _AGAIN),
-    "refused": _Row(Message("Nothing is listening at {host}."), Message("Is the server running, and the port right?")),
-    "unknown_name": _Row(
-        Message("The name {host} could not be resolved."), Message("Check the address and the network.")
-    ),
-    "unconnected": _Row(Message("No connection to {host} ({reason})."), _NETWORK),
-    "proxy_late": _Row(
-        Message("No connection to {host} within {limit} s through the proxy {proxy}."), _PROXY, ConnectTimeout
-    ),
-    "proxy_refused": _Row(Message("Nothing is listening at the proxy {proxy}, so {host} was not asked."), _PROXY),
-    "proxy_unknown_name": _Row(
-        Message("The name of the proxy {proxy} could not be resolved, so {host} was not asked."), _PROXY
-    ),
-    "proxy_unconnected": _Row(
-        Message("No connection to the proxy {proxy} ({reason}), so {host} was not asked."), _PROXY
-    ),
+    "not_tls": _Row("No secure connection to {host} ({reason}).", "Is it https there?", permanent=True),
+    "tls_broke": _Row("No secure connection to {host} ({reason}).", _AGAIN),
+    "refused": _Row("Nothing is listening at {host}.", "Is the server running, and the port right?"),
+    "unknown_name": _Row("The name {host} could not be resolved.", "Check the address and the network."),
+    "unconnected": _Row("No connection to {host} ({reason}).", _NETWORK),
+    "proxy_late": _Row("No connection to {host} within {limit} s through the proxy {proxy}.", _PROXY, ConnectTimeout),
+    "proxy_refused": _Row("Nothing is listening at the proxy {proxy}, so {host} was not asked.", _PROXY),
+    "proxy_unknown_name": _Row("The name of the proxy {proxy} could not be resolved, so {host} was not asked.", _PROXY),
+    "proxy_unconnected": _Row("No connection to the proxy {proxy} ({reason}), so {host} was not asked.", _PROXY),
     "proxy_wants_a_password": _Row(
-        Message("The proxy {proxy} wants a name and a password ({reason}), so {host} was not asked."),
-        Message("Put them into its address: http://name:password@host:port."),
+        "The proxy {proxy} wants a name and a password ({reason}), so {host} was not asked.",
+        "Put them into its address: http://name:password@host:port.",
         permanent=True,
     ),
     "proxy_forbids": _Row(
-        Message("The proxy {proxy} does not let anybody ask {host} ({reason})."),
-        Message("Ask who runs the proxy, or name the host in NO_PROXY."),
+        "The proxy {proxy} does not let anybody ask {host} ({reason}).",
+        "Ask who runs the proxy, or name the host in NO_PROXY.",
         permanent=True,
     ),
-    "proxy_says_no": _Row(
-        Message("The proxy {proxy} could not reach {host} ({reason})."), Message("Check the address, or try again.")
-    ),
-    "unwritable": _Row(Message("The request to {host} cannot be written in HTTP: {reason}."), kind=ConfigurationError),
-    "early": _Row(Message("{host} closed the connection before the answer was complete."), _AGAIN, how="early"),
+    "proxy_says_no": _Row("The proxy {proxy} could not reach {host} ({reason}).", "Check the address, or try again."),
+    "unwritable": _Row("The request to {host} cannot be written in HTTP: {reason}.", kind=ConfigurationError),
+    "early": _Row("{host} closed the connection before the answer was complete.", _AGAIN, how="early"),
     "not_http": _Row(
-        Message("{host} does not answer as HTTP demands: {reason}."),
-        Message("Check the base URL, or what is in front of the server."),
+        "{host} does not answer as HTTP demands: {reason}.",
+        "Check the base URL, or what is in front of the server.",
         how="damaged",
         permanent=True,
     ),
     "no_socks": _Row(
-        Message("The proxy {proxy} needs a package that is not installed, so {host} was not asked."),
-        Message("pip install 'httpx[socks]'"),
+        "The proxy {proxy} needs a package that is not installed, so {host} was not asked.",
+        "pip install 'httpx[socks]'",
         ConfigurationError,
     ),
     "no_package": _Row(
-        Message("A package is missing for this connection: {reason}."),
-        Message("pip install 'deepseek-magic[http2]'"),
-        ConfigurationError,
+        "A package is missing for this connection: {reason}.", "pip install 'deepseek-magic[http2]'", ConfigurationError
     ),
-    "broken": _Row(Message("The connection to {host} broke ({reason})."), _AGAIN),
+    "broken": _Row("The connection to {host} broke ({reason}).", _AGAIN),
 }
 
 _BELOW: Final[tuple[tuple[type[BaseException], str], ...]] = (
@@ -148,13 +134,14 @@ def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
     cause = _cause_of(error, proxy)
     if isinstance(error, DeepSeekError) or cause is None:
         raise error
-    row = _ROWS[cause]
+    row = ROWS[cause]
     limit_s = call.read_s if cause == "silent" else call.connect_s
     limit = f"{limit_s:g}" if limit_s is not None else ""
-    said = row.said.filled(host=call.host, proxy=_shown(proxy), reason=_reason(error), limit=limit)
+    said = Message(row.said, host=call.host, proxy=_shown(proxy), reason=_reason(error), limit=limit)
+    hint = row.hint and Message(row.hint)
     if row.kind is not Disconnected:
-        raise row.kind(said, hint=row.hint) from error
-    ours = Disconnected(said, hint=row.hint, how=row.how)
+        raise row.kind(said, hint=hint) from error
+    ours = Disconnected(said, hint=hint, how=row.how)
     ours.permanent = row.permanent
     raise ours from error
 

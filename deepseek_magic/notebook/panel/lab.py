@@ -13,7 +13,7 @@ from typing import Final
 
 from ...protocol.completion import Completion
 from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.messages import Message, localized, say, words
+from ...text.messages import localized, say, words
 from ..view.seam_marks import SEAM_WORDS
 from ..view.status import WAIT_WORDS
 
@@ -21,86 +21,71 @@ STORY_LINES: Final = 40
 STRATEGY_WORDS: Final = words("first", "retry", "resume", "continue", "restart")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A fault by name: its spec for the demo, what it breaks, and what there is to see."""
 
-    name: Message
+    name: str
     fault: str | None
-    breaks: Message
-    watch: Message
+    breaks: str
+    watch: str
 
 
 EXPERIMENTS: Final = (
+    Experiment("no fault", None, "Nothing is broken.", "One attempt, no wait, no seam."),
     Experiment(
-        name=Message("no fault"),
-        fault=None,
-        breaks=Message("Nothing is broken."),
-        watch=Message("One attempt, no wait, no seam."),
+        "slow",
+        "slow rate=5",
+        "The model writes five tokens a second.",
+        "The curve is low, the first token is as fast as ever, and nothing is retried: slow is not broken.",
     ),
     Experiment(
-        name=Message("slow"),
-        fault="slow rate=5",
-        breaks=Message("The model writes five tokens a second."),
-        watch=Message(
-            "The curve is low, the first token is as fast as ever, and nothing is retried: slow is not broken."
-        ),
+        "cut",
+        "cut after=25 times=1",
+        "The connection closes in the middle of the answer, before the body has ended.",
+        "A second attempt sends the text so far as a prefix and continues it; the seam is counted and the answer is complete.",
     ),
     Experiment(
-        name=Message("cut"),
-        fault="cut after=25 times=1",
-        breaks=Message("The connection closes in the middle of the answer, before the body has ended."),
-        watch=Message(
-            "A second attempt sends the text so far as a prefix and continues it; the seam is counted and the answer is complete."
-        ),
+        "cut three times",
+        "cut after=15 times=3",
+        "Three connections in a row close in the middle.",
+        "Each attempt brings something new, so the client continues; the attempts add up to one answer.",
     ),
     Experiment(
-        name=Message("cut three times"),
-        fault="cut after=15 times=3",
-        breaks=Message("Three connections in a row close in the middle."),
-        watch=Message("Each attempt brings something new, so the client continues; the attempts add up to one answer."),
+        "an end too early",
+        "eof-chunked after=25 times=1",
+        "The body ends properly, but too early: there was no finish reason.",
+        "Many clients treat this as a success; here only a finish reason completes an answer.",
     ),
     Experiment(
-        name=Message("an end too early"),
-        fault="eof-chunked after=25 times=1",
-        breaks=Message("The body ends properly, but too early: there was no finish reason."),
-        watch=Message("Many clients treat this as a success; here only a finish reason completes an answer."),
+        "stall",
+        "stall after=20 for=5 times=1",
+        "The server falls silent for five seconds and keeps the connection open.",
+        "Tokens per second fall to zero while the state does not change: only the client's own clock can notice.",
     ),
     Experiment(
-        name=Message("stall"),
-        fault="stall after=20 for=5 times=1",
-        breaks=Message("The server falls silent for five seconds and keeps the connection open."),
-        watch=Message(
-            "Tokens per second fall to zero while the state does not change: only the client's own clock can notice."
-        ),
+        "refuse",
+        "refuse for=3",
+        "The port is closed for three seconds: connections are refused.",
+        "Attempts follow each other with growing pauses until one is accepted.",
     ),
     Experiment(
-        name=Message("refuse"),
-        fault="refuse for=3",
-        breaks=Message("The port is closed for three seconds: connections are refused."),
-        watch=Message("Attempts follow each other with growing pauses until one is accepted."),
+        "too busy",
+        "503 times=2",
+        "The service is too busy and says so, twice.",
+        "The pauses grow, each a little different, so that many clients do not return at the same moment.",
     ),
     Experiment(
-        name=Message("too busy"),
-        fault="503 times=2",
-        breaks=Message("The service is too busy and says so, twice."),
-        watch=Message(
-            "The pauses grow, each a little different, so that many clients do not return at the same moment."
-        ),
+        "limit",
+        "429 times=2 retry-after=2",
+        "Too many requests: the response says how long to wait.",
+        "The whole process waits that long, and fewer requests run at once; ask six times to see the queue.",
     ),
     Experiment(
-        name=Message("limit"),
-        fault="429 times=2 retry-after=2",
-        breaks=Message("Too many requests: the response says how long to wait."),
-        watch=Message(
-            "The whole process waits that long, and fewer requests run at once; ask six times to see the queue."
-        ),
-    ),
-    Experiment(
-        name=Message("wrong key"),
-        fault="401 times=1",
-        breaks=Message("The key is refused."),
-        watch=Message("No retry: the same request would fail again, so the error is shown at once."),
+        "wrong key",
+        "401 times=1",
+        "The key is refused.",
+        "No retry: the same request would fail again, so the error is shown at once.",
     ),
 )
 

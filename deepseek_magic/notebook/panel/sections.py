@@ -118,7 +118,7 @@ class Lab:
     def __init__(self, demo: DemoMagics, guard: Guard, ask_several: Callable[[int], None]) -> None:
         self._demo = demo
         self._experiment = ipywidgets.Dropdown(
-            description=say("experiment"), options=[(e.name.localized(), i) for i, e in enumerate(EXPERIMENTS)], value=0
+            description=say("experiment"), options=[(say(e.name), i) for i, e in enumerate(EXPERIMENTS)], value=0
         )
         self._fault = ipywidgets.Text(
             description=say("fault"),
@@ -139,7 +139,7 @@ class Lab:
     def _explain(self) -> None:
         chosen = EXPERIMENTS[self._experiment.value]
         self._fault.value = chosen.fault or ""
-        self._say(chosen.breaks.localized(), chosen.watch.localized())
+        self._say(say(chosen.breaks), say(chosen.watch))
 
     def _say(self, breaks: str, watch: str = "") -> None:
         server = self._demo.server
@@ -158,7 +158,7 @@ class Lab:
         server.fault = self._fault.value.strip() or None
         chosen = EXPERIMENTS[self._experiment.value]
         if chosen.fault == server.fault:
-            self._say(chosen.breaks.localized(), chosen.watch.localized())
+            self._say(say(chosen.breaks), say(chosen.watch))
         else:
             self._say(" ".join(sentence.localized() for sentence in self._demo.legend))
 
