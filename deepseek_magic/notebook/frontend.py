@@ -6,7 +6,6 @@ import locale
 import os
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
@@ -121,6 +120,7 @@ def view_for(shell: Any) -> ViewName:
 def _widgets_are_old() -> bool:
     """Whether ipywidgets is missing, or that of Colab and Notebook 6."""
     try:
-        return int(version("ipywidgets").partition(".")[0]) < 8
-    except PackageNotFoundError:
+        from ipywidgets import __version__
+    except ImportError:
         return True
+    return int(__version__.partition(".")[0]) < 8
