@@ -21,6 +21,8 @@ from .hosts.keys import Key
 
 TOLD_PLACES: Final = (0, 1, 2, 4, 9, 19, 49, 99, 199, 499, 999, 1999, 4999)
 """Who comes to one of these places is woken, to show it: waking all at each change was half of the CPU of 32 short calls."""
+READ_S: Final = 0.25
+"""Nobody reads a place that changes again sooner; the first two are woken at once, because it may be their turn."""
 LOST_S: Final = 5.0
 """The second in line looks so often whether the first is still there: its loop may have been closed under it."""
 
@@ -61,7 +63,7 @@ class Gate:
         self._lock = threading.Lock()
         self._limiter = Limiter(policy, time.monotonic())
         self._queue: deque[Ticket] = deque()
-        self._used_s = time.monotonic()
+        self._used_s = self._shown_s = time.monotonic()
 
     @property
     def standing(self) -> Standing:
@@ -151,7 +153,11 @@ class Gate:
 
     def _move_up(self) -> None:
         """Places have changed by one, which those who came to a round one are shown."""
-        for place in TOLD_PLACES:
+        now_s = time.monotonic()
+        shown = now_s - self._shown_s >= READ_S
+        if shown:
+            self._shown_s = now_s
+        for place in TOLD_PLACES if shown else TOLD_PLACES[:2]:
             if place >= len(self._queue):
                 break
             self._queue[place].wake()

@@ -161,9 +161,9 @@ class Segment:
             self.ending = self.ending or attempt.ending
             if self.ending is not None:
                 asked = self._sent is not None and self._sent.asks_usage
-                self.ending = replace(self.ending, pause_s=attempt.retry_s, asked_usage=asked)
-                if self.ending.kind == "finished":  # a stream that was resumed ends as what it was
-                    self.ending = replace(self.ending, strategy=self._ended_as)
+                # A stream that was resumed ends as what it was.
+                strategy = self._ended_as if self.ending.kind == "finished" else self.ending.strategy
+                self.ending = replace(self.ending, pause_s=attempt.retry_s, asked_usage=asked, strategy=strategy)
         finally:
             gate.leave(ticket)
             if slot is not None:

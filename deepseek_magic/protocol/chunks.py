@@ -302,9 +302,12 @@ class ChatDecoder:
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
         begin = len(events)
-        if choice.delta is not None:
-            self._read_words(choice.delta, events)
-            self._in_deltas.update(name for name in _CHANNELS if getattr(choice.delta, name))
+        if (delta := choice.delta) is not None:
+            self._read_words(delta, events)
+            if delta.content:
+                self._in_deltas.add("content")
+            if delta.reasoning_content or delta.reasoning or delta.refusal:
+                self._in_deltas.update(name for name in _CHANNELS if getattr(delta, name))
         if choice.message is not None and len(events) == begin:
             self._read_words(self._news_of(choice.message), events)
         if self.finish_reason is not None and len(events) > begin:
