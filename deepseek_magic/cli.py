@@ -127,9 +127,6 @@ def _parser() -> _Parser:
     return parser
 
 
-# demo and serve
-
-
 def _demo(typed: argparse.Namespace) -> int:
     from .demo import tour
     from .demo.server import DemoServer
@@ -178,9 +175,6 @@ def _serve(typed: argparse.Namespace) -> int:
     return 0
 
 
-# doctor
-
-
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
     from .engine.hosts.doctor import report, verdict
@@ -188,9 +182,6 @@ def _doctor(typed: argparse.Namespace) -> int:
     well = report(in_order(typed.endpoint, typed.base_url), asyncio.run)
     print(verdict(well).localized())
     return 0 if all(well) else 1
-
-
-# install
 
 
 def _install(typed: argparse.Namespace) -> int:

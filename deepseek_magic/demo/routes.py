@@ -67,9 +67,6 @@ def _balance(amount: float) -> dict[str, Any]:
     return {"is_available": amount > 0, "balance_infos": [info]}
 
 
-# the switch
-
-
 def _switch(state: DemoState, request: HTTPRequest) -> dict[str, Any]:
     """What is set, for ``GET /_demo``, and after the change that ``POST /_demo/fault`` wants. Raises Refused."""
     if request.method == "POST" and request.path == "/_demo/fault":

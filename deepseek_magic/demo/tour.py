@@ -30,10 +30,8 @@ def import_extra(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigurationError(
-            Message("The demo needs {name}, which is not installed.", name=module.partition(".")[0]),
-            hint=Message("pip install 'deepseek-magic[demo]' brings it."),
-        ) from error
+        said = Message("The demo needs {name}, which is not installed.", name=module.partition(".")[0])
+        raise ConfigurationError(said, hint=Message("pip install 'deepseek-magic[demo]' brings it.")) from error
 
 
 def originals() -> Path:
@@ -42,9 +40,8 @@ def originals() -> Path:
     for folder in (package / "demo" / "notebooks", package.parent / "notebooks"):
         if (folder / TOUR).is_file():
             return folder
-    raise ConfigurationError(
-        Message("The tour is not part of this installation."), hint=Message("Install deepseek-magic again.")
-    )
+    said = Message("The tour is not part of this installation.")
+    raise ConfigurationError(said, hint=Message("Install deepseek-magic again."))
 
 
 def copy_to(folder: Path) -> Path:
@@ -58,10 +55,8 @@ def copy_to(folder: Path) -> Path:
                 copy.parent.mkdir(exist_ok=True)
                 shutil.copyfile(original, copy)
     except OSError as error:
-        raise ConfigurationError(
-            Message("The tour cannot be written to {folder}: {error}.", folder=folder, error=error.strerror),
-            hint=Message("Name another place with --folder."),
-        ) from error
+        said = Message("The tour cannot be written to {folder}: {error}.", folder=folder, error=error.strerror)
+        raise ConfigurationError(said, hint=Message("Name another place with --folder.")) from error
     return folder
 
 
@@ -103,14 +98,8 @@ def execute(folder: Path, name: str = TOUR) -> bool:
     finally:
         written = folder / Path(name).with_suffix(".executed.ipynb").name
         nbformat.write(notebook, written)
-    print(
-        say(
-            "{count} of {all} answers are as they should be. Written: {path}",
-            count=sum(good),
-            all=len(good),
-            path=written,
-        )
-    )
+    said = Message("{count} of {all} answers are as they should be. Written: {path}")
+    print(said.filled(count=sum(good), all=len(good), path=written).localized())
     return finished and bool(good) and all(good)
 
 

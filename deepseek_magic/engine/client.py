@@ -266,10 +266,8 @@ class Client:
 def _addressed(request: Request, endpoint: Endpoint) -> Addressed:
     given = request.options.get("model") or endpoint.default_model
     if given is None:
-        raise ConfigurationError(
-            Message("{endpoint} needs to know which model.", endpoint=endpoint.title),
-            hint=Message("Name one with -m (model=)."),
-        )
+        said = Message("{endpoint} needs to know which model.", endpoint=endpoint.title)
+        raise ConfigurationError(said, hint=Message("Name one with -m (model=)."))
     options = request.options.replace(model=given)
     notice: Message | str = ""
     if endpoint.continuing == "deepseek_prefix":

@@ -6,13 +6,23 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from ..text.messages import Message
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def own_folder(kind: Literal["config", "data"]) -> Path:
+    """``DEEPSEEK_MAGIC_HOME`` if it is set, else the platform's folder for what a user has of this kind."""
+    if home := os.environ.get("DEEPSEEK_MAGIC_HOME"):
+        return Path(home).expanduser()
+    import platformdirs
+
+    find = platformdirs.user_config_path if kind == "config" else platformdirs.user_data_path
+    return find("deepseek-magic", appauthor=False)
 
 
 def private_folder(folder: Path) -> None:

@@ -118,9 +118,8 @@ class HTTPXTransport:
 
 
 def _no_address(url: str, why: Message | str) -> ConfigurationError:
-    return ConfigurationError(
-        Message("{url} is no address of a server: {why}.", url=url[:200], why=why), hint=Message("Check the base URL.")
-    )
+    said = Message("{url} is no address of a server: {why}.", url=url[:200], why=why)
+    return ConfigurationError(said, hint=Message("Check the base URL."))
 
 
 class _Below(httpx.AsyncBaseTransport):
@@ -194,10 +193,8 @@ class _Answer:
         inflater = self._inflater
         if inflater is None and self._encoding not in ("identity", ""):
             values = {"host": self._call.host, "name": said_by_server(self.headers["content-encoding"])[:40]}
-            raise Disconnected(
-                Message("{host} answered in the encoding {name}, which was not asked for.", **values),
-                hint=Message("A proxy on the way may be changing answers."),
-            )
+            sentence = Message("{host} answered in the encoding {name}, which was not asked for.", **values)
+            raise Disconnected(sentence, hint=Message("A proxy on the way may be changing answers."))
         try:
             async for part in self._exchange.parts:
                 self.wire_bytes += len(part)

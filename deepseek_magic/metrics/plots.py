@@ -73,16 +73,9 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
         pixels = len(values) > MOST_VECTORS
         axes.ecdf(values, color=colour, linewidth=1.8, rasterized=pixels, label=f"{word(name)}, n = {found.n:,}")
         axes.plot([found.p50, found.p99], [0.5, 0.99], "o", color=colour, markersize=4)
-        said.append(
-            say(
-                "{name}: p50 {median} s, p90 {most_calls} s, p99 {nearly_all} s (n = {n}).",
-                name=name,
-                median=cell(found.p50),
-                most_calls=cell(found.p90),
-                nearly_all=cell(found.p99),
-                n=f"{found.n:,}",
-            )
-        )
+        line = Message("{name}: p50 {median} s, p90 {most_calls} s, p99 {nearly_all} s (n = {n}).")
+        shown = {"median": cell(found.p50), "most_calls": cell(found.p90), "nearly_all": cell(found.p99)}
+        said.append(line.filled(name=name, n=f"{found.n:,}", **shown).localized())
     axes.axvline(promised.p99_total_s, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     level = (promised.p99_total_s, 0.02)
     axes.annotate(f"{word(Message('level'))} {promised.p99_total_s:g} s", level, xytext=(4, 0), **NOTE)
@@ -136,13 +129,9 @@ def draw_speed(records: Sequence[StreamRecord], *, width_in: float) -> Plot:
     if not found.n:
         said = say("The speed of these calls is not known.")
     else:
-        said = say(
-            "Tokens per second of {calls}: p50 {median}, p90 {most_calls}, most {most}.",
-            calls=counted(found.n),
-            median=cell(found.p50),
-            most_calls=cell(found.p90),
-            most=cell(found.max),
-        )
+        speeds = {"median": cell(found.p50), "most_calls": cell(found.p90), "most": cell(found.max)}
+        line = Message("Tokens per second of {calls}: p50 {median}, p90 {most_calls}, most {most}.")
+        said = line.filled(calls=counted(found.n), **speeds).localized()
     return Plot(figure=figure, text=said, kind="speed", n=found.n)
 
 

@@ -53,6 +53,7 @@ _AS_MEASURED: Final = (
     *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s"),
 )
 """What a record takes from its meter as it is."""
+COUNTED: Final = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_hit_tokens", "cache_miss_tokens")
 
 
 class StreamMeter:
@@ -288,7 +289,8 @@ class StreamMeter:
         amount, cost = charged(bills, completion.model or request.model, price, clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
         known: dict[str, Any] = {name: getattr(self, name) for name in _AS_MEASURED}
-        known |= asdict(self.origin) | self._steps | waits
+        known |= asdict(self.origin) | self._steps | waits | {name: getattr(usage, name) for name in COUNTED}
+        known |= {name: getattr(cost, name, None) for name in ("currency", "peak", "price_date")}
         return StreamRecord(
             **known,
             model=request.model,
@@ -310,17 +312,9 @@ class StreamMeter:
             gap_p99_s=self.gaps.quantile_s(0.99),
             gap_max_s=self.gaps.max_s if self.gaps.n else None,
             gap_n=self.gaps.n,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cache_hit_tokens=usage.cache_hit_tokens,
-            cache_miss_tokens=usage.cache_miss_tokens,
             tokens_estimated=usage.estimated,
             cost=amount,
-            currency=None if cost is None else cost.currency,
             cost_estimated=None if cost is None else cost.estimated,
-            peak=None if cost is None else cost.peak,
-            price_date=None if cost is None else cost.price_date,
             phases=self._course.end(now_s),
             timeline=None if self._timeline is None else tuple(self._timeline),
         )

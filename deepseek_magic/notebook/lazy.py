@@ -14,19 +14,8 @@ from typing import Any, Final
 Find = Callable[[str], tuple[list[str], bool] | None]
 
 EXTENSION: Final = "deepseek_magic"
-NAMES: Final = (
-    "deepseek",
-    "deepseek_chat",
-    "deepseek_demo",
-    "deepseek_doctor",
-    "deepseek_fix",
-    "deepseek_key",
-    "deepseek_log",
-    "deepseek_models",
-    "deepseek_panel",
-    "deepseek_resume",
-    "deepseek_trust",
-)
+_WORDS: Final = ("chat", "demo", "doctor", "fix", "key", "log", "models", "panel", "resume", "trust")
+NAMES: Final = ("deepseek", *(f"deepseek_{word}" for word in _WORDS))
 """Every magic of the extension; a test compares them with what it registers."""
 
 _ASKS: Final = re.compile(rf"\s*%%?({'|'.join(NAMES)})\b")

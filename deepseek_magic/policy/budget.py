@@ -34,12 +34,8 @@ def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unkno
     if unknown_calls:
         amount = Message("{amount} and {count} of unknown cost", amount=amount, count=f"{unknown_calls:,}")
     if held:
-        sums = Message(
-            "spent {spent} + up to {held} for calls under way + up to {most} for this call",
-            spent=amount,
-            held=dollars(held),
-            most=dollars(most),
-        )
+        sums = Message("spent {spent} + up to {held} for calls under way + up to {most} for this call")
+        sums = sums.filled(spent=amount, held=dollars(held), most=dollars(most))
     else:
         sums = Message("spent {spent} + up to {most} for this call", spent=amount, most=dollars(most))
     return BudgetExceeded(

@@ -37,9 +37,8 @@ def going_on(completion: Completion, *, can: Abilities) -> Continue | None:
         return None
     obstacle = cannot_continue(delivered, can)
     if obstacle is not None:
-        raise ConfigurationError(
-            Message("This answer cannot be continued: {why}.", why=obstacle), hint=Message("Ask again.")
-        )
+        said = Message("This answer cannot be continued: {why}.", why=obstacle)
+        raise ConfigurationError(said, hint=Message("Ask again."))
     chars = delivered.text_chars
     if not chars:
         why = Message("Continuing in the reasoning, where the answer ended.")

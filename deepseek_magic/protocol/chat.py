@@ -134,9 +134,8 @@ class Request:
         else:
             messages = tuple(m if isinstance(m, ChatMessage) else ChatMessage.from_json(m) for m in prompt)
             if not messages:
-                raise ConfigurationError(
-                    Message("There are no messages to send."), hint=Message("Give at least one user message.")
-                )
+                said = Message("There are no messages to send.")
+                raise ConfigurationError(said, hint=Message("Give at least one user message."))
         request = cls(messages=messages, options=options)
         return request if system is None else request.with_system(system)
 

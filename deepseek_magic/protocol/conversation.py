@@ -145,10 +145,8 @@ class Conversations(dict[str, Conversation]):
     def find(self, name: str) -> Conversation:
         """The conversation of that name."""
         if name not in self:
-            raise ConfigurationError(
-                Message("There is no conversation {name}{near}.", name=name, near=closest(name, tuple(self))),
-                hint=Message("%deepseek_chat lists them."),
-            )
+            said = Message("There is no conversation {name}{near}.", name=name, near=closest(name, tuple(self)))
+            raise ConfigurationError(said, hint=Message("%deepseek_chat lists them."))
         return self[name]
 
     def rename(self, name: str, new: str) -> None:
@@ -160,10 +158,8 @@ class Conversations(dict[str, Conversation]):
         """Have a second conversation with the turns so far; each then goes its own way."""
         conversation = self.find(name)
         if new in self:
-            raise ConfigurationError(
-                Message("A conversation {name} exists already.", name=new),
-                hint=Message("Take another name, or delete that one first."),
-            )
+            said = Message("A conversation {name} exists already.", name=new)
+            raise ConfigurationError(said, hint=Message("Take another name, or delete that one first."))
         self[new] = replace(conversation, name=new)
 
     def remove(self, name: str) -> None:

@@ -132,9 +132,8 @@ class _Filling:
             known = [name for name in self._variables if not name.startswith("_")]
             for name, typed in self._missing.items():
                 if near := closest(name, known):
-                    yield Message(
-                        "{path} was sent as it is: there is no variable {name}{near}.", path=typed, name=name, near=near
-                    )
+                    slip = Message("{path} was sent as it is: there is no variable {name}{near}.")
+                    yield slip.filled(path=typed, name=name, near=near)
 
 
 def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
@@ -145,15 +144,10 @@ def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
         try:
             value = getattr(value, step[1:]) if step.startswith(".") else value[ast.literal_eval(step[1:-1])]
         except Exception as error:
-            raise ConfigurationError(
-                Message(
-                    "{path} cannot be filled: {value} does not exist ({error}).",
-                    path=f"{{{name}{steps}}}",
-                    value=path,
-                    error=type(error).__name__,
-                ),
-                hint=Message("Change the path, or define the value first."),
-            ) from None
+            said = Message("{path} cannot be filled: {value} does not exist ({error}).")
+            said = said.filled(path=f"{{{name}{steps}}}", value=path, error=type(error).__name__)
+            hint = Message("Change the path, or define the value first.")
+            raise ConfigurationError(said, hint=hint) from None
     return value
 
 

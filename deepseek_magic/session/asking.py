@@ -61,14 +61,9 @@ def question(
 
     if system is not None and system.startswith("$"):
         if isinstance(system, ProjectText) and system[1:] not in named:
-            raise ConfigurationError(
-                Message(
-                    "The pyproject.toml in {folder} asks for the variable {name}, which the cell does not name.",
-                    folder=system.folder,
-                    name=system[1:],
-                ),
-                hint=Message("--fill {name} allows it.", name=system[1:]),
-            )
+            said = Message("The pyproject.toml in {folder} asks for the variable {name}, which the cell does not name.")
+            hint = Message("--fill {name} allows it.", name=system[1:])
+            raise ConfigurationError(said.filled(folder=system.folder, name=system[1:]), hint=hint)
         system = _variable(system[1:], variables)
     elif system is not None:
         saved = _SAVED.fullmatch(system)
@@ -77,9 +72,8 @@ def question(
         prompt = filled(prompt)
     if "template" in options:
         if not isinstance(prompt, str):
-            raise ConfigurationError(
-                Message("A saved prompt goes with a prompt that is text."), hint=Message("Leave one of them out.")
-            )
+            sentence = Message("A saved prompt goes with a prompt that is text.")
+            raise ConfigurationError(sentence, hint=Message("Leave one of them out."))
         prompt = prompts.applied(prompts.saved_prompt(options["template"]), prompt, filled)
     schema = schema if schema is not None else options.get("schema")
     if image:
@@ -94,9 +88,8 @@ def question(
 
 def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, Any] | None) -> Prompt:
     if not isinstance(prompt, str):
-        raise ConfigurationError(
-            Message("Images go with a prompt that is text."), hint=Message("Put them into your messages as parts.")
-        )
+        said = Message("Images go with a prompt that is text.")
+        raise ConfigurationError(said, hint=Message("Put them into your messages as parts."))
     if not prompt.strip():
         return prompt  # which is refused as such
     shown = images.parts(given, variables)
@@ -111,8 +104,6 @@ def _named(allowed: Sequence[str], prompt: Prompt, system: str | None) -> frozen
 
 def _variable(name: str, variables: Mapping[str, Any] | None) -> str:
     if variables is None or name not in variables:
-        raise ConfigurationError(
-            Message("The system prompt {text} names a variable that does not exist.", text=f"${name}"),
-            hint=Message("Define it first, or write the text."),
-        )
+        said = Message("The system prompt {text} names a variable that does not exist.", text=f"${name}")
+        raise ConfigurationError(said, hint=Message("Define it first, or write the text."))
     return template.show(variables[name])

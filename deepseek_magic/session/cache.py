@@ -12,9 +12,11 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from ..engine.hosts.endpoints import Endpoint
 from ..engine.journal.reader import Entry, Journal
+from ..metrics.record import COUNTED
 from ..policy.pricing import Cost
 from ..protocol.chat import Request
 from ..protocol.completion import Completion, Kept
@@ -37,6 +39,7 @@ async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Comp
         return None
     completion = entry.completion
     paid = None if entry.record is None else entry.record.paid
+    none: dict[str, Any] = dict.fromkeys(COUNTED, 0)
     record = StreamRecord(
         call_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC),
@@ -51,14 +54,10 @@ async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Comp
         total_s=time.monotonic() - began_s,
         chars=len(completion.text),
         reasoning_chars=len(completion.reasoning),
-        prompt_tokens=0,
-        completion_tokens=0,
-        reasoning_tokens=0,
-        cache_hit_tokens=0,
-        cache_miss_tokens=0,
         cost=Decimal(0),
         currency=None if paid is None else paid.currency,
         cost_estimated=None if paid is None else False,
+        **none,
     )
     return replace(
         completion,

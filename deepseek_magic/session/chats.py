@@ -112,14 +112,9 @@ class Remembered(Conversations):
         known = self.saved()
         saved = next((one for one in known if one.name == name), None)
         if saved is None:
-            raise ConfigurationError(
-                Message(
-                    "No earlier kernel left a conversation {name}{near}.",
-                    name=name,
-                    near=closest(name, [one.name for one in known]),
-                ),
-                hint=Message("%deepseek_chat reload lists what can be brought back."),
-            )
+            near = closest(name, [one.name for one in known])
+            said = Message("No earlier kernel left a conversation {name}{near}.", name=name, near=near)
+            raise ConfigurationError(said, hint=Message("%deepseek_chat reload lists what can be brought back."))
         self[name] = self.get(name, Conversation(name=name)).after(saved.restored(self._completion))
         return saved
 

@@ -16,10 +16,8 @@ def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
             Message("{name} was not written: its name must end in {choices}.", name=name, choices=" or ".join(suffixes))
         )
     if path.exists() and not overwrite:
-        raise ConfigurationError(
-            Message("{name} was not written: it exists already.", name=name),
-            hint=Message("Take another name, or add --overwrite."),
-        )
+        said = Message("{name} was not written: it exists already.", name=name)
+        raise ConfigurationError(said, hint=Message("Take another name, or add --overwrite."))
     if not path.parent.is_dir():
         raise ConfigurationError(
             Message("{name} was not written: there is no folder {path}.", name=name, path=path.parent)

@@ -44,9 +44,8 @@ def _find(name: str, variables: Mapping[str, Any] | None) -> Any:
     if name.startswith(("https://", "http://")) or Path(name).expanduser().is_file():
         return name
     near = closest(name, [known for known in variables or () if not known.startswith("_")])
-    raise ConfigurationError(
-        Message("There is no image {name}{near}.", name=name, near=near), hint=Message("Name a variable or a file.")
-    )
+    said = Message("There is no image {name}{near}.", name=name, near=near)
+    raise ConfigurationError(said, hint=Message("Name a variable or a file."))
 
 
 def _part_of(what: Any) -> dict[str, Any]:
@@ -79,23 +78,17 @@ def check(request: Request, endpoint: Endpoint) -> list[Message]:
     if not addresses:
         return []
     if len(addresses) > MAX_IMAGES:
-        raise ConfigurationError(
-            Message("{count} images are too many: a request takes {limit}.", count=len(addresses), limit=MAX_IMAGES),
-            hint=Message("Begin a --new conversation."),
-        )
+        said = Message("{count} images are too many: a request takes {limit}.", count=len(addresses), limit=MAX_IMAGES)
+        raise ConfigurationError(said, hint=Message("Begin a --new conversation."))
     total = sum(map(len, addresses))
     if total > MAX_TOTAL_BYTES:
         size, limit = f"{total / 2**20:.0f}", MAX_TOTAL_BYTES // 2**20
-        raise ConfigurationError(
-            Message("The images take {size} MiB: a request takes {limit}.", size=size, limit=limit),
-            hint=Message("Make them smaller, or begin a --new conversation."),
-        )
+        said = Message("The images take {size} MiB: a request takes {limit}.", size=size, limit=limit)
+        raise ConfigurationError(said, hint=Message("Make them smaller, or begin a --new conversation."))
     sees = _sees(request.model)
     if sees is False:
-        raise ConfigurationError(
-            Message("{model} does not see images.", model=request.model),
-            hint=Message("Ask deepseek-flash (-m flash), or leave the image out."),
-        )
+        said = Message("{model} does not see images.", model=request.model)
+        raise ConfigurationError(said, hint=Message("Ask deepseek-flash (-m flash), or leave the image out."))
     if sees:
         return []
     place = endpoint.title
@@ -148,20 +141,13 @@ def _picture(array: Any) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise ConfigurationError(
-            Message("An array becomes an image by Pillow."), hint=Message("pip install pillow")
-        ) from None
+        sentence = Message("An array becomes an image by Pillow.")
+        raise ConfigurationError(sentence, hint=Message("pip install pillow")) from None
     shape, low, high = array.shape, array.min(), array.max()
     if low < 0 or high > 255 or len(shape) not in (2, 3):
-        raise ConfigurationError(
-            Message(
-                "An array of shape {shape} with values from {low} to {high} is no image.",
-                shape=shape,
-                low=f"{low:g}",
-                high=f"{high:g}",
-            ),
-            hint=Message("Rows, columns and colours, with values to 255, or to 1 where they are fractions."),
-        )
+        said = Message("An array of shape {shape} with values from {low} to {high} is no image.")
+        hint = Message("Rows, columns and colours, with values to 255, or to 1 where they are fractions.")
+        raise ConfigurationError(said.filled(shape=shape, low=f"{low:g}", high=f"{high:g}"), hint=hint)
     fractions = array.dtype.kind == "b" or (array.dtype.kind == "f" and high <= 1)
     return Image.fromarray((array * 255 if fractions else array).astype("uint8").squeeze())
 

@@ -32,9 +32,8 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
         return Found(what.completion, what.endpoint)
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
-        raise ConfigurationError(
-            Message("There is no answer to resume."), hint=Message("Only stopped and broken answers can be resumed.")
-        )
+        sentence = Message("There is no answer to resume.")
+        raise ConfigurationError(sentence, hint=Message("Only stopped and broken answers can be resumed."))
     if what is not None and not entries:
         raise ConfigurationError(Message("The journal has no call whose id begins with {name}.", name=what[:40]))
     if what is not None and len(entries) > 1:

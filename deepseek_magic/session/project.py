@@ -54,10 +54,8 @@ def _read(path: Path) -> Project | None:
     try:
         table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get(TABLE)
     except (OSError, ValueError, AttributeError) as error:
-        raise ConfigurationError(
-            Message("{name} cannot be read: {error}.", name=path, error=str(error)),
-            hint=Message("Correct it, or move it away."),
-        ) from None
+        said = Message("{name} cannot be read: {error}.", name=path, error=str(error))
+        raise ConfigurationError(said, hint=Message("Correct it, or move it away.")) from None
     if not isinstance(table, dict):
         return None
     settings = {name.replace("-", "_"): value for name, value in table.items() if name != "prompts"}

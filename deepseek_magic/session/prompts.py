@@ -90,15 +90,9 @@ def _within(path: Path, root: Path, name: str) -> Path:
     real, root = path.resolve(), root.resolve()
     if real.is_relative_to(root) and not any(part.startswith(".") for part in real.relative_to(root).parts):
         return real
-    raise ConfigurationError(
-        Message(
-            "The saved prompt {name} was not read: {path} is not a visible file within {folder}.",
-            name=name,
-            path=real,
-            folder=root,
-        ),
-        hint=Message("Copy it into the project."),
-    )
+    said = Message("The saved prompt {name} was not read: {path} is not a visible file within {folder}.")
+    hint = Message("Copy it into the project.")
+    raise ConfigurationError(said.filled(name=name, path=real, folder=root), hint=hint)
 
 
 def _declared(here: Project) -> dict[str, Source]:

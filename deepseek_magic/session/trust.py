@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..engine.hosts.endpoints import in_order
-from ..engine.private import open_private, private_folder
+from ..engine.private import open_private, own_folder, private_folder
 from ..protocol.errors import ConfigurationError
 from ..protocol.options import Options, ProjectText
 from ..text.messages import Message
@@ -30,12 +30,7 @@ class Confirmation(NamedTuple):
 
 def settings_path() -> Path:
     """Where confirmations are kept: in ``DEEPSEEK_MAGIC_HOME`` if that is set, else in the user's settings folder."""
-    home = os.environ.get("DEEPSEEK_MAGIC_HOME")
-    if home:
-        return Path(home).expanduser() / FILE_NAME
-    from platformdirs import user_config_path
-
-    return user_config_path("deepseek-magic", appauthor=False) / FILE_NAME
+    return own_folder("config") / FILE_NAME
 
 
 def named_by_project(options: Mapping[str, Any]) -> dict[str, ProjectText]:

@@ -85,10 +85,8 @@ def _fault(words: list[str]) -> Fault:
     name = _ALIASES.get(words[0], words[0])
     kind = KINDS.get(name)
     if kind is None:
-        raise ConfigurationError(
-            Message('There is no fault "{name}"{near}.', name=words[0], near=closest(words[0], (*KINDS, *_ALIASES))),
-            hint=Message("There are: {names}.", names=", ".join(KINDS)),
-        )
+        said = Message('There is no fault "{name}"{near}.', name=words[0], near=closest(words[0], (*KINDS, *_ALIASES)))
+        raise ConfigurationError(said, hint=Message("There are: {names}.", names=", ".join(KINDS)))
     allowed = (*_COMMON, *(("at", "after") if kind.places else ()), *kind.params)
     settings: dict[str, str] = {}
     for word in words[1:]:
@@ -110,10 +108,8 @@ def _fault(words: list[str]) -> Fault:
         values={key: _value(kind, key, settings[key]) for key in settings if key in kind.params},
     )
     if fault.kind == "refuse" and (fault.times is not None or fault.p != 1.0 or fault.on != "any"):
-        raise ConfigurationError(
-            Message("A closed port cannot count requests, so the fault refuse takes for=SECONDS only."),
-            hint=Message('To break single connections: "reset at=connect times=2".'),
-        )
+        said = Message("A closed port cannot count requests, so the fault refuse takes for=SECONDS only.")
+        raise ConfigurationError(said, hint=Message('To break single connections: "reset at=connect times=2".'))
     return fault
 
 
@@ -152,16 +148,8 @@ def _real(fault: str, name: str, text: str) -> float:
 
 
 def _wrong(fault: str, name: str, value: str | None, why: Message, near: Message | str = "") -> ConfigurationError:
-    return ConfigurationError(
-        Message(
-            '{name} of the fault {fault} cannot be "{value}"{near}: {why}.',
-            name=name,
-            fault=fault,
-            value=value,
-            near=near,
-            why=why,
-        )
-    )
+    said = Message('{name} of the fault {fault} cannot be "{value}"{near}: {why}.')
+    return ConfigurationError(said.filled(name=name, fault=fault, value=value, near=near, why=why))
 
 
 def _value(kind: Kind, name: str, text: str) -> Value:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...protocol.errors import ConfigurationError
-from ...text.messages import Message, localized, say
+from ...text.messages import Message, localized, say, words
 from ..client import Client
 from .endpoints import Endpoint
-from .health import StepName
 from .keys import find_key
 
 SLOW_S: Final = 2.0
@@ -31,14 +30,11 @@ PACKAGES: Final = {
 }
 """Distributions whose versions matter, and what their absence means."""
 
-_SUBJECTS: Final[dict[StepName, Message]] = {
-    "name": Message("name"),
-    "key": Message("key"),
+_SUBJECTS: Final[dict[str, Message]] = {
+    **words("name", "key", "models", "balance"),
     "connect": Message("connection"),
     "tls": Message("TLS"),
     "first_byte": Message("first byte"),
-    "models": Message("models"),
-    "balance": Message("balance"),
 }
 
 

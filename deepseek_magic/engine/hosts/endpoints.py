@@ -262,9 +262,8 @@ def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[E
     else:
         typed = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint or ())
     if base_url is not None and len(typed) > 1:
-        raise ConfigurationError(
-            Message("A base URL goes with one endpoint."), hint=Message("Give it as one of the endpoints.")
-        )
+        sentence = Message("A base URL goes with one endpoint.")
+        raise ConfigurationError(sentence, hint=Message("Give it as one of the endpoints."))
     return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
 
 
@@ -373,7 +372,5 @@ def _clean(url: str, *, said_by: Message | str = _BASE_URL) -> str:
 
 def _no_url(said_by: Message | str, why: Message) -> ConfigurationError:
     # The text itself is not shown: people paste keys into addresses.
-    return ConfigurationError(
-        Message("{said} cannot be used: {why}.", said=said_by, why=why),
-        hint=Message("It should look like https://api.deepseek.com."),
-    )
+    sentence = Message("{said} cannot be used: {why}.", said=said_by, why=why)
+    return ConfigurationError(sentence, hint=Message("It should look like https://api.deepseek.com."))

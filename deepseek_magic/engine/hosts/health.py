@@ -165,10 +165,8 @@ async def _name(endpoint: Endpoint) -> HealthStep:
         async with asyncio.timeout(_NAME_S):
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
     except OSError:  # a TimeoutError among them
-        raise Disconnected(
-            Message("The name {host} could not be resolved.", host=parts.hostname),
-            hint=Message("Check the address and the network."),
-        ) from None
+        said = Message("The name {host} could not be resolved.", host=parts.hostname)
+        raise Disconnected(said, hint=Message("Check the address and the network.")) from None
     addresses = sorted({str(each[4][0]) for each in found})
     return HealthStep("name", True, ", ".join(addresses[:4]), time.perf_counter() - began_s)
 
@@ -198,10 +196,8 @@ async def _get(
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise ProtocolError(
-                Message("{host} answered with something that is not JSON.", host=urlsplit(url).netloc),
-                hint=Message("Check the base URL."),
-            ) from None
+            said = Message("{host} answered with something that is not JSON.", host=urlsplit(url).netloc)
+            raise ProtocolError(said, hint=Message("Check the base URL.")) from None
 
 
 def _read_models(raw: Any) -> list[Model]:

@@ -52,10 +52,8 @@ class Key:
     def __init__(self, secret: str, *, source: Message | str) -> None:
         secret = secret.strip()
         if not _LEGAL_KEY.fullmatch(secret):
-            raise ConfigurationError(
-                Message("The key from {source} is empty or has characters that no key has.", source=source),
-                hint=Message("Copy all of it again."),
-            )
+            said = Message("The key from {source} is empty or has characters that no key has.", source=source)
+            raise ConfigurationError(said, hint=Message("Copy all of it again."))
         self._secret = secret
         self.source = source
         if len(secret) >= _SHORTEST_SECRET_CHARS:

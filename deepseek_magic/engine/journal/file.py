@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ...text.messages import Message
-from ..private import open_private, private_folder
+from ..private import open_private, own_folder, private_folder
 
 FILE_NAME: Final = "journal.sqlite3"
 BUSY_S: Final = 1.0
@@ -68,12 +68,7 @@ class NewerJournal(sqlite3.DatabaseError):
 
 def default_path() -> Path:
     """``DEEPSEEK_MAGIC_HOME`` if it is set, else the platform's folder for a user's data."""
-    home = os.environ.get("DEEPSEEK_MAGIC_HOME")
-    if home:
-        return Path(home).expanduser() / FILE_NAME
-    from platformdirs import user_data_path
-
-    return user_data_path("deepseek-magic", appauthor=False) / FILE_NAME
+    return own_folder("data") / FILE_NAME
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:

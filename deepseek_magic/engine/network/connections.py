@@ -49,15 +49,10 @@ def _trusting(variable: str, path: str) -> ssl.SSLContext:
         next(Path(path).iterdir(), None)  # OpenSSL says nothing of a folder that is not there, and trusts nobody then
         return ssl.create_default_context(capath=path)
     except OSError as error:  # an SSLError among them: a file that holds no certificate
-        raise ConfigurationError(
-            Message(
-                "{variable} names certificates that cannot be read: {path} ({reason}).",
-                variable=variable,
-                path=path,
-                reason=error.strerror or str(error),
-            ),
-            hint=Message("Correct the variable, or remove it: then the certificates of certifi are used."),
-        ) from None
+        said = Message("{variable} names certificates that cannot be read: {path} ({reason}).")
+        said = said.filled(variable=variable, path=path, reason=error.strerror or str(error))
+        hint = Message("Correct the variable, or remove it: then the certificates of certifi are used.")
+        raise ConfigurationError(said, hint=hint) from None
 
 
 class Connections:

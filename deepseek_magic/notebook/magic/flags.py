@@ -60,19 +60,16 @@ def read_line(line: str) -> Line:
             raise _no_flag(name, FLAGS, _SEE_HELP)
         if option.kind == "switch":
             if equals:
-                raise ConfigurationError(
-                    Message("{name} is a switch and takes no value.", name=name),
-                    hint=Message("Write {name} alone.", name=name),
-                )
+                said = Message("{name} is a switch and takes no value.", name=name)
+                raise ConfigurationError(said, hint=Message("Write {name} alone.", name=name))
             options[option.name] = True
             continue
         if not equals:
             following = _WORD.search(line, position)
             if following is None:
                 choices = ", ".join(option.choices) or option.metavar
-                raise ConfigurationError(
-                    Message("{name} needs a value ({choices}).", name=name, choices=choices), hint=_SEE_HELP
-                )
+                said = Message("{name} needs a value ({choices}).", name=name, choices=choices)
+                raise ConfigurationError(said, hint=_SEE_HELP)
             value, position = following[0], following.end()
         read = option.parse(_unquote(value))
         options[option.name] = option.check((*options.get(option.name, ()), *read)) if option.many > 1 else read

@@ -89,10 +89,8 @@ def read_order(line: str, body: str | None) -> Order | None:
     if typed.help:
         return None
     if not (line.strip() or below.strip()):
-        raise ConfigurationError(
-            Message("There is nothing to ask."),
-            hint=Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags."),
-        )
+        hint = Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags.")
+        raise ConfigurationError(Message("There is nothing to ask."), hint=hint)
     if below.strip() and typed.rest:
         raise ConfigurationError(
             Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ...engine.journal.reader import Entry
 from ...policy.estimates import Estimate, estimate
 from ...policy.pricing import Cost
 from ...protocol.markdown import safe
+from ...session.prepared import Prepared
 from ...text.fences import fenced
 from ...text.language import MOMENT
 from ...text.messages import Message, localized, say
-
-if TYPE_CHECKING:
-    from ...engine.journal.reader import Entry
-    from ...session.prepared import Prepared
 
 SHOWN_IMAGE_CHARS: Final = 24
 _IMAGE: Final = re.compile(r"(data:image/\w+;base64,)([\w+/=]+)")

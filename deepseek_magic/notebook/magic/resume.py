@@ -105,10 +105,8 @@ def _read(line: str) -> tuple[str, dict[str, Any]]:
     wrong = sorted(set(options) - TAKEN)
     if after.rest or wrong:
         what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
-        raise ConfigurationError(
-            Message("%deepseek_resume cannot take {name}: the question is asked already.", name=what),
-            hint=Message("%deepseek_resume? explains."),
-        )
+        said = Message("%deepseek_resume cannot take {name}: the question is asked already.", name=what)
+        raise ConfigurationError(said, hint=Message("%deepseek_resume? explains."))
     return word, options
 
 

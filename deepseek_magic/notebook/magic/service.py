@@ -36,10 +36,8 @@ def _ask(question: str) -> str:
     try:
         return getpass(question)
     except StdinNotImplementedError:
-        raise MissingKey(
-            Message("The key cannot be asked for here, because this run has no keyboard."),
-            hint=Message("Set the key in the environment instead."),
-        ) from None
+        said = Message("The key cannot be asked for here, because this run has no keyboard.")
+        raise MissingKey(said, hint=Message("Set the key in the environment instead.")) from None
 
 
 @magics_class

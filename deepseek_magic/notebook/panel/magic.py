@@ -46,10 +46,8 @@ class PanelMagics(Magics):
             return
         typed = read_line(line)
         if typed.rest:
-            raise ConfigurationError(
-                Message('"{text}" was not understood: %deepseek_panel takes flags only.', text=typed.rest[:40]),
-                hint=Message("The prompt is typed into the panel."),
-            )
+            said = Message('"{text}" was not understood: %deepseek_panel takes flags only.', text=typed.rest[:40])
+            raise ConfigurationError(said, hint=Message("The prompt is typed into the panel."))
         display(self.make(**typed.options))
 
     def make(self, **options: Any) -> Panel:
