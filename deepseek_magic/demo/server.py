@@ -14,9 +14,10 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 import threading
 import time
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from ..text.messages import say
 from .faults.spec import Faults
@@ -30,6 +31,10 @@ HOST: Final = "127.0.0.1"
 _START_S: Final = 10.0
 _STOP_S: Final = 5.0
 _SETTLE_TURNS: Final = 4
+_SUCCEEDS: Final = sys.platform == "linux"
+"""Whether a socket may be bound to a port on which another one listens, and take nothing from it. Elsewhere it either may
+not (Windows) or is given the connections and drops them (BSD)."""
+_REOPEN_S: Final = 0.01
 
 
 class DemoServer(DemoState):
@@ -45,12 +50,14 @@ class DemoServer(DemoState):
         self.connections = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
+        self._successor: socket.socket | None = None
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_writers: set[asyncio.StreamWriter] = set()
         self._refusal: asyncio.Task[None] | None = None
         self._refused_enough = asyncio.Event()
+        self._closing = False
 
     def __repr__(self) -> str:
         where = self.base_url if self._loop else "not started"
@@ -74,7 +81,7 @@ class DemoServer(DemoState):
     # life: on a loop
 
     async def __aenter__(self) -> DemoServer:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._closing = asyncio.get_running_loop(), False
         await self._listen()
         self._open_or_close_port()
         return self
@@ -82,13 +89,29 @@ class DemoServer(DemoState):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _listen(self, port: socket.socket | None = None) -> None:
-        where: dict[str, Any] = {"host": HOST, "port": self._port} if port is None else {"sock": port}
-        self._server = await asyncio.start_server(self._connected, **where)
-        self._port = self._server.sockets[0].getsockname()[1]
+    async def _listen(self) -> None:
+        """Open the port. Raises OSError when somebody else has it."""
+        if self._successor is None:
+            self._successor = self._bound()
+        port, self._successor = self._successor, self._bound() if _SUCCEEDS else None
+        self._server = await asyncio.start_server(self._connected, sock=port)
+
+    def _bound(self) -> socket.socket:
+        """A socket that has the port without listening: the machine gives it to nobody else."""
+        bound = socket.socket()
+        try:
+            if os.name == "posix":  # elsewhere the option would let others share the port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((HOST, self._port))
+        except OSError:
+            bound.close()
+            raise
+        self._port = bound.getsockname()[1]
+        return bound
 
     async def aclose(self) -> None:
         """Close the port and every connection, and wait until no task is left."""
+        self._closing = True
         self._refused_enough.set()
         if self._refusal is not None:
             await asyncio.wait((self._refusal,))
@@ -101,7 +124,9 @@ class DemoServer(DemoState):
             await _settle()  # what these tasks closed is let go of by the loop, a turn later
         if self._server is not None:
             await self._server.wait_closed()
-        self._server = self._refusal = self._loop = None
+        if self._successor is not None:
+            self._successor.close()
+        self._server = self._successor = self._refusal = self._loop = None
 
     # life: in a thread
 
@@ -167,23 +192,21 @@ class DemoServer(DemoState):
         """
         if previous is not None:
             await asyncio.wait((previous,))
-        kept = await self._close_port()
+        assert self._server is not None
+        await self._stop_accepting(self._server)
+        if self._successor is None:
+            with contextlib.suppress(OSError):  # somebody was faster, and has it for a while
+                self._successor = self._bound()
         for writer in tuple(self._open_writers):
             writer.transport.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(for_s):
                 await enough.wait()
-        await self._listen(kept)
-
-    async def _close_port(self) -> socket.socket:
-        """Close the port. Returns a socket that keeps it, without listening, so that the machine gives it to nobody else."""
-        assert self._server is not None
-        await self._stop_accepting(self._server)
-        kept = socket.socket()
-        if os.name == "posix":  # elsewhere the option would let others share the port
-            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.bind((HOST, self._port))
-        return kept
+        while not self._closing:
+            with contextlib.suppress(OSError):
+                await self._listen()
+                return
+            await asyncio.sleep(_REOPEN_S)
 
     async def _stop_accepting(self, server: asyncio.Server) -> None:
         """Close the port, leaving no connection half accepted: asyncio would drop such a one without closing it."""

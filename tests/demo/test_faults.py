@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import socket
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -256,6 +258,63 @@ async def test_a_closed_port_opens_again_whenever_the_fault_is_switched_off(turn
                         break
                 await asyncio.sleep(0.01)
     assert server.base_url.endswith(f":{port}")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the port is nobody's for the moment in which it is closed"
+)
+async def test_a_port_that_is_closed_and_opened_again_is_never_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program that is given it would answer, or break, the calls that are meant for the demo."""
+    moments: list[str] = []
+
+    def taken(moment: str) -> None:
+        moments.append(moment)
+        with socket.socket() as other, contextlib.suppress(OSError):
+            other.bind(("127.0.0.1", port))
+            moments.append("free")
+
+    def probed(name: str) -> None:
+        real = getattr(DemoServer, name)
+
+        async def step(server: DemoServer, *given: object) -> None:
+            await real(server, *given)
+            taken(name)
+
+        monkeypatch.setattr(DemoServer, name, step)
+
+    async with DemoServer(pace=0) as server:
+        port = int(server.base_url.rsplit(":", 1)[1])
+        probed("_stop_accepting")
+        probed("_listen")
+        for _ in range(2):
+            server.fault = "refuse for=0.01"
+            async with asyncio.timeout(30):
+                while moments[-1:] != ["_listen"]:  # noqa: ASYNC110 - the port has no event
+                    await asyncio.sleep(0.005)
+            assert moments == ["_stop_accepting", "_listen"]
+            moments.clear()
+
+
+async def test_a_port_that_somebody_has_taken_is_opened_when_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = 0
+    listen = DemoServer._listen
+
+    async def taken_twice(server: DemoServer) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise OSError(errno.EADDRINUSE, "in use")
+        await listen(server)
+
+    async with DemoServer(pace=0) as server:
+        monkeypatch.setattr(DemoServer, "_listen", taken_twice)
+        server.fault = "refuse for=0.01"
+        async with asyncio.timeout(30), httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=0)) as client:
+            while tries < 3:  # noqa: ASYNC110 - the port has no event
+                await asyncio.sleep(0.005)
+            assert (await client.get(f"{server.base_url}/_demo")).status_code == 200
+            server.fault = "refuse for=60"
+    assert tries == 3  # a demo that is closed meanwhile opens no port
 
 
 def test_a_proxy_writes_its_own_line_into_the_stream(server: DemoServer, ask: Ask) -> None:
