@@ -98,12 +98,16 @@ class Attempt:
         self._sse = SSEDecoder(objects=True)
         self.anomalies = self._sse.anomalies = self._chat.anomalies
         self._done = False
+        self._ended = False
         self._diverged = False
 
     @property
     def finish_reason(self) -> str | None:
-        """The provider's reason for the end, once it was read. Where text came after one, only ``[DONE]`` proves it."""
-        return None if self._chat.finish_was_early and not self._done else self._chat.finish_reason
+        """The provider's reason for the end, once it was read. Where text came after one, only ``[DONE]`` proves it; where
+        it came inside a tool call, the proper end of the body does, too: models do write arguments that are no JSON."""
+        chat = self._chat
+        proven = self._done or not (chat.finish_was_early or (chat.finish_in_call and not self._ended))
+        return chat.finish_reason if proven else None
 
     @property
     def retry_s(self) -> float | None:
@@ -129,8 +133,8 @@ class Attempt:
                             self._read(data, batch)
                         except (ProtocolError, APIStatusError) as error:
                             failure = error  # it counts only after what came before it was given out
-                        if self._done and self._chat.finish_was_early and self.finish_reason is not None:
-                            batch.append(Finish(reason=self.finish_reason))
+                        if self._done:
+                            batch += self._held_finish()
                         if batch:
                             yield batch
                         if failure is not None or self._done or self._diverged:
@@ -208,13 +212,20 @@ class Attempt:
         return self._diverged
 
     def _rest(self) -> list[Event]:
-        """The last event of a stream that ended without the blank line after it, if its JSON proves it whole."""
+        """The last event of a stream that ended without the blank line after it, if its JSON proves it whole, and the
+        finish that waited for the end."""
         batch: list[Event] = []
         with contextlib.suppress(ProtocolError):
             self._read_each(self._sse.close(), batch)
         if (batch or self._done) and "missing_blank_line" not in self.anomalies:
             self.anomalies.append("missing_blank_line")
-        return batch
+        self._ended = True
+        return batch + self._held_finish()
+
+    def _held_finish(self) -> list[Event]:
+        """The finish that only the end of the stream proves, which is there."""
+        held = self._chat.finish_was_early or self._chat.finish_in_call
+        return [Finish(reason=self.finish_reason)] if held and self.finish_reason is not None else []
 
     async def _whole(self, chunks: AsyncGenerator[bytes, None], beginning: bytes) -> list[Event]:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
@@ -222,7 +233,7 @@ class Attempt:
         self.anomalies.append("not_a_stream")
         batch = self._chat.decode(body)
         self._done = True
-        return batch
+        return batch + self._held_finish()
 
     def _verdict(self, failure: DeepSeekError | None) -> Ending:
         if self._diverged:

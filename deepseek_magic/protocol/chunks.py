@@ -32,6 +32,7 @@ from .events import (
     Usage,
     UsageReport,
 )
+from .outcome import OUTCOMES
 
 DONE: Final = "[DONE]"
 """The payload that ends a stream."""
@@ -142,10 +143,15 @@ class _Tools:
             return name is not None and self._is_whole(known)
         return name is not None or not has_index or self._is_whole(known)
 
+    @property
+    def whole(self) -> bool:
+        """Whether no call is half: each has its arguments, as JSON."""
+        return all(map(self._is_whole, self._arguments))
+
     def _is_whole(self, call: int) -> bool:
         try:
             return isinstance(json.loads(self._arguments.get(call, "")), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     def _free(self, index: int | None) -> int:
@@ -164,7 +170,8 @@ class ChatDecoder:
     surrogate pair, at the end of a delta) waits for the next one, so that a stream that breaks there never shows it.
     ``done`` turns true with the payload ``[DONE]``, ``started`` when the response was announced; ``finish_reason`` is
     the latest one. ``finish_was_early``: text came after it, so only the end of the stream proves that the answer is
-    whole. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same response
+    whole. ``finish_in_call``: it came where a tool call had not all of its arguments, so it is not given out before the
+    end of the stream. ``anomalies`` names what was odd and harmed nothing. ``tags`` is where an earlier reader of the same response
     stood in its ``<think>``; None once no tag can begin or end any more.
     """
 
@@ -172,6 +179,7 @@ class ChatDecoder:
     done: bool = False
     finish_reason: str | None = None
     finish_was_early: bool = False
+    finish_in_call: bool = False
     started: bool = False
     anomalies: list[str] = field(default_factory=list)
     _id: str | None = None
@@ -366,7 +374,8 @@ class ChatDecoder:
             self._note("finish_repeated")
         if reason != self.finish_reason:
             self.finish_reason = reason
-            if not self.finish_was_early:
+            self.finish_in_call = OUTCOMES.get(reason) == "complete" and not self._tools.whole
+            if not (self.finish_was_early or self.finish_in_call):
                 events.append(Finish(reason=reason))
 
     def _append_answer(self, text: str, events: list[Event]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,16 @@ from deepseek_magic.protocol.errors import (
     ReadTimeout,
     ServerError,
 )
-from deepseek_magic.protocol.events import AttemptStarted, Event, Finish, ReasoningDelta, Seam, TextDelta, Waiting
+from deepseek_magic.protocol.events import (
+    AttemptStarted,
+    Event,
+    Finish,
+    ReasoningDelta,
+    Seam,
+    TextDelta,
+    ToolCallDelta,
+    Waiting,
+)
 from tests.engine.wire import (
     CLOSE,
     DONE,
@@ -430,6 +440,58 @@ async def test_half_a_tool_call_is_never_kept() -> None:
         completion, _ = await watched(client)
     (call,) = completion.tool_calls
     assert (call.name, call.arguments) == ("g", '{"b": 1}')
+
+
+FINISHED_IN_A_CALL: list[Step] = [head(), piece(tool_delta('{"a": ', name="f") + delta("", finish="tool_calls"))]
+"""A host that says its finish reason in the middle of a call."""
+
+
+@pytest.mark.parametrize(
+    "ending", [[HANG], [RESET], [CLOSE], [piece(tool_delta("1}")), RESET]], ids=["silent", "reset", "cut", "went on"]
+)
+async def test_a_finish_inside_a_tool_call_is_none_while_more_of_it_may_come(ending: list[Step]) -> None:
+    second = [
+        head(),
+        *(piece(each) for each in (tool_delta('{"b": 1}', name="g"), delta("", finish="stop"), DONE)),
+        END,
+    ]
+    async with ScriptedServer([[*FINISHED_IN_A_CALL, *ending], second]) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert [call.arguments for call in completion.tool_calls] == ['{"b": 1}']
+    assert (completion.outcome, completion.attempts) == ("complete", 2)
+
+
+async def test_a_stop_behind_such_a_finish_leaves_no_call() -> None:
+    async with ScriptedServer([[*FINISHED_IN_A_CALL, HANG]]) as server, client_of(server) as client:
+        stream = client.stream(PROMPT)
+        async for happened in stream:
+            if isinstance(happened, ToolCallDelta):
+                break
+        await stream.aclose()
+    assert (stream.completion.outcome, stream.completion.tool_calls) == ("interrupted", ())
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [[piece(DONE), END], [END], [piece(DONE.rstrip()), END], [piece(tool_delta(" ")), piece(DONE.rstrip()), END]],
+    ids=["done", "the body ends", "done on half a line", "went on, done on half a line"],
+)
+async def test_arguments_that_are_no_json_are_kept_where_the_stream_has_ended(ending: list[Step]) -> None:
+    async with ScriptedServer([[*FINISHED_IN_A_CALL, *ending]]) as server, client_of(server) as client:
+        completion, events = await watched(client)
+    assert [call.arguments.strip() for call in completion.tool_calls] == ['{"a":']
+    assert (completion.outcome, completion.attempts, completion.finish_reason) == ("complete", 1, "tool_calls")
+    assert isinstance(events[-1], Finish)
+
+
+async def test_a_call_without_arguments_comes_in_an_answer_in_one_piece() -> None:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}
+    choice = {"index": 0, "message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "r", "choices": [choice]}).encode()
+    async with ScriptedServer([fixed("200 OK", body)]) as server, client_of(server) as client:
+        completion, _ = await watched(client)
+    assert [(call.name, call.arguments) for call in completion.tool_calls] == [("f", "")]
+    assert (completion.outcome, completion.attempts) == ("complete", 1)
 
 
 async def test_an_endpoint_that_refuses_to_continue_is_remembered() -> None:

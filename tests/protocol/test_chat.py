@@ -682,3 +682,15 @@ def test_a_thought_torn_at_the_end_of_a_read_is_whole_in_the_next() -> None:
 def test_an_early_end_is_told_once_whatever_the_later_one_says() -> None:
     events = decode(chunk({}, "stop"), chunk({"content": "a"}), chunk({}, "length"))
     assert [event.reason for event in events if isinstance(event, Finish)] == ["stop"]
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "stop", "length"])
+@pytest.mark.parametrize("arguments", ["", '{"a": ', "{}", "[" * 100_000])
+def test_a_finish_inside_a_tool_call_is_not_told(reason: str, arguments: str) -> None:
+    """Only the end of the stream can; an answer that its budget ended is half in any case."""
+    decoder = ChatDecoder()
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": arguments}}
+    events = [*decoder.decode(chunk({"tool_calls": [call]})), *decoder.decode(chunk({}, reason))]
+    told = [event.reason for event in events if isinstance(event, Finish)]
+    held = arguments != "{}" and reason != "length"
+    assert (told, decoder.finish_in_call, decoder.finish_reason) == ([] if held else [reason], held, reason)
