@@ -5,6 +5,7 @@ A failing case prints the command that plays it alone. 100,000 of them: ``python
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from typing import Final
@@ -13,7 +14,8 @@ import msgspec
 import pytest
 
 from deepseek_magic.demo.faults.spec import KINDS, parse
-from tests.chaos.cases import GRID, cases, load
+from tests.chaos.cases import GRID, Case, cases, load
+from tests.chaos.play import play, watch_tasks
 from tests.chaos.run import run, run_in_processes
 
 SEED: Final = 20261122
@@ -50,6 +52,28 @@ def test_no_log_line_has_the_key_or_the_prompt(caplog: pytest.LogCaptureFixture)
     assert "send_request_headers" in written  # the libraries below were really listened to
     assert "sk-test-" not in written
     assert not any(case.prompt[:40] in written for case in chosen)
+
+
+@pytest.mark.parametrize("max_tokens", [20, 40, 60])
+@pytest.mark.parametrize(
+    "words", ["four five six", "four five six seven eight nine ten eleven twelve thirteen fourteen"]
+)
+async def test_a_budget_is_judged_by_the_words_that_came(words: str, max_tokens: int) -> None:
+    """The demo drops the newlines where it goes on, and at the next break takes the text for somebody else's: what it then
+    writes is shorter or longer than its own answer would be."""
+    watch_tasks(asyncio.get_running_loop())
+    case = Case(
+        fault="cut at=content after=8 times=2",
+        effect="break",
+        prompt=f"echo one two three\n\n{words}",
+        options={"max_tokens": max_tokens},
+        rewind=False,
+    )
+    played = await play(case)
+    assert not played.broken, f"{case.line}\n{played.broken}"
+    assert played.seams == ("continued", "continued")
+    assert played.completion is not None
+    assert "\n\n" not in played.completion.text  # the newlines of the prompt are those that were dropped
 
 
 @pytest.mark.slow
