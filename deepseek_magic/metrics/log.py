@@ -22,7 +22,7 @@ from ..text.messages import Message, say
 from .files import Tabular
 from .row import COLUMNS, Row, row_of
 from .spending import Spending
-from .tables import cell, counted, html_table, money, text_table
+from .tables import cell, counted, money, table_bundle
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -245,9 +245,7 @@ class MetricsLog(Tabular, Sequence[Row]):
         if self.forgotten:
             caption.append(say("{count} older ones were forgotten", count=f"{self.forgotten:,}"))
         heads = [head.localized() for head in _SHOWN.values()]
-        shown = list(zip(*columns.values(), strict=True))
-        said = say("; ").join(caption)
-        return {"text/plain": text_table(heads, shown, said), "text/html": html_table(heads, shown, said)}
+        return table_bundle(heads, list(zip(*columns.values(), strict=True)), say("; ").join(caption))
 
     def __repr__(self) -> str:
         return f"<MetricsLog: {len(self):,} calls>"

@@ -16,7 +16,7 @@ from ..policy.budget import CURRENCY, dollars, refusal
 from ..policy.pricing import Cost
 from ..protocol.measured import StreamRecord
 from ..text.messages import say, words
-from .tables import cell, html_table, spent_on, text_table
+from .tables import cell, spent_on, table_bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Account:
         caption = say("Money: by the price table, not an invoice")
         if self.cap is not None and self.left is not None:
             caption = say("Budget {cap}, {left} left", cap=dollars(self.cap), left=dollars(max(self.left, Decimal(0))))
-        return {"text/plain": text_table(heads, rows, caption), "text/html": html_table(heads, rows, caption)}
+        return table_bundle(heads, rows, caption)
 
 
 class Spending:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from ...metrics.files import Tabular
 from ...metrics.row import Row
 from ...metrics.spending import TotalCost
-from ...metrics.tables import cell, counted, html_table, text_table
+from ...metrics.tables import cell, counted, table_bundle
 from ...policy.resuming import RESUMABLE
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
@@ -261,8 +261,7 @@ class Journal(Tabular):
             caption += say(" (switched off)")
         if self.notice:
             caption = say("{what}. {then}", what=caption, then=self.notice)
-        heads = [head.localized() for head in _SHOWN.values()]
-        return {"text/plain": text_table(heads, shown, caption), "text/html": html_table(heads, shown, caption)}
+        return table_bundle([head.localized() for head in _SHOWN.values()], shown, caption)
 
     def __repr__(self) -> str:
         return f"<Journal {self.path}{'' if self.enabled else ', switched off'}>"
