@@ -192,6 +192,7 @@ class Attempt:
             if item.id in self._repeated:
                 if self.position.seen.get(item.id) == hash(payload):
                     continue
+                self._chat.decode(payload, name=item.event)  # an error, or garbage, in its place is raised
                 self._diverged = True  # the ids of another run of the answer
                 return
             if item.id and self.position.repeats(item.id, payload):

@@ -193,15 +193,22 @@ class _Reader:
         if seam.kind == "continued" and not self._case.rewind and not self._case.think:
             # DeepSeek drops newlines at the start of a continuation; who cannot rewind cannot be spared that.
             text, at = self._expected["text"], len(self.have["text"])
-            if self._lost_newline:  # the demo takes that for a text of somebody else, and goes on in other words
+            # The demo takes a lost one for a text of somebody else, and goes on in other words. And one with which a
+            # stop string begins is lost to the stop string: the answer goes on behind it.
+            stops = self._case.options.get("stop", ())
+            if self._lost_newline or (not text[at:].strip("\n") and any(stop.startswith("\n") for stop in stops)):
                 self.free = True
             self._expected["text"] = text[:at] + text[at:].lstrip("\n")
             self._lost_newline = self._expected["text"] != text
 
     @property
     def whole(self) -> bool:
-        """Whether what it has is the fault-free answer."""
-        return self.free or self.have == self._expected
+        """Whether what it has is the fault-free answer. Newlines at its very end may be lost like those at a seam: then
+        the continuation has nothing to bring, and so there is no seam."""
+        if self.free or self.have == self._expected:
+            return True
+        loses = "continue" in self.strategies and not self._case.rewind and not self._case.think
+        return loses and not self._expected["text"].removeprefix(self.have["text"]).strip("\n")
 
 
 async def play(case: Case) -> Played:

@@ -284,6 +284,19 @@ async def test_ids_that_come_again_with_other_words_are_another_run() -> None:
     assert (completion.text, completion.outcome) == ("One two three", "complete")
 
 
+@pytest.mark.parametrize("odd", ['{"error":{"message":"busy","type":"server_error"}}', "{broken"])
+async def test_an_error_or_garbage_in_the_place_of_a_repeated_event_is_no_other_run(odd: str) -> None:
+    words = [delta(word) for word in ("One", " two", " three")]
+    scripts = [
+        [head(), *with_ids("", *words[:2]), RESET],
+        [head(), *with_ids("", words[0], event(odd)), END],
+        [head(), *with_ids("", *words, delta("", finish="stop")), piece(DONE), END],
+    ]
+    async with ScriptedServer(scripts) as server, client_of(server, rewind=False) as client:
+        completion, _ = await watched(client)
+    assert (completion.text, completion.outcome, completion.attempts) == ("One two three", "complete", 3)
+
+
 EARLY = [delta("One"), delta("", finish="stop"), delta(" two"), delta(" three", finish="stop")]
 
 
