@@ -11,13 +11,10 @@ from typing import Final
 
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
-from ..protocol.outcome import Outcome
+from ..protocol.outcome import RESUMABLE, Outcome
 from ..text.messages import Message
 from .attempts import Abilities, Delivered
 from .recovery import Continue, cannot_continue
-
-RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
-"""The outcomes that leave an answer to go on with."""
 
 _OVER: Final[Mapping[Outcome, Message]] = {
     "complete": Message("The answer is complete: there is nothing to continue."),

@@ -35,6 +35,10 @@ WHOLE: Final = frozenset(OUTCOMES.values())
 """What a provider can make of an answer; the other outcomes are the user's and the network's."""
 
 
+RESUMABLE: Final[tuple[Outcome, ...]] = ("interrupted", "incomplete", "truncated")
+"""The outcomes that leave an answer which can be resumed."""
+
+
 def verdict(finish_reason: str | None, *, has_answer: bool, interrupted: bool = False) -> Outcome:
     """What an ending is worth. A ``stop`` without a word of answer is an empty response, not an answer."""
     if interrupted:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .drawings import harmless
 from .fences import CODE_INDENT, Fence, opening, ticks_around
 from .inline import code_element, formula_left_open, inline
 
@@ -283,4 +282,8 @@ def _expand(line: str) -> str:
 
 def _runnable(language: str, code: list[str]) -> str:
     """The language to write for a fence: a drawing that a front end had better not run is text."""
-    return "text" if language.lower().startswith("mermaid") and not harmless("\n".join(code)) else language
+    if not language.lower().startswith("mermaid"):
+        return language
+    from .drawings import harmless  # its patterns take 2 ms to be made, and few answers draw
+
+    return language if harmless("\n".join(code)) else "text"

@@ -22,13 +22,12 @@ from ...metrics.files import Tabular
 from ...metrics.row import Row
 from ...metrics.spending import TotalCost
 from ...metrics.tables import cell, counted, table_bundle
-from ...policy.resuming import RESUMABLE
 from ...protocol.chat import Request
 from ...protocol.completion import Completion
 from ...protocol.conversation import Turn
 from ...protocol.events import Event
 from ...protocol.measured import StreamRecord
-from ...protocol.outcome import OUTCOME_WORDS
+from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
 from ...text.messages import Message, localized, say
 from .file import default_path, open_for_reading, open_for_writing
 from .saved_chats import SavedChat, newest, statement_of

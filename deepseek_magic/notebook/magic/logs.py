@@ -14,7 +14,6 @@ from IPython.display import display
 
 from ...engine.hosts.endpoints import in_order
 from ...metrics.spending import Account
-from ...metrics.summary import LEVEL_WORDS
 from ...metrics.tables import counted
 from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
@@ -124,6 +123,8 @@ class Breaches:
             if level.verdict == "met":
                 self._told.discard(level.name)
             elif level.verdict == "missed" and level.n >= TELLING_CALLS and level.name not in self._told:
+                from ...metrics.summary import LEVEL_WORDS  # here, because the extension loads this room
+
                 self._told.add(level.name)
                 said = say(
                     "Service level missed: {level} {target}, measured {measured} on {n} calls. %deepseek_log shows all of them.",

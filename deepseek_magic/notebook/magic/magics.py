@@ -17,11 +17,11 @@ from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, vali
 
 from ...engine.hosts.keys import looks_like_key
 from ...engine.loop import Call, apump, pump
-from ...policy.resuming import RESUMABLE
 from ...protocol.chat import Prompt, Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import OPTIONS, Option
+from ...protocol.outcome import RESUMABLE
 from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say

@@ -8,10 +8,9 @@ from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
 from ...metrics.tables import cell, table_bundle
-from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
-from ...protocol.outcome import OUTCOME_WORDS
+from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
 from ...session import session
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words

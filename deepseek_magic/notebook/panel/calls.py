@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ...engine.client import Client
 from ...engine.gate import Gate
 from ...engine.loop import Call
-from ...policy.resuming import RESUMABLE
 from ...protocol.completion import Completion
 from ...protocol.events import Event
+from ...protocol.outcome import RESUMABLE
 from ...session import session
 from ...session.prepared import Prepared
 from ..magic.magics import DeepSeekMagics
