@@ -14,6 +14,8 @@ MAX_TABLE_ROWS: Final = 20
 MAX_ARRAY_VALUES: Final = 20_000
 """A longer array is not printed whole: its text would be cut anyway, and takes seconds to make."""
 
+_DEEPEST: Final = 8
+
 _ELIDED: Final = re.compile(r"(?:^|[\s,\[(])(?:\.\.\.|…)(?:[\s,\])]|$)")
 
 
@@ -36,22 +38,29 @@ def shown(value: Any) -> Shown:
         return table
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray) and value.size <= MAX_ARRAY_VALUES:
-        return Shown(numpy.array2string(value, threshold=sys.maxsize))
+        text = numpy.array2string(value, threshold=sys.maxsize)
+        return Shown(text, elided=value.dtype.hasobject and _leaves_out(value.ravel().tolist(), text))
     text = str(value)
-    return Shown(text, elided=_may_elide(value) and _ELIDED.search(text) is not None)
+    return Shown(text, elided=_leaves_out(value, text))
 
 
-def _may_elide(value: Any) -> bool:
-    """Whether its kind leaves values out of its text: Python's own kinds do not, but what is in them may."""
+def _leaves_out(value: Any, text: str) -> bool:
+    return _ELIDED.search(text) is not None and _may_elide(value)
+
+
+def _may_elide(value: Any, depth: int = _DEEPEST) -> bool:
+    """Whether its kind leaves values out of its text: Python's own kinds do not, but what is in them may, and what holds
+    itself does."""
     inside = value.values() if isinstance(value, Mapping) else value
     if isinstance(inside, list | tuple | set | frozenset | type({}.values())):
-        return any(type(each).__module__ != "builtins" for each in inside)
+        return not depth or any(_may_elide(each, depth - 1) for each in inside)
     return type(value).__module__ != "builtins"
 
 
 def _as_table(value: Any) -> Shown | None:
     """A DataFrame or a Series (pandas or polars, known by shape and columns) as a small Markdown table."""
-    if callable(getattr(value, "to_frame", None)) and len(getattr(value, "shape", ())) == 1:
+    one = getattr(value, "shape", None)
+    if isinstance(one, tuple) and len(one) == 1 and callable(getattr(value, "to_frame", None)):
         value = value.to_frame()
     shape, columns, head = getattr(value, "shape", None), getattr(value, "columns", None), getattr(value, "head", None)
     if not (isinstance(shape, tuple) and len(shape) == 2 and columns is not None and callable(head)):
@@ -60,10 +69,14 @@ def _as_table(value: Any) -> Shown | None:
     labels = list(_labels(first))
     names = [*(labels.pop(0) if labels else ()), *(str(column) for column in columns)]
     rows = [[*label, *row] for label, row in zip(labels or ((),) * shape[0], _rows(first), strict=False)]
-    lines = [_row(names), _row(["---"] * len(names)), *(_row([str(cell) for cell in row]) for row in rows)]
+    texts = [[str(cell) for cell in row] for row in rows]
+    elided = any(
+        _leaves_out(cell, text) for pair in zip(rows, texts, strict=True) for cell, text in zip(*pair, strict=True)
+    )
+    lines = [_row(names), _row(["---"] * len(names)), *map(_row, texts)]
     of = f"the first {len(rows)} of {shape[0]:,} rows" if shape[0] > len(rows) else f"{shape[0]} rows"
     lines.append(f"\n({of}, {shape[1]} columns)")
-    return Shown("\n".join(lines), part=len(rows), whole=shape[0])
+    return Shown("\n".join(lines), part=len(rows), whole=shape[0], elided=elided)
 
 
 def _labels(head: Any) -> Iterator[Sequence[Any]]:

@@ -195,7 +195,16 @@ def test_what_is_left_out_of_a_table_or_an_array_is_said() -> None:
     whole = fill("{v} {v[0]}", {"v": numpy.arange(2000)})
     assert "777" in whole.text
     assert whole.notices == ()
-    for value in (numpy.zeros(1_000_000), [numpy.arange(2000)], {"a": pandas.Series(range(200))}):
+    long = numpy.arange(2000)
+    inside: list[Any] = [
+        [1, [long]],
+        {"a": [long]},
+        numpy.array([long, None], dtype=object),
+        pandas.DataFrame({"a": [long]}),
+    ]
+    itself: list[Any] = []
+    itself.append(itself)
+    for value in (numpy.zeros(1_000_000), [long], {"a": pandas.Series(range(200))}, *inside, itself):
         (notice,) = fill("{v}", {"v": value}).notices
         assert "leaves values out" in str(notice)
     assert fill("{v}", {"v": ["wait ... what", "..."]}).notices == ()
