@@ -56,6 +56,9 @@ WHOLE: dict[str, Script] = {
     "chunked said by each of two gateways": [
         CHUNKED.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding:  chunked\r\nx: y\r\n\r\n", 1)
     ],
+    "chunked beside codings that change nothing": [
+        CHUNKED.replace(b"\r\n\r\n", b",\r\nTransfer-Encoding: identity, \r\nx: y\r\n\r\n", 1)
+    ],
     "chunked said twice in one line": [CHUNKED.replace(b": chunked", b": chunked, Chunked", 1)],
     "of known length": fixed("200 OK", BODY),
     "of known length, after early hints": [b"HTTP/1.1 103 Early Hints\r\n\r\n", *fixed("200 OK", BODY)],
@@ -79,8 +82,11 @@ async def test_every_early_end_is_a_cut_and_its_connection_is_gone(transport: HT
         assert await body_of(transport, server.base_url) == BODY
 
 
-async def test_a_body_that_ends_with_its_connection_is_whole_there(transport: HTTPXTransport) -> None:
-    async with ScriptedServer([[head(connection="close"), BODY, CLOSE]]) as server:
+@pytest.mark.parametrize("more", [{}, {"transfer_encoding": "identity"}], ids=["plain", "identity"])
+async def test_a_body_that_ends_with_its_connection_is_whole_there(
+    transport: HTTPXTransport, more: dict[str, str]
+) -> None:
+    async with ScriptedServer([[head(connection="close", **more), BODY, CLOSE]]) as server:
         assert [await body_of(transport, server.base_url) for _ in range(2)] == [BODY] * 2
         assert server.accepted == 2
 

@@ -59,17 +59,20 @@ class ResponseHead:
         return blank.end() - before
 
 
-_CHUNKED: Final = re.compile(
-    rb"(\r?\ntransfer-encoding:)[ \t]*chunked(?:[ \t]*,[ \t]*chunked)*[ \t]*(?=\r?\n)", re.IGNORECASE
-)
+_CODINGS: Final = re.compile(rb"\r?\ntransfer-encoding:((?:[ \t]|,|chunked\b|identity\b)*)(?=\r?\n)", re.IGNORECASE)
+"""A line of codings that h11 knows, or that change nothing."""
 
 
 def chunked_once(head: bytes) -> bytes:
-    """The head with "chunked" in it once: gateways in a row each say it and mean the same, and h11 refuses that."""
-    first = _CHUNKED.search(head)
-    if first is None:
+    """The head with "chunked" in it once: gateways in a row each say it and mean the same, and h11 refuses that.
+
+    It refuses "identity" and an empty place in the list as well, which older servers send and which say nothing.
+    """
+    said = b"".join(_CODINGS.findall(head)).lower()
+    if not said:
         return head
-    return head[: first.end(1)] + b" chunked" + _CHUNKED.sub(b"", head[first.end() :])
+    first = [b"\r\nTransfer-Encoding: chunked"] if b"chunked" in said else []
+    return _CODINGS.sub(lambda _: first.pop() if first else b"", head)
 
 
 class ChunkedBody:
