@@ -99,6 +99,8 @@ _C = TypeVar("_C", _Chunk, _PlainChunk)
 _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 _PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
 _CHANNELS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+_THOUGHT: Final = frozenset({"reasoning_content", "reasoning"})
+"""Two names of one thing: a server may use one in its deltas, or tags, and the other in the message behind them."""
 _EXCERPT_CHARS: Final = 200
 _REPLACEMENT: Final = "\ufffd"
 
@@ -107,8 +109,8 @@ _REPLACEMENT: Final = "\ufffd"
 class _Tools:
     """Which call a fragment belongs to: a new id is a new call, whatever index it comes under; without ids, the index.
 
-    Gateways send parallel calls all under index 0. vLLM gave each fragment of one call an id of its own: there only the
-    first has a name, and the call is not whole yet.
+    Gateways send parallel calls all under index 0, or all under one id. vLLM gave each fragment of one call an id of its
+    own: there only the first has a name, and the call is not whole yet.
     """
 
     count: int = 0
@@ -119,10 +121,13 @@ class _Tools:
 
     def which(self, index: Any, id: str | None, name: str | None, arguments: str) -> int:
         """The call, as our own index. Without an index, a new id (or a name without id) begins a new call."""
+        if isinstance(index, str) and re.fullmatch(r"[0-9]{1,9}", index):
+            index = int(index)
         if not isinstance(index, int) or isinstance(index, bool):
             index = None
         known = self._by_index.get(index) if index is not None else self._last if self.count else None
-        if id is not None and id in self._by_id:
+        again = name is not None and index is not None and index not in self._by_index
+        if id in self._by_id and not (again and self._is_whole(self._by_id[id])):
             found = self._by_id[id]
         elif known is None or self._begins(known, id, name, has_index=index is not None):
             found = self._free(index)
@@ -346,6 +351,8 @@ class ChatDecoder:
     def _news_of(self, message: _Delta) -> _Delta:
         """A message is the whole so far: where deltas brought it, it adds nothing; to an earlier message, what is longer."""
         news = _Delta(tool_calls=None if self._tools.count else message.tool_calls)
+        if not self._in_deltas.isdisjoint(_THOUGHT):
+            self._in_deltas |= _THOUGHT
         for channel in _CHANNELS:
             whole, before = getattr(message, channel), self._whole.get(channel, "")
             if channel in self._in_deltas or not whole:
@@ -366,7 +373,9 @@ class ChatDecoder:
 
     def _read_finish(self, reason: str, events: list[Event]) -> None:
         self._release(events)
-        reason = _FINISH_WORDS.get(reason, reason)
+        plain = reason.lower()  # Gemini's gateways write STOP
+        plain = _FINISH_WORDS.get(plain, plain)
+        reason = plain if plain in OUTCOMES else reason
         if self._refused and reason == "stop":
             reason = "content_filter"  # the words are the refusal's, not an answer's
         self._close_tags(events, whole=reason == "stop")
@@ -381,6 +390,8 @@ class ChatDecoder:
     def _append_answer(self, text: str, events: list[Event]) -> None:
         if self.tags is not None:
             thought, text = self.tags.feed(text)
+            if thought:
+                self._in_deltas.add("reasoning_content")
             self._append(ReasoningDelta, thought, events)
             if self.tags.over:
                 self.tags = None
@@ -483,14 +494,16 @@ def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | N
 
 
 def _is_sign_of_life(data: str | bytes) -> bool:
-    """Whether a payload only says that the connection lives: ``ping``, or an object whose type is that."""
+    """Whether a payload only says that the connection lives: ``ping``, or an object whose type or key is that."""
     try:
         said = json.loads(data)
     except (ValueError, RecursionError):
         said = data if isinstance(data, str) else data.decode("utf-8", "replace")
     if isinstance(said, dict):
+        if said and said.keys() <= _SIGNS_OF_LIFE:
+            return True
         said = said.get("type") or said.get("event") or said.get("object")
-    return isinstance(said, str) and said.strip().lower() in _SIGNS_OF_LIFE
+    return isinstance(said, str) and said.strip(" \n:[]").lower() in _SIGNS_OF_LIFE
 
 
 def _not_a_chunk(data: str | bytes, why: Message | str, *, permanent: bool = False) -> ProtocolError:
@@ -566,7 +579,7 @@ def error_from_body(
     Known shapes: ``{"error": {"message", "type", "code"}}`` (DeepSeek, OpenAI), ``{"error": "text"}`` (Ollama), flat
     ``{"message", "code"}`` (Alibaba, SiliconFlow), ``{"detail"}`` (FastAPI: vLLM, SGLang), a bare JSON string
     (SiliconFlow), HTML from a proxy. An error object inside a stream may carry an HTTP status as its ``code``
-    (OpenRouter) or ``status_code`` (Groq): that one is used, or the one that its words stand for.
+    (OpenRouter), ``status_code`` (Groq) or ``status``: that one is used, or the one that its words stand for.
     """
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     page = False
@@ -581,7 +594,14 @@ def error_from_body(
         raw = {"message": raw if isinstance(raw, str) else ""}
     code = raw.get("code")
     if status == _OK:
-        status = next((int(c) for c in (code, raw.get("status_code")) if str(c) in _ERROR_STATUSES), 0)
+        status = next(
+            (
+                int(c)
+                for c in (code, *map(raw.get, ("status_code", "status", "http_status")))
+                if str(c) in _ERROR_STATUSES
+            ),
+            0,
+        )
         status = status or status_of_words(raw.get("code"), raw.get("type")) or _OK
     said = raw.get("message") or raw.get("detail") or ""
     said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)

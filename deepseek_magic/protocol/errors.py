@@ -230,6 +230,7 @@ class IncompleteStream(DeepSeekError):
 _STATUS_OF_WORDS: Final[dict[str, int]] = {
     **dict.fromkeys(("contextlengthexceeded", "invalidparameter", "invalidprompt", "unsupportedvalue"), 400),
     **dict.fromkeys(("contentfilter", "datainspectionfailed", "unsupportedparameter", "badrequesterror"), 400),
+    **dict.fromkeys(("stringabovemaxlength", "invalidtype", "missingrequiredparameter"), 400),
     **dict.fromkeys(("authenticationerror", "invalidapikey", "unauthorized", "invalidauthentication"), 401),
     **dict.fromkeys(("insufficientquota", "insufficientbalance", "billingerror", "arrearage", "paymentrequired"), 402),
     **dict.fromkeys(("permissionerror", "permissiondenied", "accessdenied", "forbidden"), 403),

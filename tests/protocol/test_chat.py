@@ -287,6 +287,14 @@ TOLERATED: dict[str, tuple[list[str], list[Event]]] = {
         [chunk({"reasoning": "r"}), '{"choices":[{"message":{"reasoning":"r","content":"a"}}]}'],
         [R("r"), T("a")],
     ),
+    "a message that calls its thought otherwise than the deltas": (
+        [chunk({"reasoning": "r"}), chunk({"content": "a"}), '{"choices":[{"message":{"reasoning_content":"r","content":"a"}}]}'],
+        [R("r"), T("a")],
+    ),
+    "a message with the thought that came in tags": (
+        [chunk({"content": "<think>r</think>a"}), '{"choices":[{"message":{"reasoning_content":"r","content":"a"}}]}'],
+        [R("r"), T("a")],
+    ),
     "a refusal": (
         [chunk({"content": None, "refusal": "I"}), chunk({"refusal": " won't"}, "stop")],
         [T("I"), T(" won't"), Finish(reason="content_filter")],
@@ -296,7 +304,8 @@ TOLERATED: dict[str, tuple[list[str], list[Event]]] = {
         [T("a"), LogProbs(content=({"token": "a"},))],
     ),
     "a ping": (['{"type":"ping"}', '{"type": "keepalive", "at": 1}'], [Heartbeat(comment="ping")] * 2),
-    "a bare ping": (["ping", '"ping"'], [Heartbeat(comment="ping")] * 2),
+    "a bare ping": (["ping", '"ping"', "[PING]", ": keep-alive"], [Heartbeat(comment="ping")] * 4),
+    "a ping as a key": (['{"ping":1764000000}', '{"heartbeat": true}'], [Heartbeat(comment="ping")] * 2),
     "a raw tab in a string": (['{"choices":[{"delta":{"content":"a\tb"}}]}'], [T("a\tb")]),
     "a thought in tags": (
         [chunk({"content": "<th"}), chunk({"content": "ink>\nr</think>"}), chunk({"content": "\n\na"}, "stop")],
@@ -310,6 +319,7 @@ TOLERATED: dict[str, tuple[list[str], list[Event]]] = {
     "a thought that the token budget ended": ([chunk({"content": "<think>r"}, "length")], [R("r"), Finish(reason="length")]),
     "what looked like a tag": ([chunk({"content": "<th"}, "stop")], [T("<th"), Finish(reason="stop")]),
     "SiliconFlow's eos": ([chunk({}, "eos")], [Finish(reason="stop")]),
+    "Gemini's STOP": ([chunk({}, "STOP")], [Finish(reason="stop")]),
     "an unknown finish reason": ([chunk({}, "aborted")], [Finish(reason="aborted")]),
     "another choice": (['{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}'], [T("a")]),
     "a whole answer instead of a stream": (
@@ -480,6 +490,18 @@ def calls(*deltas: list[dict[str, Any]]) -> dict[int, tuple[str | None, str | No
     return found
 
 
+def test_calls_under_one_id_are_told_apart_by_index_once_the_first_is_whole() -> None:
+    two = calls([tool(0, "a", "f")], [tool(0, arguments="{}")], [tool(1, "a", "g")], [tool(1, arguments="{}")])
+    assert two == {0: ("a", "f", "{}"), 1: ("a", "g", "{}")}
+    assert calls([tool(0, "a", "f", '{"b"')], [tool(1, "a", "f", ":1}")]) == {0: ("a", "f", '{"b":1}')}
+
+
+def test_an_index_may_be_written_as_text() -> None:
+    first, second = {**tool(id="a", name="f"), "index": "0"}, {**tool(id="b", name="g"), "index": "1"}
+    rest = [{**tool(arguments="{}"), "index": "0"}, {**tool(arguments="[]"), "index": "1"}]
+    assert calls([first], [second], rest) == {0: ("a", "f", "{}"), 1: ("b", "g", "[]")}
+
+
 def test_fragments_are_told_apart_by_index() -> None:
     deltas = [
         tool(0, "a", "f"),
@@ -589,6 +611,8 @@ ERRORS: dict[str, tuple[int, str | bytes, type[APIStatusError], int, str]] = {
     "in the stream": (200, '{"error":{"message":"oops"}}', ServerError, 200, "oops"),
     "in the stream, OpenRouter": (200, '{"error":{"code":429,"message":"slow"},"choices":[{"delta":{"content":""}}]}', RateLimited, 429, "slow"),
     "in the stream, Groq": (200, '{"error":{"code":"tool_use_failed","status_code":400,"message":"no"}}', InvalidRequest, 400, "no"),
+    "in the stream, status": (200, '{"error":{"status":400,"message":"no"}}', InvalidRequest, 400, "no"),
+    "in the stream, too long": (200, '{"error":{"code":"string_above_max_length","message":"no"}}', InvalidRequest, 400, "no"),
     "in the stream, OpenAI's code": (200, '{"error":{"message":"long","type":"invalid_request_error","code":"context_length_exceeded"}}', InvalidRequest, 400, "long"),
     "in the stream, OpenAI's key": (200, '{"error":{"message":"key","type":"invalid_request_error","code":"invalid_api_key"}}', AuthenticationError, 401, "key"),
     "in the stream, a type alone": (200, '{"error":{"message":"no","type":"invalid_request_error"}}', InvalidRequest, 400, "no"),
