@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
 import warnings
@@ -34,14 +35,23 @@ def code_of(text: str) -> str | None:
 
     An answer without blocks that is Python as it stands is code itself. None when there is no code.
     """
-    text = without_thought(text)
+    whole, text = text, _answer(text)
     blocks = [(language, code) for language, code in _blocks(text) if code.strip()]
     python = [code for language, code in blocks if language in NOTEBOOK_LANGUAGES]
     if python:
         return "\n\n".join(python)
     if blocks:
         return blocks[0][1]
-    return text.strip() if _is_code(text) else None
+    return next((code.strip() for code in (whole, text) if _is_code(code)), None)
+
+
+def _answer(text: str) -> str:
+    """``text`` without the thought in front of it. A tag inside a block that is open is a word of the code there."""
+    answer = without_thought(text)
+    reader = FenceReader()
+    for line in _LINE_END.split(text.removesuffix(answer)):
+        reader.read(line)
+    return answer if reader.fence is None else text
 
 
 def _is_code(text: str) -> bool:
@@ -57,7 +67,9 @@ def _is_code(text: str) -> bool:
 
 def read_json(text: str) -> Any:
     """The value of an answer that is JSON, bare or in one code block. Raises ValueError saying what is wrong where."""
-    text = without_thought(text)
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text, strict=False)  # whole as it is, whatever its strings hold
+    text = _answer(text)
     blocks = _blocks(text)
     source = blocks[0][1] if len(blocks) == 1 and not text.lstrip().startswith(("{", "[")) else text
     try:

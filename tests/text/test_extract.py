@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from deepseek_magic.protocol.chat import Request
@@ -62,3 +64,12 @@ def test_what_is_not_json_is_one_sentence_and_keeps_the_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["a", "a\n", "```\n````\n", "~~~"])
 def test_a_text_is_fenced_whatever_fences_it_holds(text: str) -> None:
     assert code_of(fenced(text)) == text.rstrip("\n")
+
+
+def test_a_closing_tag_inside_the_answer_is_a_word_of_it() -> None:
+    code = "x = 1\ny = '</think>'\nprint(x)"
+    assert code_of(code) == code
+    assert code_of(f"```python\n{code}\n```") == code
+    assert code_of(f"Hm.\n```python\nno\n```\n</think>\n```python\n{code}\n```") == code
+    said = {"a": "see </think> here"}
+    assert [read_json(text) for text in (json.dumps(said), f"```json\n{json.dumps(said)}\n```")] == [said, said]
