@@ -25,6 +25,12 @@ ROOT: Final = Path(__file__).parents[2]
 START_S: Final = 60
 CELLS: Final = ("%load_ext deepseek_magic", "%%deepseek --think off\nlong 6", "%deepseek_panel --think off")
 
+READY: Final = {
+    "lab": "window.jupyterlab?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+    "notebook": "window.Jupyter?.notebook?._fully_loaded && window.Jupyter.notebook.kernel?.is_connected()",
+}
+"""In the page: the kernel is there. What is drawn of it comes earlier, and a cell run then is lost."""
+
 pytestmark = pytest.mark.skipif(
     sys.version_info[:2] > (3, 12), reason="what JupyterLab 3.6 needs has no wheel for this Python"
 )
@@ -48,13 +54,22 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Notebook:
     """One open notebook, in whichever front end: both have cells with an editor and an output."""
 
-    def __init__(self, page: Any, path: Path, cell: str, output: str) -> None:
+    def __init__(self, page: Any, path: Path, cell: str, prompt: str, output: str) -> None:
         self.page, self.path = page, path
-        self._cell, self._output = cell, output
+        self._cell, self._prompt, self._output = cell, prompt, output
 
     def run(self, number: int) -> None:
-        self.page.locator(f"{self._cell} .CodeMirror").nth(number).click()
-        self.page.keyboard.press("Control+Enter")
+        prompt = self.page.locator(f"{self._cell} {self._prompt}").nth(number)
+        before = prompt.inner_text()
+        for _ in range(5):  # a key that comes before the page has bound it is lost
+            self.page.locator(f"{self._cell} .CodeMirror").nth(number).click()
+            self.page.keyboard.press("Control+Enter")
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                if prompt.inner_text() != before:
+                    return
+                self.page.wait_for_timeout(50)
+        raise AssertionError(f"the cell did not start; {self.shoot('older_late')}")
 
     def output(self, number: int) -> Any:
         return self.page.locator(self._cell).nth(number).locator(self._output).first
@@ -97,10 +112,11 @@ def served(programs: Path, app: str, folder: Path, demo: DemoServer, browser: An
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
     if app == "lab":
         options += [f"--ServerApp.root_dir={path.parent}", f"--IdentityProvider.token={TOKEN}"]
-        where, cell, output = "lab/tree", ".jp-Notebook .jp-CodeCell", ".jp-Cell-outputArea"
+        options += ["--LabApp.expose_app_in_browser=True"]
+        where, parts = "lab/tree", (".jp-Notebook .jp-CodeCell", ".jp-InputPrompt", ".jp-Cell-outputArea")
     else:
         options += [f"--notebook-dir={path.parent}", f"--NotebookApp.token={TOKEN}"]
-        where, cell, output = "notebooks", "#notebook .code_cell", ".output"
+        where, parts = "notebooks", ("#notebook .code_cell", ".input_prompt", ".output")
     log = (folder / "log").open("w")
     server = subprocess.Popen([programs / "jupyter", app, *options], env=environment, stdout=log, stderr=log)
     try:
@@ -116,19 +132,15 @@ def served(programs: Path, app: str, folder: Path, demo: DemoServer, browser: An
         context = browser.new_context(viewport={"width": 1280, "height": 800})
         page = context.new_page()
         page.goto(f"{address}/{where}/lesson.ipynb?token={TOKEN}")
-        opened = Notebook(page, path, cell, output)
-        page.wait_for_selector(f"{cell} .CodeMirror")
-        opened.wait_until(lambda: page.locator(READY[app]).count() == 1)
+        opened = Notebook(page, path, *parts)
+        page.wait_for_selector(f"{parts[0]} .CodeMirror")
+        page.wait_for_function(READY[app], timeout=90_000)
         yield opened
         context.close()
     finally:
         server.terminate()
         server.wait(30)
         log.close()
-
-
-READY: Final = {"lab": ".jp-Notebook-ExecutionIndicator[data-status='idle']", "notebook": ".kernel_idle_icon"}
-"""What shows that the kernel is there."""
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
