@@ -1,7 +1,7 @@
 """A DeepSeek on this machine: HTTP on loopback that speaks the API, for use without a key, for teaching, for tests.
 
     with DemoServer() as server:             # in a thread of its own
-        client = ds.Client(base_url=server.base_url, api_key="any")
+        client = ds.Client(server.base_url, api_key="any")
     async with DemoServer(pace=0) as server: # on the running loop
 
 Beside the API it answers ``GET /_demo`` (what is set, with a legend) and ``POST /_demo/fault`` with

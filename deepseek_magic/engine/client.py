@@ -47,7 +47,8 @@ class Client:
     """Calls to one endpoint with one key. Belongs to the loop on which it is used; close it with ``async with``.
 
     ``endpoint`` is a name, a base URL or an Endpoint; or several of them (a list, or names with commas between), which
-    are tried in order: when one is down the next takes over, in mid-answer too. Keys are looked for at the first call
+    are tried in order: when one is down the next takes over, in mid-answer too; without one it is DeepSeek, or the demo
+    server that runs in this process. Keys are looked for at the first call
     (see ``keys.find_key``) unless ``api_key`` gives them: the first endpoint's, or a list with one for each, None where
     it is to be looked for. ``rewind`` is false for a consumer that can never take text back: then an answer goes on
     behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper``
@@ -58,7 +59,7 @@ class Client:
 
     def __init__(
         self,
-        endpoint: Endpoints = "deepseek",
+        endpoint: Endpoints = None,
         *,
         api_key: str | Key | Sequence[str | Key | None] | None = None,
         recovery: RecoveryPolicy | None = None,

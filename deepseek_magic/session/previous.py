@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
+from ..engine.hosts.endpoints import ENDPOINTS, Endpoint
 from ..engine.journal.reader import Entry, Journal
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
@@ -12,6 +15,8 @@ from ..text.messages import Message
 
 SHOWN_CHARS: Final = 60
 """So much of a prompt tells which one it is."""
+
+_KNOCK_S: Final = 1.0
 
 
 class Found(NamedTuple):
@@ -35,7 +40,8 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
         sentence = Message("There is no answer to resume.")
         raise ConfigurationError(sentence, hint=Message("Only stopped and broken answers can be resumed."))
     if what is not None and not entries:
-        raise ConfigurationError(Message("The journal has no call whose id begins with {name}.", name=what[:40]))
+        said = Message("The journal has no call whose id begins with {name}.", name=what[:40])
+        raise ConfigurationError(said, hint=Message("%deepseek_resume --list shows the answers that can be resumed."))
     if what is not None and len(entries) > 1:
         many = Message("The journal has {count} calls whose id begins with {name}.", count=len(entries), name=what[:40])
         raise ConfigurationError(many)
@@ -45,3 +51,19 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     shown = f"{prompt[:SHOWN_CHARS]}…" if len(prompt) > SHOWN_CHARS else prompt
     said = Message("Resuming the answer to “{prompt}”, asked {when}.", prompt=shown, when=began)
     return Found(entry.completion, entry.endpoint, said)
+
+
+def check_demo(place: Endpoint) -> None:
+    """Raise ConfigurationError where ``place`` is the usual address of the demo and nothing runs there: most demos end
+    with their kernel, which had an address of its own.
+
+    A knock at this machine takes no time; the engine would retry for many seconds, since other servers come back.
+    """
+    if place != ENDPOINTS["demo"]:
+        return
+    address = urlsplit(place.base_url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 80), timeout=_KNOCK_S).close()
+    except OSError:
+        said = Message("The demo server at {host} that should resume this answer is not running.", host=place.host)
+        raise ConfigurationError(said, hint=Message("Run %deepseek_demo first, then resume again.")) from None

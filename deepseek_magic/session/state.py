@@ -42,7 +42,7 @@ from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
-from .previous import find_earlier
+from .previous import check_demo, find_earlier
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -224,6 +224,7 @@ class Session:
         if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
             endpoint, options = went_to, options.replace(base_url=None)
         client = self._client_of(options, endpoint, api_key)
+        check_demo(client.endpoint)
         addressed = client.addressed(Request.asking(before.request, options.only(typed)))
         request = addressed[0].request
         going_on(before, can=client.can(request))

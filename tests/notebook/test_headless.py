@@ -177,6 +177,19 @@ def test_the_demo_magic_answers_without_a_key(run_headless: Run, environment: di
     assert after[0].ename == "MissingKey"
 
 
+def test_python_asks_the_running_demo_too(run_headless: Run, environment: dict[str, str]) -> None:
+    del environment["DEEPSEEK_API_KEY"], environment["DEEPSEEK_BASE_URL"]
+    told = "print([ds.Client(*where).endpoint.name for where in ((), ('demo',), ('deepseek',))])"
+    _, running, stopped = run_headless(
+        "import deepseek_magic as ds\n%deepseek_demo --pace 0",
+        told
+        + "\nprint((await ds.Client().complete('A table')).outcome, (await ds.Client('demo').complete('Hi')).outcome)",
+        f"%deepseek_demo stop\n{told}",
+    )
+    assert running[0].text == "['demo', 'demo', 'deepseek']\ncomplete complete\n"
+    assert stopped[0].text.splitlines()[-1] == "['deepseek', 'demo', 'deepseek']"
+
+
 def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) -> None:
     run_headless("%config DeepSeekMagics.think = 'off'", "%config DeepSeekMagics.model = 'pro'", "%%deepseek\nhi")
     assert demo.requests[-1].body["model"] == "deepseek-v4-pro"

@@ -111,6 +111,21 @@ def test_an_answer_of_the_kernels_own_demo_goes_on_there(run_headless: Run) -> N
     assert told[0].text.startswith("incomplete complete True\n")
 
 
+def test_an_answer_of_a_demo_that_ended_with_its_kernel_goes_on_at_the_next_demo(
+    environment: dict[str, str], run_headless: Run
+) -> None:
+    run_headless(
+        '%deepseek_demo --pace 0 --fault "cut at=content after=4"',
+        "try:\n    get_ipython().run_cell_magic('deepseek', '--think off', 'A table')\nexcept Exception: pass",
+    )
+    refused, _, resumed, _ = run_headless(
+        *("%deepseek_resume", "%deepseek_demo --pace 0", "%deepseek_resume -o b"),
+        "assert b.outcome == 'complete', b\n%deepseek_demo stop",
+    )
+    assert (refused[0].ename, "%deepseek_demo first" in refused[0].evalue) == ("ConfigurationError", True)
+    assert "error" not in [out.output_type for out in resumed]
+
+
 def test_in_the_demos_own_notebooks_an_answer_goes_on_where_it_came_from(
     environment: dict[str, str], demo: DemoServer
 ) -> None:

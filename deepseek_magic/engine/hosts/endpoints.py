@@ -24,7 +24,7 @@ from ...text.messages import Message
 
 BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
 DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
-"""The base URL of the demo server that this process was started beside: what answers there is the demo, not DeepSeek."""
+"""The base URL of the demo server that runs in this process or beside it: what answers there is the demo, not DeepSeek."""
 DEMO_PORT: Final = 8642
 """Where ``deepseek-magic serve`` listens by default."""
 
@@ -224,8 +224,9 @@ _PASTED_TAILS: Final = ("/chat/completions", "/models")
 def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None) -> Endpoint:
     """The endpoint for a name, a base URL or nothing at all; ``base_url`` moves a named one to another address.
 
-    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that this process was
-    started beside, if there is one. Raises ConfigurationError for an unknown name and for what is no base URL.
+    With neither, and for the name ``deepseek``, DEEPSEEK_BASE_URL decides; ``demo`` is the one that runs in this process
+    or beside it, which is also asked when nothing at all is said. Raises ConfigurationError for an unknown name and for
+    what is no base URL.
     """
     if isinstance(endpoint, Endpoint):
         return endpoint if base_url is None else _elsewhere(endpoint, _clean(base_url))
@@ -240,7 +241,7 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     if endpoint in (None, "deepseek") and from_environment:
         # Whoever sets the address in the environment names the key beside it for that address.
         return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), key_variables=_DEEPSEEK.key_variables)
-    if endpoint == "demo" and (beside := os.environ.get(DEMO_VARIABLE)):
+    if endpoint in (None, "demo") and (beside := os.environ.get(DEMO_VARIABLE)):
         return _moved(ENDPOINTS["demo"], beside)
     return _named(endpoint or "deepseek")
 

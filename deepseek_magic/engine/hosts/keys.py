@@ -172,7 +172,7 @@ def find_key(
     if key is None and endpoint.needs_key:
         raise MissingKey(
             Message(
-                "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url.",
+                "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url (base_url= of ds.ask, or ds.Client('http://…')).",
                 endpoint=endpoint.title,
                 variable=(*endpoint.key_variables, "api_key")[0],
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from ...engine.hosts.endpoints import DEMO_VARIABLE
 from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import Message, say
@@ -33,6 +34,7 @@ class DemoMagics(Magics):
         super().__init__(shell)
         self.server: DemoServer | None = None
         self._before: dict[str, Any] = {}
+        self._beside: str | None = None
 
     @magic_arguments()
     @argument("action", nargs="?", choices=("start", "stop"), default="start", help="start it (again), or stop it")
@@ -73,9 +75,13 @@ class DemoMagics(Magics):
         server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self.server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
+            self._beside = os.environ.get(DEMO_VARIABLE)
         else:
             self.server.stop()
         self.server = server
+        os.environ[DEMO_VARIABLE] = (
+            server.base_url
+        )  # for what asks past the session: ds.Client(), !deepseek-magic doctor
         session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
         return server
 
@@ -86,4 +92,7 @@ class DemoMagics(Magics):
         self.server.stop()
         self.server = None
         session().defaults = session().defaults.replace(**self._before)
+        os.environ.pop(DEMO_VARIABLE)
+        if self._beside is not None:
+            os.environ[DEMO_VARIABLE] = self._beside
         print(say("Demo server stopped."))
