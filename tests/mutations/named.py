@@ -139,6 +139,6 @@ NAMED: Final = (
         "text/inline.py",
         '"href url style',
         '"url style',
-        "protocol/test_markdown_safety.py::test_a_formula_that_links_loads_styles_or_defines_is_shown_as_its_source",
+        "text/test_markdown_safety.py::test_a_formula_that_links_loads_styles_or_defines_is_shown_as_its_source",
     ),
 )
