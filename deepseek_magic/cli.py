@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,19 @@ else:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (of this process, if None) and return the exit code."""
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as by `| head -3`: whoever read has read enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else Python complains when it flushes at the end
+        return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else 1  # as a shell reports it
+
+
+def _main(argv: Sequence[str] | None) -> int:
     use(of_locales(locales()))
     parser, see_help = _parser(), Message("{command} explains it.", command=f"{PROGRAM} --help")
     try:
@@ -140,9 +154,9 @@ def _demo(typed: argparse.Namespace) -> int:
         os.environ.update({DEMO_VARIABLE: server.base_url, "DEEPSEEK_MAGIC_HOME": str(folder / ".deepseek-magic")})
         if labapp is None:
             os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
-            return 0 if tour.execute(folder) else 1
+            return 0 if tour.execute(folder, tour.of_reader()) else 1
         print(say("The demo's DeepSeek answers at {url}: no key, no network.", url=server.base_url))
-        print(say("The tour is {path}; Ctrl-C ends everything.", path=folder / tour.TOUR), flush=True)
+        print(say("The tour is {path}; Ctrl-C ends everything.", path=folder / tour.of_reader()), flush=True)
         os.environ["JUPYTER_CONFIG_PATH"] = str(_quiet_lab(folder))
         # In this process, so that no process is left; kernels end with their server.
         labapp.LabApp.launch_instance(
@@ -150,7 +164,7 @@ def _demo(typed: argparse.Namespace) -> int:
                 f"--ServerApp.root_dir={folder}",
                 f"--ServerApp.port={typed.port}",
                 f"--ServerApp.open_browser={not typed.no_browser}",
-                f"--LabApp.default_url=/lab/tree/{tour.TOUR}",
+                f"--LabApp.default_url=/lab/tree/{tour.of_reader()}",
                 *LAB_SETTINGS,
             ]
         )

@@ -148,6 +148,17 @@ def test_the_doctor_says_what_to_do_when_there_is_no_key(home: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe breaks in another way there")
+@pytest.mark.parametrize("words", [("doctor",), ("--help",)])
+def test_a_reader_who_has_read_enough_ends_it_quietly(words: tuple[str, ...], home: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = [sys.executable, "-m", "deepseek_magic", *words]
+    told = subprocess.run(run, cwd=home, env=environment(home), stdout=writing, stderr=subprocess.PIPE, timeout=START_S)
+    os.close(writing)
+    assert told.stderr == b""
+
+
 def test_the_doctor_names_a_server_that_is_not_there(home: Path) -> None:
     base_url = f"http://127.0.0.1:{free_port()}"
     done = command("doctor", "--base-url", base_url, home=home, DEEPSEEK_API_KEY="sk-test-1234")
@@ -260,6 +271,13 @@ def test_the_demo_runs_its_tour_headless_and_writes_markdown_answers(home: Path)
         kinds = [set(out["data"]) for out in cell.outputs if out.output_type in ("display_data", "execute_result")]
         assert [kind for kind in kinds if "text/markdown" in kind], cell.source
     assert "sk-mine-1234" not in path.read_text("utf-8") + done.stdout + done.stderr
+
+
+def test_the_tour_is_the_readers_and_so_are_the_words_of_its_errors(home: Path) -> None:
+    ran = command("demo", "--execute", "--folder", "tour", home=home, timeout_s=240, DEEPSEEK_MAGIC_LANGUAGE="zh")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    failed = [line.partition("Error: ")[2] for line in ran.stdout.splitlines() if "Error: " in line]
+    assert failed and all(re.search("[\u3400-\u9fff]", said) for said in failed), ran.stdout
 
 
 def test_the_demo_keeps_what_was_worked_on(home: Path) -> None:

@@ -14,9 +14,11 @@ from typing import Any, Final
 
 from ..protocol import errors
 from ..protocol.errors import ConfigurationError
+from ..text.language import Language, language
 from ..text.messages import Message, say
 
 TOUR: Final = "01_first_steps.ipynb"
+_TOURS: Final[dict[Language, str]] = {"en": TOUR, "zh": f"zh/{TOUR}"}
 CELL_TIMEOUT_S: Final = 120
 """A cell of the tour that takes longer hangs; the slowest one takes seconds."""
 
@@ -32,6 +34,11 @@ def import_extra(module: str) -> Any:
     except ImportError as error:
         said = Message("The demo needs {name}, which is not installed.", name=module.partition(".")[0])
         raise ConfigurationError(said, hint=Message("pip install 'deepseek-magic[demo]' brings it.")) from error
+
+
+def of_reader() -> str:
+    """The tour in the reader's language."""
+    return _TOURS[language()]
 
 
 def originals() -> Path:
@@ -107,9 +114,14 @@ def _mark(good: bool) -> str:
     return f"{say('ok') if good else say('BAD'):3}"
 
 
+def _sentence(error: Any) -> str:
+    # An error of ours has no frames: its traceback is its sentence, in the reader's language.
+    return str(error.traceback[0] if len(error.traceback) == 1 else f"{error.ename}: {error.evalue}")
+
+
 def _judge(cell: Any) -> tuple[bool, str] | None:
     """Whether a cell gave what it should, and a few words on that; None for one that asks nothing and did not fail."""
-    error = next((f"{out.ename}: {out.evalue}" for out in cell.outputs if out.output_type == "error"), "")
+    error = next((_sentence(out) for out in cell.outputs if out.output_type == "error"), "")
     asks = _ASKS.search(cell.source) is not None
     if "raises-exception" in cell.metadata.get("tags", ()):
         ours = bool(error) if not asks else hasattr(errors, error.partition(":")[0])

@@ -54,7 +54,7 @@ class Message:
         return self._filled(self.template, str)
 
     def __repr__(self) -> str:
-        return f"Message({', '.join((repr(self.template), *(f'{name}={value!r}' for name, value in self.pairs)))})"
+        return repr(str(self))  # what people see of it, in an error or a seam, is its sentence
 
     def localized(self, into: Language | None = None) -> str:
         """The message in this language, by default the reader's; English where the catalogue does not have it."""

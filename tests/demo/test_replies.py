@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import continuation, reply
+from deepseek_magic.demo.api.texts import sections
 from deepseek_magic.demo.api.tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 OFF = {"type": "disabled"}
@@ -190,3 +193,10 @@ def test_the_cache_hits_whole_units_of_the_common_beginning_for_the_same_user_on
 def test_a_failed_cell_comes_back_with_its_error_above_it() -> None:
     text = reply(asked_for(body(FAILED))).text
     assert "```python\n# ZeroDivisionError: division by zero\n1 / 0\n```" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/zh/README.md"])
+def test_the_example_of_the_readme_hits_no_word_that_the_demo_knows(page: str) -> None:
+    """Who tries it on the demo gets their prompt back, not a table of planets."""
+    (prompt,) = re.findall(r"^%%deepseek -o plan.*\n(.*)$", (Path(__file__).parents[2] / page).read_text("utf-8"), re.M)
+    assert [*sections("en", prompt)] == []

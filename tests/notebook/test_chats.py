@@ -107,6 +107,20 @@ def test_rename_and_switch_move_what_cells_go_on_from(run_headless: Run, demo: D
     assert asked(demo) == ["two"]
 
 
+def test_after_the_current_conversation_is_deleted_cells_continue_main(run_headless: Run) -> None:
+    *_, told, after = run_headless(
+        *(
+            "%deepseek one",
+            "%deepseek_chat switch side",
+            "%deepseek two",
+            "%deepseek_chat delete side",
+            "%deepseek_chat",
+        )
+    )
+    assert told[0].text == "side is deleted.\nCells now continue main.\n"
+    assert ">side<" not in str(after)
+
+
 def test_a_deleted_conversation_is_gone(run_headless: Run, demo: DemoServer) -> None:
     run_headless("%deepseek one", "%deepseek_chat delete main", "%deepseek two")
     assert asked(demo) == ["two"]

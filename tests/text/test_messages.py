@@ -118,7 +118,7 @@ def test_messages_are_values() -> None:
     assert pickle.loads(pickle.dumps(told)) == copy.deepcopy(told) == copy.copy(told) == told
     with pytest.raises(AttributeError):
         told.template = "other"
-    assert repr(told) == "Message('{what}. {then}', then=1, what=Message('stopped'))"
+    assert repr(told) == "'stopped. 1'"
 
 
 def test_every_inserted_text_can_be_changed_also_in_messages_inside() -> None:

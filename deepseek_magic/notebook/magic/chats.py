@@ -13,6 +13,7 @@ from ...metrics.tables import table_bundle
 from ...policy.estimates import prompt_tokens
 from ...protocol.errors import ConfigurationError
 from ...protocol.markdown import safe
+from ...protocol.options import OPTIONS_BY_NAME
 from ...session import session
 from ...session.files import free_path
 from ...text.language import MOMENT
@@ -76,11 +77,7 @@ class ChatMagics(Magics):
                 text = chats.find(name).to_markdown()
                 display({"text/plain": text, "text/markdown": safe(text)}, raw=True)
             case "switch":
-                session().defaults = session().defaults.replace(chat=name)
-                if name in chats:
-                    print(say("Cells now continue {name}.", name=name))
-                else:
-                    print(say("Cells now continue {name}, a new conversation.", name=name))
+                _switch(name)
             case "reload" if names:
                 _reload(name)
             case "reload":
@@ -88,6 +85,8 @@ class ChatMagics(Magics):
             case "delete":
                 chats.remove(name)
                 print(say("{name} is deleted.", name=name))
+                if name == session().chat != OPTIONS_BY_NAME["chat"].default:
+                    _switch(str(OPTIONS_BY_NAME["chat"].default))
             case _:
                 _copy(action, *(names if len(names) == 2 else (session().chat, name)))
 
@@ -104,6 +103,14 @@ def _action(words: list[str]) -> tuple[str, list[str]]:
         Message("{magic} takes {wanted}, not {count}.", magic=magic, wanted=wanted, count=count),
         hint=Message("%deepseek_chat? explains its words; put a name with spaces in quotation marks."),
     )
+
+
+def _switch(name: str) -> None:
+    session().defaults = session().defaults.replace(chat=name)
+    if name in session().chats:
+        print(say("Cells now continue {name}.", name=name))
+    else:
+        print(say("Cells now continue {name}, a new conversation.", name=name))
 
 
 def _copy(action: str, name: str, new: str) -> None:
