@@ -100,7 +100,7 @@ _PASSED: Final[dict[DeadlineName, Message]] = {
     "first_delta": Message("The answer did not begin within {limit}"),
     "idle": Message("No text arrived for {limit}, although the connection stayed open"),
     "done": Message("The answer was complete, but its stream was not closed within {limit}"),
-    "total": Message("The call took longer than {limit}"),
+    "total": Message("The call took longer than {limit} (--total)"),
 }
 
 

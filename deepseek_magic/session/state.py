@@ -116,7 +116,9 @@ class Session:
         options = self.in_force(typed, endpoint)
         words = question(prompt, options, variables, schema=schema, image=image)
         if words.schema is not None:
-            options = options.replace(json=True, format=options.get("format", "json"))
+            options = options.replace(json=True)
+        if options.get("json"):
+            options = options.replace(format=options.get("format", "json"))
         client = self._client_of(options, endpoint, api_key)
         place = client.endpoint
         speaks_deepseek = place.continuing == "deepseek_prefix"

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from deepseek_magic.notebook.magic.completion import candidates
+from deepseek_magic.notebook.magic.fix import FixMagics
 from deepseek_magic.notebook.magic.flags import FLAGS, help_text, read_line
+from deepseek_magic.notebook.magic.manuals import helped, plain
+from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError
@@ -102,3 +105,12 @@ def test_all_flags_are_offered_once() -> None:
     offered = candidates("%%deepseek -", {})
     assert offered is not None
     assert sorted(offered) == sorted([*FLAGS, "--help"])
+
+
+def test_printed_help_has_no_marks_for_what_renders_docstrings(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("deepseek_key", "deepseek_doctor", "deepseek_models"):
+        assert helped(ServiceMagics, name, "--help")
+    for text in (capsys.readouterr().out, plain(FixMagics.deepseek_fix)):
+        assert "%deepseek_" in text
+        assert "::" not in text
+        assert "``" not in text

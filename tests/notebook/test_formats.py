@@ -16,7 +16,7 @@ Run = Callable[..., list[list[Any]]]
 
 
 def test_json_is_parsed_and_shown_as_such(run_headless: Run) -> None:
-    shown, used = run_headless("%%deepseek -o a --json --format json\nThree planets as json", "print(type(a.json))")
+    shown, used = run_headless("%%deepseek -o a --json\nThree planets as json", "print(type(a.json))")
     assert "```json\n{\n  " in shown[0].data["text/markdown"]
     assert json.loads(shown[0].data["text/plain"])
     assert used[0].text == "<class 'dict'>\n"

@@ -41,7 +41,7 @@ class DemoMagics(Magics):
     @argument(
         "--fault",
         metavar="SPEC",
-        help='let it fail, for example "cut after=20 times=1" or "429 times=3"; without times= every answer fails',
+        help='let it fail, for example "cut at=content after=20 times=1" or "429 times=3"; without times= every answer fails',
     )
     @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
     @line_magic

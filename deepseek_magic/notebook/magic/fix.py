@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from ...text.fences import fenced
 from ...text.messages import Message, say
 from ..view.formats import offer_code
 from .magics import DeepSeekMagics, read_order
+from .manuals import plain
 from .past import Failure, variables
 
 TASK: Final = """\
@@ -48,7 +48,7 @@ class FixMagics(Magics):
         """
         order = read_order(line or "--", None)
         if order is None:
-            print(inspect.getdoc(FixMagics.deepseek_fix))
+            print(plain(FixMagics.deepseek_fix))
             return
         if order.options.pop("background", False):
             sentence = Message("%deepseek_fix cannot run in the background: its code is for the next cell.")

@@ -38,9 +38,14 @@ def helped(magics: object, name: str, line: str) -> bool:
     """Whether the line of the magic of that name asks for help, which is printed then."""
     if not set(line.split()) & set(HELP_FLAGS):
         return False
-    text = (inspect.getdoc(getattr(magics, name)) or "").strip()
-    print(text.removeprefix("::").strip("\n"))  # the mark is for what renders docstrings
+    print(plain(getattr(magics, name)))
     return True
+
+
+def plain(function: Any) -> str:
+    """The manual of a magic as it is printed: without the marks for what renders docstrings."""
+    text = (inspect.getdoc(function) or "").strip()
+    return re.sub(r"^::\n+", "", text, flags=re.MULTILINE).replace("``", "")
 
 
 def manual(function: Any) -> str:

@@ -19,7 +19,7 @@ from .live import Settlement
 from .seam_marks import marked, seam_line
 
 _ENDED: Final[Mapping[str, Message]] = {
-    "truncated": Message("cut off at the token limit"),
+    "truncated": Message("cut off at the token limit (--continue goes on, --max-tokens raises it)"),
     "filtered": Message("cut by the content filter"),
     "interrupted": Message("stopped"),
     "incomplete": Message("incomplete"),
