@@ -92,7 +92,7 @@ class DemoMagics(Magics):
         self.server.stop()
         self.server = None
         session().defaults = session().defaults.replace(**self._before)
-        os.environ.pop(DEMO_VARIABLE)
+        os.environ.pop(DEMO_VARIABLE, None)
         if self._beside is not None:
             os.environ[DEMO_VARIABLE] = self._beside
         print(say("Demo server stopped."))
