@@ -9,12 +9,15 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+import httpcore
 import pytest
 
+from deepseek_magic.engine.calls import HTTPCall
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.doctor import examine, is_well
-from deepseek_magic.engine.hosts.endpoints import resolve
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, resolve
 from deepseek_magic.engine.hosts.keys import Key
+from deepseek_magic.engine.network.failures import raise_ours
 from deepseek_magic.engine.network.proxies import Proxy, bypasses, proxy_of
 from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
@@ -48,6 +51,13 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+def test_where_no_demo_listens_the_sentence_says_how_to_start_one() -> None:
+    refused = httpcore.ConnectError()
+    refused.__cause__ = ConnectionRefusedError()
+    with pytest.raises(Disconnected, match=r"No demo server .*%deepseek_demo starts one .*base_url="):
+        raise_ours(refused, HTTPCall(method="POST", url=ENDPOINTS["demo"].chat_url))
 
 
 # NO_PROXY: (its value, host, whether the host is asked directly)

@@ -27,6 +27,7 @@ from ...protocol.errors import (
 from ...text.characters import named
 from ...text.messages import Message
 from ..calls import HTTPCall
+from ..hosts.endpoints import ENDPOINTS
 from ..hosts.keys import mask
 from .proxies import Proxy, proxy_of
 
@@ -62,6 +63,10 @@ ROWS: Final[Mapping[str, _Row]] = {
     "not_tls": _Row("No secure connection to {host} ({reason}).", "Is it https there?", permanent=True),
     "tls_broke": _Row("No secure connection to {host} ({reason}).", _AGAIN),
     "refused": _Row("Nothing is listening at {host}.", "Is the server running, and the port right?"),
+    "no_demo": _Row(
+        "No demo server is listening at {host}.",
+        "%deepseek_demo starts one here, deepseek-magic serve in a shell; base_url= (--base-url) names another address.",
+    ),
     "unknown_name": _Row("The name {host} could not be resolved.", "Check the address and the network."),
     "unconnected": _Row("No connection to {host} ({reason}).", _NETWORK),
     "proxy_late": _Row("No connection to {host} within {limit} s through the proxy {proxy}.", _PROXY, ConnectTimeout),
@@ -134,6 +139,8 @@ def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
     cause = _cause_of(error, proxy)
     if isinstance(error, DeepSeekError) or cause is None:
         raise error
+    if cause == "refused" and call.url.startswith(ENDPOINTS["demo"].base_url + "/"):
+        cause = "no_demo"
     row = ROWS[cause]
     limit_s = call.read_s if cause == "silent" else call.connect_s
     limit = f"{limit_s:g}" if limit_s is not None else ""
