@@ -18,6 +18,7 @@ import nbformat
 import pytest
 
 from deepseek_magic.cli import main
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 START_S = 60
@@ -49,11 +50,6 @@ def command(*words: str, home: Path, timeout_s: float = START_S, **more: str) ->
         timeout=timeout_s,
         check=False,
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import nbformat
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from tests.ports import free_port
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -71,12 +71,6 @@ def clean_environment(home: Path) -> dict[str, str]:
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
     return {**kept, **{name: str(place) for name, place in places.items()}, "PYTHONPATH": ""}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Lab:

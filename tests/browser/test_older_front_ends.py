@@ -18,8 +18,9 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
+from tests.ports import free_port
 
-from .conftest import CHROMIUM, SCREENSHOTS, TOKEN, clean_environment, free_port
+from .conftest import CHROMIUM, SCREENSHOTS, TOKEN, clean_environment
 
 ROOT: Final = Path(__file__).parents[2]
 START_S: Final = 60

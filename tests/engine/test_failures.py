@@ -4,7 +4,6 @@ where that may help."""
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from deepseek_magic.policy.recovery import RecoveryPolicy
 from deepseek_magic.protocol.errors import ConfigurationError, DeepSeekError, Disconnected
 from tests.engine.test_http2 import certificate as certificate
 from tests.engine.wire import CLOSE, ScriptedServer, answer, fixed
+from tests.ports import free_port
 
 KEY = "sk-0123456789abcdef0123456789"
 TWICE = RecoveryPolicy(attempts=2, resumes=0, base_s=0.0)
@@ -45,12 +45,6 @@ async def failure_of(url: str) -> DeepSeekError:
 def tries(error: DeepSeekError) -> int:
     assert error.completion is not None
     return error.completion.attempts
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def test_where_no_demo_listens_the_sentence_says_how_to_start_one() -> None:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,15 +19,12 @@ from typing import ClassVar, Final
 
 import pytest
 
+from tests.ports import free_port
+
 HANG_S: Final = 30.0
 _READY_EVERY_S: Final = 0.02
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+_HEARD_S: Final = 3.0
+"""A signal that has done nothing for so long was lost."""
 
 
 async def listening(port: int, *, within_s: float = HANG_S) -> None:
@@ -211,8 +207,13 @@ backend behind
 
     async def reload(self) -> None:
         before = self._workers()
-        self.signal(signal.SIGUSR2)
-        await until(lambda: self._workers() - before)
+        async with asyncio.timeout(HANG_S):
+            while not self._workers() - before:
+                self.signal(signal.SIGUSR2)  # the master hears none while it starts a worker itself
+                for _ in range(round(_HEARD_S / _READY_EVERY_S)):
+                    await asyncio.sleep(_READY_EVERY_S)
+                    if self._workers() - before:
+                        break
         await listening(self.port)
 
 
