@@ -282,7 +282,9 @@ async def _play(case: Case, number: int, played: Played) -> None:
         played.elapsed_s = now_s() - began_s
         completion = stream.completion
         _remember(played, completion, transport, reader)
-        if not case.act or (case.act != "stop" and completion.outcome != "interrupted"):
+        # Whoever stops right after a finish reason has a whole answer, as far as anybody can tell: these faults send more.
+        early = case.fault.startswith(EARLY_ENDS) and reader.finished and completion.outcome == "complete"
+        if not case.act or (case.act != "stop" and completion.outcome != "interrupted" and not early):
             _judge_end(case, oracle, completion, error, reader, say)
         _judge_words(case, completion, error, reader, key, say)
         _judge_requests(case, server, transport, played, say)
