@@ -7,10 +7,14 @@ this package, not with an accident.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Final
+
+from traitlets.config import Config
 
 from ..protocol import errors
 from ..protocol.errors import ConfigurationError
@@ -67,6 +71,11 @@ def copy_to(folder: Path) -> Path:
     return folder
 
 
+def _by_socket_files(folder: str) -> Config:
+    """How to speak to the kernel: by files, since a free TCP port may be another's by the time the kernel binds it."""
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/k"}) if os.name == "posix" else Config()
+
+
 def execute(folder: Path, name: str = TOUR) -> bool:
     """Run the original of notebook ``name`` in ``folder``, print a line for each answer, write the executed notebook.
 
@@ -83,8 +92,10 @@ def execute(folder: Path, name: str = TOUR) -> bool:
             asked = " / ".join(cell.source.splitlines())[:_SHOWN_CHARS]
             print(f"{_mark(judged[0])}  {asked:{_SHOWN_CHARS}}  {judged[1]}", flush=True)
 
+    sockets = tempfile.TemporaryDirectory(prefix="ds")
     client = nbclient.NotebookClient(
         notebook,
+        config=_by_socket_files(sockets.name),
         timeout=CELL_TIMEOUT_S,
         allow_errors=True,  # each cell is judged on its own
         resources={"metadata": {"path": str(folder)}},
@@ -103,6 +114,7 @@ def execute(folder: Path, name: str = TOUR) -> bool:
         # nbclient answers Ctrl-C itself: it ends the kernel, and then trips over its absence.
         raise KeyboardInterrupt from None
     finally:
+        sockets.cleanup()
         written = folder / Path(name).with_suffix(".executed.ipynb").name
         nbformat.write(notebook, written)
     said = Message("{count} of {all} answers are as they should be. Written: {path}")
