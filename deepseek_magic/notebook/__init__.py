@@ -42,10 +42,8 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
-    manager, ours = (
-        shell.input_transformer_manager,
-        tuple(f"{__name__}.{room}" for room in ("lazy", "magic.", "view.")),
-    )
+    manager = shell.input_transformer_manager
+    ours = tuple(f"{__name__}.{room}" for room in ("lazy", "magic.", "view."))
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):
         hooks[:] = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(ours)]

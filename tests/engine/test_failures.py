@@ -24,7 +24,7 @@ from tests.engine.test_http2 import certificate as certificate
 from tests.engine.wire import CLOSE, ScriptedServer, answer, fixed
 from tests.ports import free_port
 
-KEY = "sk-0123456789abcdef0123456789"
+KEY = "sk-fake-9753"
 TWICE = RecoveryPolicy(attempts=2, resumes=0, base_s=0.0)
 
 

@@ -22,6 +22,7 @@ from deepseek_magic.protocol.events import (
     UsageReport,
     Waiting,
 )
+from tests.work import calls_made
 
 MODES: tuple[BufferMode, ...] = ("realtime", "balanced", "sentence")
 
@@ -222,23 +223,9 @@ def test_a_sentence_of_any_length_is_read_in_linear_time() -> None:
     """The scanner looks at each character a bounded number of times: ten times the text, not a hundred times the steps."""
 
     def steps(chars: int) -> int:
-        import sys
-
-        count = 0
-
-        def trace(*_: object) -> None:
-            nonlocal count
-            count += 1
-
         pieces = [TextDelta(text="word ")] * (chars // 5)
         buffer = ChunkBuffer(BufferPolicy(mode="sentence", max_delay_s=1e9))
-        sys.setprofile(trace)
-        try:
-            for piece in pieces:
-                buffer.add(piece, 0.0)
-        finally:
-            sys.setprofile(None)
-        return count
+        return calls_made(lambda: [buffer.add(piece, 0.0) for piece in pieces])
 
     assert steps(20_000) < 12 * steps(2_000)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deepseek_magic.protocol.markdown import Segmenter, safe
 from tests.text.hostile import PAYLOADS
 from tests.text.judges import RENDERERS, fault
+from tests.work import calls_made
 
 PIECES = [
     *(
@@ -208,20 +209,7 @@ def test_made_safe_twice_it_stays_as_safe(text: str) -> None:
     ],
 )
 def test_work_grows_in_step_with_the_text(piece: str) -> None:
-    import sys
-
     def calls(text: str) -> int:
-        counted = 0
-
-        def count(*_: object) -> None:
-            nonlocal counted
-            counted += 1
-
-        sys.setprofile(count)
-        try:
-            safe(text)
-        finally:
-            sys.setprofile(None)
-        return counted
+        return calls_made(lambda: safe(text))
 
     assert calls(piece * 4_000) < 5 * calls(piece * 1_000) + 1_000

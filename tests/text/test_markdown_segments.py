@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from deepseek_magic.protocol.markdown import Segmenter, safe
 from deepseek_magic.text.segmenter import FIRST_SEGMENT_CHARS, SEGMENTS_MAX, ShownSegment
 from tests.text.judges import RENDERERS, visible
+from tests.work import calls_made
 
 render = RENDERERS["markdown-it"]
 
@@ -205,18 +205,7 @@ def test_a_growing_code_block_never_shows_a_broken_page() -> None:
 
 def test_feeding_costs_in_step_with_the_text() -> None:
     def calls(text: str) -> int:
-        counted = 0
-
-        def count(*_: object) -> None:
-            nonlocal counted
-            counted += 1
-
-        sys.setprofile(count)
-        try:
-            cut(text, 4)
-        finally:
-            sys.setprofile(None)
-        return counted
+        return calls_made(lambda: cut(text, 4))
 
     text = "\n\n".join(BLOCKS)
     assert calls(text * 16) < 5 * calls(text * 4)
