@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..text.design.tokens import INK
 from ..text.language import language
 from ..text.messages import Message
 
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
 PlotKind = Literal["latency", "speed", "waterfall"]
 KINDS: Final[tuple[PlotKind, ...]] = PlotKind.__args__  # type: ignore[attr-defined]
 
-INK: Final = "#787878"
-"""Text and axes: as far from white as from JupyterLab's black, 4.3 : 1 from either, which is the most there is."""
-BLUE: Final = "#2e7ebf"
-ORANGE: Final = "#cf6a1f"
-GREEN: Final = "#159a74"
-PINK: Final = "#c0587e"
-VIOLET: Final = "#8f7ae0"
-OLIVE: Final = "#9a8a2a"
 NOTE: Final[Mapping[str, Any]] = {"color": INK, "fontsize": 9, "textcoords": "offset points"}
 """How a note beside a point is written."""
 

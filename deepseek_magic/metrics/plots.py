@@ -10,14 +10,12 @@ from typing import Any, Final
 
 from ..protocol.measured import PhaseKind, StreamRecord
 from ..protocol.outcome import OUTCOME_WORDS
+from ..text.design.tokens import BLUE, GREEN, INK, OLIVE, ORANGE, PINK, SERIES, VIOLET
 from ..text.messages import Message, say
-from .canvas import BLUE, GREEN, INK, NOTE, OLIVE, ORANGE, PINK, VIOLET, Plot, legend, paper, word
+from .canvas import NOTE, Plot, legend, paper, word
 from .phases import PHASES
 from .summary import Quantiles, ServiceLevels
 from .tables import cell, counted
-
-SERIES: Final = (BLUE, ORANGE, GREEN, PINK, VIOLET, OLIVE)
-"""One a model; from the seventh on they come again."""
 
 LANES: Final[Mapping[PhaseKind, tuple[str, Message]]] = {
     "wait_concurrency": (OLIVE, Message("waiting: other calls")),

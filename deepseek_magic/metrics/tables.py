@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from ..text.design.tokens import value
 from ..text.inline import plain_html
 from ..text.messages import say
 
@@ -75,12 +76,15 @@ def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False)
     return say("{amount} and {count} of unknown cost", amount=known, count=f"{unknown:,}")
 
 
+_TABLE_STYLE: Final = f"border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:{value('small')}"
+
+
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
     """The table as HTML; everything is escaped. With ``figures`` the columns that hold some stand at the right."""
     rows = [list(row) for row in rows]
     sides = [_side([row[i] for row in rows]) if i and figures else "left" for i in range(len(heads))]
     lines = [
-        '<table class="deepseek-magic-table" style="border-collapse:collapse;font-variant-numeric:tabular-nums">',
+        f'<table class="deepseek-magic-table" style="{_TABLE_STYLE}">',
         f'<caption style="caption-side:top;text-align:left">{plain_html(caption)}</caption>',
         "<thead><tr>",
         *(

@@ -16,7 +16,9 @@ from deepseek_magic.metrics import canvas, plots
 from deepseek_magic.metrics.log import MetricsLog
 from deepseek_magic.metrics.phases import PHASES, Phase
 from deepseek_magic.metrics.record import StreamRecord
+from deepseek_magic.text.design.tokens import INK
 from deepseek_magic.text.language import use
+from tests.colours import contrast
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PAPERS = {"white": "#ffffff", "JupyterLab's black": "#111111", "GitHub's black": "#0d1117"}
@@ -83,23 +85,11 @@ def test_the_ground_is_transparent_so_that_one_picture_serves_both_themes() -> N
     assert alpha.max() == 1
 
 
-def luminance(colour: str) -> float:
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG 2's contrast ratio."""
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
 @pytest.mark.parametrize("paper", PAPERS.values(), ids=PAPERS)
 def test_every_colour_reads_on_white_and_on_black(paper: str) -> None:
     for colour in (*(colour for colour, _ in plots.LANES.values()), *plots.SERIES):
         assert contrast(colour, paper) >= 3, colour  # WCAG 2.2, 1.4.11: graphical objects
-    assert contrast(canvas.INK, paper) > 4.2
+    assert contrast(INK, paper) > 4.2
 
 
 def test_every_phase_has_a_colour_and_a_name() -> None:

@@ -23,6 +23,7 @@ from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
 from ...session import session
+from ...text.design.tokens import rule
 from ...text.messages import Message, say
 from ..frontend import NO_WIDGETS, widgets_refused
 from ..magic.demo import DemoMagics
@@ -82,7 +83,7 @@ class Panel:
 
     def _put_together(self) -> Any:
         hidden = f".jp-OutputArea-child:has(.{still_class(self._id)}) {{ display: none; }}"
-        style = ipywidgets.HTML(f"<style>{STYLE.read_text('utf-8')}{hidden}</style>")
+        style = ipywidgets.HTML(f"<style>{rule('.deepseek-magic-panel')}{STYLE.read_text('utf-8')}{hidden}</style>")
         style.layout.display = "none"
         # Laid out from below, so that it stays at its end while an answer grows, unless the reader scrolls away.
         scroll = ipywidgets.Box((self._transcript.box,))

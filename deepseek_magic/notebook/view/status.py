@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ...text.design.tokens import value
 from ...text.messages import Message, say, words
 
 STATES: Final[Mapping[str, Message]] = {
@@ -66,8 +67,8 @@ def status_text(status: Status) -> str:
 
 
 def status_html(status: Status) -> str:
-    """The same for a widget."""
-    colour = "var(--jp-warn-color1)" if status.state == "waiting" else "var(--jp-ui-font-color2)"
+    """The same for a widget. What a reader has to notice, a wait or another attempt, is not grey."""
+    colour = value("text" if status.state == "waiting" or status.attempt > 1 else "quiet")
     return f'<span style="color:{colour}" role="status">{html.escape(status_text(status))}</span>'
 
 

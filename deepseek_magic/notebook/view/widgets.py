@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from IPython.display import DisplayHandle, display
 
+from ...text.design.tokens import rule
 from ...text.messages import say
 from .live import Settlement, Surface
 from .parts import Accordion, Button, HBox, Html, Output, VBox, bundle, close, set_titles
@@ -28,6 +29,7 @@ THOUGHT_CHARS: Final = 2_000
 """Reasoning is sent again until its piece is this long; then the next piece begins."""
 
 STYLE: Final = f"""<style>
+{rule(f".{CLASS}")}
 .{CLASS} .jupyter-widget-Collapse, .{CLASS} .jupyter-widget-Collapse-header, .{CLASS} .jupyter-widget-Collapse-contents
 {{border: none; background: none; padding: 4px 0 0 2px; font-weight: normal; color: inherit;}}
 .{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}

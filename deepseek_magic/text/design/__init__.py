@@ -1,0 +1,1 @@
+"""How what we draw looks: the same spaces, sizes and colours everywhere."""
