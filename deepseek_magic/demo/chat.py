@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .api.checks import check, is_prefix, text_of
 from .api.errors import HTML, no_money, too_many
-from .api.frames import Frame, Plan, frames, plan, whole_body
+from .api.frames import Frame, PlannedReply, frames, plan, whole_body
 from .api.shapes import Refused
 from .faults.delivery import Delivery, head_of
 from .faults.refusals import ERROR_FAULTS, error_of, headers_of
@@ -85,7 +85,7 @@ class Chat:
         self.fault = None
         return False
 
-    async def _whole(self, made: Plan) -> bool:
+    async def _whole(self, made: PlannedReply) -> bool:
         """An answer in one piece: empty lines while it is queued, nothing while it is written, then the body."""
         fault, answer = self.fault, self.answer
         sent = whole_body(made, id=str(uuid.uuid4()), created=int(time.time()))
@@ -106,7 +106,7 @@ class Chat:
             answer.cut()
         return not answer.closed
 
-    async def _wait(self, made: Plan, *, lines: bool) -> None:
+    async def _wait(self, made: PlannedReply, *, lines: bool) -> None:
         pace, began_s = self.state.pace, asyncio.get_running_loop().time()
         for _ in range(math.ceil(pace.queue_s / pace.keepalive_s) if lines else 0):
             await self.answer.send(b"\n")
@@ -122,7 +122,7 @@ class Chat:
             await self.answer.until_client_leaves(fault.number("for"))
         await self.answer.close(rst=fault.kind == "reset")
 
-    async def _stream(self, made: Plan) -> bool:
+    async def _stream(self, made: PlannedReply) -> bool:
         """An answer in events."""
         state, fault, answer, seen = self.state, self.fault, self.answer, self.seen
         arrived_s = asyncio.get_running_loop().time()
@@ -153,7 +153,7 @@ class Chat:
             answer.cut()
         return reusable and not answer.closed
 
-    def _frames(self, made: Plan) -> tuple[str, list[Frame], int]:
+    def _frames(self, made: PlannedReply) -> tuple[str, list[Frame], int]:
         """The id of the answer, its frames and the first one to send: 0, or where a resumed stream goes on."""
         state, fault, body = self.state, self.fault, self.seen.body
         last, _, place = self.request.headers.get("last-event-id", "").rpartition(":")
@@ -210,6 +210,6 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _phases(made: Plan) -> set[str]:
+def _phases(made: PlannedReply) -> set[str]:
     there = {"reasoning": made.reasoning, "content": made.content, "tool": made.calls}
     return {name for name, pieces in there.items() if pieces}

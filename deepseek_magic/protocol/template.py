@@ -2,7 +2,8 @@
 
 Prompts are full of braces (JSON, code, LaTeX, sets), so nothing is an error merely for being a brace and nothing needs
 doubling: only a path that starts with the name of an existing variable is filled. The path may go on with attributes
-and subscripts (``{row.title}``, ``{rows[0]["id"]}``); it is looked up, never evaluated. Doubled braces around such a path
+and subscripts (``{row.title}``, ``{rows[0]["id"]}``); it is looked up, never evaluated. A name of another kind (the column of a
+table: ``{unit price}``, ``{user.name}``) is filled where it is one of ``variables`` as a whole. Doubled braces around such a path
 mean the path itself, as in an f-string: ``{{name}}`` is sent as ``{name}``, and ``{{{name}}}`` as the value in braces.
 LaTeX and code are full of names in braces as well: there only a path alone on its line of code is filled, and it is said.
 """
@@ -38,7 +39,8 @@ _SENTENCES: Final = {
 }
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
-_PATH: Final = re.compile(rf"(?<!\{{)(\{{++)([^\W\d]\w*)((?:{_STEP})*)(\}}+)")
+_PATH: Final = re.compile(rf"(?<!\{{)(\{{++)(?:([^\W\d]\w*)((?:{_STEP})*)|([^{{}}\n]{{1,200}}))(\}}+)")
+"""The fourth group is what no variable is called but a column of a table may be."""
 _STEPS: Final = re.compile(_STEP)
 
 
@@ -64,9 +66,9 @@ def fill(
 
 def paths(template: str) -> Iterator[str]:
     """The paths that ``fill`` would look up, if their variables exist."""
-    for opened, name, steps, closed in _PATH.findall(template):
+    for opened, name, steps, whole, closed in _PATH.findall(template):
         if min(len(opened), len(closed)) % 2:
-            yield name + steps
+            yield whole or name + steps
 
 
 class _Filling:
@@ -87,7 +89,12 @@ class _Filling:
 
     def replace(self, match: re.Match[str]) -> str:
         """What a match becomes."""
-        opened, name, steps, closed = match.groups()
+        opened, name, steps, whole, closed = match.groups()
+        whole = whole or f"{name}{steps}"
+        if name is None or whole in self._variables:
+            if whole not in self._variables:
+                return match[0]
+            name, steps = whole, ""
         pairs = min(len(opened), len(closed))  # what is more on one side belongs to the text around
         context = self._contexts.of(*match.span())
         alone = context == "code" and self._contexts.alone(*match.span())

@@ -33,6 +33,19 @@ def test_a_path_that_starts_with_a_variable_is_filled(template: str, text: str) 
 
 
 @pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{unit price} {user.name}", "3 Ada"),
+        ("{{unit price}} {{{unit price}}}", "{unit price} {3}"),
+        ("{user.name} {user.other} {unit price }", "Ada {user.other} {unit price }"),
+        ("`x = {unit price}`", "`x = {unit price}`"),
+    ],
+)
+def test_a_name_that_only_a_column_can_have_is_filled_as_a_whole(template: str, text: str) -> None:
+    assert fill(template, {"unit price": 3, "user.name": "Ada"}).text == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '{"a": {1}}',
@@ -162,7 +175,7 @@ def test_a_text_of_somebody_else_is_filled_only_with_what_the_user_named() -> No
     filled = fill("{os.environ} {name} {name.upper}", {"os": X, "name": "Ada"}, only={"name"})
     assert filled.text == "{os.environ} Ada {name.upper}"
     assert "{os.environ}, {name.upper} was sent as typed" in str(filled.notices[0])
-    assert list(paths("{a} {b.c[0]} {{d}} {1}")) == ["a", "b.c[0]"]
+    assert list(paths("{a} {b.c[0]} {{d}} {1}")) == ["a", "b.c[0]", "1"]
 
 
 def test_guessing_at_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

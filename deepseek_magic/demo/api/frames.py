@@ -36,7 +36,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PlannedReply:
     """An answer before it is sent: its pieces, how it ends, and what it counts."""
 
     asked: Inquiry
@@ -65,7 +65,7 @@ class Plan:
         return {**usage, "prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": prompt - hit}
 
 
-def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
+def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> PlannedReply:
     """What will be answered. Raises Refused when the context overflows or a prefix is sent to another path than /beta."""
     asked = asked_for(body)
     last = body["messages"][-1]
@@ -84,7 +84,7 @@ def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> Plan:
     reasoning, content, calls, finish_reason = _spend(whole, budget, body.get("stop") or ())
     # A turn without tools is later rendered without its reasoning: only then can prompt and answer be a prefix.
     cache.store([*prompt, *content], user)
-    return Plan(
+    return PlannedReply(
         asked=asked,
         reasoning=reasoning,
         content=content,
@@ -137,7 +137,7 @@ def frame(phase: Phase, payload: Mapping[str, Any]) -> Frame:
     return Frame(phase=phase, payload=_JSON.encode(payload).decode())
 
 
-def frames(made: Plan, *, id: str, created: int, include_usage: bool) -> list[Frame]:
+def frames(made: PlannedReply, *, id: str, created: int, include_usage: bool) -> list[Frame]:
     """All events of a streamed answer, ``[DONE]`` included."""
     thinking = made.asked.thinking
     head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": made.asked.model}
@@ -163,7 +163,7 @@ def frames(made: Plan, *, id: str, created: int, include_usage: bool) -> list[Fr
     return [*sent, Frame(phase="done", payload="[DONE]")]
 
 
-def _tool_frames(made: Plan, chunk: Callable[[Phase, dict[str, Any]], Frame]) -> list[Frame]:
+def _tool_frames(made: PlannedReply, chunk: Callable[[Phase, dict[str, Any]], Frame]) -> list[Frame]:
     sent = []
     for index, (id, name, pieces) in enumerate(made.calls):
         opening = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
@@ -174,7 +174,7 @@ def _tool_frames(made: Plan, chunk: Callable[[Phase, dict[str, Any]], Frame]) ->
     return sent
 
 
-def _logprobs(made: Plan, channel: str, piece: str) -> dict[str, Any] | None:
+def _logprobs(made: PlannedReply, channel: str, piece: str) -> dict[str, Any] | None:
     """A believable number for each piece, the same every time; the demo has no probabilities."""
     if not made.logprobs:
         return None
@@ -182,7 +182,7 @@ def _logprobs(made: Plan, channel: str, piece: str) -> dict[str, Any] | None:
     return {"content": None, "reasoning_content": None, channel: [entry]}
 
 
-def whole_body(made: Plan, *, id: str, created: int) -> bytes:
+def whole_body(made: PlannedReply, *, id: str, created: int) -> bytes:
     """The answer to a request without ``stream``."""
     message: dict[str, Any] = {"role": "assistant", "content": "".join(made.content)}
     if made.asked.thinking:
