@@ -232,7 +232,7 @@ class Attempt:
         """A host that answers in one piece although a stream was asked for; blank lines kept it alive until then."""
         body = (await read_all(chunks, LARGEST_BODY_BYTES, beginning)).strip()
         self.anomalies.append("not_a_stream")
-        batch = self._chat.decode(body)
+        batch = self._chat.decode_whole(body)
         self._done = True
         return batch + self._held_finish()
 

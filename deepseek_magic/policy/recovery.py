@@ -16,6 +16,7 @@ One decision, no doing: ``decide`` sees values and returns a step with its delay
     the same after two resumes without progress   Retry               Restart where it may, else as before
     408 425 429 5xx, an error inside the stream   Retry               the same step again
     400 401 402 403 404 413 422 and other 4xx     GiveUp              GiveUp; of a resume or continuation: the next way
+    a demo that nobody has started                GiveUp              –
     400 422 that name our stream_options          Retry without them  the same step again, without them
     the whole call's time is up                   GiveUp              GiveUp
 
@@ -218,6 +219,8 @@ def _refused_way(ending: Ending, delivered: Delivered) -> Way | None:
 
 
 def _passing(ending: Ending) -> bool:
+    if ending.strategy == "first" and isinstance(ending.error, Disconnected) and ending.error.absent:
+        return False  # it does not start by itself; in the middle of a call it was there, and may be started again
     return is_passing(ending.error, status=ending.status, should_retry=ending.should_retry)
 
 

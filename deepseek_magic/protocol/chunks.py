@@ -58,6 +58,7 @@ class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
     delta: _Delta | None = None
     message: _Delta | None = None  # the whole so far: of an answer in one piece, or once more after its deltas
+    text: Any = None  # of the older completions API, which is not asked
     logprobs: Any = None
     finish_reason: Any = None
 
@@ -211,6 +212,17 @@ class ChatDecoder:
                 raise
             return [Heartbeat(comment=name)]  # a host's own news: whoever wants it asks for it by its name
 
+    def decode_whole(self, body: bytes) -> list[Event]:
+        """The events of an answer in one piece. Raises as ``decode`` does, with its own sentence for JSON line by line."""
+        try:
+            return self.decode(body)
+        except ProtocolError:
+            first, *more = body.split(b"\n", 1)
+            if more and isinstance(_object_in(first), dict):
+                said = Message("The server sends one JSON object a line instead of server-sent events.")
+                raise _protocol_error(said, permanent=True) from None
+            raise
+
     def _decode(self, data: str | bytes) -> list[Event]:
         events: list[Event] = []
         try:
@@ -301,11 +313,23 @@ class ChatDecoder:
     def _decode_leniently(self, data: str | bytes, error: Exception) -> _Chunk:
         # json reads what servers write and the standard forbids: half a surrogate pair, NaN, a raw tab in a string.
         try:
-            chunk = msgspec.convert(json.loads(data, strict=False), _Chunk)
-        except (ValueError, msgspec.ValidationError, RecursionError):  # which is a ValueError from msgspec 0.21 on
+            raw = json.loads(data, strict=False)
+        except (ValueError, RecursionError):
             raise _not_a_chunk(data, str(error)) from None
+        try:
+            chunk = msgspec.convert(raw, _Chunk)
+        except (ValueError, msgspec.ValidationError):  # which is a ValueError from msgspec 0.21 on
+            raise _not_a_chunk(data, str(error), permanent=not self._brought) from None
         self._surrogates = True
         return chunk
+
+    @property
+    def _brought(self) -> bool:
+        """Whether a piece of the answer was read. Before that, whole JSON in another form is another kind of server's."""
+        return bool(self._in_deltas or self._tools.count)
+
+    def _unreadable(self, said: Message) -> ProtocolError:
+        return _protocol_error(said, permanent=not self._brought)
 
     def _refuse_what_is_no_chunk(self, chunk: _Chunk, data: str | bytes) -> None:
         if chunk.error or (isinstance(chunk.message, str) and chunk.choices is None and chunk.usage is None):
@@ -315,6 +339,8 @@ class ChatDecoder:
 
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
         begin = len(events)
+        if choice.delta is None and choice.message is None and isinstance(choice.text, str):
+            raise self._unreadable(Message("The server sends text of the older completions API, not of the chat API."))
         if (delta := choice.delta) is not None:
             self._read_words(delta, events)
             if delta.content:
@@ -438,14 +464,14 @@ class ChatDecoder:
 
     def _append_reasoning(self, thought: Any, events: list[Event]) -> None:
         if not isinstance(thought, str):
-            raise ProtocolError(
+            raise self._unreadable(
                 Message("The stream holds reasoning that is not text but {kind}.", kind=type(thought).__name__)
             )
         self._append(ReasoningDelta, thought, events)
 
     def _append_parts(self, content: Any, events: list[Event]) -> None:
         if not isinstance(content, list):
-            raise ProtocolError(
+            raise self._unreadable(
                 Message("The stream holds content that is not text but {kind}.", kind=type(content).__name__)
             )
         for part in content:  # Mistral: a list of parts, thinking among them
@@ -460,20 +486,20 @@ class ChatDecoder:
                     self._append(ReasoningDelta, text, events)
                 case _:
                     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-                    raise ProtocolError(
+                    raise self._unreadable(
                         Message("The stream holds a content part of an unknown kind: {kind}.", kind=kind)
                     )
 
     def _append_tool_calls(self, calls: Any, events: list[Event]) -> None:
         if not isinstance(calls, list):
-            raise ProtocolError(
+            raise self._unreadable(
                 Message("The stream holds tool calls that are not a list but {kind}.", kind=type(calls).__name__)
             )
         self._release(events)
         for call in calls:
             function = call.get("function") or {} if isinstance(call, dict) else None
             if not isinstance(function, dict):
-                raise ProtocolError(Message("The stream holds a tool call that is not an object with a function."))
+                raise self._unreadable(Message("The stream holds a tool call that is not an object with a function."))
             id, name, arguments = _text(call.get("id")), _text(function.get("name")), function.get("arguments")
             if arguments is None:
                 arguments = ""
@@ -509,7 +535,19 @@ def _is_sign_of_life(data: str | bytes) -> bool:
 def _not_a_chunk(data: str | bytes, why: Message | str, *, permanent: bool = False) -> ProtocolError:
     excerpt = repr(data[:_EXCERPT_CHARS])
     said = Message("The stream holds something that is not a chat chunk ({why}): {excerpt}.", why=why, excerpt=excerpt)
-    return ProtocolError(said, permanent=permanent)
+    return _protocol_error(said, permanent=permanent)
+
+
+def _protocol_error(said: Message, *, permanent: bool) -> ProtocolError:
+    hint = Message("Check the base URL: something else than the chat API may be answering there.")
+    return ProtocolError(said, hint=hint if permanent else "", permanent=permanent)
+
+
+def _object_in(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _without_surrogates(text: str) -> str:
@@ -593,6 +631,8 @@ def error_from_body(
     if not isinstance(raw, dict):
         raw = {"message": raw if isinstance(raw, str) else ""}
     code = raw.get("code")
+    said = raw.get("message") or raw.get("detail") or ""
+    said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
     if status == _OK:
         status = next(
             (
@@ -602,9 +642,7 @@ def error_from_body(
             ),
             0,
         )
-        status = status or status_of_words(raw.get("code"), raw.get("type")) or _OK
-    said = raw.get("message") or raw.get("detail") or ""
-    said = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+        status = status or status_of_words(raw.get("code"), raw.get("type"), said) or _OK
     if (field := _text(raw.get("param"))) is not None and said and field not in said:
         said = f"{said.removesuffix('.')} ({field})"
     return status_error(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ..text.characters import printable
 from ..text.extract import code_of, read_json
@@ -30,6 +30,10 @@ from .events import (
 from .measured import Cost, StreamRecord
 from .outcome import Outcome, verdict
 from .schema import Schema
+
+_REASONED: Final = Message(
+    "Reasoning came although it was switched off (--think off): the server, or a proxy in front of it, ignores that."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,12 @@ class Completion:
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def notices(self) -> tuple[Message, ...]:
+        """Sentences about how the call was answered: that the answer has reasoning although it was switched off."""
+        off = self.request.options.get("think") == "off"
+        return (_REASONED,) if off and (self.reasoning or self.usage.reasoning_tokens) else ()
 
     @property
     def code(self) -> str | None:

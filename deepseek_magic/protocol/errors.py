@@ -153,7 +153,9 @@ class ReadTimeout(TransportError):
 
 class Disconnected(TransportError):
     """The connection was refused or reset (``how`` is "broken"), the body ended too early ("early") or was damaged on its
-    way ("damaged")."""
+    way ("damaged"). ``absent``: it was made to a demo server that nobody has started."""
+
+    absent = False
 
     def __init__(self, message: Message | str, *, how: DisconnectedHow = "broken", **common: Unpack[_Common]) -> None:
         super().__init__(message, **common)
@@ -232,6 +234,7 @@ _STATUS_OF_WORDS: Final[dict[str, int]] = {
     **dict.fromkeys(("contentfilter", "datainspectionfailed", "unsupportedparameter", "badrequesterror"), 400),
     **dict.fromkeys(("stringabovemaxlength", "invalidtype", "missingrequiredparameter"), 400),
     **dict.fromkeys(("authenticationerror", "invalidapikey", "unauthorized", "invalidauthentication"), 401),
+    **dict.fromkeys(("incorrectapikey", "authenticationfails"), 401),
     **dict.fromkeys(("insufficientquota", "insufficientbalance", "billingerror", "arrearage", "paymentrequired"), 402),
     **dict.fromkeys(("permissionerror", "permissiondenied", "accessdenied", "forbidden"), 403),
     **dict.fromkeys(("notfounderror", "modelnotfound", "modelnotexist"), 404),
@@ -243,13 +246,16 @@ The server's own faults are not here: inside a stream they are 200, a segment of
 _INVALID_REQUEST: Final = "invalidrequesterror"
 
 
-def status_of_words(code: object, type: object) -> int | None:
-    """The HTTP status that ``code`` and ``type`` of an error object stand for; None when they are not known.
+def status_of_words(code: object, type: object, said: str = "") -> int | None:
+    """The HTTP status that ``code`` and ``type`` of an error object stand for; None when they are not known. Where it has
+    neither, the words are looked for in the sentence ``said``.
 
     ``invalid_request_error`` says it as a type alone: DeepSeek gives it as the code of nearly every error.
     """
-    words = ["".join(filter(str.isalpha, str(word).lower())) for word in (code, type)]
-    found = next((_STATUS_OF_WORDS[word] for word in words if word in _STATUS_OF_WORDS), None)
+    words = ["".join(filter(str.isalpha, str(word).lower())) for word in (code, type, said)]
+    if code is None and type is None:
+        return next((status for word, status in _STATUS_OF_WORDS.items() if word in words[2]), None)
+    found = next((_STATUS_OF_WORDS[word] for word in words[:2] if word in _STATUS_OF_WORDS), None)
     return found or (400 if _INVALID_REQUEST in (words[1], words[0] if type is None else "") else None)
 
 

@@ -14,6 +14,9 @@ _BRACES: Final = re.compile(r"\\.|[{}]", re.DOTALL)
 _TEX: Final = re.compile(r"\\[A-Za-z]+\*?(?=[\[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=[_^]\{)|(?=\^\{)")
 """A command with something after it, and what an index or exponent in braces hangs on. A longer word with ``_{`` behind
 it is rather the name of a file (``report_{year}``), and ``_{`` alone emphasis."""
+_SIGNS: Final = re.compile(r"\$\$|\\[\[\]()]")
+_CLOSING: Final = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
+"""What only formulas stand between; a single dollar is as often one of money or of a shell."""
 _PLAIN_SCRIPT: Final = re.compile(r"[_^](?:\\[A-Za-z]+|[^\s{}\\])")
 _OPTIONAL: Final = re.compile(r"\[[^\]\n]{0,200}\](?=[\[{])")
 
@@ -60,12 +63,26 @@ def _tex_spans(text: str) -> list[tuple[int, int]]:
             opened.append(brace.start())
         elif brace[0] == "}" and opened:
             closing[opened.pop()] = brace.end()
+    commands = ((found.start(), found.end(), None) for found in _TEX.finditer(text))
     spans, end = list[tuple[int, int]](), 0
-    for found in _TEX.finditer(text):
-        if found.start() >= end and (until := _arguments(text, found.end(), closing)) > found.end():
-            spans.append((found.start(), until))
+    for start, after, whole in sorted([*commands, *_formulas(text)], key=lambda found: found[0]):
+        until = whole or (_arguments(text, after, closing) if start >= end else 0)
+        if start >= end and until > after:
+            spans.append((start, until))
             end = until
     return spans
+
+
+def _formulas(text: str) -> Iterator[tuple[int, int, int]]:
+    """Where each formula begins, where its first sign ends, and where the formula does; none goes over a blank line."""
+    begun: re.Match[str] | None = None
+    for sign in _SIGNS.finditer(text):
+        closes = begun is not None and sign[0] == _CLOSING[begun[0]] and text[sign.end() : sign.end() + 1] != "{"
+        if begun is not None and closes and "\n\n" not in text[begun.end() : sign.start()]:
+            yield begun.start(), begun.end(), sign.end()
+            begun = None
+        elif sign[0] in _CLOSING:
+            begun = sign
 
 
 def _arguments(text: str, at: int, closing: dict[int, int]) -> int:

@@ -61,9 +61,14 @@ def _as_table(value: Any) -> Shown | None:
     """A DataFrame or a Series (pandas or polars, known by shape and columns) as a small Markdown table."""
     one = getattr(value, "shape", None)
     if isinstance(one, tuple) and len(one) == 1 and callable(getattr(value, "to_frame", None)):
-        value = value.to_frame()
-    shape, columns, head = getattr(value, "shape", None), getattr(value, "columns", None), getattr(value, "head", None)
-    if not (isinstance(shape, tuple) and len(shape) == 2 and columns is not None and callable(head)):
+        pandas = sys.modules.get("pandas")
+        is_index = pandas is not None and isinstance(value, pandas.Index)
+        value = value.to_frame(index=False) if is_index else value.to_frame()  # an index is no label of itself
+    shape = getattr(value, "shape", None)
+    if not (isinstance(shape, tuple) and len(shape) == 2):  # a lazy frame has none, and warns when asked for columns
+        return None
+    columns, head = getattr(value, "columns", None), getattr(value, "head", None)
+    if columns is None or not callable(head):
         return None
     first = head(MAX_TABLE_ROWS)
     labels = list(_labels(first))

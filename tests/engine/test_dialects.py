@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from deepseek_magic.engine.client import Client
-from deepseek_magic.protocol.errors import ConfigurationError, InvalidRequest, ProtocolError
+from deepseek_magic.notebook.view.live import Settlement
+from deepseek_magic.notebook.view.terminal import PlainView
+from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError, InvalidRequest, ProtocolError
 from tests.engine.wire import CLOSE, DONE, END, Script, ScriptedServer, answer, chunked, delta, event, head, piece
 
 WORDS = (delta("Hi "), delta("there"))
 LAST = delta("", finish="stop")
 STREAM = b"".join((*WORDS, LAST, DONE))
 WHOLE = json.dumps({"choices": [{"message": {"content": "Hi there"}, "finish_reason": "stop"}]}).encode()
+LINES = b"".join(json.dumps({"choices": [{"delta": {"content": word}}]}).encode() + b"\n" for word in ("Hi ", "there"))
 PAGE = b"<html><title>Sign in</title></html>"
 
 
@@ -63,6 +66,11 @@ REFUSED: dict[str, tuple[Script, type[Exception], str]] = {
         InvalidRequest,
         "too long",
     ),
+    "an error by its sentence": (chunked(event({"error": "Invalid API key"})), AuthenticationError, "401: Invalid API key"),
+    "JSON lines": (labelled("application/x-ndjson", LINES), ProtocolError, "one JSON object a line"),
+    "chunks of another shape": (chunked(event({"choices": "Hi"})), ProtocolError, "not a chat chunk"),
+    "content of another shape": (chunked(event({"choices": [{"delta": {"content": 5}}]})), ProtocolError, "base URL"),
+    "the completions API": (chunked(event({"id": "1", "choices": [{"text": "Hi"}]})), ProtocolError, "older completions"),
 }  # fmt: skip
 
 
@@ -73,6 +81,26 @@ async def test_what_no_repetition_can_change_is_sent_once(name: str) -> None:
         with pytest.raises(kind, match=said):
             await client.complete("Hi")
         assert len(server.requests) == 1
+
+
+async def test_what_is_odd_in_the_middle_of_an_answer_is_damage_and_asked_for_again() -> None:
+    odd: Script = chunked(*WORDS, event({"choices": [{"delta": {"content": 5}}]}))
+    async with ScriptedServer([odd, answer("Hi there")]) as server, Client(server.base_url) as client:
+        completion = await client.complete("Hi", think="off")
+        assert (completion.outcome, len(server.requests)) == ("complete", 2)
+
+
+@pytest.mark.parametrize(("think", "noticed"), [("off", 1), ("low", 0), (None, 0)])
+async def test_reasoning_that_comes_although_it_was_switched_off_is_said(
+    think: str | None, noticed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    thought = event({"choices": [{"delta": {"reasoning_content": "Hm."}}]})
+    async with ScriptedServer([chunked(thought, *WORDS, LAST, DONE)]) as server, Client(server.base_url) as client:
+        completion = await client.complete("Hi", think=think)
+    assert [str(notice).startswith("Reasoning came") for notice in completion.notices] == [True] * noticed
+    assert Settlement(completion=completion).said == tuple(map(str, completion.notices))
+    PlainView().finish(completion)
+    assert capsys.readouterr().out.count("Reasoning came") == noticed
 
 
 @pytest.mark.parametrize("prompt", ["caf\ud83d", [{"role": "user", "content": [{"type": "text", "text": object()}]}]])

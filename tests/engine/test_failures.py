@@ -144,6 +144,15 @@ async def test_what_a_proxy_answers_decides_whether_it_is_asked_again(
         assert len(proxy.requests) == tries(error) == sent
 
 
+async def test_a_proxy_that_was_reached_and_closes_during_tls_is_not_called_unreached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ScriptedServer([[b"HTTP/1.1 200 OK\r\n\r\n", CLOSE]]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.base_url)
+        error = await failure_of("https://far.example")
+    assert str(error).startswith(f"No secure connection to far.example through the proxy {proxy.base_url}")
+
+
 ODD = f"\x1b[2J\x9b31m {KEY} "
 
 
@@ -270,6 +279,27 @@ async def test_behind_a_proxy_the_name_is_not_asked_of_the_local_resolver(monkey
         findings = await examine(resolve("http://llm.corp.invalid/v1"))
     assert is_well(findings)
     assert any(proxy.base_url in str(finding.said) for finding in findings)
+
+
+MODELS = b'{"data": [{"id": "qwen"}]}'
+
+
+@pytest.mark.parametrize("balance", ["403 Forbidden", "500 Broken"])
+async def test_what_a_host_of_ones_own_need_not_have_is_not_judged(balance: str) -> None:
+    scripts = [fixed("200 OK", MODELS), fixed(balance, b"")]
+    async with ScriptedServer(scripts) as server:
+        findings = await examine(resolve(server.base_url))
+    assert is_well(findings)
+    offered, told = (str(finding) for finding in findings[-2:])
+    assert offered.startswith("--")
+    assert "qwen; the default deepseek-flash is not among them" in offered
+    assert told.startswith("--")
+
+
+async def test_a_list_that_is_refused_is_no_failure_where_the_chat_answers() -> None:
+    scripts = [fixed("403 Forbidden", b""), fixed("400 Bad", b"{}"), fixed("404 Not Found", b"")]
+    async with ScriptedServer(scripts) as server:
+        assert is_well(await examine(resolve(server.base_url)))
 
 
 @pytest.mark.parametrize(("chat", "well"), [("400 Bad Request", True), ("404 Not Found", False)])

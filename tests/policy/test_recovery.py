@@ -346,6 +346,13 @@ def run(endings: list[tuple[Ending, Delivered]], policy: RecoveryPolicy, can: Ab
     return steps
 
 
+def test_a_demo_that_nobody_has_started_is_asked_once_and_one_that_has_ended_may_come_back() -> None:
+    absent = Disconnected("No.")
+    absent.absent = True
+    assert isinstance(step_after(Ending.of(absent), NOTHING), GiveUp)
+    assert isinstance(step_after(Ending.of(absent, strategy="continue"), TEXT), Continue)
+
+
 def test_a_call_that_never_begins_makes_five_attempts() -> None:
     steps = run([(status(503), NOTHING)] * 9, RecoveryPolicy())
     assert [type(s) for s in steps] == [Retry] * 4 + [GiveUp]

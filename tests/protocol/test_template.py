@@ -131,6 +131,8 @@ X = {"x": 1, "i": 2, "name": "Ada", "N": len}
         r"\sqrt[3]{x}_{i}",
         r"\text{for {x} in {i}}",
         r"\sum_{i=1}^{N} x_i",
+        "$${x}$$",
+        r"\[ {x} \] and \( {name} \)",
         "```python\nprint(f'{name}')\n```",
         "~~~\nf'{x}'\n~~~",
         "what does `f'{name}'` print?",
@@ -165,6 +167,8 @@ def test_a_name_alone_in_code_is_filled_and_that_is_said(text: str, filled: str)
         ("```\ncode\n```\n{name}", "```\ncode\n```\nAda"),
         (r"\alpha and {x}", r"\alpha and 1"),
         (r"\frac{1}{2} of {x}", r"\frac{1}{2} of 1"),
+        ("$${x} or $${x}", "$$1 or $$1"),
+        ("$$ and\n\n{x} $$", "$$ and\n\n1 $$"),
     ],
 )
 def test_what_only_resembles_latex_or_code_is_filled_without_a_word(text: str, filled: str) -> None:
@@ -192,6 +196,7 @@ def test_row_labels_that_say_something_are_sent() -> None:
     frame = pandas.DataFrame({"v": [1.5, None]}, index=pandas.Index(["a", "b"], name="key"))
     assert show(frame) == "| key | v |\n| --- | --- |\n| a | 1.5 |\n| b | nan |\n\n(2 rows, 1 columns)"
     assert show(frame.v) == show(frame)
+    assert show(frame.index) == "| key |\n| --- |\n| a |\n| b |\n\n(2 rows, 1 columns)"
     two = pandas.DataFrame({"v": [1]}, index=pandas.MultiIndex.from_tuples([("a", "x")], names=["k", None]))
     assert show(two).startswith("| k |  | v |\n| --- | --- | --- |\n| a | x | 1 |\n")
     assert show(pandas.DataFrame({"v": range(9)})[5:6]).splitlines()[2] == "| 5 | 5 |"
@@ -222,6 +227,11 @@ def test_what_is_left_out_of_a_table_or_an_array_is_said() -> None:
         assert "leaves values out" in str(notice)
     assert fill("{v}", {"v": ["wait ... what", "..."]}).notices == ()
     assert "| a | None |" in show(polars.DataFrame({"x": ["a"], "y": [None]}))
+
+
+def test_a_lazy_frame_is_shown_as_it_prints_itself_and_asked_for_nothing() -> None:
+    lazy = pytest.importorskip("polars").LazyFrame({"v": [1]})
+    assert show(lazy) == str(lazy)
 
 
 def test_a_name_in_code_that_is_no_variable_is_passed_over_in_silence() -> None:

@@ -131,11 +131,8 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
             found["models"] = listed = tuple(
                 _read_models(await _get(transport, endpoint.models_url, key, on_answer=timed))
             )
-            names = ", ".join(model.id for model in listed[:5]) or Message("none")
-            steps.append(HealthStep("models", True, names))
-        except APIStatusError as error:
-            if error.status not in _NOT_THERE:
-                raise
+            steps.append(_offered(listed, endpoint.default_model))
+        except (APIStatusError, ProtocolError):  # a list is no chat: some keys may not read it, some servers have none
             await _ask_nothing(transport, endpoint, key)
             steps.append(HealthStep("models", None, Message("this server does not list them")))
         if endpoint.balance_url is not None:
@@ -143,8 +140,9 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
             try:
                 found["balance"] = told = await balance(transport, endpoint, key)
                 steps.append(HealthStep("balance", told.available, told.message, time.perf_counter() - began_s))
-            except (APIStatusError, ProtocolError) as error:
-                if isinstance(error, APIStatusError) and error.status not in _NOT_THERE:
+            except DeepSeekError as error:
+                unknown = isinstance(error, ProtocolError) or getattr(error, "status", None) in _NOT_THERE
+                if not unknown and endpoint.name != "custom":  # elsewhere no call depends on it
                     raise
                 steps.append(HealthStep("balance", None, Message("this server does not tell it")))
     except DeepSeekError as error:
@@ -153,6 +151,15 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
         failed = next(name for name in get_args(StepName) if name not in behind)
         steps.append(HealthStep(failed, False, error.whole))
     return Health(endpoint=endpoint, steps=tuple(steps), **found)
+
+
+def _offered(listed: tuple[Model, ...], default: str | None) -> HealthStep:
+    """The list of models. One without the default model is no fault: some servers take any name."""
+    names = ", ".join(model.id for model in listed[:5]) or Message("none")
+    if default is None or default in {model.id for model in listed}:
+        return HealthStep("models", True, names)
+    missing = Message("{names}; the default {model} is not among them, name one with -m", names=names, model=default)
+    return HealthStep("models", None, missing)
 
 
 async def _name(endpoint: Endpoint) -> HealthStep:

@@ -30,6 +30,7 @@ from ..calls import HTTPCall
 from ..hosts.endpoints import ENDPOINTS
 from ..hosts.keys import mask
 from .proxies import Proxy, proxy_of
+from .sockets import HandshakeError
 
 _ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 _LIBRARIES: Final = ("httpcore", "h11", "h2", "hpack", "anyio", "socksio")
@@ -40,13 +41,15 @@ _NO_TLS_THERE: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECOR
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a cause becomes. ``permanent``: the same call would fail again; another server may still be asked."""
+    """What a cause becomes. ``permanent``: the same call would fail again; another server may still be asked. ``absent``:
+    nobody has started what is asked."""
 
     said: str
     hint: str = ""
     kind: type[DeepSeekError] = Disconnected
     how: DisconnectedHow = "broken"
     permanent: bool = False
+    absent: bool = False
 
 
 _AGAIN: Final = "Try again."
@@ -66,6 +69,7 @@ ROWS: Final[Mapping[str, _Row]] = {
     "no_demo": _Row(
         "No demo server is listening at {host}.",
         "%deepseek_demo starts one here, deepseek-magic serve in a shell; base_url= (--base-url) names another address.",
+        absent=True,
     ),
     "unknown_name": _Row("The name {host} could not be resolved.", "Check the address and the network."),
     "unconnected": _Row("No connection to {host} ({reason}).", _NETWORK),
@@ -73,6 +77,7 @@ ROWS: Final[Mapping[str, _Row]] = {
     "proxy_refused": _Row("Nothing is listening at the proxy {proxy}, so {host} was not asked.", _PROXY),
     "proxy_unknown_name": _Row("The name of the proxy {proxy} could not be resolved, so {host} was not asked.", _PROXY),
     "proxy_unconnected": _Row("No connection to the proxy {proxy} ({reason}), so {host} was not asked.", _PROXY),
+    "proxy_tls_broke": _Row("No secure connection to {host} through the proxy {proxy} ({reason}).", _AGAIN),
     "proxy_wants_a_password": _Row(
         "The proxy {proxy} wants a name and a password ({reason}), so {host} was not asked.",
         "Put them into its address: http://name:password@host:port.",
@@ -115,6 +120,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (httpcore.ConnectTimeout, "late"),
     (httpcore.PoolTimeout, "late"),
     (httpcore.ReadTimeout, "silent"),
+    (HandshakeError, "tls_broke"),
     (httpcore.ConnectError, "unconnected"),
     (httpcore.ProxyError, "proxy_says_no"),
     (httpcore.LocalProtocolError, "unwritable"),
@@ -129,6 +135,7 @@ _OF_THE_PROXY: Final[Mapping[str, str]] = {
     "refused": "proxy_refused",
     "unknown_name": "proxy_unknown_name",
     "unconnected": "proxy_unconnected",
+    "tls_broke": "proxy_tls_broke",
 }
 _PROXY_STATUS: Final[Mapping[str, str]] = {"407": "proxy_wants_a_password", "403": "proxy_forbids"}
 
@@ -149,7 +156,7 @@ def raise_ours(error: Exception, call: HTTPCall) -> NoReturn:
     if row.kind is not Disconnected:
         raise row.kind(said, hint=hint) from error
     ours = Disconnected(said, hint=hint, how=row.how)
-    ours.permanent = row.permanent
+    ours.permanent, ours.absent = row.permanent, row.absent
     raise ours from error
 
 
@@ -166,7 +173,7 @@ def _cause_of(error: Exception, proxy: Proxy | None) -> str | None:
     library = type(error).__module__.partition(".")[0] in _LIBRARIES
     cause = next((cause for kind, cause in _BY_TYPE if isinstance(error, kind)), "broken" if library else None)
     below = list(_causes(error))
-    if cause == "unconnected":
+    if cause in ("unconnected", "tls_broke"):
         cause = next((row for kind, row in _BELOW if any(isinstance(one, kind) for one in below)), cause)
     if cause == "tls_broke" and any(isinstance(one, ssl.SSLError) and one.reason in _NO_TLS_THERE for one in below):
         return "not_tls"

@@ -31,6 +31,10 @@ HAPPY_EYEBALLS_S: Final = 0.25
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
 
+class HandshakeError(httpcore.ConnectError):
+    """A connection was there, and broke while TLS was agreed on."""
+
+
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
     """Makes connections on the running loop."""
 
@@ -163,7 +167,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         secure = Socket(self._loop)
         assert self._transport is not None
         try:
-            with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
+            with _raising(httpcore.ConnectTimeout, HandshakeError):
                 async with asyncio.timeout(timeout):
                     made = await self._loop.start_tls(
                         self._transport, secure, ssl_context, server_hostname=server_hostname

@@ -65,7 +65,7 @@ class Settlement:
         """The sentences below the answer."""
         error = self.completion.error
         failed = error.localized() if self.detached and error is not None else None
-        said = (*self.notices, complaint(self.format, self.completion), failed)
+        said = (*self.notices, *self.completion.notices, complaint(self.format, self.completion), failed)
         return tuple(localized(sentence) for sentence in said if sentence is not None)
 
 

@@ -49,8 +49,9 @@ class PlainView(View):
         """End the line, print the footer."""
         if completion.text or completion.error is None:
             self._line(f"({footer(completion)})")
-        if wrong := complaint(self._format, completion):
-            self._line(wrong)
+        for sentence in (*completion.notices, complaint(self._format, completion)):
+            if sentence is not None:
+                self._line(localized(sentence))
         self._out.flush()
 
     def _line(self, text: str) -> None:
