@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,6 +69,14 @@ def paths(template: str) -> Iterator[str]:
     for opened, name, steps, whole, closed in _PATH.findall(template):
         if min(len(opened), len(closed)) % 2:
             yield whole or name + steps
+
+
+def beginning(template: str, variables: Iterable[str]) -> tuple[str, bool]:
+    """The text before the first path that one of ``variables`` would fill, and whether that is all of it."""
+    for match in _PATH.finditer(template):
+        if {match[2], match[4], f"{match[2]}{match[3]}"} & set(variables):
+            return template[: match.start()], False
+    return template, True
 
 
 class _Filling:
