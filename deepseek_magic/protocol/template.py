@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,6 +77,21 @@ def beginning(template: str, variables: Iterable[str]) -> tuple[str, bool]:
         if {match[2], match[4], f"{match[2]}{match[3]}"} & set(variables):
             return template[: match.start()], False
     return template, True
+
+
+def inserted(template: str, variables: Mapping[str, Any], shown: Callable[[Any], str]) -> str:
+    """``template`` with every path that ``variables`` has in it, in code and LaTeX as well; for texts that are no prompts."""
+
+    def of(match: re.Match[str]) -> str:
+        opened, name, steps, whole, closed = match.groups()
+        whole = whole or f"{name}{steps}"
+        pairs = min(len(opened), len(closed))
+        if (whole not in variables and name not in variables) or not pairs % 2:
+            return match[0]
+        value = variables[whole] if whole in variables else lookup(variables, name, steps)
+        return f"{opened[: len(opened) - pairs + pairs // 2]}{shown(value)}{closed[: len(closed) - pairs + pairs // 2]}"
+
+    return _PATH.sub(of, template)
 
 
 class _Filling:

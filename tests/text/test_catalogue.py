@@ -164,6 +164,7 @@ NOT_OURS: Final = {
     "engine/hosts/keys.py": ("<Key from",),
     "engine/journal/": ("\n ", "INSERT OR REPLACE INTO", "no such table"),
     "engine/loop.py": ("the call ended without a completion",),
+    "engine/trials/marking.py": ("\nimport json",),
     "engine/network/": ("the last try either", "nothing came in time"),
     "metrics/log.py": ("A call could not be exported.",),
     "metrics/telemetry.py": ("Time to receive", "Number of input"),

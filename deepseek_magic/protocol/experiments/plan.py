@@ -20,7 +20,8 @@ from ..errors import ConfigurationError
 from ..options import OPTIONS_BY_NAME, Options
 from ..schema import Schema
 from .axes import ASKED, PROMPT, Axis
-from .rows import Row, check_columns, columns_of
+from .rows import Row, canonical, check_columns, columns_of
+from .scoring import Scorer
 from .templates import Template, templates
 
 Grid = Mapping[str, Sequence[Any] | Mapping[str, Any]]
@@ -79,6 +80,7 @@ class Plan:
     schema: Schema | None = None
     each: bool = False
     cluster: str | None = None
+    scorers: tuple[Scorer, ...] = ()
 
     @classmethod
     def of(
@@ -94,6 +96,7 @@ class Plan:
         schema: Schema | None = None,
         each: bool = False,
         cluster: str | None = None,
+        scorers: Sequence[Scorer] = (),
         framed: bool = True,
     ) -> Self:
         """The plan of a prompt (or several, see ``templates``), rows as ``rows.rows_of`` gives them, and the axes.
@@ -124,6 +127,7 @@ class Plan:
             schema=schema,
             each=each,
             cluster=cluster,
+            scorers=tuple(scorers),
         )
         plan._check()
         check_columns(plan.columns, [axis.name for axis in axes] if framed else None, cluster=cluster)
@@ -145,6 +149,8 @@ class Plan:
         if not whole or not 1 <= self.repeats <= MAX_REPEATS:
             why = Message("it takes a whole number from {low} to {high}", low=1, high=MAX_REPEATS)
             raise ConfigurationError.of_setting("repeats", repr(self.repeats), why)
+        for scorer in self.scorers:
+            scorer.check(self.columns)
         if not self.rows:
             raise ConfigurationError(
                 Message("The table of inputs is empty, so there is nothing to ask."),
@@ -209,7 +215,7 @@ class Plan:
         How it is scored and paid for does not: a changed scorer scores anew, it asks nothing anew.
         """
         asked = {name: value for name, value in self.options.items() if name in ASKED}
-        whole = canonical({**self._fields, "options": asked, "cluster": None, "rows": self.rows})
+        whole = canonical({**self._fields, "options": asked, "cluster": None, "scorers": [], "rows": self.rows})
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
     def __hash__(self) -> int:
@@ -227,6 +233,7 @@ class Plan:
             "schema": None if self.schema is None else [self.schema.name, self.schema.text],
             "each": self.each,
             "cluster": self.cluster,
+            "scorers": [scorer.to_json() for scorer in self.scorers],
         }
 
     def to_json(self) -> str:
@@ -239,7 +246,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, plan: str, rows: str) -> Self:
-        """The plan that was written as ``to_json`` and ``rows_json``. The class of its schema is not kept: values are dicts."""
+        """The plan that was written as ``to_json`` and ``rows_json``. Of a schema
+        and of functions only the name and the digest are kept: its values are dicts, and what scores must be given again."""
         fields = json.loads(plan)
         options = Options(**fields.pop("options"))
         schema = fields.pop("schema")
@@ -251,13 +259,9 @@ class Plan:
             texts=fields.pop("texts"),
             saved=fields.pop("saved"),
             schema=None if schema is None else Schema(kind=dict, name=schema[0], text=schema[1]),
+            scorers=tuple(Scorer(**scorer) for scorer in fields.pop("scorers")),
             **fields,
         )
-
-
-def canonical(value: Any) -> str:
-    """JSON that is the same for what is the same."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _axis(name: str, values: Sequence[Any], names: Sequence[str]) -> Axis:

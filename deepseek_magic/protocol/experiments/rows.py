@@ -132,6 +132,11 @@ def plain(value: Any) -> Any:
     return value.isoformat() if callable(getattr(value, "isoformat", None)) else str(value)
 
 
+def canonical(value: Any) -> str:
+    """JSON that is the same for what is the same."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def _of_pandas(frame: Any) -> tuple[Row, ...]:
     names = [
         "_".join(str(part) for part in name if part != "") if isinstance(name, tuple) else str(name) for name in frame
