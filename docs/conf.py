@@ -33,12 +33,18 @@ autodoc_preserve_defaults = True
 smartquotes_action = "qe"  # two dashes begin a flag
 html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
-html_title = "deepseek-magic"
+html_title = f"deepseek-magic {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
+    "repository_url": "https://github.com/deepseek-magic/deepseek-magic",
+    "repository_branch": "main",
+    "path_to_docs": "docs",
+    "use_repository_button": True,
+    "use_source_button": True,
+    "use_edit_page_button": True,
     "show_toc_level": 2,
     "use_download_button": False,
     "use_fullscreen_button": False,

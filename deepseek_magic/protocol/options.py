@@ -310,6 +310,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _data("extra_body", "fields that other hosts know and this table does not", shape=dict, to_body=dict),
 )
 
+THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
+    Message("The common ones"): (
+        *("model", "output", "system", "think", "max_tokens", "no_history", "background", "dry_run"),
+    ),
+    Message("What is asked"): ("image", "template", "fill", "raw"),
+    Message("How the model answers"): (
+        *("temperature", "top_p", "stop", "seed", "json", "schema", "continue_on_length"),
+    ),
+    Message("How the answer is shown"): ("format", "buffer", "show_reasoning", "quiet"),
+    Message("The conversation"): ("chat", "new", "max_history"),
+    Message("Where it is sent, and what it may cost"): ("endpoint", "base_url", "budget", "cache", "fresh"),
+    Message("How long it may take"): ("first_token", "idle", "total", "timeline"),
+}
+"""Every setting that has a flag, in the order in which a reader looks for it."""
+
 OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})
 
 

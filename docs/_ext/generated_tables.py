@@ -17,7 +17,7 @@ from deepseek_magic.demo.faults.kinds import KINDS
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.protocol import errors
 from deepseek_magic.protocol.models import ALIASES, MODELS
-from deepseek_magic.protocol.options import OPTIONS, Option
+from deepseek_magic.protocol.options import OPTIONS, OPTIONS_BY_NAME, THEMES, Option
 
 CONTINUES: Final = {
     "none": "no, the answer is restarted",
@@ -51,11 +51,11 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def takes(option: Option) -> str:
-    """What may be given, with bounds and unit."""
+    """What may be given, with bounds and unit; a switch takes nothing."""
     if option.choices:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     if option.kind == "switch":
-        return "nothing"
+        return ""
     kind = {"integer": "a whole number", "number": "a number", "json": "JSON", "text": "text"}[option.kind]
     if option.minimum is not None:
         kind += f" above {option.minimum:g}" if option.above_minimum else f" from {option.minimum:g}"
@@ -64,20 +64,25 @@ def takes(option: Option) -> str:
     return f"{kind} ({option.unit})" if option.unit else kind
 
 
+def described(option: Option) -> str:
+    """What it does, and its default."""
+    return f"{option.help}; default: {option.default}" if option.default else str(option.help)
+
+
 def flags() -> str:
-    """The flags of ``%%deepseek``."""
-    rows = (
-        [", ".join(f"`{flag}`" for flag in option.flags), takes(option), option.default or "", option.help]
-        for option in OPTIONS
-        if option.flags
-    )
-    return table(("flag", "takes", "default", "what it does"), rows)
+    """The flags of ``%%deepseek``, the common ones first."""
+    parts = []
+    for title, names in THEMES.items():
+        options = [OPTIONS_BY_NAME[name] for name in names]
+        rows = ([" ".join(f"`{flag}`" for flag in o.flags), described(o), takes(o)] for o in options)
+        parts.append(f"### {title}\n\n{table(('flag', 'what it does', 'takes'), rows)}")
+    return "\n".join(parts)
 
 
 def arguments() -> str:
     """The settings that Python alone has."""
-    rows = ([f"`{o.name}`", takes(o), o.default or "", o.help] for o in OPTIONS if not o.flags)
-    return table(("argument", "takes", "default", "what it does"), rows)
+    rows = ([f"`{o.name}`", described(o), takes(o)] for o in OPTIONS if not o.flags)
+    return table(("argument", "what it does", "takes"), rows)
 
 
 def endpoints() -> str:

@@ -20,6 +20,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Sphinx's entry point. The server starts before the first page is read."""
     copy_notebooks(Path(app.srcdir).parent / "notebooks", Path(app.srcdir) / COPIES)
     app.connect("builder-inited", start)
+    app.connect("html-page-context", lead_to_original)
     return {"parallel_read_safe": False}
 
 
@@ -31,6 +32,12 @@ def copy_notebooks(originals: Path, copies: Path) -> None:
             continue
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(original, copy)
+
+
+def lead_to_original(_app: Any, page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Let "show source" and "suggest edit" of a copy lead to the notebook that it is of, which is beside ``docs``."""
+    if page.startswith(f"{COPIES}/"):
+        context["doc_path"] = ""
 
 
 def start(app: Any) -> None:

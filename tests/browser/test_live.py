@@ -17,6 +17,8 @@ from tests.notebook.test_kernel import HEARS_CLICKS
 from .conftest import Lab, Page
 
 LOAD = "%load_ext deepseek_magic"
+TOPS = """area => ['button', '.deepseek-magic-status', '.deepseek-magic > :last-child'].map(
+    of => area.querySelector(of).getBoundingClientRect().top)"""
 Open = Callable[..., Page]
 
 
@@ -90,6 +92,9 @@ def test_the_stop_button_ends_the_answer_and_keeps_what_had_come(open_notebook: 
     page.run(0)
     page.start(1)
     page.wait_until(lambda: "paragraph 1" in page.text(1))
+    button, line, text = page.output(1).evaluate(TOPS)
+    assert abs(button - line) < 13, "the line is not in the row of its button"
+    assert max(button, line) < text
     page.output(1).get_by_role("button", name="Stop").click()
     page.wait_until(lambda: not page.running(1), timeout_s=3)
     page.wait_until(

@@ -8,13 +8,15 @@ import pytest
 
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.magic.fix import FixMagics
-from deepseek_magic.notebook.magic.flags import FLAGS, help_text, read_line
+from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line
 from deepseek_magic.notebook.magic.manuals import helped, plain
 from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.text.language import Language, use
+from deepseek_magic.text.language import language as current
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,20 @@ def test_every_option_with_a_flag_is_in_the_help() -> None:
     shown = help_text()
     for option in OPTIONS:
         assert all(flag in shown for flag in option.flags)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_help_begins_with_the_common_flags_and_leaves_its_top_on_a_small_screen(language: Language) -> None:
+    before = current()
+    use(language)
+    try:
+        shown = help_head()
+    finally:
+        use(before)
+    assert len(shown.splitlines()) <= 38
+    places = [shown.index(flag) for flag in ("-m, --model", "--dry-run", "--temperature", "--timeline")]
+    assert places == sorted(places)
+    assert all(any(flag in shown for flag in option.flags) for option in OPTIONS if option.flags)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_a_run_without_a_front_end_shows_the_lasting_answer_alone_on_colab_too(k
     kernel.run(AS_COLABS_SHELL)
     ran = kernel.run("%%deepseek --think off\nhi", cell=None)
     assert not ran.of("update_display_data")
-    assert "<sub>" in ran.of("display_data")[-1]["data"]["text/markdown"]
+    assert "<small>" in ran.of("display_data")[-1]["data"]["text/markdown"]
 
 
 def test_colabs_library_alone_is_no_colab(kernel: Kernel) -> None:

@@ -62,7 +62,7 @@ def test_the_view_is_one_display_that_settles_into_markdown(kernel: Kernel) -> N
     assert "application/vnd.jupyter.widget-view+json" in view["data"]
     assert settled["transient"]["display_id"] == view["transient"]["display_id"]
     assert "| Planet |" in settled["data"]["text/plain"]
-    assert "<sub>" in settled["data"]["text/markdown"]
+    assert "<small>" in settled["data"]["text/markdown"]
     assert not ran.of("execute_result")
 
 
@@ -197,14 +197,38 @@ def test_widgets_that_the_front_end_closes_are_done_without_from_then_on(kernel:
     assert len(second.of("update_display_data")) > 3
 
 
+def in_places(ran: Ran) -> list[list[dict[str, str]]]:
+    """What each output of the cell showed in turn, in the order in which they stand."""
+    places: dict[str, list[dict[str, str]]] = {}
+    for message in ran.messages:
+        if message["msg_type"] == "clear_output":
+            places.clear()
+        elif message["msg_type"] in ("display_data", "update_display_data"):
+            shown = message["content"].get("transient", {}).get("display_id", str(len(places)))
+            places.setdefault(shown, []).append(message["content"]["data"])
+    return list(places.values())
+
+
 def test_display_handles_do_without_widgets(kernel: Kernel, slow: DemoServer) -> None:
     kernel.run("%config DeepSeekMagics.view = 'handles'")
     ran = kernel.run("%%deepseek -o a --think off\nA table")
     assert not ran.of("comm_open")
-    assert len(live_views(ran)) == 1
-    updates = [content["data"]["text/markdown"] for content in ran.of("update_display_data")]
-    assert len(updates) > 5
-    assert kernel.run("print(a.text, end='')").printed == ran.of("update_display_data")[-1]["data"]["text/plain"]
+    line, answer = live_views(ran)
+    assert "Connecting…" in line["data"]["text/markdown"]
+    assert "Planet" not in line["data"]["text/markdown"]
+    assert answer["data"]["text/markdown"]
+    assert len(ran.of("update_display_data")) > 5
+    ((lasting,),) = in_places(ran)
+    assert kernel.run("print(a.text, end='')").printed == lasting["text/plain"]
+
+
+def test_beside_other_outputs_display_handles_leave_nothing_of_the_line(kernel: Kernel) -> None:
+    kernel.run("%config DeepSeekMagics.view = 'handles'")
+    (above, *_, below) = in_places(kernel.run("print('mine')\n%deepseek -o a --think off long 6"))
+    assert above[-1] == {"text/html": "", "text/plain": ""}
+    assert "first token" in below[-1]["text/markdown"]
+    above, *_ = in_places(kernel.run("%deepseek -o a long 6"))
+    assert above[-1]["text/markdown"].startswith("<details><summary>Reasoning")
 
 
 def test_a_console_on_a_kernel_gets_plain_text(kernel: Kernel) -> None:
@@ -240,12 +264,7 @@ def test_a_question_mark_above_a_prompt_explains_and_runs_nothing_of_it(kernel: 
 def test_a_very_long_answer_is_left_in_parts_whose_plain_texts_make_the_answer(kernel: Kernel) -> None:
     kernel.run(WIDGETS_VIEW)
     ran = kernel.run("%%deepseek -o a --think off --max-tokens 60000\nlong 120")
-    outputs: dict[str, str] = {}  # in the order in which they stand, each as it is left
-    for message in ran.messages:
-        if message["msg_type"] in ("display_data", "update_display_data"):
-            shown = message["content"].get("transient", {}).get("display_id", str(len(outputs)))
-            outputs[shown] = message["content"]["data"]["text/plain"]
-    parts = list(outputs.values())
+    parts = [shown[-1]["text/plain"] for shown in in_places(ran)]
     assert all(parts), "an output was left empty"
     assert 1 < len(parts) <= 40
     assert kernel.run("import hashlib; print(hashlib.sha256(a.text.encode()).hexdigest())").printed.strip() == digest(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, LiveView, Settlement
 from deepseek_magic.notebook.view.settled import lasting
-from deepseek_magic.notebook.view.status import Status
+from deepseek_magic.notebook.view.status import Status, status_html, status_text
 from deepseek_magic.policy.buffering import BufferPolicy
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Accumulator
@@ -174,8 +176,42 @@ def test_the_status_says_what_goes_on() -> None:
     assert stage.paper.states[-1].reasoning_tokens == 2
     stage.play(Waiting(reason="retry_after", seconds=4, detail="429, next try in 4 s", of_attempts=5))
     assert (stage.paper.states[-1].state, stage.paper.states[-1].detail) == ("waiting", "429, next try in 4 s")
-    stage.play(AttemptStarted(attempt=2), TextDelta(text="x"), after_s=4)
+    stage.play(AttemptStarted(attempt=2), TextDelta(text="x"), TextDelta(text="y"), after_s=4)
     assert (stage.paper.states[-1].state, stage.paper.states[-1].attempt) == ("writing", 2)
+
+
+def test_the_line_says_that_it_writes_from_the_first_text_that_is_drawn() -> None:
+    stage = Stage()
+    stage.play(ReasoningDelta(text="hm"), ReasoningDelta(text="m"))
+    stage.play(TextDelta(text="held back"))
+    assert (stage.paper.states[-1].state, stage.paper.tails) == ("thinking", [])
+    stage.play(TextDelta(text=", then drawn"))
+    assert (stage.paper.states[-1].state, stage.paper.tails) == ("writing", ["held back, then drawn"])
+
+
+def test_text_that_was_held_back_does_not_hide_a_wait_that_came_after_it() -> None:
+    stage = Stage()
+    stage.play(TextDelta(text="held back"), Waiting(reason="backoff", seconds=1, detail="so"))
+    stage.now_s += 1
+    stage.view.show([])
+    assert stage.paper.states[-1].state == "waiting"
+
+
+def test_the_line_begins_with_what_goes_on_and_ends_with_who_answers() -> None:
+    status = Status(state="writing", model="flash", place="a.host", elapsed_s=3, tokens_per_s=60, attempt=2)
+    assert status_text(status) == "Writing… 3 s · 60 tokens/s · attempt 2 · flash · at a.host"
+    assert status_text(replace(status, of_attempts=6)).split(" · ")[2] == "attempt 2 of 6"
+
+
+def test_a_wait_and_another_attempt_are_what_a_reader_notices() -> None:
+    waiting = Status(state="waiting", detail="<503>; retrying, attempt 3 of 6.", attempt=2, of_attempts=6)
+    assert noticed(waiting) == ["Waiting: &lt;503&gt;; retrying, attempt 3 of 6."]
+    assert noticed(Status(state="writing", attempt=2, of_attempts=6, model="flash")) == ["attempt 2 of 6"]
+    assert noticed(Status(state="writing", model="flash", tokens_per_s=60)) == []
+
+
+def noticed(status: Status) -> list[str]:
+    return re.findall("<b>(.*?)</b>", status_html(status))
 
 
 def test_a_long_piece_counts_as_the_tokens_that_it_is_about() -> None:

@@ -14,6 +14,7 @@ from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.options import (
     OPTIONS,
     OPTIONS_BY_NAME,
+    THEMES,
     CallOptions,
     Option,
     Options,
@@ -22,6 +23,11 @@ from deepseek_magic.protocol.options import (
     closest,
     notices,
 )
+
+
+def test_every_setting_with_a_flag_belongs_to_one_theme() -> None:
+    assert sorted(name for names in THEMES.values() for name in names) == sorted(o.name for o in OPTIONS if o.flags)
+
 
 BOUNDED = [option for option in OPTIONS if option.maximum is not None]
 

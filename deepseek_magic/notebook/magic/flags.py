@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from ...protocol.errors import ConfigurationError
-from ...protocol.options import OPTIONS, Option, closest
+from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, THEMES, Option, closest
 from ...text.messages import Message, localized, say
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -26,6 +26,8 @@ FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag i
 HELP_FLAGS: Final = ("-h", "--help")
 HELP_COLUMNS: Final = 79
 """What a terminal shows without wrapping, and the help pane of a notebook on a small screen."""
+HELP_GAP: Final = 24
+"""Where the explanation of a flag begins."""
 
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
 _QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
@@ -142,40 +144,61 @@ def _described(option: Option) -> str:
 
 
 def help_text() -> str:
-    """All flags with unit, bounds and default, for ``--help`` and ``%%deepseek?``."""
-    lines = [
-        say("Ask DeepSeek, and read the answer as it is written."),
-        "",
-        f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}",
-        f"  %deepseek [flags] prompt      {say('the prompt is on the line')}",
-        "",
-        *wrapped(
-            say(
-                "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces are sent as typed. The answer is in _, and in the variable named by -o. A ; at the end of the line hides the answer. Stop it with the button or by interrupting the kernel."
-            )
-        ),
-        "",
-        *wrapped(
-            say(
-                "Flags (%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml "
-                "those of a project):"
-            )
-        ),
-        "",
-    ]
-    for option in OPTIONS:
-        if option.flags:
-            value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
-            lines.append(f"  {', '.join(option.flags)} {value}".rstrip())
-            lines += wrapped(_described(option), indent=8)
+    """All flags by theme, with unit, bounds and default, for ``%%deepseek?``: what a pager shows from its top."""
+    ending = say(
+        "The answer is in _, and in the variable named by -o. A ; at the end of the line hides the answer. Stop it with the button or by interrupting the kernel."
+    )
+    defaults = say(
+        "%config DeepSeekMagics sets the defaults of this session, [tool.deepseek-magic] in pyproject.toml those of a project."
+    )
+    lines = (*_head(), *wrapped(ending), *wrapped(defaults), *(line for title in THEMES for line in _explained(title)))
     return "\n".join(lines)
+
+
+def help_head() -> str:
+    """What ``--help`` prints, so little that a terminal of 40 rows shows its top: the common flags, the others' names."""
+    common, *others = THEMES
+    lines = [*_head(), *_explained(common), "", *wrapped(say("All others; %%deepseek? explains each:"))]
+    for title in others:
+        each = (OPTIONS_BY_NAME[name].flags for name in THEMES[title])
+        flags = " ".join(next(flag for flag in flags if flag.startswith("--")) for flags in each)
+        lines += wrapped(say("{title}: {flags}", title=title, flags=flags), indent=2)
+    return "\n".join(lines)
+
+
+def _head() -> Iterator[str]:
+    yield say("Ask DeepSeek, and read the answer as it is written.")
+    yield ""
+    yield f"  %%deepseek [flags]            {say('the prompt is the body of the cell')}"
+    yield f"  %deepseek [flags] prompt      {say('the prompt is on the line')}"
+    yield ""
+    yield from wrapped(
+        say(
+            "{name} in a prompt takes the variable of that name, {{name}} is sent as {name}; all other braces are sent as typed."
+        )
+    )
+
+
+def _explained(title: Message) -> Iterator[str]:
+    """A theme with its flags, each with what it does beside it."""
+    yield from ("", title.localized())
+    for name in THEMES[title]:
+        option = OPTIONS_BY_NAME[name]
+        value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
+        flags = f"  {', '.join(option.flags)} {value}".rstrip()
+        first, *more = wrapped(_described(option), indent=HELP_GAP)
+        if len(flags) + 2 <= HELP_GAP:
+            yield flags.ljust(HELP_GAP) + first.lstrip()
+        else:
+            yield from (flags, first)
+        yield from more
 
 
 def wrapped(text: str, indent: int = 0) -> list[str]:
     """``text`` in lines that fit; a Chinese character takes two columns."""
     wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
     columns = (HELP_COLUMNS - indent) * len(text) // (len(text) + wide)
-    return [" " * indent + line for line in textwrap.wrap(text, columns)]
+    return [" " * indent + line for line in textwrap.wrap(text, columns, break_on_hyphens=False)]
 
 
 def documented(magic: Function) -> Function:

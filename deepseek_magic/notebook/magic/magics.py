@@ -30,7 +30,7 @@ from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
 from ..view.views import view_of
-from .flags import documented, help_text, read_line
+from .flags import documented, help_head, read_line
 from .manuals import speak
 from .past import LastError, variables
 from .turns import Turns
@@ -231,7 +231,7 @@ class DeepSeekMagics(Magics):
         """The order that was typed; None when it asked for help and got it."""
         order = read_order(line, body)
         if order is None:
-            print(help_text())
+            print(help_head())
         return order
 
     @property

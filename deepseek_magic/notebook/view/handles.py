@@ -9,7 +9,7 @@ from IPython.display import DisplayHandle, clear_output, display
 
 from ...text.messages import say
 from .live import Settlement, Surface
-from .settled import EMPTY, escape, lasting, remainder
+from .settled import EMPTY, around, lasting, small
 from .status import Status, status_text
 
 
@@ -28,7 +28,7 @@ class SilentSurface(Surface):
 
 
 class HandleSurface(Surface):
-    """Draws by updating display handles: a settled segment is never sent again, the last handle has tail and status.
+    """Draws by updating display handles: the status line in the first, a settled segment once, the tail in the last.
 
     ``alone``: the cell shows nothing but this answer, so its outputs may be cleared to leave one. ``first``: a handle
     that is there already, to begin with. Reasoning is only counted: a handle that is redrawn would close the fold under
@@ -38,64 +38,61 @@ class HandleSurface(Surface):
     def __init__(self, *, alone: bool, unfolded: bool = False, first: DisplayHandle | None = None) -> None:
         self._alone = alone
         self._unfolded = unfolded
-        self._last = first
-        self._outputs = 0 if first is None else 1
-        self._tail = ""
-        self._status = Status()
+        self._line = first
+        self._last: DisplayHandle | None = None
+        self._settled = 0
 
     def settle(self, blocks: Sequence[str]) -> None:
         """Give each segment the handle that the tail had, and the tail a new one."""
         for block in blocks:
-            self._show({"text/markdown": block, "text/plain": ""})
+            self.tail(block)
             self._last = None
-            self._tail = ""
+            self._settled += 1
 
     def tail(self, markdown: str) -> None:
         """Redraw the last handle."""
-        self._tail = markdown
-        self._redraw()
+        if markdown or self._last is not None:
+            self._last = _shown(self._last, {"text/markdown": markdown, "text/plain": ""})
 
     def status(self, status: Status) -> None:
-        """Redraw the last handle with the new line."""
-        self._status = status
-        self._redraw()
+        """Redraw the line above the answer."""
+        line = status_text(status)
+        self._line = _shown(self._line, {"text/markdown": small(line), "text/plain": line})
 
     def reset(self) -> None:
         """Take everything back where that is allowed; else say that it starts again."""
-        if self._outputs > 1 and self._alone:
+        if self._settled and self._alone:
             clear_output(wait=True)
-            self._last, self._outputs = None, 0
-        elif self._outputs > 1:
-            self._show({"text/markdown": f"*{say('The answer starts again.')}*", "text/plain": ""})
+            self._line = self._last = None
+        elif self._settled:
+            self.tail(f"*{say('The answer starts again.')}*")
             self._last = None
-        self._tail = ""
-        self._redraw()
+        self._settled = 0
+        self.tail("")
 
     def close(self, ending: Settlement) -> None:
-        """One lasting output in place of all, or the segments as they stand with what was missing below."""
-        if ending.empty:
-            self._show(EMPTY)
-            return
-        parts = lasting(ending, unfolded=self._unfolded)
-        if self._outputs == 1:
+        """One lasting output in place of all, or the segments as they stand with what was missing around them."""
+        parts = [(EMPTY, {})] if ending.empty else lasting(ending, unfolded=self._unfolded)
+        if self._last is None and not self._settled:
             first, *more = parts
-            self._show(*first)
+            _shown(self._line, *first)
             for data, metadata in more:
                 display(data, metadata=metadata, raw=True)
         elif len(parts) == 1 and self._alone:
             clear_output(wait=True)
             display(parts[0][0], metadata=parts[0][1], raw=True)
         else:
-            self._show(*remainder(ending, unfolded=self._unfolded))
+            above, below = around(ending, unfolded=self._unfolded)
+            _shown(self._line, *above)
+            _shown(self._last, *below)
 
-    def _redraw(self) -> None:
-        line = status_text(self._status)
-        small = f"<p><sub>{escape(line)}</sub></p>"
-        self._show({"text/markdown": f"{self._tail}\n\n{small}" if self._tail else small, "text/plain": line})
 
-    def _show(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
-        if self._last is None:
-            self._last = display(data, metadata=metadata, display_id=True, raw=True)
-            self._outputs += 1
-        else:
-            self._last.update(data, metadata=metadata, raw=True)
+def _shown(
+    handle: DisplayHandle | None, data: dict[str, str], metadata: dict[str, Any] | None = None
+) -> DisplayHandle | None:
+    """``data`` in place of what ``handle`` shows, or in a new one."""
+    if handle is None:
+        handle = display(data, metadata=metadata, display_id=True, raw=True)
+    else:
+        handle.update(data, metadata=metadata, raw=True)
+    return handle

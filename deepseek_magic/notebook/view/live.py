@@ -153,9 +153,9 @@ class LiveView(View):
         now_s = self._clock()
         self._change_surface()
         for event in events:
-            self._note(event, now_s)
             for ready in self._buffer.add(event, now_s):
                 self._take(ready)
+            self._note(event, now_s)
         due_s = self._buffer.due_s(now_s)
         if due_s is not None and due_s <= 0:
             self._flush()
@@ -206,7 +206,7 @@ class LiveView(View):
             )
 
     def _note(self, event: Event, now_s: float) -> None:
-        """What the status line knows at once, whatever the buffer holds back."""
+        """What the status line knows at once, whatever the buffer holds back. That it writes is known when text is shown."""
         match event:
             case ReasoningDelta(text=text):
                 if self._thinking_since_s is None:
@@ -220,8 +220,6 @@ class LiveView(View):
                 if self._writing_since_s is None:
                     self._writing_since_s, self._tokens = now_s, 0
                 self._tokens += _tokens_in(text)
-                if self._status.state != "writing":
-                    self._say(state="writing", detail="")
             case ResponseStarted(model=str(model)):
                 self._say(model=model)
             case AttemptStarted(attempt=attempt):
@@ -242,6 +240,9 @@ class LiveView(View):
             case TextDelta(text=text):
                 self._segmenter.feed(text)
                 self._tail_dirty = True
+                if self._status.state not in ("writing", "stopping"):
+                    self._say(state="writing", detail="")
+                    self._status_due_s = 0.0  # the line changes with the text that is drawn, and not before
             case ReasoningDelta(text=text):
                 self._thoughts.append(text)
             case Seam(at_chars=int(at_chars)):
@@ -270,14 +271,6 @@ class LiveView(View):
                 self._kept_chars = len(text)
 
     def _draw(self, now_s: float) -> None:
-        if self._tail_dirty and now_s >= self._tail_due_s:
-            settled, tail = self._segmenter.settled(), self._segmenter.tail()
-            if settled:
-                self._surface.settle(settled)
-            self._surface.tail(tail)
-            self._tail_dirty = False
-            counted = len(tail.encode()) - FREE_TAIL_BYTES
-            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, counted / TAIL_BYTES_PER_S)
         if now_s >= self._status_due_s:
             self._draw_thoughts()
             since_s = self._writing_since_s if self._writing_since_s is not None else self._thinking_since_s
@@ -287,6 +280,14 @@ class LiveView(View):
             self._surface.status(self._status)
             self._keep(now_s)
             self._status_due_s = now_s + STATUS_INTERVAL_S
+        if self._tail_dirty and now_s >= self._tail_due_s:
+            settled, tail = self._segmenter.settled(), self._segmenter.tail()
+            if settled:
+                self._surface.settle(settled)
+            self._surface.tail(tail)
+            self._tail_dirty = False
+            counted = len(tail.encode()) - FREE_TAIL_BYTES
+            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, counted / TAIL_BYTES_PER_S)
 
     def _draw_thoughts(self) -> None:
         if self._thoughts:

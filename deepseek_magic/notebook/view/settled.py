@@ -36,6 +36,9 @@ Part = tuple[dict[str, str], dict[str, Any]]
 EMPTY: Final[dict[str, str]] = {"text/plain": ""}
 """What takes the place of a live view that has nothing to leave."""
 
+NOTHING: Final[dict[str, str]] = {"text/html": "", "text/plain": ""}
+"""An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
+
 _ENTITIES: Final = str.maketrans(
     {
         **{c: f"&#{ord(c)};" for c in "`@{}~"},
@@ -84,10 +87,12 @@ def _body(ending: Settlement) -> str:
     return marked(completion.text, completion.seams, safe, escape)
 
 
-def remainder(ending: Settlement, *, unfolded: bool = False) -> Part:
-    """The last output where the segments before it stay as they were drawn."""
+def around(ending: Settlement, *, unfolded: bool = False) -> tuple[Part, Part]:
+    """The outputs above and below the segments, where these stay as they were drawn."""
+    head = _head(ending, unfolded)
+    above: Part = ({"text/markdown": head, "text/plain": ""} if head else NOTHING, {})
     rest = "\n\n".join(piece.markdown for piece in ending.segments[ending.drawn :])
-    return _part(rest, ending.completion.text, ending, top=True, unfolded=unfolded)
+    return above, _part(rest, ending.completion.text, ending, top=False, unfolded=unfolded)
 
 
 def _part(shown: str, plain: str, ending: Settlement, *, top: bool, unfolded: bool) -> Part:
@@ -96,17 +101,22 @@ def _part(shown: str, plain: str, ending: Settlement, *, top: bool, unfolded: bo
     return data, provenance(ending.completion)
 
 
+def small(*lines: str) -> str:
+    """A paragraph of small print."""
+    return f"<p>{_small(lines)}</p>"
+
+
 def _small(lines: Sequence[str]) -> str:
-    return "<br>".join(f"<sub>{escape(line)}</sub>" for line in lines)
+    return "<br>".join(f"<small>{escape(line)}</small>" for line in lines)
 
 
 def _foot(ending: Settlement) -> str:
     """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
     line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
     if not seams:
-        return f"<p>{_small([line, *ending.said])}</p>"
+        return small(line, *ending.said)
     joined = f"<details><summary>{_small([line])}</summary>{_small([seam_line(seam) for seam in seams])}</details>"
-    return joined + (f"<p>{_small(ending.said)}</p>" if ending.said else "")
+    return joined + (small(*ending.said) if ending.said else "")
 
 
 def _head(ending: Settlement, unfolded: bool) -> str:

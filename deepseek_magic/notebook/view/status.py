@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ...text.design.tokens import value
 from ...text.messages import Message, say, words
 
 STATES: Final[Mapping[str, Message]] = {
@@ -44,32 +43,42 @@ class Status:
     thinking_s: float = 0.0
 
 
-def status_text(status: Status) -> str:
-    """One line: state, why it waits, model, seconds, speed, attempt and what the one before failed of."""
-    state = STATES[status.state]
-    said = [
-        say("{state}: {detail}", state=state, detail=status.detail) if status.detail else say("{state}…", state=state),
-        status.model,
-        say("at {place}", place=status.place) if status.place else "",
-        say("{seconds} s", seconds=f"{status.elapsed_s:.0f}"),
-    ]
+def _said(status: Status) -> Iterator[tuple[str, bool]]:
+    """State and seconds, why it waits, speed, attempt and what the one before failed of, model; whether each has to be noticed.
+
+    A wait's own sentence names the attempt that comes next, so the one that failed is not counted beside it.
+    """
+    state, seconds = STATES[status.state], f"{status.elapsed_s:.0f}"
+    if status.detail:
+        yield say("{state}: {detail}", state=state, detail=status.detail), True
+        yield say("{seconds} s", seconds=seconds), False
+    else:
+        yield say("{state}… {seconds} s", state=state, seconds=seconds), status.state == "waiting"
     if status.tokens_per_s is not None and status.state in ("thinking", "writing"):
-        said.append(say("{rate} tokens/s", rate=f"{status.tokens_per_s:.0f}"))
-    if status.attempt > 1 and status.of_attempts:
-        said.append(say("attempt {attempt} of {of}", attempt=status.attempt, of=status.of_attempts))
-    elif status.attempt > 1:
-        said.append(say("attempt {attempt}", attempt=status.attempt))
+        yield say("{rate} tokens/s", rate=f"{status.tokens_per_s:.0f}"), False
+    if status.attempt > 1 and status.of_attempts and not status.detail:
+        yield say("attempt {attempt} of {of}", attempt=status.attempt, of=status.of_attempts), True
+    elif status.attempt > 1 and not status.detail:
+        yield say("attempt {attempt}", attempt=status.attempt), True
     if status.because and status.state == "connecting":
-        said.append(say("because: {why}", why=status.because))
+        yield say("because: {why}", why=status.because), True
     if status.seams:
-        said.append(say("joined {count}×", count=status.seams))
-    return " · ".join(part for part in said if part)
+        yield say("joined {count}×", count=status.seams), True
+    if status.model:
+        yield status.model, False
+    if status.place:
+        yield say("at {place}", place=status.place), False
+
+
+def status_text(status: Status) -> str:
+    """One line."""
+    return " · ".join(text for text, _ in _said(status))
 
 
 def status_html(status: Status) -> str:
-    """The same for a widget. What a reader has to notice, a wait or another attempt, is not grey."""
-    colour = value("text" if status.state == "waiting" or status.attempt > 1 else "quiet")
-    return f'<span style="color:{colour}" role="status">{html.escape(status_text(status))}</span>'
+    """The same for a widget, whose style sheet makes it quiet, but for what a reader has to notice."""
+    parts = (f"<b>{html.escape(text)}</b>" if news else html.escape(text) for text, news in _said(status))
+    return f'<span role="status">{" · ".join(parts)}</span>'
 
 
 def reasoning_title(status: Status) -> str:

@@ -20,7 +20,7 @@ from ...text.design.tokens import rule
 from ...text.messages import say
 from .live import Settlement, Surface
 from .parts import Accordion, Button, HBox, Html, Output, VBox, bundle, close, set_titles
-from .settled import EMPTY, Part, lasting
+from .settled import EMPTY, NOTHING, Part, lasting
 from .status import Status, reasoning_title, status_html
 
 CLASS: Final = "deepseek-magic"
@@ -35,16 +35,19 @@ STYLE: Final = f"""<style>
 .{CLASS} .jupyter-widget-Collapse-contents {{padding: 4px 0 0 20px;}}
 .{CLASS} .jp-OutputArea-output {{padding: 0;}}
 .{CLASS} .{CLASS}-style {{display: none;}}
-.{CLASS} .{CLASS}-top {{align-items: flex-start;}}
+.{CLASS} .{CLASS}-top {{flex-flow: row wrap; align-items: center; column-gap: var(--deepseek-space-2);}}
 .{CLASS} .{CLASS}-top > button {{width: 5.5em; height: 26px;}}
+.{CLASS} .{CLASS}-top > .{CLASS}-status {{flex: 1 1 16em; width: auto;}}
+.{CLASS} .{CLASS}-status > div {{line-height: var(--deepseek-line-height); font-variant-numeric: tabular-nums;}}
+.{CLASS} .{CLASS}-status span {{color: var(--deepseek-quiet);}}
+.{CLASS} .{CLASS}-status b {{color: var(--deepseek-text); font-weight: normal;}}
+.{CLASS} .{CLASS}-top > .{CLASS}-fold {{flex: 1 0 100%; padding-bottom: var(--deepseek-space-1);}}
 .{CLASS} .jupyter-widgets-disconnected::before, .{CLASS} button.jupyter-widgets-disconnected {{display: none;}}
 </style>"""
 """The fold shall look like the ``<details>`` that takes its place when the answer settles. When the kernel has ended the
 text stays without JupyterLab's broken links, and a Stop that nobody hears goes."""
 
 KEPT_STYLE: Final = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
-KEPT_NO_MORE: Final = {"text/html": "", "text/plain": ""}
-"""An output cannot be taken away alone. Empty HTML has no height, and every converter knows what to do with it."""
 
 
 class WidgetSurface(Surface):
@@ -67,13 +70,12 @@ class WidgetSurface(Surface):
         self._thought: Any = None
         self._thoughts: Any = None
         self._fold: Any = None
-        self._status = Html()
-        self._style = Html(STYLE)
-        self._style.add_class(f"{CLASS}-style")
-        self._top = HBox(() if on_stop is None else (_stop_button(on_stop),))
-        self._top.add_class(f"{CLASS}-top")
-        self._view = VBox((self._style, self._top, self._answer, self._status))
-        self._view.add_class(CLASS)
+        self._status = Html(_dom_classes=(f"{CLASS}-status",))
+        self._style = Html(STYLE, _dom_classes=(f"{CLASS}-style",))
+        button = () if on_stop is None else (_stop_button(on_stop),)
+        # Above the answer: below one that grows it would leave the screen.
+        self._top = HBox((*button, self._status), _dom_classes=(f"{CLASS}-top",))
+        self._view = VBox((self._style, self._top, self._answer), _dom_classes=(CLASS,))
         self._handle: DisplayHandle | None = None
         self._kept: DisplayHandle | None = None
         self._kept_class = f"{CLASS}-kept-{uuid.uuid4().hex[:8]}"
@@ -102,7 +104,8 @@ class WidgetSurface(Surface):
         if self._fold is None:
             self._thought = Html()
             self._thoughts = VBox((self._thought,))
-            self._fold = Accordion((self._thoughts,), selected_index=0 if self._unfolded else None)
+            opened = 0 if self._unfolded else None
+            self._fold = Accordion((self._thoughts,), selected_index=opened, _dom_classes=(f"{CLASS}-fold",))
             self._top.children = (*self._top.children, self._fold)
         self._thought_text += text
         while len(self._thought_text) > THOUGHT_CHARS and (cut := self._thought_text.rfind("\n", 0, -1) + 1):
@@ -137,7 +140,7 @@ class WidgetSurface(Surface):
         if self._handle is None:
             return
         shown = f'<pre class="{self._kept_class}" style="{KEPT_STYLE}">{html.escape(text)}</pre>'
-        data = {"text/html": shown, "text/plain": text} if text else KEPT_NO_MORE
+        data = {"text/html": shown, "text/plain": text} if text else NOTHING
         if self._kept is None:
             self._style.value = f"{STYLE}<style>.{self._kept_class} {{display: none;}}</style>"
             self._kept = display(data, display_id=True, raw=True)
