@@ -1,0 +1,1 @@
+"""What scores can show: closed forms of textbooks and papers, no resampling and no seed, the same on every machine."""
