@@ -34,7 +34,7 @@ def pages() -> list[Path]:
 PAGES: Final = pages()
 ON_PURPOSE: Final = frozenset(("--help", "--temprature"))
 """Help is of every command; the slip is what the tour shows a correction of."""
-NO_FILES: Final = frozenset(("build/servers", "docs/_build/html", "text/plain"))
+NO_FILES: Final = frozenset(("build/npm", "build/servers", "docs/_build/html", "text/plain"))
 """What commands make, and a type."""
 OF_OTHER_COMMANDS: Final = re.compile(r"(?:bash \.ci/\w+|python -m tests\.\S+|-X|pytest) [^\n`]*")
 
