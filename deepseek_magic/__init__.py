@@ -41,9 +41,16 @@ if TYPE_CHECKING:
     from .protocol.errors import ReadTimeout as ReadTimeout
     from .protocol.errors import ServerError as ServerError
     from .protocol.errors import TransportError as TransportError
+    from .protocol.experiments.plan import Plan as Plan
+    from .protocol.experiments.plan import Trial as Trial
     from .session.calls import aask as aask
     from .session.calls import ask as ask
     from .session.calls import resume as resume
+    from .session.experiments.calls import asweep as asweep
+    from .session.experiments.calls import plan as plan
+    from .session.experiments.calls import sweep as sweep
+    from .session.experiments.calls import sweeps as sweeps
+    from .session.experiments.sweep import Sweep as Sweep
 
     Message = ChatMessage
     journal: Journal
@@ -64,7 +71,10 @@ _NAMES = {
     "protocol.errors": "APIStatusError AuthenticationError BudgetExceeded ConfigurationError ConnectTimeout DeepSeekError "
     "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey ProtocolError RateLimited ReadTimeout "
     "ServerError TransportError",
+    "protocol.experiments.plan": "Plan Trial",
     "session.calls": "aask ask journal log resume",
+    "session.experiments.calls": "asweep plan sweep sweeps",
+    "session.experiments.sweep": "Sweep",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -163,9 +163,11 @@ class Client:
         timeline: bool | None = None,
         origin: Origin | None = None,
         patience: Callable[[Timeouts], Timeouts] = lambda timeouts: timeouts,
+        call_id: str | None = None,
     ) -> Stream | Relay:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
-        what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record."""
+        what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
+        where several endpoints may answer it has no effect, each has its own."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
@@ -177,7 +179,7 @@ class Client:
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)
         if len(legs) == 1:
-            return Stream(request, terms, earlier, keeper=self._keeper)
+            return Stream(request, terms, earlier, keeper=self._keeper, call_id=call_id)
         return Relay(legs, earlier, keeper=self._keeper)
 
     def timeouts_of(self, endpoint: Endpoint) -> Timeouts:

@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from ..policy.limits.limiter import Limiter, LimitPolicy, Pause, Slot, SlotEnd, Standing
@@ -64,6 +65,24 @@ class Gate:
         self._limiter = Limiter(policy, time.monotonic())
         self._queue: deque[Ticket] = deque()
         self._used_s = self._shown_s = time.monotonic()
+        self._wishes: list[int] = []
+
+    @contextlib.contextmanager
+    def widened(self, concurrency: int | None) -> Iterator[None]:
+        """Let up to ``concurrency`` requests run at once inside the block, if that is more than the policy's own number."""
+        wish = concurrency or 0
+        self._wishes.append(wish)
+        self._recap()
+        try:
+            yield
+        finally:
+            self._wishes.remove(wish)
+            self._recap()
+
+    def _recap(self) -> None:
+        with self._lock:
+            self._limiter.window.recap(max(self._limiter.policy.concurrency, *self._wishes, 1))
+            self._wake()
 
     @property
     def standing(self) -> Standing:

@@ -68,11 +68,17 @@ class Stream(Batched):
     """
 
     def __init__(
-        self, request: Request, terms: Terms, before: Earlier | None = None, *, keeper: Keeper | None = None
+        self,
+        request: Request,
+        terms: Terms,
+        before: Earlier | None = None,
+        *,
+        keeper: Keeper | None = None,
+        call_id: str | None = None,
     ) -> None:
         super().__init__()
         self.request = request
-        self.call_id = uuid.uuid4().hex
+        self.call_id = call_id or uuid.uuid4().hex
         """Names the call in its record and in the journal."""
         self.terms = terms
         self._keeper = keeper

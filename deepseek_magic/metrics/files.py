@@ -29,9 +29,12 @@ class Tabular(ABC):
     @abstractmethod
     def _columns(self) -> Columns: ...
 
+    def _types(self) -> Types:
+        return self.TYPES
+
     def to_arrow(self) -> pyarrow.Table:
         """All calls as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
-        return arrow_table(self._columns(), self.TYPES)
+        return arrow_table(self._columns(), self._types())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
@@ -42,33 +45,37 @@ class Tabular(ABC):
 
         ``ds.log.explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
         """
-        return pandas_frame(self._columns(), self.TYPES)
+        return pandas_frame(self._columns(), self._types())
 
     def to_polars(self) -> polars.DataFrame:
         """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
-        return polars_frame(self._columns(), self.TYPES)
+        return polars_frame(self._columns(), self._types())
 
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(self.TYPES)
+            writer.writerow(self._types())
             for row in zip(*self._columns().values(), strict=True):
-                writer.writerow([v.isoformat() if isinstance(v, date) else v for v in row])
+                writer.writerow([v.isoformat() if isinstance(v, date) else self._written(v) for v in row])
+
+    def _written(self, value: object) -> object:
+        """A value as a cell of a CSV file has it."""
+        return value
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line. An existing file is replaced."""
         encode = msgspec.json.Encoder().encode
         with Path(path).open("wb") as file:
             for row in zip(*self._columns().values(), strict=True):
-                file.write(encode(dict(zip(self.TYPES, row, strict=True))) + b"\n")
+                file.write(encode(dict(zip(self._types(), row, strict=True))) + b"\n")
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
         columns = self._columns()
         try:
-            table = arrow_table(columns, self.TYPES)
+            table = arrow_table(columns, self._types())
         except ImportError:
-            polars_frame(columns, self.TYPES).write_parquet(Path(path))
+            polars_frame(columns, self._types()).write_parquet(Path(path))
             return
         library("pyarrow.parquet").write_table(table, str(path))

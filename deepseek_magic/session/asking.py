@@ -41,7 +41,7 @@ def question(
     options: Options,
     variables: Mapping[str, Any] | None = None,
     *,
-    schema: type | str | None = None,
+    schema: type | str | Schema | None = None,
     image: Any = None,
 ) -> Question:
     """Make the question. ``variables`` fill ``{name}``, ``$name`` and the names of a schema and of images.
@@ -81,9 +81,17 @@ def question(
     return Question(
         prompt=prompt,
         system=system,
-        schema=Schema.named(schema, variables) if isinstance(schema, str) else Schema.of(schema) if schema else None,
+        schema=_schema(schema, variables),
         notices=tuple(notices),
     )
+
+
+def _schema(schema: type | str | Schema | None, variables: Mapping[str, Any] | None) -> Schema | None:
+    if isinstance(schema, Schema):
+        return schema
+    if isinstance(schema, str):
+        return Schema.named(schema, variables)
+    return Schema.of(schema) if schema else None
 
 
 def _with_images(prompt: Prompt, given: Sequence[Any], variables: Mapping[str, Any] | None) -> Prompt:

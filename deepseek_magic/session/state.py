@@ -27,7 +27,7 @@ from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
 from ..policy.deadlines import Timeouts
-from ..policy.estimates import estimate
+from ..policy.estimates import Estimate, estimate
 from ..policy.pricing import Cost, PriceTable
 from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
@@ -37,6 +37,7 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
+from ..protocol.schema import Schema
 from ..text.messages import Message
 from . import cache, images, trust
 from .asking import question
@@ -96,7 +97,7 @@ class Session:
         api_key: str | keys.Key | None = None,
         endpoint: Endpoints = None,
         turn: str | None = None,
-        schema: type | str | None = None,
+        schema: type | str | Schema | None = None,
         image: Any = None,
         timeouts: Timeouts | None = None,
         **typed: Any,
@@ -243,6 +244,10 @@ class Session:
             before=replace(before, request=request),
         )
 
+    def estimated(self, prepared: Prepared) -> tuple[Estimate, Cost | None]:
+        """What a request will take, and the most that a budget counts of it; None where that is unknown."""
+        return _estimated(prepared.request, prepared.endpoint, prepared.options, self.log.prices)
+
     def kept(self, prepared: Prepared) -> Entry | None:
         """The call of the journal that ``--cache`` would answer ``prepared`` from; None where there is none."""
         if prepared.before is not None:
@@ -362,8 +367,15 @@ def _whole(completion: Completion) -> Completion:
 
 
 def _most(request: Request, endpoint: Endpoint, options: Options, prices: PriceTable) -> Cost | None:
-    """The most that a call may cost; None when its price is unknown, or in a currency that no budget counts."""
+    return _estimated(request, endpoint, options, prices)[1]
+
+
+def _estimated(
+    request: Request, endpoint: Endpoint, options: Options, prices: PriceTable
+) -> tuple[Estimate, Cost | None]:
+    """The estimate, and the most that a call may cost; None when its price is unknown, or in a currency that no budget
+    counts."""
     continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
     now = datetime.now(UTC)
-    most = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations).most
-    return most if most is not None and most.currency in COUNTED else None
+    found = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations)
+    return found, found.most if found.most is not None and found.most.currency in COUNTED else None

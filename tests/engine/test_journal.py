@@ -21,6 +21,8 @@ import pytest
 from deepseek_magic.engine.journal import writer as journal_writer
 from deepseek_magic.engine.journal.file import SCHEMA, default_path
 from deepseek_magic.engine.journal.reader import JOURNAL_COLUMNS, Journal
+from deepseek_magic.engine.journal.stored import begun, ended
+from deepseek_magic.engine.trials.store import SweepStore
 from deepseek_magic.metrics.log import COLUMNS
 from deepseek_magic.metrics.record import StreamRecord
 from deepseek_magic.protocol.chat import ChatMessage, Request
@@ -625,3 +627,59 @@ def test_a_journal_of_the_first_shape_is_brought_to_the_newest_with_its_rows(tmp
     assert found.call_id == "c1"
     assert journal.answer_to(Request.of("new"), "https://b") is None
     journal.close()
+
+
+def test_a_journal_of_the_third_shape_is_brought_to_the_fourth_and_an_old_kernel_writes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute("PRAGMA journal_mode = WAL")
+    for script in SCHEMA[:3]:
+        old.executescript(script)
+    old.execute("PRAGMA user_version = 3")
+    request, at = Request.of("asked by the old kernel"), AT.isoformat()
+    begin, values = begun("c1", request, "deepseek", "https://a", "r0", AT, at)[0]
+    old.execute(begin, values)
+    journal = Journal(path)
+    assert SweepStore(journal).heads() == []  # reading changes nothing
+    ask(journal, "c2")
+    assert journal.flush(30)
+    for sql, row in ended("c1", completed(request), recorded("c1"), at):  # its connection is open, and stays of use
+        old.execute(sql, row)
+    old.execute("INSERT INTO chats VALUES ('r0', 'main', '', ?, '[]')", (at,))
+    old.close()
+    assert {row["call_id"] for row in journal.rows()} == {"c1", "c2"}
+    assert journal.get("c1").completion.text == completed(request).text  # type: ignore[union-attr]
+    assert journal.stored("PRAGMA user_version")[0][0] == len(SCHEMA) == 4
+    assert {row[0] for row in journal.stored("SELECT name FROM sqlite_master WHERE type = 'table'")} >= {
+        *("calls", "pieces", "chats", "sweeps", "trials", "scores")
+    }
+    journal.close()
+
+
+def test_what_is_asked_of_the_file_is_answered_when_it_is_on_disk_with_all_that_came_before(journal: Journal) -> None:
+    ask(journal, "c1")
+    answer = journal.transact(lambda file: file.execute("SELECT count(*) FROM calls").fetchone()[0])
+    assert answer.result(30) == 1
+    with sqlite3.connect(journal.path) as other:
+        assert other.execute("SELECT count(*) FROM calls").fetchone()[0] == 1
+    other.close()
+
+
+def test_a_work_that_fails_takes_back_what_it_wrote_and_nothing_else(journal: Journal) -> None:
+    def work(file: sqlite3.Connection) -> None:
+        file.execute("DELETE FROM calls")
+        raise ValueError("no")
+
+    ask(journal, "c1")
+    with pytest.raises(ValueError, match="no"):
+        journal.transact(work).result(30)
+    assert [row["call_id"] for row in journal.rows()] == ["c1"]
+
+
+def test_who_waits_for_a_journal_that_was_given_up_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file where the folder should be")
+    journal = Journal(tmp_path / "home" / "journal.sqlite3")
+    with pytest.raises(journal_writer.JournalLost, match="cannot be written"):
+        journal.transact(lambda file: None).result(30)
+    with pytest.raises(journal_writer.JournalLost):
+        journal.transact(lambda file: None).result(30)

@@ -116,8 +116,8 @@ NAMED: Final = (
     Named(
         "a silent call does not say that its process lives",
         "engine/journal/writer.py",
-        "if streams and time.monotonic()",
-        "if False and time.monotonic()",
+        "if streams and now_s - self._seen_s",
+        "if False and now_s - self._seen_s",
         "engine/test_journal.py::test_a_silent_call_says_that_it_lives_so_that_no_other_kernel_takes_it_for_dead",
     ),
     Named(

@@ -156,7 +156,7 @@ FOR_PROGRAMMERS: Final = re.compile(
 )
 """Errors of Python, which stay English: misuse of a function, and what our own network layer says to the one above it."""
 NOT_OURS: Final = {
-    "__init__.py": ("aask ask ",),
+    "__init__.py": ("aask ask ", "asweep plan "),
     "cli.py": ("# Written by",),
     "demo/": ("",),
     "engine/attempt.py": ("Location: ",),
@@ -165,6 +165,7 @@ NOT_OURS: Final = {
     "engine/journal/": ("\n ", "INSERT OR REPLACE INTO", "no such table"),
     "engine/loop.py": ("the call ended without a completion",),
     "engine/trials/marking.py": ("\nimport json",),
+    "engine/trials/": ("\n ", "UPDATE sweeps", "SELECT ", "no such table"),
     "engine/network/": ("the last try either", "nothing came in time"),
     "metrics/log.py": ("A call could not be exported.",),
     "metrics/telemetry.py": ("Time to receive", "Number of input"),
@@ -175,6 +176,7 @@ NOT_OURS: Final = {
     "protocol/completion.py": ("<Completion ",),
     "protocol/schema.py": ("Answer with one JSON object",),
     "protocol/template.py": ("{}\n… (cut:",),
+    "session/experiments/": ("<Sweep ", "\n "),
     "text/": ("the package's own", "href url", "newline set", "al approx", "the first {} of"),
 }
 """What no reader is shown, by the place and how it begins: SQL, CSS, names, logs, prompts for a model, a server's words (all

@@ -35,7 +35,17 @@ def asking() -> None:
     assert_type(ds.__version__, str)
 
 
+def sweeping() -> None:
+    assert_type(ds.plan("Why {x}?", over=[1, 2], grid={"temperature": [0, 1]}, repeats=2), ds.Plan)
+    sweep = ds.sweep("Why {x}?", over="inputs.csv", model="deepseek-flash", budget=0.2, concurrency=8, name="tries")
+    assert_type(sweep, ds.Sweep)
+    assert_type(ds.sweep(sweep.plan, retry=True), ds.Sweep)
+    assert_type(sweep.failed, list[dict[str, Cell]])
+    assert_type(ds.sweeps["tries"], ds.Sweep)
+
+
 async def awaiting() -> None:
+    assert_type(await ds.asweep("Why {x}?", over=[1, 2]), ds.Sweep)
     assert_type(await ds.aask("Why?"), ds.Completion)
 
 

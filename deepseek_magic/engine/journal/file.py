@@ -59,6 +59,49 @@ SCHEMA: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX chats_by_change ON chats (changed_at);
     """,
+    """
+    CREATE TABLE sweeps (
+        sweep_id TEXT PRIMARY KEY,    -- digest of the plan, of its requests and of where they go
+        name     TEXT NOT NULL,
+        notebook TEXT NOT NULL,
+        run_id   TEXT,                -- the session that made it
+        made_at  TEXT NOT NULL,       -- ISO 8601, UTC
+        since    TEXT,                -- answers of an earlier time are not used (--fresh); NULL: all are
+        plan     TEXT NOT NULL,       -- JSON: templates, axes, options, repeats
+        rows     TEXT NOT NULL        -- JSON: the inputs, so that a sweep can be read without the frame
+    );
+    CREATE TABLE trials (
+        sweep_id TEXT NOT NULL,
+        trial    INTEGER NOT NULL,    -- place in the plan's own order
+        setting  INTEGER NOT NULL,
+        row      INTEGER NOT NULL,
+        repeat   INTEGER NOT NULL,
+        digest   TEXT NOT NULL,       -- of the request
+        base_url TEXT NOT NULL,       -- where it goes
+        state    TEXT NOT NULL,       -- waiting | running | done | failed | unpaid
+        round    INTEGER NOT NULL DEFAULT 0,
+        call_id  TEXT,                -- whose words are its answer, or the part of one that has come
+        reused   INTEGER NOT NULL DEFAULT 0,
+        why      TEXT,                -- of a failed one: the error's sentence
+        host     TEXT,                -- of a running one: who works on it, and when that process last said so
+        pid      INTEGER,
+        seen_at  TEXT,
+        PRIMARY KEY (sweep_id, trial)
+    ) WITHOUT ROWID;
+    CREATE TABLE scores (
+        call_id       TEXT NOT NULL,
+        scorer        TEXT NOT NULL,
+        version       TEXT NOT NULL,  -- digest of the scorer's source or arguments
+        row_digest    TEXT NOT NULL,  -- of the expected values that it read
+        value         REAL,           -- NULL: it could not be judged
+        label         TEXT,
+        why           TEXT,
+        judge_call_id TEXT,
+        scored_at     TEXT NOT NULL,
+        PRIMARY KEY (call_id, scorer, version, row_digest)
+    ) WITHOUT ROWID;
+    CREATE INDEX trials_by_call ON trials (call_id);
+    """,
 )
 
 

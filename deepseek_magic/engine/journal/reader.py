@@ -6,6 +6,7 @@ holds prompts and answers, never a key, and can be switched off. Several kernels
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import functools
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ...metrics.files import Tabular
 from ...metrics.row import Row
@@ -33,16 +34,19 @@ from .file import default_path, open_for_reading, open_for_writing
 from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
 from .stored import Entry as Entry
-from .stored import begun, ended, entry_of
-from .writer import LEASE_S, JournalWriter, now
+from .stored import Statement, begun, ended, entry_of
+from .writer import LEASE_S, JournalWriter, Work, now
 
 READ_FLUSH_S: Final = 2.0
 SHOWN_ROWS: Final = 20
+T = TypeVar("T")
 SEARCH_LIMIT: Final = 100
 RESUMABLE_ROWS: Final = 200
 """An answer that is further back than this is resumed by its id."""
 DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
+
+_NO_TRIALS: Final = "AND call_id NOT IN (SELECT call_id FROM trials WHERE call_id IS NOT NULL)"
 
 _SHOWN: Final = {
     "started_at": Message("started"),
@@ -110,6 +114,15 @@ class Journal(Tabular):
             statement = statement_of(run_id, notebook, name, turns)
             self._writer.put(lambda: [statement])
 
+    def transact(self, work: Work[T]) -> concurrent.futures.Future[T]:
+        """Do ``work`` on the file in one transaction with all that was written before it, in the writer's thread. What it
+        gives is there when it is on disk; JournalLost where the journal had to be given up."""
+        return self._writer.ask(work)
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """Write these, in order and masked, with whatever comes next."""
+        self._writer.put(lambda: [*statements])
+
     def flush(self, timeout_s: float = READ_FLUSH_S) -> bool:
         """Wait until everything so far is on disk; False if it is not."""
         return self._writer.flush(timeout_s)
@@ -165,7 +178,7 @@ class Journal(Tabular):
     def saved_chats(self, *, but_run: str) -> list[SavedChat]:
         """Every conversation as its last kernel left it, newest first, but for those of the kernel ``but_run``."""
         try:
-            return newest(self._stored("SELECT * FROM chats WHERE run_id != ? ORDER BY changed_at DESC", (but_run,)))
+            return newest(self.stored("SELECT * FROM chats WHERE run_id != ? ORDER BY changed_at DESC", (but_run,)))
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):  # an older file, which the first call will bring to the newest shape
                 return []
@@ -185,11 +198,11 @@ class Journal(Tabular):
         if notebook is not None:
             where, values = f"{where} AND json_extract(record, '$.notebook') = ?", [*values, notebook]
         cost = "SELECT json_extract(record, '$.cost'), json_extract(record, '$.currency') FROM calls"
-        paid = self._stored(f"{cost} WHERE ended_at IS NOT NULL {where}", tuple(values))
+        paid = self.stored(f"{cost} WHERE ended_at IS NOT NULL {where}", tuple(values))
         return TotalCost.on((None if amount is None else Decimal(amount), currency) for amount, currency in paid)
 
     def __len__(self) -> int:
-        return int(self._stored("SELECT count(*) FROM calls")[0][0])
+        return int(self.stored("SELECT count(*) FROM calls")[0][0])
 
     def __bool__(self) -> bool:
         return True  # an empty journal is still a journal
@@ -201,22 +214,23 @@ class Journal(Tabular):
     def prune(self, *, keep_days: float) -> int:
         """Delete calls that began more than ``keep_days`` days ago and give their space back; how many they were.
 
-        A call that is under way stays. Raises sqlite3.Error when the file is locked or cannot be written.
+        A call that is under way stays, and so does one that a sweep has as its answer: deleting the sweep lets it go. Raises sqlite3.Error when the file is locked or cannot be written.
         """
         self.flush()
         if not self.path.exists():
             return 0
         before = (datetime.now(UTC) - timedelta(days=keep_days)).isoformat()
-        open_calls = self._stored("SELECT * FROM calls WHERE ended_at IS NULL")
+        open_calls = self.stored("SELECT * FROM calls WHERE ended_at IS NULL")
         busy = [row["call_id"] for row in open_calls if self._is_alive(row)]
         with contextlib.closing(open_for_writing(self.path)) as connection:
             with connection:  # commits, or rolls back
                 connection.execute("BEGIN IMMEDIATE")
                 marks = ",".join("?" * len(busy))
-                old = f"SELECT call_id FROM calls WHERE started_at < ? AND call_id NOT IN ({marks})"
+                old = f"SELECT call_id FROM calls WHERE started_at < ? AND call_id NOT IN ({marks}) {_NO_TRIALS}"
                 connection.execute(f"DELETE FROM pieces WHERE call_id IN ({old})", (before, *busy))
                 count = connection.execute(f"DELETE FROM calls WHERE call_id IN ({old})", (before, *busy)).rowcount
                 connection.execute("DELETE FROM chats WHERE changed_at < ?", (before,))
+                connection.execute("DELETE FROM scores WHERE call_id NOT IN (SELECT call_id FROM calls)")
             with contextlib.suppress(sqlite3.OperationalError):  # another kernel reads: the space comes back later
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -226,7 +240,12 @@ class Journal(Tabular):
         self.flush()
         return contextlib.closing(open_for_reading(self.path))
 
-    def _stored(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+    def masked(self, text: str) -> str:
+        """``text`` as it may be stored."""
+        return self._writer.masked(text)
+
+    def stored(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """The rows of a query. Raises sqlite3.Error."""
         with self._reading() as connection:
             return connection.execute(query, values).fetchall()
 
@@ -239,16 +258,7 @@ class Journal(Tabular):
 
     def _is_alive(self, row: sqlite3.Row) -> bool:
         """Whether a call without an end is still being received, here or elsewhere."""
-        if row["pid"] != os.getpid() and row["host"] == platform.node() and os.name == "posix":
-            try:
-                os.kill(row["pid"], 0)  # asks, does not kill (on POSIX)
-            except ProcessLookupError:
-                return False
-            except PermissionError:
-                pass
-        # Process numbers come again, in containers above all: a living process also says so from time to time.
-        age = datetime.now(UTC) - datetime.fromisoformat(row["seen_at"])
-        return self._writer.owns(row["call_id"]) or age < timedelta(seconds=DEAD_AFTER_S)
+        return self._writer.owns(row["call_id"]) or is_alive(row["host"], row["pid"], row["seen_at"])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         rows = self.rows(SHOWN_ROWS)
@@ -264,3 +274,17 @@ class Journal(Tabular):
 
     def __repr__(self) -> str:
         return f"<Journal {self.path}{'' if self.enabled else ', switched off'}>"
+
+
+def is_alive(host: str, pid: int, seen_at: str) -> bool:
+    """Whether the process that last said at ``seen_at`` that it works on something still does."""
+    if pid != os.getpid() and host == platform.node() and os.name == "posix":
+        try:
+            os.kill(pid, 0)  # asks, does not kill (on POSIX)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+    # Process numbers come again, in containers above all: a living process also says so from time to time.
+    age = datetime.now(UTC) - datetime.fromisoformat(seen_at)
+    return age < timedelta(seconds=DEAD_AFTER_S)

@@ -7,6 +7,7 @@ the journal for this session with one notice. Neither ever reaches the answer.
 
 from __future__ import annotations
 
+import concurrent.futures
 import sqlite3
 import threading
 import time
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from ...protocol.errors import DeepSeekError
 from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
 from ...text.growing import GrowingText
 from ...text.messages import Message
@@ -32,10 +34,29 @@ GIVE_UP_S: Final = 30.0
 """How long a locked file is tried again before the journal is given up for this session."""
 
 _PIECE: Final = "INSERT OR REPLACE INTO pieces (call_id, seq, events) VALUES (?, ?, ?)"
-_SEEN: Final = "UPDATE calls SET seen_at = ? WHERE call_id = ?"
+_SEEN: Final = (
+    "UPDATE calls SET seen_at = ? WHERE call_id = ?",
+    "UPDATE trials SET seen_at = ? WHERE call_id = ? AND state = 'running'",
+)
 
+T = TypeVar("T")
 Statements = Callable[[], list[Statement]]
 """What to write, made in the writer's thread: a long request is not turned into JSON on the engine's loop."""
+
+Work = Callable[[sqlite3.Connection], T]
+"""What is done in the writer's own transaction, after all that came before it, and has an answer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A work, and who waits for it."""
+
+    work: Work[Any]
+    answer: concurrent.futures.Future[Any] = field(default_factory=concurrent.futures.Future)
+
+
+class JournalLost(DeepSeekError):
+    """The journal was given up, and what cannot do without it ends."""
 
 
 @dataclass(slots=True)
@@ -95,8 +116,9 @@ class JournalWriter:
         self._arrived: list[Statements] = []
         self._streams: dict[str, _Stream] = {}
         self._flushes: list[threading.Event] = []
+        self._asked: list[_Asked] = []
         self._statements: list[Statement] = []
-        self._seen_s = 0.0
+        self._seen_s = self._drained_s = 0.0
 
     # any thread; never the disk
 
@@ -126,11 +148,29 @@ class JournalWriter:
             if self.notice:
                 self._let_go()
                 return
-            if not self._runs():  # also in a forked child, where the thread is gone
-                self._closing = False
-                self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
-                self._thread.start()
+            self._start()
         self._wake.set()
+
+    def ask(self, work: Work[T]) -> concurrent.futures.Future[T]:
+        """Do ``work`` in a transaction with everything before it; what it gives is there when it is on disk.
+
+        Ends with JournalLost when the journal was given up. ``work`` may be done twice, after a file that was locked.
+        """
+        asked = _Asked(work)
+        with self._lock:
+            self._asked.append(asked)
+            if self.notice:
+                self._let_go()
+            else:
+                self._start()
+        self._wake.set()
+        return asked.answer
+
+    def _start(self) -> None:
+        if not self._runs():  # also in a forked child, where the thread is gone
+            self._closing = False
+            self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
+            self._thread.start()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
@@ -164,12 +204,13 @@ class JournalWriter:
         locked_since_s: float | None = None
         try:
             while True:
-                self._wake.wait(WRITE_S if self._streams or self._statements else None)
+                due_s = max(0.0, self._drained_s + WRITE_S - time.monotonic())
+                self._wake.wait(due_s if self._streams or self._statements else None)
                 self._wake.clear()
                 closing = self._closing
                 try:
                     connection = connection or open_for_writing(self.path)
-                    self._write(connection)
+                    self._write(connection, all_of_it=closing)
                     locked_since_s = None
                 except Exception as error:  # whatever it is: it ends the journal, never an answer
                     now_s = time.monotonic()
@@ -186,30 +227,43 @@ class JournalWriter:
                 connection.close()
             self._answer_flushes(len(self._flushes))
 
-    def _write(self, connection: sqlite3.Connection) -> None:
+    def _write(self, connection: sqlite3.Connection, *, all_of_it: bool) -> None:
+        """One transaction. Pieces of streams are taken twice a second only, or where somebody waits for all: the ends of
+        many short calls would have them written in crumbs."""
         with self._lock:
             arrived, self._arrived = self._arrived, []
-            streams = [(call_id, stream, stream.drain()) for call_id, stream in self._streams.items()]
-            flushes = len(self._flushes)
+            asked, flushes = [*self._asked], len(self._flushes)
+            now_s = time.monotonic()
+            drained = all_of_it or bool(flushes) or now_s - self._drained_s >= WRITE_S
+            streams = []
+            if drained:
+                self._drained_s = now_s
+                streams = [(call_id, stream, stream.drain()) for call_id, stream in self._streams.items()]
         made = [statement for statements in arrived for statement in statements()]
         for call_id, stream, events in streams:
             if events:
                 stream.seq += 1
                 made.append((_PIECE, (call_id, stream.seq, dump_events(events).decode())))
-        if streams and time.monotonic() - self._seen_s > LEASE_S:
-            self._seen_s = time.monotonic()
-            made += [(_SEEN, (now(), call_id)) for call_id, _, _ in streams]
+        if streams and now_s - self._seen_s > LEASE_S:
+            self._seen_s = now_s
+            made += [(said, (now(), call_id)) for call_id, _, _ in streams for said in _SEEN]
         for sql, values in made:
-            self._statements.append((sql, tuple(self._text(v) if isinstance(v, str) else v for v in values)))
-        if self._statements:
+            self._statements.append((sql, tuple(self.masked(v) if isinstance(v, str) else v for v in values)))
+        answers: list[tuple[_Asked, Any, Exception | None]] = []
+        if self._statements or asked:
             with connection:  # commits, or rolls back
                 connection.execute("BEGIN IMMEDIATE")
                 for statement in self._statements:
                     connection.execute(*statement)
+                answers = [(each, *_done(each.work, connection)) for each in asked]
             self._statements = []
+        with self._lock:
+            self._asked = [each for each in self._asked if each not in asked]
+        for each, answer, error in answers:
+            _give(each, answer, error)
         self._answer_flushes(flushes)
 
-    def _text(self, text: str) -> str:
+    def masked(self, text: str) -> str:
         """The text as it may be stored: masked, and lone surrogates of a prompt (which are no UTF-8) replaced."""
         masked = self._mask(text)
         if masked.isascii():  # without the copies of four times its size
@@ -225,12 +279,37 @@ class JournalWriter:
     def _let_go(self) -> None:
         self._arrived, self._statements = [], []
         self._streams.clear()
+        asked, self._asked = self._asked, []
+        for each in asked:
+            _give(each, None, JournalLost(self.notice))
 
     def _answer_flushes(self, count: int) -> None:
         with self._lock:
             answered, self._flushes = self._flushes[:count], self._flushes[count:]
         for done in answered:
             done.set()
+
+
+def _done(work: Work[Any], connection: sqlite3.Connection) -> tuple[Any, Exception | None]:
+    """What ``work`` gives, or why it could not; then nothing of it is kept, and all that came before it is."""
+    connection.execute("SAVEPOINT work")
+    try:
+        done, why = work(connection), None
+    except Exception as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise  # the disk is full, or the file locked: that concerns everybody
+        connection.execute("ROLLBACK TO work")
+        done, why = None, error
+    connection.execute("RELEASE work")
+    return done, why
+
+
+def _give(asked: _Asked, answer: Any, error: Exception | None) -> None:
+    if asked.answer.set_running_or_notify_cancel():
+        if error is not None:
+            asked.answer.set_exception(error)
+        else:
+            asked.answer.set_result(answer)
 
 
 def now() -> str:

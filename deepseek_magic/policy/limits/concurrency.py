@@ -33,6 +33,17 @@ class ConcurrencyWindow:
         self.known: int | None = None
 
     @property
+    def cap(self) -> int:
+        """The most that its size may be."""
+        return self._cap
+
+    def recap(self, cap: int) -> None:
+        """Let the size be up to ``cap`` from now on. A window that nobody has made smaller is as large at once."""
+        untouched = self._size >= self._cap
+        self._cap = cap
+        self._size = float(cap) if untouched or self._size > cap else self._size
+
+    @property
     def size(self) -> int:
         """How many requests may run at once."""
         return max(1, int(self._size))

@@ -156,7 +156,7 @@ class Limiter:
     def may_start(self, now_s: float, tokens: float = 0.0) -> Pause | None:
         """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered."""
         unanswered = sum(state is None for state in self._answered.values())
-        share = math.ceil(self.policy.concurrency / UNANSWERED_SHARE)
+        share = math.ceil(self.window.cap / UNANSWERED_SHARE)
         most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
         if self._refusals:
             most_unanswered = 1  # after a refusal one request asks for all, until it is accepted

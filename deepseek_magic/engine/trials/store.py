@@ -1,0 +1,364 @@
+"""The sweeps of a journal: what each is to ask, and what has become of its trials.
+
+The answers themselves are the journal's calls, once. All that decides who asks what happens in the journal's own
+transactions, so that several kernels may run one sweep: a trial is taken by whoever first writes that it is running.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+from ...protocol.errors import ConfigurationError
+from ...protocol.outcome import WHOLE
+from ...text.messages import Message
+from ..journal.reader import Journal, is_alive
+from ..journal.writer import now
+
+TrialState = Literal["waiting", "running", "done", "failed", "unpaid"]
+OPEN: Final = ("waiting", "failed", "unpaid")
+"""The states of a trial that has no answer and on which nobody works."""
+
+_MANY: Final = 500
+"""So many values go into one query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepHead:
+    """A sweep but for its trials. ``plan`` and ``rows`` are JSON; times are ISO 8601 in UTC.
+
+    ``since``: answers of an earlier time are not used; None: all are.
+    """
+
+    sweep_id: str
+    name: str
+    notebook: str
+    run_id: str | None
+    made_at: str
+    since: str | None
+    plan: str
+    rows: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrialUnit:
+    """What is asked once: the trials that the same answer serves, the first of which stands for all. Equal only to itself.
+
+    ``place``: which of the answers to its request it takes, oldest first.
+    """
+
+    digest: str
+    base_url: str
+    place: int
+    trials: tuple[int, ...]
+    setting: int
+
+
+class TrialSeed(NamedTuple):
+    """A trial as the plan has it: its place there, and what is asked where."""
+
+    trial: int
+    setting: int
+    row: int
+    repeat: int
+    digest: str
+    base_url: str
+
+
+class TrialRow(NamedTuple):
+    """A trial as the journal has it."""
+
+    trial: int
+    setting: int
+    row: int
+    repeat: int
+    digest: str
+    base_url: str
+    state: TrialState
+    round: int
+    call_id: str | None
+    reused: int
+    why: str | None
+    host: str | None
+    pid: int | None
+    seen_at: str | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a living process works on it."""
+        if self.state != "running" or self.host is None or self.pid is None or self.seen_at is None:
+            return False
+        return is_alive(self.host, self.pid, self.seen_at)
+
+
+class Verdict(NamedTuple):
+    """What has become of a unit that this process worked on."""
+
+    unit: TrialUnit
+    state: TrialState
+    round: int
+    call_id: str | None
+    why: str | None = None
+    reused: bool = False
+
+
+class Claim(NamedTuple):
+    """A unit that this process wants to work on, in a call of that id. ``states``: those in which it may be taken."""
+
+    unit: TrialUnit
+    call_id: str
+    states: tuple[str, ...]
+
+
+class Claimed(NamedTuple):
+    """The answer: whether it was taken, the state it was in, and the call that had begun to answer it, if any."""
+
+    taken: bool
+    state: TrialState
+    call_id: str | None
+
+
+class SweepStore:
+    """The three tables of sweeps in ``journal``. What changes them gives a future, which is there when it is on disk."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self._here = (platform.node(), os.getpid())
+
+    def check(self) -> None:
+        """Raise ConfigurationError where nothing can be kept: a sweep without a journal could not be resumed, nor read."""
+        if not self.journal.enabled:
+            raise ConfigurationError(
+                Message("A sweep keeps its trials in the journal, and that is switched off."),
+                hint=Message("Set ds.journal.enabled = True first."),
+            )
+        if self.journal.notice:
+            raise ConfigurationError(self.journal.notice, hint=Message("A sweep needs the journal."))
+
+    # writing
+
+    def keep(self, head: SweepHead, trials: Iterable[TrialSeed], *, fresh: bool, renamed: bool) -> Future[None]:
+        """Make the sweep, unless it is there; then it is only ``renamed``. ``fresh``: ask everything anew, and use no answer
+        from before now."""
+        values = tuple(getattr(head, name) for name in SweepHead.__dataclass_fields__)
+        marks = ", ".join("?" * len(values))
+        columns = ", ".join(SweepHead.__dataclass_fields__)
+        self.journal.write([(f"INSERT OR IGNORE INTO sweeps ({columns}) VALUES ({marks})", values)])
+        rows, name = [(head.sweep_id, *trial) for trial in trials], self.journal.masked(head.name)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_INSERT, rows)
+            if renamed:
+                connection.execute("UPDATE sweeps SET name = ? WHERE sweep_id = ?", (name, head.sweep_id))
+            if fresh:
+                connection.execute("UPDATE sweeps SET since = ? WHERE sweep_id = ?", (now(), head.sweep_id))
+                connection.execute(f"{_ANEW} AND state != 'running'", (head.sweep_id,))
+                dead = [
+                    row.trial for row in _trials(connection, head.sweep_id) if row.state == "running" and not row.runs
+                ]
+                connection.executemany(f"{_ANEW} AND trial = ?", [(head.sweep_id, trial) for trial in dead])
+
+        return self.journal.transact(work)
+
+    def adopt(self, sweep_id: str, units: Sequence[TrialUnit]) -> Future[list[Verdict]]:
+        """Give trials without an answer those that the journal already holds: the r-th complete answer to a request at the
+        sweep's address is that of repeat r. A trial whose process died when its answer was whole has that one."""
+
+        def work(connection: sqlite3.Connection) -> list[Verdict]:
+            query = "SELECT since FROM sweeps WHERE sweep_id = ?"
+            (since,) = connection.execute(query, (sweep_id,)).fetchone()
+            rows = {row.trial: row for row in _trials(connection, sweep_id)}
+            found = [
+                Verdict(unit, "done", row.round, row.call_id)
+                for unit in units
+                if (row := rows[unit.trials[0]]).state == "running" and not row.runs and _is_whole(connection, row)
+            ]
+            taken = {row.call_id for row in rows.values() if row.state == "done"} | {each.call_id for each in found}
+            free = [unit for unit in units if rows[unit.trials[0]].state in OPEN]
+            answers = _answers(connection, {unit.digest for unit in free}, since)
+            for unit in sorted(free, key=lambda unit: unit.place):
+                call_id = next((each for each in answers[unit.digest, unit.base_url] if each not in taken), None)
+                if call_id is not None:
+                    taken.add(call_id)
+                    found.append(Verdict(unit, "done", 0, call_id, reused=True))
+            for each in found:
+                connection.executemany(
+                    _ADOPT,
+                    [
+                        (each.call_id, each.reused or place > 0, sweep_id, trial)
+                        for place, trial in enumerate(each.unit.trials)
+                    ],
+                )
+            return found
+
+        return self.journal.transact(work)
+
+    def step(self, sweep_id: str, ended: Sequence[Verdict], claim: Claim | None = None) -> Future[Claimed | None]:
+        """In one commit: write what has become of units that this process worked on, and take the next one.
+
+        A unit that another process has taken over meanwhile is left to it.
+        """
+        mask = self.journal.masked
+
+        def work(connection: sqlite3.Connection) -> Claimed | None:
+            for unit, state, tries, call_id, why, _ in ended:
+                said = None if why is None else mask(why)
+                connection.executemany(
+                    _END,
+                    [
+                        (state, tries, call_id, place > 0 and state == "done", said, sweep_id, trial, *self._here)
+                        for place, trial in enumerate(unit.trials)
+                    ],
+                )
+            return None if claim is None else self._take(connection, sweep_id, claim)
+
+        return self.journal.transact(work)
+
+    def _take(self, connection: sqlite3.Connection, sweep_id: str, claim: Claim) -> Claimed:
+        unit = claim.unit
+        row = next(iter(_trials(connection, sweep_id, "AND trial = ?", unit.trials[0])), None)
+        if row is None:  # the sweep was deleted under our hands
+            return Claimed(False, "done", None)
+        if row.state not in claim.states and (row.state != "running" or row.runs):
+            return Claimed(False, row.state, row.call_id)
+        values = (claim.call_id, *self._here, now(), sweep_id)
+        connection.executemany(_CLAIM, [(*values, trial) for trial in unit.trials])
+        return Claimed(True, row.state, row.call_id)
+
+    def refuse(self, sweep_id: str, units: Sequence[TrialUnit]) -> Future[None]:
+        """Write that there was no money for these."""
+        values = [(sweep_id, trial) for unit in units for trial in unit.trials]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.executemany(_UNPAID, values)
+
+        return self.journal.transact(work)
+
+    def delete(self, sweep_id: str) -> Future[None]:
+        """Forget a sweep. The calls stay in the journal, from where ``prune`` takes them in time."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM trials WHERE sweep_id = ?", (sweep_id,))
+            connection.execute("DELETE FROM sweeps WHERE sweep_id = ?", (sweep_id,))
+
+        return self.journal.transact(work)
+
+    # reading
+
+    def heads(self) -> list[SweepHead]:
+        """Every sweep, newest first."""
+        columns = ", ".join(SweepHead.__dataclass_fields__)
+        return [SweepHead(**dict(row)) for row in self._read(f"SELECT {columns} FROM sweeps ORDER BY made_at DESC")]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many trials of each sweep are in which state."""
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in self._read("SELECT sweep_id, state, count(*) FROM trials GROUP BY sweep_id, state"):
+            found[row[0]][row[1]] = row[2]
+        return found
+
+    def trials(self, sweep_id: str) -> list[TrialRow]:
+        """The trials of a sweep, in the plan's own order."""
+        return [TrialRow(*row) for row in self._read(f"{_SELECT} ORDER BY trial", (sweep_id,))]
+
+    def spent(self, sweep_id: str) -> Decimal:
+        """What the answers of a sweep that were asked for it have cost, of those whose price is known."""
+        rows = self._read(_COSTS, (sweep_id,))
+        return sum((Decimal(str(cost)) for (cost,) in rows if cost is not None), Decimal(0))
+
+    def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        try:
+            return self.journal.stored(query, values)
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # an older file, which the first call will bring to the newest shape
+                return []
+            raise
+
+
+def _trials(connection: sqlite3.Connection, sweep_id: str, where: str = "", *values: int) -> Iterable[TrialRow]:
+    return (TrialRow(*row) for row in connection.execute(f"{_SELECT} {where}", (sweep_id, *values)))
+
+
+def _is_whole(connection: sqlite3.Connection, row: TrialRow) -> bool:
+    query = "SELECT json_extract(completion, '$.outcome') FROM calls WHERE call_id = ? AND ended_at IS NOT NULL"
+    ended = connection.execute(query, (row.call_id,)).fetchone()
+    return ended is not None and ended[0] in WHOLE
+
+
+def _answers(
+    connection: sqlite3.Connection, digests: Iterable[str], since: str | None
+) -> dict[tuple[str, str], list[str]]:
+    """The complete answers to these requests by request and address, oldest first."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    wanted = sorted(digests)
+    for begun in range(0, len(wanted), _MANY):
+        some = wanted[begun : begun + _MANY]
+        query = _ANSWERS.format(marks=", ".join("?" * len(some)))
+        for digest, base_url, call_id in connection.execute(query, (*some, since or "")):
+            found[digest, base_url].append(call_id)
+    return found
+
+
+def units_of(trials: Sequence[TrialSeed], *, each: bool, wanted: Callable[[int], bool]) -> list[TrialUnit]:
+    """The units of the trials that are ``wanted``, in their order. With ``each`` equal requests of different rows are asked
+    each, else once."""
+    alike: dict[tuple[str, str], dict[tuple[int, int], None]] = defaultdict(dict)
+    repeats = 1 + max((trial.repeat for trial in trials), default=0)
+    units: dict[tuple[str, str, int], list[TrialSeed]] = defaultdict(list)
+    for trial in trials:
+        place, cells = trial.repeat, alike[trial.digest, trial.base_url]
+        if each:
+            cells.setdefault((trial.setting, trial.row))
+            place += repeats * list(cells).index((trial.setting, trial.row))
+        if wanted(trial.trial):
+            units[trial.digest, trial.base_url, place].append(trial)
+    return [
+        TrialUnit(
+            digest=digest,
+            base_url=base_url,
+            place=place,
+            trials=tuple(trial.trial for trial in served),
+            setting=served[0].setting,
+        )
+        for (digest, base_url, place), served in units.items()
+    ]
+
+
+_INSERT: Final = """
+    INSERT OR IGNORE INTO trials (sweep_id, trial, setting, row, repeat, digest, base_url, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting')
+"""
+_SELECT: Final = f"SELECT {', '.join(TrialRow._fields)} FROM trials WHERE sweep_id = ?"
+_ANEW: Final = """
+    UPDATE trials SET state = 'waiting', round = 0, call_id = NULL, reused = 0, why = NULL, host = NULL, pid = NULL,
+    seen_at = NULL WHERE sweep_id = ?
+"""
+_ADOPT: Final = """
+    UPDATE trials SET state = 'done', call_id = ?, reused = ?, why = NULL, host = NULL, pid = NULL, seen_at = NULL
+    WHERE sweep_id = ? AND trial = ?
+"""
+_END: Final = """
+    UPDATE trials SET state = ?, round = ?, call_id = ?, reused = ?, why = ?, host = NULL, pid = NULL, seen_at = NULL
+    WHERE sweep_id = ? AND trial = ? AND state = 'running' AND host = ? AND pid = ?
+"""
+_CLAIM: Final = """
+    UPDATE trials SET state = 'running', call_id = ?, host = ?, pid = ?, seen_at = ?, why = NULL
+    WHERE sweep_id = ? AND trial = ?
+"""
+_UNPAID: Final = "UPDATE trials SET state = 'unpaid' WHERE sweep_id = ? AND trial = ? AND state = 'waiting'"
+_COSTS: Final = """
+    SELECT json_extract(calls.record, '$.cost') FROM trials JOIN calls USING (call_id)
+    WHERE trials.sweep_id = ? AND NOT trials.reused
+"""
+_ANSWERS: Final = """
+    SELECT json_extract(record, '$.prompt_sha256'), base_url, call_id FROM calls
+    WHERE json_extract(record, '$.prompt_sha256') IN ({marks}) AND started_at >= ?
+    AND json_extract(completion, '$.outcome') = 'complete' ORDER BY started_at, call_id
+"""

@@ -1,0 +1,381 @@
+"""A sweep on its way: which trial next → a call → the journal, through a window and never a coroutine for each trial.
+
+A thin loop. A few lanes take units from the queue one after the other; what became of one is on disk before the lane
+takes the next, in the same commit that takes it. So whatever is killed and whenever, no answer is paid for twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Protocol
+
+from ...policy.causes import cause_of, is_passing, quota_exhausted
+from ...protocol.completion import Completion
+from ...protocol.errors import APIStatusError, BudgetExceeded, ConfigurationError, DeepSeekError
+from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from ...protocol.measured import StreamRecord
+from ...protocol.outcome import RESUMABLE, WHOLE
+from ...text.messages import Message
+from ..batched import Batched
+from .store import OPEN, Claim, SweepStore, TrialState, TrialUnit, Verdict
+
+_WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
+LOOK_S: Final = 0.5
+"""So often the journal is asked what another kernel has made of the trials that it took."""
+
+STILL: Final = 0.05
+"""A lane whose next call the budget does not allow yet looks again this often while others are under way."""
+
+
+class SweepBroken(DeepSeekError):
+    """Call after call failed, so the rest was not asked."""
+
+
+class TrialOrder(Protocol):
+    """Which unit is asked next, see ``policy.schedule.Schedule``."""
+
+    def next(self, now_s: float) -> TrialUnit | float | None:
+        """The next one; the seconds until there may be one; None when all have been given out."""
+
+    def answering(self, item: TrialUnit) -> None:
+        """An answer has begun."""
+
+    def ended(self, item: TrialUnit, now_s: float, *, failed: bool, again: bool = True) -> bool:
+        """What became of one that was asked. Whether it will be asked again; never, unless ``again``."""
+
+    def round_of(self, item: TrialUnit) -> int:
+        """In which round it is, from 0."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether so many failed one after the other that the rest is not worth asking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepStanding:
+    """How far a sweep is. ``states`` counts trials by setting and state, ``cost`` is by currency what this run has spent."""
+
+    states: Mapping[tuple[int, TrialState], int]
+    asked: int
+    reused: int
+    running: int
+    cost: Mapping[str, Decimal]
+    elapsed_s: float
+    pause_s: float | None
+    stopping: bool
+    ended: bool
+
+    def count(self, state: TrialState, setting: int | None = None) -> int:
+        """How many trials are in a state, of one setting or of all."""
+        return sum(count for (of, each), count in self.states.items() if each == state and setting in (None, of))
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepWork:
+    """What the loop is given. ``begin`` makes the call of a unit that goes on from a completion, if one is given, under an
+    id; ``hold`` sets its price aside, or raises BudgetExceeded."""
+
+    sweep_id: str
+    store: SweepStore
+    order: TrialOrder
+    units: Sequence[TrialUnit]
+    begin: Callable[[TrialUnit, Completion | None, str], Batched]
+    hold: Callable[[TrialUnit], ExitStack]
+    paid: Callable[[StreamRecord], None]
+    """Told of each call that ended."""
+    window: Callable[[], int]
+    """How many calls may exist at once."""
+    widened: contextlib.AbstractContextManager[None] = field(default_factory=contextlib.nullcontext)
+
+
+class SweepRun:
+    """A sweep that is being asked. ``run`` on the engine's loop; the rest from any thread."""
+
+    def __init__(self, work: SweepWork, states: Mapping[int, TrialState]) -> None:
+        self._work = work
+        self._of = {unit.trials[0]: unit for unit in work.units}
+        self._began_as = states
+        self._counts: Counter[tuple[int, TrialState]] = Counter()
+        self._state: dict[int, TrialState] = {}
+        for unit in work.units:
+            state = states[unit.trials[0]]
+            self._state[unit.trials[0]] = state
+            self._counts[unit.setting, state] += len(unit.trials)
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._open: set[Batched] = set()
+        self._silent: set[TrialUnit] = set()
+        self._elsewhere: set[int] = set()
+        self._returned: deque[TrialUnit] = deque()
+        self._cost: dict[str, Decimal] = {}
+        self._asked = self._reused = self._running = 0
+        self._pause_s: float | None = None
+        self._began_s = time.monotonic()
+        self._ended_s: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken: asyncio.Event | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._unpaid: BudgetExceeded | None = None
+        self.stopping = False
+        self.error: DeepSeekError | None = None
+        """What ended the sweep before all was asked."""
+
+    # any thread
+
+    @property
+    def standing(self) -> SweepStanding:
+        """How far it is."""
+        now_s = self._ended_s if self._ended_s is not None else time.monotonic()
+        return SweepStanding(
+            states=dict(self._counts),
+            asked=self._asked,
+            reused=self._reused,
+            running=self._running,
+            cost=dict(self._cost),
+            elapsed_s=now_s - self._began_s,
+            pause_s=self._pause_s,
+            stopping=self.stopping,
+            ended=self._ended_s is not None,
+        )
+
+    @property
+    def unpaid(self) -> BudgetExceeded | None:
+        """Why trials were not asked, if the budget forbade it."""
+        return self._unpaid
+
+    def stop(self) -> None:
+        """Begin nothing more, and end what is under way as a Stop of its own ends it: what has come stays."""
+        self.stopping = True
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # closed: nothing runs any more
+                loop.call_soon_threadsafe(self._close_open)
+
+    # the engine's loop
+
+    def _close_open(self) -> None:
+        for stream in self._open:
+            task = asyncio.ensure_future(stream.aclose())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        if self._woken is not None:
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Ask until all is asked, or a Stop, or what no trial can get past; ``error`` is that. Raises JournalLost."""
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        work = self._work
+        try:
+            with work.widened:
+                await self._adopt()
+                while not self._is_over and await self._go_on():
+                    pass
+                await self._all_lanes()
+        finally:
+            for lane in self._lanes:
+                lane.cancel()
+            await asyncio.gather(*self._lanes, return_exceptions=True)
+            self._ended_s = time.monotonic()
+
+    @property
+    def _is_over(self) -> bool:
+        return self.stopping or self.error is not None
+
+    async def _adopt(self) -> None:
+        for verdict in await asyncio.wrap_future(self._work.store.adopt(self._work.sweep_id, self._work.units)):
+            self._note(verdict.unit, "done")
+            self._reused += verdict.reused
+
+    async def _go_on(self) -> bool:
+        """Open lanes where there is room, and wait until that may have changed. False when all is done."""
+        assert self._woken is not None
+        ready: TrialUnit | float | None = None
+        while len(self._lanes) < self._work.window():
+            ready = self._next()
+            if not isinstance(ready, TrialUnit):
+                break
+            lane = asyncio.get_running_loop().create_task(self._lane(ready))
+            self._lanes.add(lane)
+        self._pause_s = ready if isinstance(ready, float) and not self._lanes else None
+        if self._lanes:
+            await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
+            self._sweep_lanes()
+        elif isinstance(ready, float) or self._elsewhere:
+            pause_s = min(ready, LOOK_S) if isinstance(ready, float) and self._elsewhere else ready
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s if isinstance(pause_s, float) else LOOK_S):
+                    await self._woken.wait()
+            await self._look_elsewhere()
+        else:
+            return False
+        return True
+
+    def _sweep_lanes(self) -> None:
+        for lane in [lane for lane in self._lanes if lane.done()]:
+            self._lanes.discard(lane)
+            lane.result()
+
+    async def _all_lanes(self) -> None:
+        while self._lanes:
+            await asyncio.wait(self._lanes)
+            self._sweep_lanes()
+
+    def _next(self) -> TrialUnit | float | None:
+        """The order's next that has no answer yet."""
+        while True:
+            found = self._returned.popleft() if self._returned else self._work.order.next(time.monotonic())
+            if not isinstance(found, TrialUnit) or self._state[found.trials[0]] != "done":
+                return found
+
+    async def _lane(self, unit: TrialUnit | None) -> None:
+        """Ask one unit after the other, until there is none for now or the window has become too small for this lane."""
+        ended: list[Verdict] = []
+        while unit is not None and not self._is_over:
+            hold = await self._hold(unit)
+            if hold is None:
+                unit = self._following()
+                continue
+            with hold:
+                call_id = uuid.uuid4().hex
+                claim = Claim(unit, call_id, self._may_be(unit))
+                claimed = await asyncio.wrap_future(self._work.store.step(self._work.sweep_id, ended, claim))
+                ended = []
+                assert claimed is not None
+                if claimed.taken:
+                    self._note(unit, "running")
+                    ended = [await self._ask(unit, claimed.call_id, call_id)]
+                else:
+                    self._leave(unit, claimed.state)
+            unit = self._following()
+        if ended:
+            await asyncio.wrap_future(self._work.store.step(self._work.sweep_id, ended))
+
+    def _may_be(self, unit: TrialUnit) -> tuple[str, ...]:
+        """The states in which this run may take a unit: what failed before it began, but not what failed elsewhere since."""
+        began_as = self._began_as[unit.trials[0]]
+        return ("waiting", began_as) if began_as in OPEN else ("waiting",)
+
+    def _following(self) -> TrialUnit | None:
+        if len(self._lanes) > self._work.window():
+            return None
+        found = None if self._is_over else self._next()
+        return found if isinstance(found, TrialUnit) else None
+
+    async def _hold(self, unit: TrialUnit) -> ExitStack | None:
+        """The unit's price set aside, once those under way leave it room; None where they never can, and it is unpaid."""
+        while not self._is_over:
+            try:
+                return self._work.hold(unit)
+            except BudgetExceeded as error:
+                if not self._running:
+                    self._unpaid = error
+                    self._note(unit, "unpaid")
+                    await asyncio.wrap_future(self._work.store.refuse(self._work.sweep_id, [unit]))
+                    return None
+            await asyncio.sleep(STILL)
+        return None
+
+    async def _ask(self, unit: TrialUnit, earlier: str | None, call_id: str) -> Verdict:
+        """Have the unit answered, from where an earlier call of it broke off if there was one."""
+        before = await asyncio.to_thread(self._begun, earlier) if earlier is not None else None
+        stream = self._begun_stream(unit, before, call_id)
+        self._open.add(stream)
+        self._silent.add(unit)
+        self._running += 1
+        try:
+            if self.stopping:
+                await stream.aclose()
+                completion = stream.completion
+            else:
+                completion = await stream.run(lambda events: self._heard(unit, events))
+        finally:
+            self._running -= 1
+            self._open.discard(stream)
+            self._silent.discard(unit)
+        self._asked += 1
+        record = completion.record
+        if record is not None:
+            self._work.paid(record)
+            if record.cost is not None and record.currency is not None:
+                self._cost[record.currency] = self._cost.get(record.currency, Decimal(0)) + record.cost
+        return self._judge(unit, completion, call_id if record is None else record.call_id)
+
+    def _heard(self, unit: TrialUnit, events: Sequence[Event]) -> None:
+        if unit in self._silent and any(type(event) in _WORDS for event in events):
+            self._silent.discard(unit)
+            self._work.order.answering(unit)
+
+    def _begun(self, call_id: str) -> Completion | None:
+        entry = self._work.store.journal.get(call_id)
+        if entry is None or not (entry.completion.text or entry.completion.reasoning):
+            return None
+        return entry.completion if entry.completion.outcome in RESUMABLE else None
+
+    def _begun_stream(self, unit: TrialUnit, before: Completion | None, call_id: str) -> Batched:
+        if before is not None:
+            with contextlib.suppress(ConfigurationError):  # it cannot be continued here: then from its beginning
+                return self._work.begin(unit, before, call_id)
+        return self._work.begin(unit, None, call_id)
+
+    def _judge(self, unit: TrialUnit, completion: Completion, call_id: str) -> Verdict:
+        """What an ended call makes of its unit."""
+        error, now_s, order = completion.error, time.monotonic(), self._work.order
+        state: TrialState = "waiting"
+        if error is None and completion.outcome in WHOLE:
+            order.ended(unit, now_s, failed=False)
+            state = "done"
+        elif error is not None and _concerns_all(error):
+            self.error = self.error or error
+        elif error is not None:
+            if not order.ended(unit, now_s, failed=True, again=_passes(error)):
+                state = "failed"
+            if order.broken and self.error is None:
+                said = Message("So many calls failed in a row that the sweep was stopped; the last one: {why}")
+                self.error = SweepBroken(said.filled(why=error.message), hint=error.hint)
+        self._note(unit, state)
+        return Verdict(unit, state, order.round_of(unit), call_id, None if error is None else str(error))
+
+    def _note(self, unit: TrialUnit, state: TrialState) -> None:
+        number = unit.trials[0]
+        self._counts[unit.setting, self._state[number]] -= len(unit.trials)
+        self._counts[unit.setting, state] += len(unit.trials)
+        self._state[number] = state
+
+    def _leave(self, unit: TrialUnit, state: TrialState) -> None:
+        """Another process has it, or has had it."""
+        if state == "running":
+            self._elsewhere.add(unit.trials[0])
+        self._note(unit, state)
+
+    async def _look_elsewhere(self) -> None:
+        """What other kernels have made of the trials that they took; one whose process died is this one's now."""
+        if not self._elsewhere:
+            return
+        rows = await asyncio.to_thread(self._work.store.trials, self._work.sweep_id)
+        for row in rows:
+            if row.trial not in self._elsewhere or row.runs:
+                continue
+            self._elsewhere.discard(row.trial)
+            unit = self._of[row.trial]
+            if row.state in ("running", "waiting"):
+                self._note(unit, "waiting")
+                self._returned.append(unit)
+            else:
+                self._note(unit, row.state)
+
+
+def _passes(error: DeepSeekError) -> bool:
+    return is_passing(error, status=error.status if isinstance(error, APIStatusError) else None)
+
+
+def _concerns_all(error: DeepSeekError) -> bool:
+    """Whether no other trial would fare better: the key is refused, or there is no money."""
+    status = error.status if isinstance(error, APIStatusError) else None
+    return quota_exhausted(error) or (status is not None and cause_of(status).account)

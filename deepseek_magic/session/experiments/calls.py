@@ -1,0 +1,151 @@
+"""Sweeps from Python, on the one session of this process: ``sweep``, ``asweep``, ``plan`` and ``sweeps``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+from ...engine.loop import CLOSE_S
+from ...engine.trials.store import SweepStore
+from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.plan import Plan
+from ...protocol.options import closest
+from ...text.messages import Message
+from ..calls import session
+from ..prepared import AskOptions, hide_key
+from .planning import Grid, plan_of
+from .running import SweepCall, prepare_sweep, start_sweep
+from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from ..state import Session
+
+_GIVEN: Final = ("api_key", "timeouts")
+"""What says how calls are made and is no part of a plan."""
+_HOW: Final = ("budget", "concurrency", "fresh", "retry", "name")
+"""What says how a sweep is made."""
+
+Prompts = str | Mapping[str, str] | None
+
+
+class PlanOptions(AskOptions, total=False):
+    """What a plan is made of, besides its prompt; see ``sweep``."""
+
+    over: Any
+    grid: Grid
+    repeats: int
+    limit: int | None
+    sample: int | None
+    each: bool
+    cluster: str | None
+
+
+class SweepOptions(PlanOptions, total=False):
+    """And what else a sweep takes."""
+
+    name: str | None
+    retry: bool
+    concurrency: int | None
+
+
+def plan(prompt: Prompts = None, **options: Unpack[PlanOptions]) -> Plan:
+    """The plan of a sweep, of what ``sweep`` takes: it sends nothing, and shows what would be asked and what it would cost."""
+    return planned(session(), prompt, options)
+
+
+def planned(here: Session, prompt: Prompts, options: PlanOptions) -> Plan:
+    """The plan of a prompt and options, over the defaults of a session."""
+    given: dict[str, Any] = {name: value for name, value in options.items() if name not in _GIVEN}
+    return plan_of(prompt, defaults=here.in_force({}), **given)
+
+
+def sweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Sweep:
+    """Ask a prompt of every row of a table in every setting of a grid, and wait for all of it.
+
+    ``over`` is a DataFrame, a list of dicts or of values, or the path of a CSV or JSONL file; ``{column}`` in the prompt takes
+    the row's value. ``grid`` names options and their values: ``{"model": ["flash", "pro"], "temperature": [0, 1]}``; a dict
+    of values names them. Each input is asked ``repeats`` times in each setting. Of the table the first ``limit`` rows are
+    asked, or ``sample`` of them by chance (``seed``). Equal rows are asked once, unless ``each``. Other ``options`` are
+    those of ``ask``.
+
+    Every answer is in the journal as soon as it is there. The same sweep again asks only what is missing, and answers that
+    the journal has are used, repeat by repeat, unless ``fresh``; ``retry`` asks only what failed. ``budget`` is the most, in
+    US dollars, that it may cost; what it does not allow is left unpaid. ``concurrency`` calls are open at once. ``name`` is
+    what ``ds.sweeps`` finds it by.
+
+    A trial that failed is a row with its error, and no exception. Raises ConfigurationError for what does not go together,
+    and the DeepSeekError that no trial could get past: a refused key, an empty account, a host that fails every call. An
+    interrupt stops it, and all that has come is kept.
+    """
+    return begun(session(), prompt, options).wait()
+
+
+async def asweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Sweep:
+    """The same as ``sweep`` for ``await``, on any loop. Cancelling it stops the sweep."""
+    call = begun(session(), prompt, options)
+    try:
+        await asyncio.shield(asyncio.wrap_future(call.future))
+    except asyncio.CancelledError:
+        call.stop(wait_s=CLOSE_S)
+        raise
+    return call.result()
+
+
+def begun(here: Session, prompt: Plan | Prompts, options: SweepOptions) -> SweepCall:
+    """The sweep of a plan, or of a prompt and options, on its way in a session."""
+    hide_key(options)
+    how: dict[str, Any] = {name: options[name] for name in _HOW if name in options}
+    given: dict[str, Any] = {name: options.get(name) for name in _GIVEN}
+    asked: Any = {name: value for name, value in options.items() if name not in _HOW}
+    if not isinstance(prompt, Plan):
+        prompt = planned(here, prompt, asked)
+    elif extra := sorted(name for name, value in asked.items() if value is not None and name not in _GIVEN):
+        said = Message("The plan says already what is asked, so {names} cannot be given beside it.")
+        raise ConfigurationError(said.filled(names=", ".join(extra)), hint=Message("Make another plan."))
+    return start_sweep(here, prepare_sweep(here, prompt, **given), **how)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeps:
+    """Every sweep that this machine's journal has, newest first: by place or by name, where the newest of a name counts."""
+
+    @property
+    def _store(self) -> SweepStore:
+        return SweepStore(session().journal)
+
+    def __iter__(self) -> Iterator[Sweep]:
+        return (Sweep(session().journal, head.sweep_id) for head in self._store.heads())
+
+    def __len__(self) -> int:
+        return len(self._store.heads())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, which: int | str) -> Sweep:
+        """The sweep of a name, of the beginning of an id, or at a place. Raises ConfigurationError where there is none."""
+        heads = self._store.heads()
+        if isinstance(which, int):
+            return Sweep(session().journal, heads[which].sweep_id)
+        found = [head for head in heads if head.name == which] or [
+            head for head in heads if head.sweep_id.startswith(which)
+        ]
+        if not found:
+            near = closest(which, [head.name for head in heads])
+            raise ConfigurationError(
+                Message("The journal has no sweep {name}{near}.", name=which, near=near),
+                hint=Message("%deepseek_sweeps lists those that it has."),
+            )
+        return Sweep(session().journal, found[0].sweep_id)
+
+    def search(self, text: str) -> list[Sweep]:
+        """The sweeps whose name, prompts or inputs hold ``text``, in either case, newest first."""
+        wanted = text.casefold()
+        heads = [h for h in self._store.heads() if any(wanted in part.casefold() for part in (h.name, h.plan, h.rows))]
+        return [Sweep(session().journal, head.sweep_id) for head in heads]
+
+
+sweeps: Final = Sweeps()
+"""``ds.sweeps``: every sweep of this machine's notebooks."""

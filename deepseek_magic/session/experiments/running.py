@@ -1,0 +1,264 @@
+"""A plan on its way: each cell of it made a request once, the sweep written into the journal, the loop on the engine.
+
+The same clients, limits, budget and journal as for single calls; the loop itself is ``engine.trials.sweeping``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from ...engine.batched import Batched
+from ...engine.loop import CLOSE_S, HEARTBEAT_S, engine
+from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
+from ...engine.trials.sweeping import SweepRun, SweepWork
+from ...metrics.row import Origin
+from ...metrics.spending import Spending
+from ...policy.estimates import Estimate
+from ...policy.pricing import Cost
+from ...policy.schedule import MOST_OPEN, Schedule, beginnings, window
+from ...protocol.completion import Completion
+from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.plan import Plan
+from ...protocol.options import OPTIONS_BY_NAME
+from ...text.messages import Message
+from ..prepared import Prepared
+from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from ...engine.client import Addressed
+    from ..state import Session
+
+ID_CHARS: Final = 32
+NAME_CHARS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRequest:
+    """One input of one setting: the request as it is sent, and the most that it may cost."""
+
+    addressed: tuple[Addressed, ...]
+    digest: str
+    estimate: Estimate
+    most: Cost | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSweep:
+    """A plan with every request made; nothing is sent. ``first`` has for each setting what its calls share."""
+
+    plan: Plan
+    cells: Sequence[CellRequest]
+    first: Sequence[Prepared]
+    notices: tuple[Message | str, ...]
+
+    @property
+    def seeds(self) -> Iterator[TrialSeed]:
+        """The trials, in the plan's own order."""
+        rows = len(self.plan.rows)
+        for trial in self.plan.trials:
+            cell = self.cells[trial.setting * rows + trial.row]
+            base_url = self.first[trial.setting].endpoint.base_url
+            yield TrialSeed(trial.number, trial.setting, trial.row, trial.repeat, cell.digest, base_url)
+
+    @property
+    def sweep_id(self) -> str:
+        """A digest of the plan, of all that is sent, and of where it goes."""
+        digest = hashlib.sha256(self.plan.digest.encode())
+        for cell, first in zip(self.cells, self._each_first, strict=True):
+            digest.update(f"{cell.digest} {first.endpoint.base_url}\n".encode())
+        return digest.hexdigest()[:ID_CHARS]
+
+    @property
+    def _each_first(self) -> Iterator[Prepared]:
+        for first in self.first:
+            for _ in self.plan.rows:
+                yield first
+
+
+def prepare_sweep(session: Session, plan: Plan, **given: Any) -> PreparedSweep:
+    """Make every request of a plan. ``given``: what ``Session.prepare`` takes besides options (``api_key``, ``timeouts``).
+
+    Raises ConfigurationError, and MissingKey but not for a dry run; nothing is sent.
+    """
+    cells, first = [], []
+    notices: dict[str, Message | str] = {}
+    key = given.pop("api_key", None)
+    for setting in plan.settings:
+        shared: Prepared | None = None
+        for row in range(len(plan.rows)):
+            made = session.prepare(
+                setting.template.text,
+                variables=plan.variables(row),
+                schema=plan.schema,
+                api_key=key,
+                **given,
+                **setting.options,
+            )
+            shared = shared or made
+            notices |= {str(said): said for said in made.notices}
+            estimate, most = session.estimated(made)
+            cells.append(
+                CellRequest(addressed=made.addressed, digest=made.request.digest(), estimate=estimate, most=most)
+            )
+        assert shared is not None
+        first.append(shared)
+    if plan.repeats > 1 and any(setting.options.get("temperature") == 0 for setting in plan.settings):
+        said = Message("At temperature 0 repeats differ little: more inputs tell more than more repeats.")
+        notices[str(said)] = said
+    return PreparedSweep(plan=plan, cells=tuple(cells), first=tuple(first), notices=tuple(notices.values()))
+
+
+class SweepCall:
+    """A sweep that is being asked, seen from any thread."""
+
+    def __init__(self, sweep: Sweep, run: SweepRun, notices: tuple[Message | str, ...]) -> None:
+        self.sweep = sweep
+        self.run = run
+        self.notices = notices
+        self.future: concurrent.futures.Future[None] = engine.submit(run.run())
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.future.done()
+
+    def stop(self, *, wait_s: float = 0.0) -> None:
+        """End it now; what has come is kept. Waits at most ``wait_s`` seconds for its connections to be closed."""
+        self.run.stop()
+        with contextlib.suppress(Exception):
+            self.future.result(wait_s)
+
+    def wait(self, look: Callable[[], None] = lambda: None) -> Sweep:
+        """Block until it has ended, looking around all the while; an interrupt stops it. See ``result``."""
+        try:
+            while not self.done:
+                with contextlib.suppress(concurrent.futures.TimeoutError):
+                    self.future.result(HEARTBEAT_S)
+                look()
+        except BaseException:
+            self.stop(wait_s=CLOSE_S)
+            raise
+        return self.result()
+
+    def result(self) -> Sweep:
+        """The sweep, once it has ended. Raises what no trial could get past: a refused key, no money, a host that is down."""
+        self.future.result()
+        if self.run.error is not None:
+            raise self.run.error
+        return self.sweep
+
+
+def start_sweep(
+    session: Session,
+    prepared: PreparedSweep,
+    *,
+    name: str | None = None,
+    budget: float | None = None,
+    concurrency: int | None = None,
+    fresh: bool = False,
+    retry: bool = False,
+) -> SweepCall:
+    """Begin or go on with the sweep of a plan.
+
+    ``budget``: the most that its answers may cost together, those of earlier runs included (US dollars). ``fresh`` asks
+    everything anew, ``retry`` only what failed. Raises ConfigurationError without a journal.
+    """
+    if concurrency is not None and not 1 <= concurrency <= MOST_OPEN:
+        said = Message("it takes a whole number from {low} to {high}", low=1, high=f"{MOST_OPEN:,}")
+        raise ConfigurationError.of_setting("concurrency", concurrency, said)
+    if budget is not None:
+        budget = OPTIONS_BY_NAME["budget"].check(budget)
+    store, seeds, plan = SweepStore(session.journal), list(prepared.seeds), prepared.plan
+    store.check()
+    sweep_id = prepared.sweep_id
+    head = SweepHead(
+        sweep_id=sweep_id,
+        name=name or sweep_id[:NAME_CHARS],
+        notebook=session.chats.notebook,
+        run_id=session.chats.run_id,
+        made_at=datetime.now(UTC).isoformat(),
+        since=None,
+        plan=plan.to_json(),
+        rows=plan.rows_json(),
+    )
+    store.keep(head, seeds, fresh=fresh, renamed=name is not None).result()
+    states = {row.trial: row.state for row in store.trials(sweep_id)}
+    wanted = ("failed",) if retry else (*OPEN, "running", "done")
+    units = units_of(seeds, each=plan.each, wanted=lambda number: states[number] in wanted)
+    account = _Account(session, prepared, seeds, budget, store.spent(sweep_id) if budget is not None else Decimal(0))
+    client = prepared.first[0].client
+    work = SweepWork(
+        sweep_id=sweep_id,
+        store=store,
+        order=Schedule(
+            [unit for unit in units if states[unit.trials[0]] != "done"],
+            lambda unit: plan.trial(unit.trials[0]),
+            beginnings(plan),
+        ),
+        units=units,
+        begin=_beginner(session, prepared, seeds),
+        hold=account.hold,
+        paid=account.own.add,
+        window=lambda: window(client.gate.standing.window, concurrency),
+        widened=client.gate.widened(concurrency),
+    )
+    run = SweepRun(work, states)
+    return SweepCall(Sweep(session.journal, sweep_id), run, prepared.notices)
+
+
+def _beginner(
+    session: Session, prepared: PreparedSweep, seeds: Sequence[TrialSeed]
+) -> Callable[[TrialUnit, Completion | None, str], Batched]:
+    origin = Origin(run_id=session.chats.run_id, notebook=session.chats.notebook or None, mode=None)
+    rows = len(prepared.plan.rows)
+
+    def begin(unit: TrialUnit, before: Completion | None, call_id: str) -> Batched:
+        seed = seeds[unit.trials[0]]
+        first, cell = prepared.first[seed.setting], prepared.cells[seed.setting * rows + seed.row]
+        return first.client.begin(
+            cell.addressed,
+            before=None if before is None else replace(before, request=cell.addressed[0].request),
+            continue_on_length=first.options.get("continue_on_length"),
+            timeline=first.options.get("timeline"),
+            patience=first.patience,
+            origin=origin,
+            call_id=call_id,
+        )
+
+    return begin
+
+
+class _Account:
+    """What a sweep may still cost: its own budget and the session's, which holds for it as for single calls."""
+
+    def __init__(
+        self,
+        session: Session,
+        prepared: PreparedSweep,
+        seeds: Sequence[TrialSeed],
+        budget: float | None,
+        spent: Decimal,
+    ) -> None:
+        self.own = Spending()
+        self._session = session
+        self._prepared = prepared
+        self._seeds = seeds
+        self._cap = None if budget is None else float(max(Decimal(str(budget)) - spent, Decimal(0)))
+
+    def hold(self, unit: TrialUnit) -> ExitStack:
+        """Set aside what a unit may cost. Raises BudgetExceeded."""
+        seed = self._seeds[unit.trials[0]]
+        most = self._prepared.cells[seed.setting * len(self._prepared.plan.rows) + seed.row].most
+        with ExitStack() as both:
+            both.enter_context(self.own.hold(most, cap=self._cap))
+            cap = self._prepared.first[seed.setting].options.get("budget")
+            both.enter_context(self._session.log.spending.hold(most, cap=cap))
+            return both.pop_all()

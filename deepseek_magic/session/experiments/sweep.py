@@ -1,0 +1,230 @@
+"""A sweep as a person reads it: a view on the journal, where its plan, its trials and their answers are.
+
+Nothing is counted beside the rows. Whatever ended how, in this kernel or another one, every total is that of the trials.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+
+from ...engine.journal.reader import Journal
+from ...engine.trials.store import SweepHead, SweepStore, TrialRow, TrialState
+from ...metrics.files import Tabular
+from ...metrics.frames import Types
+from ...metrics.row import Cell, Row
+from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.plan import Plan
+from ...protocol.measured import StreamRecord
+from ...protocol.options import OPTIONS_BY_NAME
+from ...text.messages import Message
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+RECORDED: Final[Mapping[str, type]] = {
+    "response_model": str,
+    "outcome": str,
+    "attempts": int,
+    "ttft_s": float,
+    "total_s": float,
+    "prompt_tokens": int,
+    "completion_tokens": int,
+    "reasoning_tokens": int,
+    "cache_hit_tokens": int,
+    "cost": float,
+    "currency": str,
+}
+"""The columns of the log that say something about a trial."""
+
+_NUMERIC: Final[Mapping[str, type]] = {"integer": int, "number": float}
+_FORMULA: Final = ("=", "+", "-", "@")
+_JOINED: Final = """
+    SELECT trials.trial, calls.text, calls.record FROM trials LEFT JOIN calls USING (call_id)
+    WHERE sweep_id = ? ORDER BY trial
+"""
+
+
+class Sweep(Tabular):
+    """Every trial of a sweep, a row each, in the plan's own order. It shows itself as a table with a row a setting."""
+
+    TYPES: ClassVar[Types] = {}
+
+    def __init__(self, journal: Journal, sweep_id: str) -> None:
+        self.sweep_id = sweep_id
+        self._store = SweepStore(journal)
+
+    @cached_property
+    def _head(self) -> SweepHead:
+        head = next((head for head in self._store.heads() if head.sweep_id == self.sweep_id), None)
+        if head is None:
+            said = Message("The journal has no sweep {name} any more.", name=self.sweep_id)
+            raise ConfigurationError(said, hint=Message("%deepseek_sweeps lists those that it has."))
+        return head
+
+    @property
+    def name(self) -> str:
+        """What it was called, else the beginning of its id."""
+        return self._head.name
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What was to be asked."""
+        return Plan.from_json(self._head.plan, self._head.rows)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def trials(self) -> list[TrialRow]:
+        """What has become of each trial."""
+        return self._store.trials(self.sweep_id)
+
+    @property
+    def states(self) -> dict[TrialState, int]:
+        """How many trials are waiting, running, done, failed, or unpaid because the budget did not allow them."""
+        return dict(Counter(row.state for row in self.trials))
+
+    @property
+    def failed(self) -> list[Row]:
+        """The rows of the trials that failed, with the sentence why in ``error``."""
+        return [row for row in self.rows() if row["state"] == "failed"]
+
+    def rows(self) -> list[Row]:
+        """Every trial as a flat mapping with the columns of a frame."""
+        return list(self._rows())
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows())
+
+    def _rows(self) -> Iterator[Row]:
+        plan, name = self.plan, self.name
+        settings = [self._axes(index) for index in range(len(plan.settings))]
+        inputs = [self._input(row) for row in range(len(plan.rows))]
+        answers = {
+            number: (text, record) for number, text, record in self._store.journal.stored(_JOINED, (self.sweep_id,))
+        }
+        decode = msgspec.json.Decoder(StreamRecord).decode
+        for trial in self.trials:
+            text, stored = answers.get(trial.trial, (None, None))
+            record = None if stored is None else decode(stored)
+            yield {
+                "sweep": name,
+                "trial": trial.trial,
+                **settings[trial.setting],
+                **inputs[trial.row],
+                "repeat": trial.repeat,
+                "state": trial.state,
+                "text": text if trial.state == "done" else None,
+                "reused": bool(trial.reused),
+                "round": trial.round,
+                "call_id": trial.call_id,
+                **_recorded(record, reused=bool(trial.reused)),
+                "error": trial.why,
+            }
+
+    def _axes(self, index: int) -> dict[str, Cell]:
+        setting = self.plan.settings[index]
+        numeric = self._numeric
+        return {name: setting.values[name] if name in numeric else shown for name, shown in setting.names.items()}
+
+    @cached_property
+    def _numeric(self) -> dict[str, type]:
+        """The axes whose values are numbers under no other names, so that a frame can sort by them and compute with them."""
+        found = {}
+        for axis in self.plan.axes:
+            kind = _NUMERIC.get(OPTIONS_BY_NAME[axis.name].kind) if axis.name in OPTIONS_BY_NAME else None
+            shown = [f"{value:g}" for value in axis.values if kind is not None and value is not None]
+            if kind is not None and shown == list(axis.names):
+                found[axis.name] = kind
+        return found
+
+    def _input(self, index: int) -> dict[str, Cell]:
+        row = self.plan.rows[index]
+        return {name: _as(row.get(name), kind) for name, kind in self._inputs.items()}
+
+    @cached_property
+    def _inputs(self) -> dict[str, type]:
+        """The columns of the inputs, each with the one type that all its values have, else as text."""
+        return {name: _kind(row.get(name) for row in self.plan.rows) for name in self.plan.columns}
+
+    def _types(self) -> Types:
+        return {
+            "sweep": str,
+            "trial": int,
+            **{axis.name: self._numeric.get(axis.name, str) for axis in self.plan.axes},
+            **self._inputs,
+            "repeat": int,
+            "state": str,
+            "text": str,
+            "reused": bool,
+            "round": int,
+            "call_id": str,
+            **RECORDED,
+            "error": str,
+        }
+
+    def _columns(self) -> dict[str, list[Any]]:
+        rows = self.rows()
+        return {name: [row[name] for row in rows] for name in self._types()}
+
+    def _written(self, value: object) -> object:
+        """A text that a spreadsheet would take for a formula is written with an apostrophe before it."""
+        return f"'{value}" if isinstance(value, str) and is_formula(value) else value
+
+    def delete(self) -> None:
+        """Forget the sweep. Its calls stay in the journal, from where ``ds.journal.prune`` takes them in time."""
+        self._store.delete(self.sweep_id).result()
+
+    def __repr__(self) -> str:
+        try:
+            states = ", ".join(f"{count} {state}" for state, count in self.states.items())
+            return f"<Sweep {self.name}: {states}>"
+        except (ConfigurationError, sqlite3.Error):
+            return f"<Sweep {self.sweep_id}, no longer in the journal>"
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would compute ``text`` instead of showing it."""
+    if not text.startswith(_FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def _recorded(record: StreamRecord | None, *, reused: bool) -> dict[str, Cell]:
+    if record is None:
+        return dict.fromkeys(RECORDED)
+    found: dict[str, Cell] = {name: getattr(record, name) for name in RECORDED}
+    cost: Decimal | None = record.cost
+    # It was paid for by whoever asked it: this sweep has spent nothing on it.
+    found["cost"] = 0.0 if reused else None if cost is None else float(cost)
+    return found
+
+
+def _kind(values: Iterator[Any]) -> type:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {int, float}:
+        return int if kinds == {int} else float
+    return bool if kinds == {bool} else str
+
+
+def _as(value: Any, kind: type) -> Cell:
+    if value is None or (kind is str and isinstance(value, str)):
+        return value
+    if kind is str:
+        return json.dumps(value, ensure_ascii=False)
+    converted: Cell = kind(value)
+    return converted
