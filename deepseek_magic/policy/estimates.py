@@ -50,15 +50,20 @@ def estimate(
     prompt and the answer so far are sent, and billed, once more.
     """
     prompt = prompt_tokens(request.messages)
-    longest = request.options.get("max_tokens")
-    if longest is None:
-        longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)
 
     def cost(sent: int, hit: int, out: int) -> Cost | None:
         usage = Usage(prompt_tokens=sent, completion_tokens=out, cache_hit_tokens=hit, cache_miss_tokens=sent - hit)
         return prices.cost_of(request.model, usage, at, endpoint=endpoint)
 
+    sent, longest = tokens_at_most(request, prompt, continuations)
+    most = cost(sent, 0, longest)
+    return Estimate(prompt_tokens=prompt, max_tokens=longest, least=cost(prompt, prompt, 0), most=most)
+
+
+def tokens_at_most(request: Request, prompt: int, continuations: int) -> tuple[int, int]:
+    """The most tokens that are sent, and that are answered, of a prompt with so many tokens."""
+    longest = request.options.get("max_tokens")
+    if longest is None:
+        longest = MAX_TOKENS_BY_THINKING.get(request.options.get("think", ""), MAX_TOKENS)
     answers = 1 + continuations
-    sent = answers * prompt + longest * continuations * answers // 2
-    most = cost(sent, 0, answers * longest)
-    return Estimate(prompt_tokens=prompt, max_tokens=answers * longest, least=cost(prompt, prompt, 0), most=most)
+    return answers * prompt + longest * continuations * answers // 2, answers * longest

@@ -19,7 +19,9 @@ from ...text.messages import Message
 from ..errors import ConfigurationError
 from ..options import OPTIONS_BY_NAME, Options
 from ..schema import Schema
+from . import outlook as shown
 from .axes import ASKED, PROMPT, Axis
+from .outlook import Outlook
 from .rows import Row, canonical, check_columns, columns_of
 from .scoring import Scorer
 from .templates import Template, templates
@@ -81,6 +83,8 @@ class Plan:
     each: bool = False
     cluster: str | None = None
     scorers: tuple[Scorer, ...] = ()
+    outlook: Outlook | None = field(default=None, compare=False, repr=False)
+    """What it would take, as ``ds.plan`` has found; no part of what is asked."""
 
     @classmethod
     def of(
@@ -220,6 +224,12 @@ class Plan:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+    def __str__(self) -> str:
+        return shown.text(self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": shown.text(self), "text/markdown": shown.markdown(self)}
 
     @property
     def _fields(self) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""What a plan would take, as values, and the plan as a person sees it: calls, price, and what could be seen.
+
+The figures are made by ``policy.estimates`` and the session; here, because a plan carries them and shows itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ...text.inline import code_span
+from ...text.messages import Message, localized
+from ..measured import Cost
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+MAX_NAMES: Final = 12
+MAX_PROMPT_CHARS: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostRange:
+    """What all calls would cost together; each is None where it is not known.
+
+    ``least``: every prompt from the cache and no answer. ``expected``: answers as long as earlier ones, nothing cached.
+    ``most``: nothing cached and the longest answers.
+    """
+
+    least: Cost | None = None
+    expected: Cost | None = None
+    most: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What would happen if a plan were asked now.
+
+    ``calls`` are sent; ``reused`` trials take an answer from the journal, ``shared`` ones that of an equal row. ``cost`` is
+    of the tariff of the hour, ``other`` of DeepSeek's other one; None where there is none. ``peak`` tells which is which.
+    ``unpriced`` calls have no known price. ``earlier`` answers are what the expected price was learnt from. ``visible`` is
+    the difference of two settings' scores that the inputs can show.
+    """
+
+    calls: int
+    reused: int = 0
+    shared: int = 0
+    cost: CostRange = field(default_factory=CostRange)
+    other: CostRange | None = None
+    peak: bool | None = None
+    unpriced: int = 0
+    earlier: int = 0
+    visible: float | None = None
+    notices: tuple[Message | str, ...] = ()
+
+
+def markdown(plan: Plan) -> str:
+    """The plan as a small table. Names and prompts are shown as code, so nothing in them acts."""
+    lines = [f"| **{localized(Message('Plan'))}** | {localized(_counts(plan))} |", "|---|---|"]
+    for label, value in _rows(plan):
+        shown = value if isinstance(value, Message) else tuple(code_span(_line(each), table=True) for each in value)
+        lines.append(f"| {localized(label)} | {localized(shown) if isinstance(shown, Message) else ', '.join(shown)} |")
+    notices = [localized(said) for said in plan.outlook.notices] if plan.outlook else []
+    return "\n".join([*lines, *(f"\n{said}" for said in notices)])
+
+
+def text(plan: Plan) -> str:
+    """The same for a terminal, a line each."""
+    rows = [(Message("Plan"), _counts(plan)), *_rows(plan)]
+    lines = [
+        Message(
+            "{state}: {detail}",
+            state=label,
+            detail=value if isinstance(value, Message) else ", ".join(map(_line, value)),
+        )
+        for label, value in rows
+    ]
+    return "\n".join(localized(said) for said in (*lines, *(plan.outlook.notices if plan.outlook else ())))
+
+
+def _counts(plan: Plan) -> Message:
+    """``300 trials: 4 settings × 25 inputs × 3 repeats``, without what there is once."""
+    counts = (
+        (len(plan.settings), Message("{count} settings")),
+        (len(plan.rows), Message("{count} inputs")),
+        (plan.repeats, Message("{count} repeats")),
+    )
+    parts = [said.filled(count=f"{count:,}") for count, said in counts if count > 1]
+    trials = Message("1 trial") if len(plan) == 1 else Message("{count} trials", count=f"{len(plan):,}")
+    if not parts:
+        return trials
+    product = parts[0]
+    for part in parts[1:]:
+        product = Message("{product} × {part}", product=product, part=part)
+    return Message("{trials}: {product}", trials=trials, product=product)
+
+
+def _rows(plan: Plan) -> Iterator[tuple[Message | str, Message | tuple[str, ...]]]:
+    for axis in plan.axes:
+        yield axis.name, _few(axis.names)
+    if len(plan.templates) == 1:
+        yield Message("prompt"), (plan.templates[0].text,)
+    if plan.columns:
+        yield Message("columns"), _few(plan.columns)
+    if plan.scorers:
+        yield Message("scores"), _few(tuple(scorer.name for scorer in plan.scorers))
+    if plan.outlook is not None:
+        yield from _taken(plan.outlook)
+
+
+def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
+    calls = Message("1 call") if outlook.calls == 1 else Message("{count} calls", count=f"{outlook.calls:,}")
+    if outlook.reused:
+        calls = Message("{calls}; {count} answers are in the journal", calls=calls, count=f"{outlook.reused:,}")
+    if outlook.shared:
+        calls = Message("{calls}; {count} rows are equal to others", calls=calls, count=f"{outlook.shared:,}")
+    yield Message("to be sent"), calls
+    yield Message("price"), _price(outlook.cost, outlook)
+    if outlook.other is not None:
+        label = Message("price off-peak") if outlook.peak else Message("price at peak hours")
+        yield label, _price(outlook.other, outlook)
+    if outlook.visible is not None:
+        points = f"{100 * outlook.visible:.0f}"
+        yield (
+            Message("can be seen"),
+            Message("differences of about {points} points between two settings", points=points),
+        )
+
+
+def _price(cost: CostRange, outlook: Outlook) -> Message:
+    if cost.least is None or cost.most is None:
+        if not outlook.unpriced:
+            return Message("unknown: the models are priced in several currencies")
+        return Message("unknown: {count} calls have no known price", count=f"{outlook.unpriced:,}")
+    said = Message("at least {least}, at most {most}", least=cost.least.rounded, most=cost.most.rounded)
+    if cost.expected is None:
+        return said
+    about = Message("about {expected}, by {count} earlier answers; {bounds}")
+    return about.filled(expected=cost.expected.rounded, count=f"{outlook.earlier:,}", bounds=said)
+
+
+def _few(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names if len(names) <= MAX_NAMES else (*names[: MAX_NAMES - 1], "…")
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_PROMPT_CHARS else f"{line[: MAX_PROMPT_CHARS - 1]}…"
