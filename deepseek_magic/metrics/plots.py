@@ -74,9 +74,9 @@ def draw_latency(records: Sequence[StreamRecord], levels: ServiceLevels | None, 
         line = Message("{name}: p50 {median} s, p90 {most_calls} s, p99 {nearly_all} s (n = {n}).")
         shown = {"median": cell(found.p50), "most_calls": cell(found.p90), "nearly_all": cell(found.p99)}
         said.append(line.filled(name=name, n=f"{found.n:,}", **shown).localized())
-    axes.axvline(promised.p99_total_s, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    level = (promised.p99_total_s, 0.02)
-    axes.annotate(f"{word(Message('level'))} {promised.p99_total_s:g} s", level, xytext=(4, 0), **NOTE)
+    if (most_s := promised.p99_total_s) is not None:
+        axes.axvline(most_s, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate(f"{word(Message('level'))} {most_s:g} s", (most_s, 0.02), xytext=(4, 0), **NOTE)
     axes.set(xlabel=word(Message("seconds")), ylabel=word(Message("share of calls")), ylim=(0, 1.02))
     if axes.get_xscale() == "linear":
         axes.set_xlim(left=0)

@@ -67,8 +67,7 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     model = panel.root.get_by_label("model", exact=True)
     model.fill("deepseek-v4-pro")
     model.press("Tab")
-    panel.root.get_by_label("new name", exact=True).fill("second")
-    panel.button("New").click()
+    panel.button("+ New").click()
     panel.reads("Nothing was asked in this chat yet.")
     panel.ask("A table and code")
     panel.reads("primes(30)", where=panel.transcript)
@@ -133,6 +132,84 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     page.page.set_viewport_size({"width": 620, "height": 1100})
     panel.shoot("narrow")
     assert panel.root.evaluate("node => node.scrollWidth <= node.clientWidth + 1")
+
+
+def cut_tabs(panel: Panel) -> list[str]:
+    """The tabs whose label is wider than its place."""
+    labels = panel.root.locator(".deepseek-magic-side [role=tab] .lm-TabBar-tabLabel")
+    cut: list[str] = labels.evaluate_all(
+        "nodes => nodes.filter(node => node.scrollWidth > node.clientWidth).map(node => node.textContent)"
+    )
+    assert labels.count() == 5
+    return cut
+
+
+def test_the_keyboard_goes_back_to_the_notebook_and_everything_explains_itself(
+    open_notebook: Open, demo: DemoServer
+) -> None:
+    demo.pace, demo.fault = LIKE_A_MODEL, None
+    page = open_notebook([LOAD, "%deepseek_panel --think off", "%config DeepSeekMagics.language = 'zh'"])
+    page.run(0)
+    page.run(1)
+    panel = Panel(page, 1)
+    keyboard: Any = page.page.keyboard
+    cells = page.page.locator(".jp-Notebook .jp-CodeCell")
+
+    # an example is put into the box; Escape while it is answered stops nothing, and the next key is the notebook's
+    panel.button("Explain in five sentences how streaming works").click()
+    page.wait_until(lambda: panel.prompt.input_value() == "Explain in five sentences how streaming works")
+    panel.prompt.fill("long 9")
+    panel.prompt.press("Shift+Enter")
+    panel.reads("Writing", where=panel.root)
+    panel.prompt.press("Escape")
+    page.wait_until(lambda: not panel.prompt.evaluate("node => node === document.activeElement"))
+    keyboard.press("b")
+    page.wait_until(lambda: cells.count() == 4)
+    assert panel.prompt.input_value() == ""
+    assert panel.button("Stop").is_visible()
+    keyboard.press("d")
+    keyboard.press("d")
+    page.wait_until(lambda: cells.count() == 3)
+    panel.button("Stop").click()
+    panel.reads("stopped", where=panel.transcript)
+    panel.ready()
+    assert not panel.button("Stop").is_visible()
+
+    # Enter, as one likes it
+    demo.pace = 0.0
+    panel.root.get_by_label("Enter sends", exact=True).check()
+    panel.reads("Enter sends, Shift-Enter starts a line")
+    panel.prompt.fill("echo one")
+    panel.prompt.press("Shift+Enter")
+    assert panel.prompt.input_value() == "echo one\n"
+    panel.prompt.press("Enter")
+    panel.reads("echo one", where=panel.transcript)
+    panel.ready()
+    assert panel.prompt.input_value() == ""
+
+    # labels whole, help on label and field, a failure said once
+    assert cut_tabs(panel) == []
+    model = panel.root.get_by_label("model", exact=True)
+    page.wait_until(lambda: "flash or pro" in (model.get_attribute("title") or ""))
+    assert "flash or pro" in model.get_attribute("aria-description")
+    assert panel.root.get_by_text("model", exact=True).get_attribute("title") == model.get_attribute("title")
+    demo.fault = "401"
+    panel.ask("why?")
+    panel.prompt.press("Enter")
+    panel.reads("The API answered with 401", where=panel.transcript)
+    panel.ready()
+    assert not panel.button("Continue").is_enabled()
+    panel.tab("Failure lab")
+    panel.reads("Failed; the reason stands below the question.")
+    assert panel.root.inner_text().count("The API answered with 401") == 1
+    panel.shoot("error")
+    assert violations(panel) == []
+
+    page.run(2)
+    page.run(1)
+    panel.reads("Enter 发送")
+    assert cut_tabs(panel) == []
+    panel.shoot("chinese")
 
 
 def test_opened_again_without_a_kernel_the_panel_is_a_picture(

@@ -246,7 +246,10 @@ def test_a_window_counts_only_calls_that_began_in_it() -> None:
     assert log.summary(10, now=NOON + timedelta(seconds=59)).calls == 11
 
 
-def verdicts(log: MetricsLog, levels: ServiceLevels | None = None) -> list[str]:
+QUICK = ServiceLevels(p99_total_s=1.5)
+
+
+def verdicts(log: MetricsLog, levels: ServiceLevels = QUICK) -> list[str]:
     return [level.verdict for level in log.summary(levels=levels).levels]
 
 
@@ -262,10 +265,17 @@ def test_each_of_the_three_levels_can_be_missed() -> None:
     slow = [record(i, chunks_per_s=5.0, total_s=1.5) for i in range(199)]
     failed = record(200, outcome="incomplete", chunks_per_s=5.0)
     log = log_of(*slow, failed)
+    log.levels = QUICK
     assert verdicts(log) == ["missed", "missed", "missed"]
     assert [level.name for level in log.summary().breaches] == [level.name for level in log.summary().levels]
     generous = ServiceLevels(chunks_per_s=4.9, p99_total_s=1.6, error_rate=0.01)
     assert verdicts(log, generous) == ["met", "met", "met"]
+
+
+def test_nobody_is_told_that_a_latency_was_missed_for_which_no_target_was_set() -> None:
+    slow = log_of(*(record(i, total_s=60.0) for i in range(200)))
+    assert [level.verdict for level in slow.summary().levels] == ["met", "no target", "met"]
+    assert "missed" not in str(slow.summary())
 
 
 def test_few_calls_can_miss_a_level_when_too_many_of_them_are_bad_already() -> None:
@@ -282,7 +292,15 @@ def test_a_call_that_the_user_stopped_is_no_error_and_no_latency() -> None:
 def test_a_summary_shows_figures_and_levels_in_html_and_in_text() -> None:
     bundle = log_of(*(record(i) for i in range(6)), record(7, outcome="incomplete")).summary()._repr_mimebundle_()
     for form in bundle.values():
-        for word in ("first token, s", "end to end, P99", "too few samples", "met", "14.3%", "0.0105 USD"):
+        for word in (
+            "first token, s",
+            "end to end, P99",
+            "too few samples",
+            "met",
+            "How calls ended",
+            "14.3%",
+            "0.0105 USD",
+        ):
             assert word in form, word
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import queue
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,16 @@ from hypothesis import strategies as st
 from deepseek_magic.demo.faults.spec import parse
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
+from deepseek_magic.engine.hosts.endpoints import in_order
 from deepseek_magic.notebook.magic.flags import read_line
 from deepseek_magic.notebook.panel.as_magic import SYSTEM_VARIABLE, as_cell
-from deepseek_magic.notebook.panel.controls import Controls, panel_options
+from deepseek_magic.notebook.panel.controls import EXAMPLES, Controls, panel_options
 from deepseek_magic.notebook.panel.gauges import Gauges, Reading, curve, gauges_html
+from deepseek_magic.notebook.panel.head import now_html, who_html
 from deepseek_magic.notebook.panel.history import history_html, matching
 from deepseek_magic.notebook.panel.lab import EXPERIMENTS, Story, story_html
 from deepseek_magic.notebook.panel.still import still, still_class
+from deepseek_magic.notebook.view.status import Status
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting
 from deepseek_magic.protocol.options import OPTIONS
@@ -93,12 +98,66 @@ def test_the_rate_falls_to_nothing_while_nothing_comes() -> None:
     assert gauges.read(9.5).curve[-2:] == (0.0, 0.0)
 
 
-def test_a_reading_without_figures_shows_dashes_and_no_line() -> None:
-    shown = gauges_html("Ready", Reading())
-    assert "–" in shown
-    assert "<svg" not in shown
+def test_what_has_no_value_is_not_shown() -> None:
+    assert gauges_html(Reading()) == ""
+    assert re.findall("<span>(.*?)</span>", gauges_html(Reading(attempt=1, first_token_s=0.5))) == [
+        "first token",
+        "attempt",
+    ]
+    assert re.sub("<.*?>", "", now_html(None, Reading())) == "Ready"
     assert curve([1.0]) == ""
     assert "polyline" in curve([1.0, 2.0])
+
+
+def test_the_line_says_attempts_only_where_there_were_several_and_money_when_it_is_spent() -> None:
+    reading = Reading(first_token_s=0.5, tokens_per_s=60.2, attempt=1)
+    assert re.sub("<.*?>", "", now_html(None, reading)) == "Ready · 60 tokens/s · first token 0.50 s"
+    shown = now_html(None, replace(reading, attempt=2), money="0.1 USD")
+    assert "2 attempts · 0.1 USD" in shown
+
+
+def test_the_line_of_a_running_answer_leaves_to_the_badge_who_answers() -> None:
+    status = Status(state="writing", model="deepseek-flash", place="host", attempt=2, of_attempts=6)
+    shown = now_html(status, Reading())
+    assert "Writing" in shown
+    assert "attempt 2 of 6" in shown
+    assert "deepseek-flash" not in shown
+    assert "host" not in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "who", "cost"),
+    [
+        (None, "DeepSeek", "paid"),
+        ("demo", "demo server", "free"),
+        ("http://localhost:8000/v1", "localhost:8000", "this machine"),
+        ("deepseek,https://openrouter.ai/api/v1", "DeepSeek, OpenRouter", "paid"),
+        ("http://localhost:8000/v1,deepseek", "localhost:8000, DeepSeek", "paid"),
+    ],
+)
+def test_the_badge_says_who_answers_and_whether_it_costs(
+    said: str | None, who: str, cost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEEPSEEK_BASE_URL", raising=False)
+    monkeypatch.delenv("DEEPSEEK_MAGIC_DEMO", raising=False)
+    assert re.sub("<.*?>", "", who_html(in_order(said))) == f"{who} · {cost}"
+
+
+def test_every_control_explains_itself_and_an_empty_field_shows_a_default_or_an_example() -> None:
+    controls = Controls({}, lambda: None)
+    assert set(controls.help) == set(controls.widgets)
+    assert all(controls.help.values())
+    for name, widget in controls.widgets.items():
+        assert f"deepseek-magic-option-{name}" in widget._dom_classes
+        if widget.has_trait("placeholder"):
+            assert re.match("default: |e.g. ", widget.placeholder), name
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in ("image", "schema")])
+def test_an_example_can_be_typed_as_it_stands(name: str) -> None:
+    controls = Controls({}, lambda: None)
+    controls.widgets[name].value = str(EXAMPLES[name])
+    assert name in controls.given
 
 
 def test_the_story_names_attempts_waits_and_seams_once_each() -> None:
@@ -127,8 +186,9 @@ def test_the_history_shows_rows_that_have_every_word_and_the_outcome(
     assert matching(ROWS, words, outcome) == [ROWS[i] for i in found]
 
 
-def test_the_history_of_no_calls_is_an_empty_table() -> None:
-    assert "0 of 0" in history_html([])
+def test_a_row_of_the_history_has_its_model_attempts_and_error_below_the_outcome() -> None:
+    row = {**ROWS[1], "attempts": 3, "total_s": 1.5, "started_at": None}
+    assert "incomplete\ndeepseek-v4-pro\n3 attempts\nDisconnected" in html.unescape(history_html([row]))
 
 
 def test_the_picture_holds_settings_question_and_answer_and_its_question_is_inert() -> None:
@@ -328,6 +388,49 @@ def test_a_failed_call_says_why_below_its_question(kernel: Kernel, demo: DemoSer
     front = Front(kernel)
     front.ask("hi")
     front.until(lambda: front.shows("The API answered with 401"))
+    front.until(lambda: front.enabled("send"))
+    assert json.dumps(front.state).count("The API answered with 401") == 1
+    assert "deepseek-magic-error" in json.dumps(front.state)
+    assert not front.enabled("continue")  # there is no text to go on from
+
+
+def test_stop_is_seen_only_while_an_answer_is_written(kernel: Kernel, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    front = Front(kernel, "p = ds.panel(think='off')\np")
+    layout = front.state[front.find(description="Stop")]["layout"].removeprefix("IPY_MODEL_")
+    assert front.state[layout]["display"] == "none"
+    front.act("send", "long 9")
+    front.until(lambda: front.state[layout]["display"] is None)
+    front.click("Stop")
+    front.until(lambda: front.state[layout]["display"] == "none" and front.enabled("send"))
+    assert front.value("p.answer.outcome") == "interrupted"
+
+
+def test_an_example_goes_into_the_box_and_is_not_sent(kernel: Kernel) -> None:
+    front = Front(kernel)
+    front.click("Compare three planets in a table")
+    front.until(lambda: front.state[front.box]["value"] == "Compare three planets in a table")
+    assert front.value("p.answer, len(ds.log)") == "None 0"
+
+
+def test_what_enter_does_is_one_setting_of_magics_and_panels(kernel: Kernel) -> None:
+    front = Front(kernel)
+    assert front.state[front.box]["enter"] == "newline"
+    assert front.state[front.box]["texts"]["keys"] == "Shift-Enter or Ctrl-Enter sends"
+    front.put(front.find(description="Enter sends"), value=True)
+    front.until(lambda: front.state[front.box]["enter"] == "send")
+    front.until(lambda: front.state[front.box]["texts"]["keys"] == "Enter sends, Shift-Enter starts a line")
+    front.value("get_ipython().run_line_magic('config', 'DeepSeekMagics.enter = \"newline\"')")
+    front.until(lambda: front.state[front.find(description="Enter sends")]["value"] is False)
+    assert front.state[front.box]["enter"] == "newline"
+
+
+def test_the_lab_makes_the_demo_answer_and_the_head_says_so(kernel: Kernel) -> None:
+    front = Front(kernel)
+    assert not front.shows("<b>demo server</b>")
+    front.click("Set up")
+    front.until(lambda: front.shows("<b>demo server</b> · free"))
+    front.until(lambda: front.shows("Ask demo server"))
 
 
 def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:
@@ -361,13 +464,12 @@ def test_answers_leave_no_widgets_behind(kernel: Kernel) -> None:
 def test_chats_are_made_renamed_and_forgotten_and_the_cells_chat_stays(kernel: Kernel) -> None:
     front = Front(kernel)
     front.ask("hi")
-    front.put(front.find(description="new name"), value="second")
-    front.click("New")
+    front.click("+ New")
     front.until(lambda: front.shows("Nothing was asked in this chat yet."))
     front.ask("ho")
     chats = f"sorted({CHATS})"
-    assert front.value(chats) == "['main', 'second']"
-    front.put(front.find(description="new name"), value="third")
+    assert front.value(chats) == "['chat-1', 'main']"
+    front.put(front.find(description="name"), value="third")
     front.click("Rename")
     front.until(lambda: front.value(chats) == "['main', 'third']")
     front.click("Delete")
@@ -392,8 +494,8 @@ def test_six_at_once_stand_in_line_where_the_gauges_show_it(kernel: Kernel, demo
     demo.pace = LIKE_A_MODEL
     front = Front(kernel, "p = ds.panel(think='off')\np")
     front.click("Ask 6 times")
-    front.until(lambda: re.search("<span>queued</span> <b>[1-5]</b>", json.dumps(front.state)) is not None)
-    front.until(lambda: front.shows("<span>running</span> <b>0/"))
+    front.until(lambda: re.search("[1-5] in the queue", json.dumps(front.state)) is not None)
+    front.until(lambda: re.search(r"\d of \d at once", json.dumps(front.state)) is None)
     assert front.value("len(ds.log), p.answer, len(" + CHATS + ")") == "6 None 0"
 
 

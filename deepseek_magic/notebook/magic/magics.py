@@ -135,6 +135,11 @@ class DeepSeekMagics(Magics):
         default_value="auto",
         help="the language of help, status lines and errors; auto follows DEEPSEEK_MAGIC_LANGUAGE, then the locale",
     ).tag(config=True)
+    enter = Enum(
+        ("newline", "send"),
+        default_value="newline",
+        help="what Enter does in the panel's prompt box; Shift-Enter does the other, and Ctrl-Enter always sends",
+    ).tag(config=True)
     warm_up = Bool(
         False,
         help="connect to the endpoint when the extension is loaded, and when this is set, so that the first answer comes sooner",

@@ -14,14 +14,21 @@ import ipywidgets
 
 from ...protocol.conversation import Conversation, Turn
 from ...protocol.markdown import safe
-from ...text.messages import say
-from ..view.parts import Html, Output, VBox, close
+from ...text.messages import Message, say
+from ..view.parts import Button, HBox, Html, Output, VBox, close
 from ..view.settled import Part
 from ..view.status import Status
 from ..view.widgets import WidgetSurface
 
 SHOWN_TURNS: Final = 20
 """Older turns are in the conversation and its export; drawn, they would fill the browser's memory."""
+
+EXAMPLES: Final = (
+    Message("Compare three planets in a table"),
+    Message("Write the primes below 30 as code"),
+    Message("Explain in five sentences how streaming works"),
+)
+"""What an empty conversation offers. The demo answers them with a table, with code, and with prose that a cut is seen in."""
 
 EMPTY_TURNS: Final = 200
 """So many empty boxes of older turns may stand before the first that is shown."""
@@ -58,9 +65,10 @@ class PanelSurface(WidgetSurface):
 
 
 class Transcript:
-    """The turns on the screen, oldest first. ``box`` is the widget."""
+    """The turns on the screen, oldest first. ``box`` is the widget; ``offer`` is given an example that was chosen."""
 
-    def __init__(self) -> None:
+    def __init__(self, offer: Callable[[str], None]) -> None:
+        self._offer = offer
         self.box = ipywidgets.VBox()
         self.box.add_class("deepseek-magic-transcript")
         self._slots: dict[str, Any] = {}
@@ -72,7 +80,18 @@ class Transcript:
         for turn in conversation.turns[-SHOWN_TURNS:] if conversation is not None else ():
             self.slot(turn.id, _text(turn)).children = (_answer(turn),)
         if not self._slots:
-            self.box.children = (Html(f"<p>{html.escape(say('Nothing was asked in this chat yet.'))}</p>"),)
+            self.box.children = (self._invitation(),)
+
+    def _invitation(self) -> Any:
+        """What an empty conversation shows: examples that go into the box at a click."""
+        row = HBox(tuple(self._chip(example.localized()) for example in EXAMPLES))
+        row.add_class("deepseek-magic-chips")
+        return VBox((Html(f"<p>{html.escape(say('Nothing was asked in this chat yet. An example:'))}</p>"), row))
+
+    def _chip(self, text: str) -> Any:
+        chip = Button(description=text, tooltip=say("put this into the prompt box"))
+        chip.on_click(lambda _button: self._offer(text))
+        return chip
 
     def slot(self, turn: str, question: str) -> Any:
         """Where the answer of a turn goes; its question is above. A turn that is asked again keeps its place."""

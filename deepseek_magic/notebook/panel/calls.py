@@ -99,8 +99,9 @@ class Calls:
 
     @property
     def can_continue(self) -> bool:
-        """Whether the last answer was stopped, broke off or reached its length."""
-        return not self.running and self.answer is not None and self.answer.outcome in RESUMABLE
+        """Whether the last answer was stopped, broke off or reached its length, and there is text to go on from."""
+        last = self.answer
+        return not self.running and last is not None and bool(last.text) and last.outcome in RESUMABLE
 
     def send(self, prompt: str, chat: str, options: dict[str, Any]) -> None:
         """Ask. Raises DeepSeekError when nothing could be sent."""
@@ -152,7 +153,7 @@ class Calls:
         call = self._call = session().start(prepared, mode=prepared.options.get("buffer", "balanced"))
 
         def moved(status: Status) -> None:
-            self._panel.moved(status.state, gauges.read(time.monotonic()), story)
+            self._panel.moved(status, gauges.read(time.monotonic()), story)
 
         def left(parts: Sequence[Part]) -> None:
             self.lasting = parts

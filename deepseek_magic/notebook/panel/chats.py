@@ -1,4 +1,4 @@
-"""The picker of conversations: choose one, begin a new one, rename, delete, export."""
+"""The picker of conversations: choose one or begin a new one; a fold has what is seldom wanted: rename, export, delete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sections import Guard, button
 
 
 class ChatPicker:
-    """``box`` is the widget, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
+    """``box`` and ``fold`` are the widgets, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
 
     While the panel is ``busy`` with an answer nothing can be switched. Cells keep their own conversation.
     """
@@ -37,18 +37,29 @@ class ChatPicker:
         self._tell = tell
         self._sure = False
         self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is continued"))
-        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("new name"))
+        new = button(f"+ {say('New')}", say("start another chat"), guard, self._on_new)
+        self._more = ipywidgets.ToggleButton(
+            description="…", tooltip=say("rename, export or delete this chat"), layout=ipywidgets.Layout(width="auto")
+        )
+        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("name"))
         self._delete = button(say("Delete"), say("forget this chat"), guard, self._on_delete)
-        buttons = (
-            button(say("New"), say("start another chat"), guard, self._on_new),
+        folded = (
+            self._name,
             button(say("Rename"), say("give this chat the name in the box"), guard, self._on_rename),
             button(say("Export"), say("write this chat to a file, .md or .jsonl"), guard, self._on_export),
             self._delete,
         )
-        self.box = ipywidgets.HBox((self._names, self._name, *buttons))
+        self.fold = ipywidgets.HBox(folded)
+        self.fold.layout.display = "none"
+        self.box = ipywidgets.HBox((self._names, new, self._more))
         self.box.add_class("deepseek-magic-chats")
+        self.fold.add_class("deepseek-magic-chat-fold")
+        self._more.observe(self._unfold, "value")
         self._names.observe(self._on_chosen, "value")
         self.refresh()
+
+    def _unfold(self, change: Any) -> None:
+        self.fold.layout.display = None if change["new"] else "none"
 
     def refresh(self) -> None:
         """Show the conversations that there are now."""
@@ -68,6 +79,7 @@ class ChatPicker:
         self.chosen = name
         self.refresh()
         self._name.value = ""
+        self._more.value = False
         self._sure = False
         self._delete.description = say("Delete")
         self._on_switch()
@@ -78,15 +90,11 @@ class ChatPicker:
 
     def _on_new(self) -> None:
         taken = session().chats
-        name = self._typed or next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken)
-        if name in taken:
-            sentence = Message("A conversation {name} exists already.", name=name)
-            raise ConfigurationError(sentence, hint=Message("Take another name."))
-        self._switch(name)
+        self._switch(next(f"chat-{number}" for number in count(1) if f"chat-{number}" not in taken))
 
     def _on_rename(self) -> None:
         if not self._typed:
-            hint = Message("Type it into the box beside the chats.")
+            hint = Message("Type it into the box beside Rename.")
             raise ConfigurationError(Message("A name is missing."), hint=hint)
         if self.chosen in session().chats:
             rename(self.chosen, self._typed)

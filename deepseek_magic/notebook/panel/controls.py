@@ -14,7 +14,7 @@ import ipywidgets
 from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.models import MODELS
 from ...protocol.options import OPTIONS, Option, Options
-from ...text.messages import say, words
+from ...text.messages import Message, localized, say, words
 
 _ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
 """Options that the panel has other means for, or that mean nothing in it."""
@@ -26,6 +26,24 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 """Which group an option is in; one that is not named here is in "More"."""
 
 GROUP_WORDS: Final = words("Model", "Sampling", "More")
+
+EXAMPLES: Final[Mapping[str, Any]] = {
+    "output": "answer",
+    "system": Message("You are a patient teacher."),
+    "template": "summary",
+    "fill": "dataset",
+    "max_tokens": "2000",
+    "stop": "END",
+    "schema": "Person",
+    "image": "photo.png",
+    "seed": "7",
+    "base_url": "https://host/v1",
+    "budget": "0.50",
+    "first_token": "60",
+    "idle": "30",
+    "total": "300",
+}
+"""What could be typed, for options whose default says nothing of that."""
 
 _SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": tuple(model.id for model in MODELS),
@@ -61,6 +79,11 @@ class Controls:
             widget.observe(lambda _change: on_change(), "value")
 
     @property
+    def help(self) -> dict[str, str]:
+        """What each control does, by the name of its option."""
+        return {option.name: _explained(option) for option in self._options}
+
+    @property
     def given(self) -> dict[str, Any]:
         """The options that were given. Raises ConfigurationError, in one sentence, for what cannot be one."""
         return dict(Options(**{o.name: _read(o, self.widgets[o.name].value) for o in self._options}))
@@ -70,13 +93,35 @@ class Controls:
         return tuple(self.widgets[option.name] for option in self.by_group[name])
 
 
+def _explained(option: Option) -> str:
+    default = f" · {say('default')}: {localized(option.default)}" if option.default else ""
+    return f"{option.help.localized()}{_unit(option)}{default}"
+
+
+def _unit(option: Option) -> str:
+    return f" ({localized(option.unit)})" if option.unit else ""
+
+
+def _hint(option: Option) -> str:
+    """What stands in an empty field: the default where there is one, else an example."""
+    if option.name in EXAMPLES:
+        return say("e.g. {example}", example=EXAMPLES[option.name]) + _unit(option)
+    return f"{say('default')}: {localized(option.default)}" if option.default else say("not set")
+
+
 def _control(option: Option) -> Any:
-    common: dict[str, Any] = {"description": say(option.name.replace("_", " ")), "tooltip": option.help.localized()}
-    default = say("default") + (f": {option.default}" if option.default else "")
+    control = _made(option)
+    control.add_class(f"deepseek-magic-option-{option.name}")
+    return control
+
+
+def _made(option: Option) -> Any:
+    common: dict[str, Any] = {"description": say(option.name.replace("_", " ")), "tooltip": _explained(option)}
+    default = _hint(option)
     if option.kind == "choice":
         return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)
     if option.kind == "switch":
-        return ipywidgets.Checkbox(value=False, indent=True, **common)
+        return ipywidgets.Checkbox(value=False, indent=False, **common)
     common |= {"placeholder": default, "continuous_update": False}
     if option.name in _SUGGESTED:
         return ipywidgets.Combobox(options=_SUGGESTED[option.name], **common)

@@ -1,6 +1,6 @@
-"""The gauges of the panel: what one answer is doing right now, read off its events and drawn as one line of figures.
+"""The gauges of the panel: what one answer is doing right now, read off its events.
 
-``Gauges`` counts, ``Reading`` is what it says at a moment, ``gauges_html`` shows it. Rates are of the last seconds, so
+``Gauges`` counts, ``Reading`` is what it says at a moment, ``curve`` and ``gauges_html`` show it. Rates are of the last seconds, so
 that a stall is seen as one; what is kept of an answer for good is its ``StreamRecord``, measured in the engine.
 """
 
@@ -21,9 +21,7 @@ WINDOW_S: Final = 2.0
 """Rates are of this long: shorter they jump, longer they hide a stall."""
 
 CURVE_POINTS: Final = 60
-CURVE_WIDTH, CURVE_HEIGHT = 120, 26
-AFTER_TOKENS: Final = 2
-"""The curve comes after the gauge that it plots."""
+CURVE_WIDTH, CURVE_HEIGHT = 90, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,30 +91,31 @@ def curve(points: Sequence[float]) -> str:
     name = html.escape(say("tokens per second, the last {seconds} seconds", seconds=len(points) // 2), quote=True)
     return (
         f'<svg role="img" aria-label="{name}" viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" height="{CURVE_HEIGHT}">'
-        f'<line x1="0" y1="{low}" x2="{CURVE_WIDTH}" y2="{low}" stroke="var(--jp-border-color1)" stroke-width="1"/>'
-        f'<polygon points="0,{low} {line} {right:.1f},{low}" fill="var(--jp-brand-color1)" opacity="0.15"/>'
-        f'<polyline points="{line}" fill="none" stroke="var(--jp-brand-color1)" stroke-width="1.5"/></svg>'
+        f'<line x1="0" y1="{low}" x2="{CURVE_WIDTH}" y2="{low}" stroke="var(--deepseek-edge)" stroke-width="1"/>'
+        f'<polygon points="0,{low} {line} {right:.1f},{low}" fill="var(--deepseek-accent)" opacity="0.15"/>'
+        f'<polyline points="{line}" fill="none" stroke="var(--deepseek-accent)" stroke-width="1.5"/></svg>'
     )
 
 
-def gauges_html(state: str, reading: Reading, gate: Gate | None = None, money: str = "") -> str:
-    """All gauges, each with its name. The queue at ``gate`` is that of all cells and panels of this process together."""
+def gauges_html(reading: Reading, gate: Gate | None = None, money: str = "") -> str:
+    """The gauges that have a value, each with its name. The queue at ``gate`` is that of all cells and panels together."""
     standing = gate.standing if gate is not None else None
-    running = UNKNOWN if standing is None else f"{standing.running}/{standing.window}"
-    quota = UNKNOWN if standing is None or standing.fraction is None else f"{standing.fraction:.0%}"
-    if standing is not None and standing.frozen_s > 0:
-        quota = say("closed for {seconds} s", seconds=f"{standing.frozen_s:.0f}")
-    gauges = (
-        (say("state"), state),
+    gauges = [
         (say("tokens/s"), cell(reading.tokens_per_s, 2)),
-        (say("first token"), UNKNOWN if reading.first_token_s is None else f"{reading.first_token_s:.2f} s"),
         (say("chunks/s"), cell(reading.chunks_per_s, 2)),
+        (say("first token"), UNKNOWN if reading.first_token_s is None else f"{reading.first_token_s:.2f} s"),
         (say("attempt"), cell(reading.attempt or None)),
-        (say("running"), running),
-        (say("queued"), cell(gate.waiting if gate is not None else 0)),
-        (say("quota left"), quota),
         (say("money so far"), money or UNKNOWN),
-    )
-    shown = [f"<div><span>{html.escape(name)}</span> <b>{html.escape(text)}</b></div>" for name, text in gauges]
-    shown.insert(AFTER_TOKENS, f"<div>{curve(reading.curve)}</div>")  # its place is kept while there is none
-    return f'<div class="deepseek-magic-gauges">{"".join(shown)}</div>'
+    ]
+    if gate is not None and standing is not None:
+        quota = UNKNOWN if standing.fraction is None else f"{standing.fraction:.0%}"
+        if standing.frozen_s > 0:
+            quota = say("closed for {seconds} s", seconds=f"{standing.frozen_s:.0f}")
+        gauges += [
+            (say("running"), f"{standing.running}/{standing.window}"),
+            (say("queued"), cell(gate.waiting)),
+            (say("quota left"), quota),
+        ]
+    known = [(name, text) for name, text in gauges if text != UNKNOWN]
+    shown = [f"<div><span>{html.escape(name)}</span> <b>{html.escape(text)}</b></div>" for name, text in known]
+    return f'<div class="deepseek-magic-gauges">{"".join(shown)}</div>' if shown else ""

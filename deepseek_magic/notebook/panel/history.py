@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, get_args
 
@@ -16,16 +16,11 @@ SHOWN_ROWS: Final = 100
 
 _COLUMNS: Final[Mapping[Message, str]] = {
     Message("started"): "started_at",
-    Message("model"): "model",
     Message("outcome"): "outcome",
-    Message("first token, s"): "ttft_s",
-    Message("total, s"): "total_s",
-    Message("tokens/s"): "tokens_per_s",
-    Message("tokens out"): "completion_tokens",
-    Message("attempts"): "attempts",
+    Message("first token"): "ttft_s",
+    Message("total"): "total_s",
+    Message("tokens"): "completion_tokens",
     Message("cost"): "cost",
-    Message("error"): "error_type",
-    Message("endpoint"): "endpoint",
 }
 _SEARCHED: Final = ("model", "endpoint", "outcome", "error_type", "finish_reason", "think", "mode")
 
@@ -56,7 +51,19 @@ def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
         there = value.astimezone()
         return f"{there:%H:%M:%S}" if there.date() == today else cell(value)
     if name == "outcome":
-        return OUTCOME_WORDS[str(value)].localized()
+        return "\n".join(_outcome(row))
+    if name.endswith("_s") and value is not None:
+        return say("{seconds} s", seconds=f"{value:.2f}")
     if name == "cost" and value is not None and row.get("currency"):
-        return f"{cell(value)} {row['currency']}"
+        return f"{cell(value, 2)} {row['currency']}"
     return cell(value)
+
+
+def _outcome(row: Mapping[str, Any]) -> Iterator[str]:
+    """How the call ended, and in lines of their own which model answered and what was not as usual."""
+    yield OUTCOME_WORDS[str(row["outcome"])].localized()
+    yield cell(row.get("model"))
+    if (row.get("attempts") or 1) > 1:
+        yield say("{count} attempts", count=row["attempts"])
+    if row.get("error_type"):
+        yield cell(row["error_type"])

@@ -110,8 +110,8 @@ class Story:
         at_s = now_s - self._started_s
         if completion.outcome == "interrupted":
             self.lines.append((at_s, say("Stopped; the text so far is kept.")))
-        elif completion.error is not None:
-            self.lines.append((at_s, completion.error.localized()))
+        elif completion.error is not None:  # whose sentence stands below the question
+            self.lines.append((at_s, say("Failed; the reason stands below the question.")))
 
     def _line(self, event: Event) -> str:
         match event:

@@ -9,10 +9,10 @@ import html
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import ipywidgets
 from IPython.display import display
@@ -20,31 +20,31 @@ from IPython.display import display
 from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
-from ...protocol.errors import DeepSeekError
+from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import Options
 from ...session import session
 from ...text.design.tokens import rule
-from ...text.messages import Message, say
+from ...text.messages import say
 from ..frontend import NO_WIDGETS, widgets_refused
 from ..magic.demo import DemoMagics
 from ..magic.magics import DeepSeekMagics
 from ..view.live import STATUS_INTERVAL_S
 from ..view.parts import bundle, close, set_titles
 from ..view.settled import escape
-from ..view.status import STATES
+from ..view.status import Status
 from .answers import Transcript
 from .as_magic import as_cell
 from .calls import Calls
 from .chats import ChatPicker
 from .controls import Controls
-from .gauges import Reading, gauges_html
+from .gauges import Reading
+from .head import Now, answerers, names_of, who_html
 from .lab import Story
-from .prompt_box import PromptBox
+from .prompt_box import PromptBox, actions, texts
 from .sections import HistorySection, Lab, Metrics, Settings, Source
 from .still import still, still_class
 
 STYLE = Path(__file__).with_name("panel.css")
-_STATES: Final[Mapping[str, Message]] = {**STATES, "idle": Message("Ready")}
 
 
 class Panel:
@@ -56,25 +56,30 @@ class Panel:
         self._picture: Any = None
         self._lock = threading.RLock()
         self._reading, self._story = Reading(), list[tuple[float, str]]()
-        self._state, self._counted, self._money = "idle", 0, ""
+        self._status: Status | None = None
+        self._counted, self._money = 0, ""
         self._message = ipywidgets.HTML()
-        self._gauges = ipywidgets.HTML()
-        self._transcript = Transcript()
+        self._who = ipywidgets.HTML()
+        self._now = Now(lambda: self._guard(lambda: self._act("stop", "")))
+        self._transcript = Transcript(lambda text: self._prompt.offer(text))
         self._calls = Calls(magics, self._transcript, self)
         given = dict(Options(**options))
         chat = str(given.pop("chat", session().chat))
         self._controls = Controls(given, lambda: self._guard(self._draw_source))
-        self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)), texts=_texts())
+        self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)))
         self._chats = ChatPicker(
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
         )
+        self._settings = Settings(self._controls, magics)
+        self._prompt.help = self._settings.help
         self._history, self._metrics = HistorySection(), Metrics()
         self._lab = Lab(demo, self._guard, self._ask_several)
         self._source = Source(self._guard, self._insert, lambda: self._prompt.copy(self._cell().source))
         self._tabs = ipywidgets.Tab(
-            [part.box for part in (Settings(self._controls), self._lab, self._history, self._metrics, self._source)]
+            [part.box for part in (self._settings, self._lab, self._history, self._metrics, self._source)]
         )
         set_titles(self._tabs, [say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")])
+        magics.observe(self._draw_words, "enter")
         self._prompt.observe(self._typed, "value")
         self._tabs.observe(lambda _change: self._refresh(), "selected_index")
         self.widget = self._put_together()
@@ -88,11 +93,12 @@ class Panel:
         # Laid out from below, so that it stays at its end while an answer grows, unless the reader scrolls away.
         scroll = ipywidgets.Box((self._transcript.box,))
         scroll.add_class("deepseek-magic-scroll")
-        parts = (self._chats.box, scroll, self._prompt.box, self._message, self._gauges)
+        head = ipywidgets.HBox((self._who, self._chats.box, self._chats.fold))
+        parts = (head, self._now.box, scroll, self._prompt.box, self._message)
         main, side = ipywidgets.VBox(parts), ipywidgets.VBox((self._tabs,))
         columns = ipywidgets.Box((main, side))
         whole = ipywidgets.VBox((style, columns))
-        for widget, name in ((main, "main"), (side, "side"), (columns, "columns"), (whole, "panel")):
+        for widget, name in ((head, "head"), (main, "main"), (side, "side"), (columns, "columns"), (whole, "panel")):
             widget.add_class(f"deepseek-magic-{name}")
         return whole
 
@@ -119,6 +125,8 @@ class Panel:
     def close(self) -> None:
         """Stop what runs and let go of the widgets."""
         self._calls.stop()
+        self._settings.close()
+        self._magics.unobserve(self._draw_words, "enter")
         close(self.widget)
 
     # what a person does
@@ -159,10 +167,10 @@ class Panel:
     def _follow_several(self, calls: Sequence[Call]) -> None:
         """Let the gauges show the queue until it is empty."""
         while not all(call.done for call in calls):
-            self._draw_gauges()
+            self._draw_now()
             time.sleep(STATUS_INTERVAL_S)
         self._refresh()
-        self._draw_gauges()
+        self._draw_now()
 
     def _chat_switched(self) -> None:
         self._calls.forget()
@@ -176,15 +184,15 @@ class Panel:
 
     # what the call does; these two come from the thread that draws
 
-    def moved(self, state: str, reading: Reading, story: Story) -> None:
+    def moved(self, status: Status, reading: Reading, story: Story) -> None:
         """There is something new about the running call."""
-        self._state, self._reading = state, reading
+        self._status, self._reading = status, reading
         self._tell(story)
-        self._draw_gauges()
+        self._draw_now()
 
     def ended(self, completion: Completion, story: Story) -> None:
         """The call is over."""
-        self._state = "idle"
+        self._status = None
         self._say("")  # whatever was said of the running answer is over with it
         story.end(completion, time.monotonic())
         if (record := completion.record) is not None:
@@ -219,22 +227,44 @@ class Panel:
         with self._lock:  # the answer may end while the kernel's thread is drawing that it began
             running = self._calls.running
             again = self._calls.asked is not None and not running
-            self._prompt.actions = _actions(running, self._calls.can_continue, again)
-            self._draw_gauges()
+            self._prompt.actions = actions(running, self._calls.can_continue, again)
+            if not running:
+                self._status = None
+            elif self._status is None:
+                self._status = Status()
+            self._draw_words()
+            self._draw_now()
 
-    def _draw_gauges(self) -> None:
+    def _draw_now(self) -> None:
         gate, log = self._calls.gate, session().log
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
             self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
-        self._gauges.value = gauges_html(_STATES[self._state].localized(), self._reading, gate, self._money)
+        self._now.show(self._status, self._reading, gate, self._money)
+        if self._chosen is self._metrics:
+            self._metrics.show_gauges(self._reading, gate, self._money)
+
+    def _draw_words(self, _change: Any = None) -> None:
+        """Who answers, and what depends on it or on the key that sends."""
+        try:
+            places = answerers(self._controls.given)
+        except ConfigurationError:  # said when something is asked
+            places = ()
+        self._who.value = who_html(places)
+        self._prompt.enter = self._magics.enter
+        self._prompt.texts = texts(self._magics.enter, names_of(places) or "DeepSeek")
+
+    @property
+    def _chosen(self) -> Any:
+        """The section that is seen."""
+        chosen = self._tabs.selected_index
+        sections = (self._settings, self._lab, self._history, self._metrics, self._source)
+        return None if chosen is None else sections[chosen]
 
     def _refresh(self) -> None:
-        chosen = self._tabs.selected_index
-        if chosen is not None and self._tabs.children[chosen] is self._history.box:
-            self._history.refresh()
-        elif chosen is not None and self._tabs.children[chosen] is self._metrics.box:
-            self._metrics.refresh()
+        if self._chosen in (self._history, self._metrics):
+            self._draw_now()
+            self._chosen.refresh()
 
     def _cell(self) -> Any:
         options = self._controls.given
@@ -249,35 +279,3 @@ class Panel:
         asked = self._calls.asked
         question = asked.prompt if asked is not None else ""
         return still(self._id, self._controls.given, question, self._calls.lasting)
-
-
-def _actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, Any]]:
-    rows = (
-        ("send", say("Send"), say("ask"), not running),
-        ("stop", say("Stop"), say("end the answer now and keep the text so far"), running),
-        ("continue", say("Continue"), say("continue an answer that was stopped or broke off"), can_continue),
-        ("regenerate", say("Regenerate"), say("ask the last question again"), again),
-    )
-    return [
-        {"name": name, "text": text, "title": title, "enabled": enabled, "primary": name == "send"}
-        for name, text, title, enabled in rows
-    ]
-
-
-def _texts() -> dict[str, str]:
-    return {
-        "label": say("Prompt"),
-        "conversation": say("Conversation"),
-        "placeholder": say("Ask DeepSeek…  {name} takes the variable of that name"),
-        "keys": say("Shift-Enter or Ctrl-Enter sends"),
-        "plain": say(
-            "This front end cannot load the panel's own prompt box: no key sends, and no cell can be inserted or copied."
-        ),
-        "busy": say("The kernel is busy with a cell: it acts on this when the cell has ended."),
-        "inserted": say("The cell was inserted below the panel."),
-        "copied": say("Copied."),
-        "copied_instead": say(
-            "This front end lets no widget insert a cell, so it is in the clipboard: paste it into a cell."
-        ),
-        "neither": say("This front end allows neither inserting nor copying: select the text above and copy it."),
-    }

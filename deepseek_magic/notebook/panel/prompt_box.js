@@ -1,7 +1,8 @@
 // The prompt box of the panel: what only the front end can do. Keys that send, the text as it was when it was sent, a
-// word when the kernel is busy, a cell put below this one.
+// word when the kernel is busy, a cell put below this one, an explanation on every control.
 
 const BUSY_AFTER_MS = 1000;
+const DRESS_AFTER_MS = 300;
 
 function element(tag, properties = {}, children = []) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -44,6 +45,36 @@ async function copy(text) {
   } catch {
     return false;
   }
+}
+
+// As Escape in a cell: its keys go to the notebook again. JupyterLab 4 gives the focus to cells, JupyterLab 3 to notebooks.
+function commandMode(root) {
+  const cell = root.closest(".jp-Cell");
+  const notebook = root.closest(".jp-Notebook");
+  document.activeElement?.blur();
+  for (const kind of ["mousedown", "mouseup"]) {
+    cell?.querySelector(".jp-InputPrompt")?.dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 }));
+  }
+  (cell?.tabIndex >= 0 ? cell : notebook)?.focus({ preventScroll: true });
+}
+
+// ipywidgets leaves most tooltips out of the page: the help of a setting is put on its label and its field here.
+function explain(side, help) {
+  for (const [name, text] of Object.entries(help)) {
+    for (const control of side.querySelectorAll(`.deepseek-magic-option-${name}`)) {
+      for (const part of [control, ...control.querySelectorAll("label, input, select, textarea")]) {
+        if (part.title !== text) part.title = text;
+        if (part.matches("input, select, textarea")) part.setAttribute("aria-description", text);
+      }
+    }
+  }
+}
+
+// What scrolls must be reached by the keyboard, for which ipywidgets has no setting.
+function reachable(node, name) {
+  node.tabIndex = 0;
+  node.setAttribute("role", "region");
+  node.setAttribute("aria-label", name);
 }
 
 function render({ model, el }) {
@@ -112,14 +143,29 @@ function render({ model, el }) {
     model.set("value", box.value);
     model.save_changes();
   });
+  const sends = (event) => {
+    if (event.ctrlKey || event.metaKey) return true;
+    return model.get("enter") === "send" ? !event.shiftKey && !event.altKey : event.shiftKey;
+  };
   box.addEventListener("keydown", (event) => {
     // The notebook has its own ideas of Shift-Enter and of single letters; Ctrl-S is meant for it.
     if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
-    if (event.key === "Enter" && (event.shiftKey || event.ctrlKey || event.metaKey) && !event.isComposing) {
+    if (event.isComposing || event.keyCode === 229) return; // an input method's own Enter and Escape; Safari tells by the number
+    if (event.key === "Enter" && sends(event)) {
       event.preventDefault();
       act("send");
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      commandMode(el);
     }
   });
+  // Stop is a button of ipywidgets above the conversation. Pressed through here, a kernel that is busy is said.
+  const stop = (event) => {
+    if (!event.target.closest(".deepseek-magic-stop")) return;
+    event.stopImmediatePropagation();
+    act("stop");
+    box.focus({ preventScroll: true }); // the button goes, and with it the focus
+  };
   const answered = async (message) => {
     const texts = model.get("texts");
     if (message.do === "taken" && box.value === message.text) {
@@ -131,6 +177,8 @@ function render({ model, el }) {
       else say((await copy(message.text)) ? texts.copied_instead : texts.neither);
     } else if (message.do === "copy") {
       say((await copy(message.text)) ? texts.copied : texts.neither);
+    } else if (message.do === "focus") {
+      box.focus({ preventScroll: true });
     }
   };
   const events = [
@@ -141,14 +189,27 @@ function render({ model, el }) {
     ["msg:custom", answered],
   ];
   for (const [name, listener] of events) model.on(name, listener);
-  // What scrolls must be reached by the keyboard, which a box of ipywidgets has no setting for. It is there when this
-  // box has a size.
+  // The panel's other parts are there when this box has a size; what is drawn in them later is seen to after a moment.
+  let panel = null;
+  let due = 0;
+  const dress = () => {
+    due = 0;
+    explain(panel, model.get("help"));
+    for (const code of panel.querySelectorAll(".deepseek-magic-answer pre")) {
+      if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
+    }
+  };
+  const later = new MutationObserver(() => {
+    due ||= setTimeout(dress, DRESS_AFTER_MS);
+  });
   const shown = new ResizeObserver(() => {
     const scroll = el.closest(".deepseek-magic-main")?.querySelector(".deepseek-magic-scroll");
-    if (!scroll) return;
-    scroll.tabIndex = 0;
-    scroll.setAttribute("role", "region");
-    scroll.setAttribute("aria-label", model.get("texts").conversation);
+    if (!scroll || panel) return;
+    panel = el.closest(".deepseek-magic-panel");
+    reachable(scroll, model.get("texts").conversation);
+    panel.addEventListener("click", stop, true);
+    later.observe(panel, { childList: true, subtree: true });
+    dress();
   });
   shown.observe(el);
   drawValue();
@@ -156,7 +217,10 @@ function render({ model, el }) {
   model.send({ do: "drawn" });
   return () => {
     shown.disconnect();
+    later.disconnect();
+    panel?.removeEventListener("click", stop, true);
     clearTimeout(timer);
+    clearTimeout(due);
     for (const [name, listener] of events) model.off(name, listener);
   };
 }

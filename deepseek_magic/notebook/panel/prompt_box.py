@@ -16,6 +16,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from ...text.messages import say
 from .plain_prompt import PlainPrompt
 
 READY_S: Final = 3.0
@@ -23,9 +24,11 @@ READY_S: Final = 3.0
 
 
 class PromptBox(anywidget.AnyWidget):
-    """Calls ``on_action(name, text)`` for every button, with the text in the box; Shift- or Ctrl-Enter is "send".
+    """Calls ``on_action(name, text)`` for every button, with the text in the box; Ctrl-Enter is "send".
 
-    ``actions``: name, text, title, enabled, primary of each button. ``texts``: what it says, see ``panel_texts``.
+    ``enter``: what Enter alone does, "newline" or "send"; Shift-Enter does the other. ``actions``: name, text, title,
+    enabled, primary of each button. ``texts``: what it says, see ``panel.texts``. ``help``: an explanation for each
+    option whose control has the class ``deepseek-magic-option-NAME``.
     ``box`` is what is put into the panel: this widget, or plain ones where the page has not drawn it in time.
     """
 
@@ -33,6 +36,8 @@ class PromptBox(anywidget.AnyWidget):
     value = traitlets.Unicode().tag(sync=True)
     actions: Any = traitlets.List().tag(sync=True)
     texts = traitlets.Dict().tag(sync=True)
+    help = traitlets.Dict().tag(sync=True)
+    enter = traitlets.Unicode("newline").tag(sync=True)
     heard = traitlets.Int().tag(sync=True)
 
     def __init__(self, on_action: Callable[[str, str], None], **traits: Any) -> None:
@@ -69,6 +74,11 @@ class PromptBox(anywidget.AnyWidget):
             self.value = ""
         self.send({"do": "taken", "text": text})
 
+    def offer(self, text: str) -> None:
+        """Put an example into the box, to be changed or sent."""
+        self.value = text
+        self.send({"do": "focus"})
+
     def insert(self, source: str) -> None:
         """Put a cell with ``source`` below the panel's; where the front end cannot, it copies it and says so."""
         self._ask_page("insert", source)
@@ -82,3 +92,37 @@ class PromptBox(anywidget.AnyWidget):
             self._plain.say(self.texts["neither"])
         else:
             self.send({"do": what, "text": text})
+
+
+def actions(running: bool, can_continue: bool, again: bool) -> list[dict[str, Any]]:
+    """The buttons below the box. Stop is none of them: it stands above the conversation, beside what it ends."""
+    rows = (
+        ("send", say("Send"), say("ask"), not running),
+        ("continue", say("Continue"), say("continue an answer that was stopped or broke off"), can_continue),
+        ("regenerate", say("Regenerate"), say("ask the last question again"), again),
+    )
+    return [
+        {"name": name, "text": text, "title": title, "enabled": enabled, "primary": name == "send"}
+        for name, text, title, enabled in rows
+    ]
+
+
+def texts(enter: str, who: str) -> dict[str, str]:
+    """What the box says, where Enter does this and ``who`` answers."""
+    shifted, entered = say("Shift-Enter or Ctrl-Enter sends"), say("Enter sends, Shift-Enter starts a line")
+    return {
+        "label": say("Prompt"),
+        "conversation": say("Conversation"),
+        "placeholder": say("Ask {who}…  {name} takes the variable of that name", who=who, name="{name}"),
+        "keys": entered if enter == "send" else shifted,
+        "plain": say(
+            "This front end cannot load the panel's own prompt box: no key sends, and no cell can be inserted or copied."
+        ),
+        "busy": say("The kernel is busy with a cell: it acts on this when the cell has ended."),
+        "inserted": say("The cell was inserted below the panel."),
+        "copied": say("Copied."),
+        "copied_instead": say(
+            "This front end lets no widget insert a cell, so it is in the clipboard: paste it into a cell."
+        ),
+        "neither": say("This front end allows neither inserting nor copying: select the text above and copy it."),
+    }

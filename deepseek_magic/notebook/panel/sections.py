@@ -9,14 +9,17 @@ from typing import Any, Final
 
 import ipywidgets
 
+from ...engine.gate import Gate
 from ...metrics.canvas import PlotKind
 from ...metrics.log import MetricsLog
 from ...protocol.outcome import OUTCOME_WORDS
 from ...session import session
 from ...text.messages import say
 from ..magic.demo import DemoMagics
+from ..magic.magics import DeepSeekMagics
 from .as_magic import Cell
 from .controls import GROUP_WORDS, Controls
+from .gauges import Reading, gauges_html
 from .history import OUTCOMES, history_html
 from .lab import EXPERIMENTS, story_html
 
@@ -38,12 +41,20 @@ def button(text: str, tooltip: str, guard: Guard, do: Callable[[], None]) -> Any
 
 
 class Settings:
-    """All controls; the ones that are seldom needed unfold at a click."""
+    """All controls; the ones that are seldom needed unfold at a click. ``help`` explains each, by its option's name."""
 
-    def __init__(self, controls: Controls) -> None:
-        boxes: list[Any] = [ipywidgets.VBox(controls.group("Model"))]
+    def __init__(self, controls: Controls, magics: DeepSeekMagics) -> None:
+        self._magics = magics
+        self._enter = ipywidgets.Checkbox(description=say("Enter sends"), indent=False)
+        self._enter.add_class("deepseek-magic-option-enter")
+        self._enter.observe(self._entered, "value")
+        magics.observe(self._show_enter, "enter")
+        self._show_enter()
+        self.help = {**controls.help, "enter": say("Enter sends the prompt, and Shift-Enter starts a line")}
+        boxes: list[Any] = [ipywidgets.VBox((*controls.group("Model"), self._enter))]
         for name in ("Sampling", "More"):
-            folded = ipywidgets.VBox(controls.group(name))
+            folded = ipywidgets.Box(controls.group(name))
+            folded.add_class("deepseek-magic-group")
             folded.layout.display = "none"
             toggle = ipywidgets.ToggleButton(
                 description=GROUP_WORDS[name].localized(), icon="caret-right", tooltip=say("show or hide these")
@@ -52,6 +63,16 @@ class Settings:
             toggle.observe(partial(_unfold, toggle, folded), "value")
             boxes += [toggle, folded]
         self.box = ipywidgets.VBox(boxes)
+
+    def _entered(self, change: Any) -> None:
+        self._magics.enter = "send" if change["new"] else "newline"
+
+    def _show_enter(self, _change: Any = None) -> None:
+        self._enter.value = self._magics.enter == "send"
+
+    def close(self) -> None:
+        """Hear no more of the magics' settings."""
+        self._magics.unobserve(self._show_enter, "enter")
 
 
 def _unfold(toggle: Any, folded: Any, change: Any) -> None:
@@ -70,13 +91,17 @@ class HistorySection:
         )
         self._table = ipywidgets.HTML(tabbable=True)
         self._table.add_class("deepseek-magic-wide")
+        self._table.add_class("deepseek-magic-history")
         self.box = ipywidgets.VBox((self._words, self._outcome, self._table))
         for control in (self._words, self._outcome):
             control.observe(lambda _change: self.refresh(), "value")
 
     def refresh(self) -> None:
         """Show the log as it is now."""
-        self._table.value = history_html(list(session().log), self._words.value, self._outcome.value)
+        log = session().log
+        self._table.value = (
+            history_html(list(log), self._words.value, self._outcome.value) if len(log) else nothing_yet()
+        )
 
 
 class Metrics:
@@ -89,18 +114,35 @@ class Metrics:
             (say("waterfall of the last call"), "waterfall"),
         ]
         self._kind = ipywidgets.Dropdown(description=say("plot"), options=kinds, value="latency")
-        self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
+        self._gauges, self._plot, self._tables = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML(tabbable=True)
         self._tables.add_class("deepseek-magic-wide")
         self._tables.add_class("deepseek-magic-figures")
-        self.box = ipywidgets.VBox((self._kind, self._plot, self._tables))
+        self.box = ipywidgets.VBox((self._gauges, self._kind, self._plot, self._tables))
         self._kind.observe(lambda _change: self.refresh(), "value")
 
     def refresh(self) -> None:
         """Sum up the log as it is now."""
         log = session().log
-        none = f"<p>{html.escape(say('No call has been made in this session yet.'))}</p>"
-        self._tables.value = log.summary()._repr_mimebundle_()["text/html"] if len(log) else none
-        self._plot.value = _picture(log, self._kind.value) if len(log) else ""
+        if not len(log):
+            self._tables.value, self._plot.value = nothing_yet(), ""
+            return
+        self._tables.value = log.summary()._repr_mimebundle_()["text/html"]
+        if not self._plot.value:  # the first one loads matplotlib, which takes seconds
+            self._plot.value = _paragraph(say("Drawing…"))
+        self._plot.value = _picture(log, self._kind.value)
+
+    def show_gauges(self, reading: Reading, gate: Gate | None, money: str) -> None:
+        """Show what the running answer is doing, or how the last one did."""
+        self._gauges.value = gauges_html(reading, gate, money)
+
+
+def nothing_yet() -> str:
+    """What stands where the figures of calls will be."""
+    return _paragraph(say("No call has been made in this session yet. Ask something, and its figures are here."))
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
 
 
 def _picture(log: MetricsLog, kind: PlotKind) -> str:
@@ -108,7 +150,7 @@ def _picture(log: MetricsLog, kind: PlotKind) -> str:
     try:
         plot = log.plot(kind, width_in=PLOT_IN)
     except (ImportError, ValueError) as error:
-        return f"<p>{html.escape(str(error))}</p>"
+        return _paragraph(str(error))
     return f'<div style="color: var(--jp-ui-font-color1)">{plot.svg()}</div>'
 
 
@@ -150,6 +192,7 @@ class Lab:
         else:
             now = server.fault or say("nothing")
             lines.append(html.escape(say("In force at {url}: {fault}.", url=server.base_url, fault=now)))
+            lines.append(html.escape(say("Cells ask this server, too, until %deepseek_demo stop.")))
         self._legend.value = f'<div style="line-height: 1.5">{"<br>".join(lines)}</div>'
 
     def _set_up(self) -> None:

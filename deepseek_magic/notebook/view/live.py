@@ -63,10 +63,14 @@ class Settlement:
     @property
     def said(self) -> tuple[str, ...]:
         """The sentences below the answer."""
-        error = self.completion.error
-        failed = error.localized() if self.detached and error is not None else None
-        said = (*self.notices, *self.completion.notices, complaint(self.format, self.completion), failed)
+        said = (*self.notices, *self.completion.notices, complaint(self.format, self.completion))
         return tuple(localized(sentence) for sentence in said if sentence is not None)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the call failed, where nobody else will say it."""
+        error = self.completion.error
+        return error.localized() if self.detached and error is not None else None
 
 
 class Surface:

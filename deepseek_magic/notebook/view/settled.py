@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...protocol.completion import Completion, Kept
 from ...protocol.markdown import safe
+from ...text.design.tokens import value
 from ...text.inline import plain_html
 from ...text.language import MOMENT
 from ...text.messages import Message, localized, say
@@ -113,10 +114,17 @@ def _small(lines: Sequence[str]) -> str:
 def _foot(ending: Settlement) -> str:
     """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
     line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
+    failed = failure_html(ending.failure) if ending.failure else ""
     if not seams:
-        return small(line, *ending.said)
+        return failed + small(line, *ending.said)
     joined = f"<details><summary>{_small([line])}</summary>{_small([seam_line(seam) for seam in seams])}</details>"
-    return joined + (small(*ending.said) if ending.said else "")
+    return failed + joined + (small(*ending.said) if ending.said else "")
+
+
+def failure_html(sentence: str) -> str:
+    """Why a call failed: as large as an answer, with a red rule at its side."""
+    rule = f"border-left:{value('rule')} solid {value('error')};padding-left:{value('space-2')}"
+    return f'<p class="deepseek-magic-error" style="{rule}">{escape(sentence)}</p>'
 
 
 def _head(ending: Settlement, unfolded: bool) -> str:

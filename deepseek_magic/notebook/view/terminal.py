@@ -115,6 +115,8 @@ class RichSurface(Surface):
         if not ending.empty:
             for line in (footer(ending.completion, ending.elapsed_s), *ending.said):
                 self._console.print(self._text(line, style="dim"))
+            if ending.failure:
+                self._console.print(self._text(ending.failure))
 
     def _redraw(self) -> None:
         from rich.console import Group

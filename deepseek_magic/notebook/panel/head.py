@@ -1,0 +1,102 @@
+"""The head of the panel: who answers and whether it costs, and in one row above the conversation Stop and what happens now."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets
+
+from ...engine.gate import Gate
+from ...engine.hosts.endpoints import Endpoint, in_order
+from ...session import session
+from ...text.messages import say
+from ..view.status import Status, status_text
+from .gauges import Reading, curve
+
+
+def answerers(given: Mapping[str, Any]) -> tuple[Endpoint, ...]:
+    """The endpoints that a question with these options goes to. Raises ConfigurationError where that cannot be said."""
+    options = session().in_force(given)
+    return in_order(options.get("endpoint"), options.get("base_url"))
+
+
+def names_of(places: Sequence[Endpoint]) -> str:
+    """What a person calls them."""
+    return ", ".join(dict.fromkeys(say("demo server") if place.name == "demo" else place.title for place in places))
+
+
+def who_html(places: Sequence[Endpoint]) -> str:
+    """The badge: who answers, and in a word what it costs. Nothing for nobody."""
+    if not places:
+        return ""
+    word, sentence = _cost_of(min(places, key=lambda place: place.is_local))
+    return (
+        f'<span class="deepseek-magic-who" title="{html.escape(sentence, quote=True)}">'
+        f"<b>{html.escape(names_of(places))}</b> · {html.escape(word)}</span>"
+    )
+
+
+def _cost_of(place: Endpoint) -> tuple[str, str]:
+    if place.name == "demo":
+        return say("free"), say("Answers come from a demo server on this machine and cost nothing.")
+    if place.is_local:
+        return say("this machine"), say("Answers come from a server on this machine.")
+    return say("paid"), say("Questions go to {host} and may cost money.", host=place.host)
+
+
+class Now:
+    """``box`` is the row: Stop while an answer is written, and one line."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = ipywidgets.Button(
+            description=say("Stop"), tooltip=say("end the answer now and keep the text so far")
+        )
+        self._stop.on_click(lambda _button: stop())
+        self._stop.add_class("deepseek-magic-stop")
+        self._line = ipywidgets.HTML()
+        self.box = ipywidgets.HBox((self._stop, self._line))
+        self.box.add_class("deepseek-magic-now")
+
+    def show(self, status: Status | None, reading: Reading, gate: Gate | None, money: str) -> None:
+        """Draw the line; ``status`` is None while nothing is written."""
+        self._stop.layout.display = "none" if status is None else None
+        self._line.value = now_html(status, reading, gate, money)
+
+
+def now_html(status: Status | None, reading: Reading, gate: Gate | None = None, money: str = "") -> str:
+    """What happens now, or how the last answer did: only what has a value, and only what is not as usual."""
+    # Who answers stands in the badge.
+    said = [say("Ready"), *_last(reading)] if status is None else [status_text(replace(status, model="", place=""))]
+    said += _queue(gate)
+    if money and status is None:
+        said.append(money)
+    line = html.escape(" · ".join(said))
+    return f'<div class="deepseek-magic-line"><span role="status">{line}</span>{curve(reading.curve)}</div>'
+
+
+def _last(reading: Reading) -> list[str]:
+    said = []
+    if reading.tokens_per_s is not None:
+        said.append(say("{rate} tokens/s", rate=f"{reading.tokens_per_s:.0f}"))
+    if reading.first_token_s is not None:
+        said.append(say("first token {seconds} s", seconds=f"{reading.first_token_s:.2f}"))
+    if reading.attempt > 1:
+        said.append(say("{count} attempts", count=reading.attempt))
+    return said
+
+
+def _queue(gate: Gate | None) -> list[str]:
+    """The queue of all cells and panels of this process together, where there is more than one request in it."""
+    if gate is None:
+        return []
+    standing, waiting, said = gate.standing, gate.waiting, []
+    if standing.running > 1 or waiting:
+        said.append(say("{running} of {most} at once", running=standing.running, most=standing.window))
+    if waiting:
+        said.append(say("{count} in the queue", count=f"{waiting:,}"))
+    if standing.frozen_s > 0:
+        said.append(say("closed for {seconds} s", seconds=f"{standing.frozen_s:.0f}"))
+    return said
