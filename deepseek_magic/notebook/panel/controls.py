@@ -94,8 +94,12 @@ class Controls:
 
 
 def _explained(option: Option) -> str:
-    default = f" · {say('default')}: {localized(option.default)}" if option.default else ""
+    default = f" · {_default(option)}" if option.default else ""
     return f"{option.help.localized()}{_unit(option)}{default}"
+
+
+def _default(option: Option) -> str:
+    return say("default: {value}", value=option.default)
 
 
 def _unit(option: Option) -> str:
@@ -103,10 +107,10 @@ def _unit(option: Option) -> str:
 
 
 def _hint(option: Option) -> str:
-    """What stands in an empty field: the default where there is one, else an example."""
+    """What stands in an empty field: an example, where the default is none or says nothing of what could be typed."""
     if option.name in EXAMPLES:
         return say("e.g. {example}", example=EXAMPLES[option.name]) + _unit(option)
-    return f"{say('default')}: {localized(option.default)}" if option.default else say("not set")
+    return _default(option)
 
 
 def _control(option: Option) -> Any:
