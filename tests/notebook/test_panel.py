@@ -430,7 +430,7 @@ def test_the_lab_makes_the_demo_answer_and_the_head_says_so(kernel: Kernel) -> N
     assert not front.shows("<b>demo server</b>")
     front.click("Set up")
     front.until(lambda: front.shows("<b>demo server</b> · free"))
-    front.until(lambda: front.shows("Ask demo server"))
+    front.until(lambda: front.shows("Ask the demo server"))
 
 
 def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:

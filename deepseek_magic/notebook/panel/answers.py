@@ -49,10 +49,12 @@ class PanelSurface(WidgetSurface):
         self._slot = slot
         self._on_status = on_status
         self._on_leave = on_leave
+        self._top.children = ()  # the panel has a row of its own for what happens now
+        close(self._status)
 
     def status(self, status: Status) -> None:
-        """Redraw the status line, and tell the gauges."""
-        super().status(status)
+        """Tell the panel, and redraw the title of the reasoning."""
+        self._entitle(status)
         self._on_status(status)
 
     def _place(self, view: Any) -> None:

@@ -23,9 +23,9 @@ def answerers(given: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     return in_order(options.get("endpoint"), options.get("base_url"))
 
 
-def names_of(places: Sequence[Endpoint]) -> str:
-    """What a person calls them."""
-    return ", ".join(dict.fromkeys(say("demo server") if place.name == "demo" else place.title for place in places))
+def names_of(places: Sequence[Endpoint], demo: str) -> str:
+    """What a person calls them; the demo is called ``demo``."""
+    return ", ".join(dict.fromkeys(demo if place.name == "demo" else place.title for place in places))
 
 
 def who_html(places: Sequence[Endpoint]) -> str:
@@ -35,7 +35,7 @@ def who_html(places: Sequence[Endpoint]) -> str:
     word, sentence = _cost_of(min(places, key=lambda place: place.is_local))
     return (
         f'<span class="deepseek-magic-who" title="{html.escape(sentence, quote=True)}">'
-        f"<b>{html.escape(names_of(places))}</b> · {html.escape(word)}</span>"
+        f"<b>{html.escape(names_of(places, say('demo server')))}</b> · {html.escape(word)}</span>"
     )
 
 
@@ -74,7 +74,8 @@ def now_html(status: Status | None, reading: Reading, gate: Gate | None = None, 
     if money and status is None:
         said.append(money)
     line = html.escape(" · ".join(said))
-    return f'<div class="deepseek-magic-line"><span role="status">{line}</span>{curve(reading.curve)}</div>'
+    drawn = "" if status is None else curve(reading.curve)
+    return f'<div class="deepseek-magic-line"><span role="status">{line}</span>{drawn}</div>'
 
 
 def _last(reading: Reading) -> list[str]:

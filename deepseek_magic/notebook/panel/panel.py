@@ -252,7 +252,7 @@ class Panel:
             places = ()
         self._who.value = who_html(places)
         self._prompt.enter = self._magics.enter
-        self._prompt.texts = texts(self._magics.enter, names_of(places) or "DeepSeek")
+        self._prompt.texts = texts(self._magics.enter, names_of(places, say("the demo server")) or "DeepSeek")
 
     @property
     def _chosen(self) -> Any:

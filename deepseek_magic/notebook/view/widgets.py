@@ -121,6 +121,9 @@ class WidgetSurface(Surface):
     def status(self, status: Status) -> None:
         """Redraw the status line and the title of the reasoning."""
         self._status.value = status_html(status)
+        self._entitle(status)
+
+    def _entitle(self, status: Status) -> None:
         if status.reasoning_tokens and self._fold is not None:
             set_titles(self._fold, [reasoning_title(status)])
 
