@@ -171,3 +171,6 @@ def test_an_answer_grows_settles_and_lasts(
         panel.get_by_role("button", name="Send").click()
         notebook.wait_until(lambda: "first token" in panel.locator(".deepseek-magic-transcript").inner_text())
         notebook.shoot("older_panel")
+        panel.get_by_label("Prompt", exact=True).press("Escape")
+        notebook.page.keyboard.press("b")  # the notebook's again: a cell below
+        notebook.wait_until(lambda: notebook.page.locator(".jp-Notebook .jp-CodeCell").count() == len(CELLS) + 1)
