@@ -12,7 +12,7 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
-from tests.notebook.test_kernel import HEARS_CLICKS
+from tests.notebook.conftest import HEARS_CLICKS
 
 from .conftest import Lab, Page
 

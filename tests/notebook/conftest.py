@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import ipykernel
 import IPython
 import nbformat
 import pytest
@@ -21,13 +22,21 @@ from nbclient import NotebookClient
 from traitlets.config import Config
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.frontend import AWAITING_KERNEL
 
 KEY = "sk-test-1234"
 LOAD = "%load_ext deepseek_magic"
 WIDGETS_VIEW = "%config DeepSeekMagics.view = 'widgets'"
 """For what is about this view, on every ipywidgets: below 8 another one is chosen."""
+HEARS_CLICKS = tuple(ipykernel.version_info[:2]) >= AWAITING_KERNEL
+"""Older kernels do not read a button's message while a cell runs, so none is drawn there."""
 OTHERS_COMPLETE = IPython.version_info[:2] < (8, 6)
 """This IPython adds names and magics of its own to what a matcher finds."""
+
+
+def newer_only(why: str, *, twin: str) -> pytest.MarkDecorator:
+    """A test of what kernels like Colab's lack. ``twin`` is the test of what there is in its place."""
+    return pytest.mark.skipif(not HEARS_CLICKS, reason=f"needs a newer kernel: {why}; in its place: {twin}")
 
 
 @pytest.fixture

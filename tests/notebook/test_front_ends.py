@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,10 @@ def test_notebook_6_gets_display_updates_and_is_told_why_it_has_no_panel(kernel:
     assert drawn_by(in_notebook_6(kernel, "%%deepseek --think off\nhi")) == "handles"
     (error,) = in_notebook_6(kernel, "%deepseek_panel").of("error")
     assert error["evalue"].startswith("Notebook 6 cannot draw the panel: its widgets are too old.")
+
+
+def test_few_tests_need_a_newer_kernel_than_colabs_and_each_has_a_twin() -> None:
+    sources = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    twins = re.findall(r"newer_only\(\s*\"[^\"]+\",\s*twin=\"(\w+)\"", sources)
+    assert len(twins) == 3
+    assert all(f"def {twin}(" in sources for twin in twins)

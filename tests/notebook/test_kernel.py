@@ -9,17 +9,12 @@ import time
 from itertools import pairwise
 from typing import Any
 
-import ipykernel
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
-from deepseek_magic.notebook.frontend import AWAITING_KERNEL
 
-from .conftest import WIDGETS_VIEW, Kernel, Ran
-
-HEARS_CLICKS = tuple(ipykernel.version_info[:2]) >= AWAITING_KERNEL
-"""Older kernels do not read a button's message while a cell runs, so none is drawn there."""
+from .conftest import HEARS_CLICKS, WIDGETS_VIEW, Kernel, Ran, newer_only
 
 SLOW = "%%deepseek -o a --think off\nlong 20"
 
@@ -105,7 +100,9 @@ def test_a_blocking_call_is_stopped_by_an_interrupt_too(kernel: Kernel, slow: De
     assert kernel.run("print(a.outcome, len(a.text) > 0)").printed == "interrupted True\n"
 
 
-@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
+@newer_only(
+    "a button is heard while a cell runs", twin="test_an_interrupt_keeps_what_had_come_and_ends_the_cell_as_stopped"
+)
 def test_a_click_on_stop_is_heard_while_the_cell_runs(kernel: Kernel, slow: DemoServer) -> None:
     def click(ran: Ran) -> None:
         opened = [c for c in ran.of("comm_open") if c["data"]["state"].get("description") == "Stop"]
@@ -177,7 +174,7 @@ def test_a_long_answer_keeps_what_has_come_and_leaves_one_output_that_shows_some
     assert not any(last[kept["transient"]["display_id"]].values())
 
 
-@pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear that a widget is closed while a cell runs")
+@newer_only("a widget's end is heard while a cell runs", twin="test_display_handles_do_without_widgets")
 def test_widgets_that_the_front_end_closes_are_done_without_from_then_on(kernel: Kernel, slow: DemoServer) -> None:
     def refuse(ran: Ran) -> None:
         for opened in ran.of("comm_open"):

@@ -14,8 +14,8 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import Pace
 
-from .conftest import WIDGETS_VIEW, Kernel, Ran
-from .test_kernel import HEARS_CLICKS, streaming
+from .conftest import WIDGETS_VIEW, Kernel, Ran, newer_only
+from .test_kernel import streaming
 
 STOP_S = 0.3
 TRIES = 3
@@ -80,7 +80,7 @@ def stopped_after_s(server: DemoServer, done_s: float) -> float:
 
 LONG = "-o a --think off"
 CELL = f"%%deepseek {LONG}\nlong 40"
-BUTTON = pytest.mark.skipif(not HEARS_CLICKS, reason="this kernel does not hear a button while a cell runs")
+BUTTON = newer_only("a button is heard while a cell runs", twin="test_the_server_sees_the_client_leave_within_0_3_s")
 
 
 @pytest.mark.parametrize(
