@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Final
 
+import nbformat
 import pytest
 
 from deepseek_magic.demo import tour
@@ -39,6 +41,15 @@ def test_the_notebook_runs_to_its_end_and_every_answer_is_there(
             monkeypatch.setenv(variable, value)
         good = tour.execute(tmp_path, name)
     assert good, capsys.readouterr().out
+
+
+def test_each_notebook_opens_in_colab_and_installs_itself_there() -> None:
+    urls = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    repository = urls["Repository"].removeprefix("https://github.com/")
+    for name in (tour.TOUR, *names()):
+        title, first = nbformat.read(NOTEBOOKS / name, as_version=4).cells[:2]
+        assert f"(https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name})" in title.source
+        assert f"\n    %pip install --quiet git+https://github.com/{repository}\n" in first.source
 
 
 def test_the_demo_lays_all_notebooks_beside_the_tour(tmp_path: Path) -> None:

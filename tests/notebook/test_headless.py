@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import nbformat
 import pytest
@@ -15,6 +15,7 @@ from deepseek_magic.demo.server import DemoServer
 
 from .conftest import KEY, notebook_of
 
+NOTEBOOKS: Final = Path(__file__).parents[2] / "notebooks"
 Run = Callable[..., list[list[Any]]]
 
 
@@ -175,6 +176,20 @@ def test_the_demo_magic_answers_without_a_key(run_headless: Run, environment: di
     only_markdown(answer)
     assert "stopped" in stopped[0].text
     assert after[0].ename == "MissingKey"
+
+
+def test_the_first_cell_of_a_notebook_installs_and_answers_on_colab_and_does_nothing_elsewhere(
+    run_headless: Run, environment: dict[str, str]
+) -> None:
+    first = nbformat.read(NOTEBOOKS / "03_when_the_network_fails.ipynb", as_version=4).cells[1].source
+    pip = "get_ipython().register_magic_function(lambda line: print('pip', line), magic_name='pip')"  # as without a network
+    assert run_headless(pip, first)[1] == []
+    del environment["DEEPSEEK_API_KEY"], environment["DEEPSEEK_BASE_URL"]
+    environment["COLAB_RELEASE_TAG"] = "release"
+    _, installed, answered, again = run_headless(pip, first, "%%deepseek\nHi", "%deepseek_demo --pace 0\n%deepseek Hi")
+    assert installed[0].text.startswith("pip install --quiet git+https://")
+    for outputs in (answered, again):
+        assert "demo USD" in outputs[-1].data["text/markdown"]
 
 
 def test_python_asks_the_running_demo_too(run_headless: Run, environment: dict[str, str]) -> None:
