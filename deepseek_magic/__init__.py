@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .engine.hosts.endpoints import Endpoint as Endpoint
     from .engine.journal.reader import Journal
     from .metrics.log import MetricsLog
+    from .metrics.stats.compare import Comparison as Comparison
     from .notebook.panel.magic import panel as panel
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     from .protocol.errors import TransportError as TransportError
     from .protocol.experiments.plan import Plan as Plan
     from .protocol.experiments.plan import Trial as Trial
+    from .protocol.experiments.rules import Score as Score
     from .session.calls import aask as aask
     from .session.calls import ask as ask
     from .session.calls import resume as resume
     from .session.experiments.calls import asweep as asweep
     from .session.experiments.calls import plan as plan
+    from .session.experiments.calls import score as score
     from .session.experiments.calls import sweep as sweep
     from .session.experiments.calls import sweeps as sweeps
     from .session.experiments.sweep import Sweep as Sweep
@@ -61,6 +64,7 @@ __version__ = "0.1.0"
 _NAMES = {
     "engine.client": "Client",
     "engine.hosts.endpoints": "Endpoint",
+    "metrics.stats.compare": "Comparison",
     "notebook.panel.magic": "panel",
     "policy.buffering": "BufferPolicy",
     "policy.deadlines": "Timeouts",
@@ -72,8 +76,9 @@ _NAMES = {
     "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey ProtocolError RateLimited ReadTimeout "
     "ServerError TransportError",
     "protocol.experiments.plan": "Plan Trial",
+    "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",
-    "session.experiments.calls": "asweep plan sweep sweeps",
+    "session.experiments.calls": "asweep plan score sweep sweeps",
     "session.experiments.sweep": "Sweep",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}

@@ -6,7 +6,7 @@ breaks a user's annotations breaks this file first.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 import deepseek_magic as ds
 from deepseek_magic.engine.hosts.health import Balance, Health
@@ -16,6 +16,7 @@ from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Kept
 from deepseek_magic.protocol.events import Event, Seam, TextDelta, Usage
+from deepseek_magic.protocol.experiments.scoring import Scorer
 from deepseek_magic.protocol.measured import StreamRecord
 from deepseek_magic.protocol.models import Model
 from deepseek_magic.protocol.outcome import Outcome
@@ -42,6 +43,23 @@ def sweeping() -> None:
     assert_type(ds.sweep(sweep.plan, retry=True), ds.Sweep)
     assert_type(sweep.failed, list[dict[str, Cell]])
     assert_type(ds.sweeps["tries"], ds.Sweep)
+
+
+def scoring(plan: ds.Plan, compared: ds.Comparison) -> None:
+    exact = ds.score.exact("{answer}")
+    assert_type(exact, Scorer)
+    assert_type(ds.score.number("{answer}", within=0.01, name="sum"), Scorer)
+    assert_type(ds.score.one_of("yes", "no", expected="{label}"), Scorer)
+    assert_type(ds.score.length(max_words=20), Scorer)
+    assert_type(ds.score.function(lambda answer, row: answer == row["answer"]), Scorer)
+    assert_type(exact.scores("42", {"answer": 42}), dict[str, ds.Score])
+    assert_type(ds.Score(1.0, "yes", "because").value, float | None)
+    assert_type(plan.digest, str)
+    assert_type(next(plan.trials), ds.Trial)
+    if plan.outlook is not None:
+        assert_type(plan.outlook.cost.expected, Cost | None)
+    assert_type(compared.difference, float | None)
+    assert_type(compared.verdict, Literal["better", "worse", "cannot tell"])
 
 
 async def awaiting() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
@@ -273,6 +273,21 @@ class SweepStore:
         rows = self._read(_COSTS, (sweep_id,))
         return sum((Decimal(str(cost)) for (cost,) in rows if cost is not None), Decimal(0))
 
+    def whole_answers(self, digests: Collection[str]) -> dict[tuple[str, str], int]:
+        """How many complete answers the journal has to these requests, by request and address."""
+        found: Counter[tuple[str, str]] = Counter()
+        wanted = sorted(digests)
+        for begun in range(0, len(wanted), _MANY):
+            some = wanted[begun : begun + _MANY]
+            rows = self._read(_ANSWERS.format(marks=", ".join("?" * len(some))), (*some, ""))
+            found.update((digest, base_url) for digest, base_url, _ in rows)
+        return found
+
+    def lengths(self, endpoints: Collection[str], *, limit: int) -> list[tuple[str, str | None, int | None]]:
+        """Model, thinking setting and completion tokens of the newest complete answers of these endpoints."""
+        marks = ", ".join("?" * len(endpoints))
+        return [tuple(row) for row in self._read(_LENGTHS.format(marks=marks), (*endpoints, limit))]
+
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         try:
             return self.journal.stored(query, values)
@@ -361,4 +376,9 @@ _ANSWERS: Final = """
     SELECT json_extract(record, '$.prompt_sha256'), base_url, call_id FROM calls
     WHERE json_extract(record, '$.prompt_sha256') IN ({marks}) AND started_at >= ?
     AND json_extract(completion, '$.outcome') = 'complete' ORDER BY started_at, call_id
+"""
+_LENGTHS: Final = """
+    SELECT json_extract(record, '$.model'), json_extract(record, '$.think'), json_extract(record, '$.completion_tokens')
+    FROM calls WHERE endpoint IN ({marks}) AND json_extract(completion, '$.outcome') = 'complete'
+    ORDER BY started_at DESC LIMIT ?
 """

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from ...engine.loop import CLOSE_S
 from ...engine.trials.store import SweepStore
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments import score as score
 from ...protocol.experiments.plan import Plan
 from ...protocol.options import closest
 from ...text.messages import Message
 from ..calls import session
 from ..prepared import AskOptions, hide_key
+from .outlook import with_outlook
 from .planning import Grid, plan_of
 from .running import SweepCall, prepare_sweep, start_sweep
 from .sweep import Sweep
@@ -52,7 +54,7 @@ class SweepOptions(PlanOptions, total=False):
 
 def plan(prompt: Prompts = None, **options: Unpack[PlanOptions]) -> Plan:
     """The plan of a sweep, of what ``sweep`` takes: it sends nothing, and shows what would be asked and what it would cost."""
-    return planned(session(), prompt, options)
+    return with_outlook(session(), planned(session(), prompt, options))
 
 
 def planned(here: Session, prompt: Prompts, options: PlanOptions) -> Plan:

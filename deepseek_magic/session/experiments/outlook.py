@@ -1,0 +1,70 @@
+"""What a plan would take if it were asked now: its requests made, the journal looked at, nothing sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from ...engine.trials.store import SweepStore, TrialSeed, TrialUnit, units_of
+from ...metrics.stats.intervals import visible_difference
+from ...policy.attempts import RecoveryPolicy
+from ...policy.plan_costs import PlannedRequest, outlook, usual_lengths
+from ...protocol.experiments.outlook import Outlook
+from ...protocol.experiments.plan import Plan
+from .running import PreparedSweep, prepare_sweep
+
+if TYPE_CHECKING:
+    from ..state import Session
+
+LEARNT_FROM: Final = 1_000
+"""So many of the newest answers say how long answers are."""
+
+
+def with_outlook(session: Session, plan: Plan, **given: Any) -> Plan:
+    """The plan with what it would take, see ``Outlook``. ``given`` as for ``prepare_sweep``; no key is needed.
+
+    Raises ConfigurationError where one of its requests cannot be made.
+    """
+    return replace(plan, outlook=looked_at(session, prepare_sweep(session, plan, dry_run=True, **given)))
+
+
+def looked_at(session: Session, prepared: PreparedSweep) -> Outlook:
+    """The outlook of a prepared sweep."""
+    plan, seeds, store = prepared.plan, list(prepared.seeds), SweepStore(session.journal)
+    done = {row.trial for row in store.trials(prepared.sweep_id) if row.state == "done"}
+    units = units_of(seeds, each=plan.each, wanted=lambda number: number not in done)
+    kept = store.whole_answers({unit.digest for unit in units})
+    reused = [unit for unit in units if unit.place < kept.get((unit.digest, unit.base_url), 0)]
+    known = set(reused)
+    asked = [unit for unit in units if unit not in known]
+    places = {first.endpoint.name for first in prepared.first}
+    return outlook(
+        _requests(prepared, seeds, asked),
+        usual_lengths(store.lengths(places, limit=LEARNT_FROM)),
+        datetime.now(UTC),
+        prices=session.log.prices,
+        reused=len(done) + sum(len(unit.trials) for unit in reused),
+        shared=sum(len(unit.trials) - 1 for unit in asked),
+        visible=visible_difference(_inputs(plan)) if len(plan.settings) > 1 else None,
+        notices=prepared.notices,
+    )
+
+
+def _requests(prepared: PreparedSweep, seeds: list[TrialSeed], asked: list[TrialUnit]) -> Iterator[PlannedRequest]:
+    rows = len(prepared.plan.rows)
+    calls = Counter((seed := seeds[unit.trials[0]]).setting * rows + seed.row for unit in asked)
+    for cell, times in calls.items():
+        first = prepared.first[cell // rows]
+        continued = RecoveryPolicy().continuations if first.options.get("continue_on_length") else 0
+        request = prepared.cells[cell].addressed[0].request
+        yield PlannedRequest(request, first.endpoint.price_list, times, continued)
+
+
+def _inputs(plan: Plan) -> int:
+    """The inputs as the statistics count them."""
+    if plan.cluster is None:
+        return len(plan.rows)
+    return len({str(row.get(plan.cluster)) for row in plan.rows})
