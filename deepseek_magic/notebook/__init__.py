@@ -10,6 +10,7 @@ from typing import Any
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
+    from .experiments.magics import ExperimentMagics
     from .lazy import add_matcher
     from .magic.cells import CellTransformer, line_transformer
     from .magic.chats import ChatMagics
@@ -28,6 +29,7 @@ def load(shell: Any) -> None:
     take_project_defaults(magics)
     shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
+    shell.register_magics(ExperimentMagics(shell, magics))
     cells = CellTransformer(shell)
     for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
         shell.events.register("pre_run_cell", begin)
@@ -36,14 +38,22 @@ def load(shell: Any) -> None:
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
-    add_matcher(shell, lambda line: words(line, shell.user_ns))
+
+    def find(line: str) -> tuple[list[str], bool] | None:
+        if "deepseek_sweep" in line:  # here, because the extension loads this room
+            from .experiments.words import experiment_words
+
+            return experiment_words(line, shell.user_ns)
+        return words(line, shell.user_ns)
+
+    add_matcher(shell, find)
     magics.loaded()
 
 
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
     manager = shell.input_transformer_manager
-    ours = tuple(f"{__name__}.{room}" for room in ("lazy", "magic.", "view."))
+    ours = tuple(f"{__name__}.{room}" for room in ("lazy", "experiments.", "magic.", "view."))
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):
         hooks[:] = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(ours)]

@@ -13,6 +13,7 @@ import pytest
 from deepseek_magic.demo.faults.kinds import KINDS
 from deepseek_magic.engine.network.failures import ROWS
 from deepseek_magic.metrics.columns import MEANINGS
+from deepseek_magic.notebook.experiments.magics import ExperimentMagics
 from deepseek_magic.notebook.magic.chats import ChatMagics
 from deepseek_magic.notebook.magic.demo import DemoMagics
 from deepseek_magic.notebook.magic.fix import FixMagics
@@ -33,7 +34,8 @@ PACKAGE = Path(module.__file__).parents[1]
 FIELD = re.compile(r"\{([a-z_]+)\}")
 CHINESE: Final = catalogue("zh")
 ALL_MAGICS: Final = (
-    *(ChatMagics, DeepSeekMagics, DemoMagics, FixMagics, LogMagics, PanelMagics, ResumeMagics, ServiceMagics),
+    *(ChatMagics, DeepSeekMagics, DemoMagics, ExperimentMagics, FixMagics, LogMagics, PanelMagics, ResumeMagics),
+    ServiceMagics,
 )
 
 NO_WORDS = re.compile(

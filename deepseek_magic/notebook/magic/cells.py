@@ -1,4 +1,4 @@
-"""A cell that begins with ``%%deepseek`` becomes an ``await``, and a question mark at the end of a line stays a question.
+"""A cell that begins with ``%%deepseek`` or ``%%deepseek_sweep`` becomes an ``await``, and a question mark at the end of a line stays a question.
 
 Two input transformers. Awaiting keeps the kernel's loop free, so that the Stop button is heard (notebook front ends
 send its click to the busy kernel, which serves it only while an async cell waits); IPython itself does not await a magic. Where awaiting
@@ -14,8 +14,8 @@ from IPython.core.inputtransformer2 import EscapedCommand, assemble_continued_li
 
 from ..frontend import can_await, request_id
 
-_CELL: Final = re.compile(r"%%deepseek(?:[ \t]+(?P<line>.*))?\s*$")
-_HELP: Final = re.compile(r"%%deepseek\?{1,2}\s*$")
+_CELL: Final = re.compile(r"%%(?P<name>deepseek(?:_sweep)?)(?:[ \t]+(?P<line>.*))?\s*$")
+_HELP: Final = re.compile(r"%%deepseek(?:_sweep)?\?{1,2}\s*$")
 _ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
@@ -23,6 +23,8 @@ _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});
 """The semicolon: the answer is shown already, and a terminal would write an empty ``Out[n]:`` below it."""
 _OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
 """The magics that draw an answer, and so are awaited on a line."""
+_CELL_OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_sweep": "ExperimentMagics"}
+"""Those of whole cells."""
 
 
 class CellTransformer:
@@ -52,13 +54,13 @@ class CellTransformer:
         head = _CELL.match(lines[0]) if lines else None
         if head is None:
             return lines
-        line, body = head["line"] or "", "".join(lines[1:])
+        name, line, body = head["name"], head["line"] or "", "".join(lines[1:])
         if self.awaits:
-            return [_AWAIT.format(owner=_OWNERS["deepseek"], line=line, body=body)]
+            return [_AWAIT.format(owner=_CELL_OWNERS[name], line=line, body=body)]
         if not body.strip():
             # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.
-            return [_CALL.format(name="deepseek", line=line)]
-        return [_CALL_CELL.format(name="deepseek", line=line, body=body)]
+            return [_CALL.format(name=name, line=line)]
+        return [_CALL_CELL.format(name=name, line=line, body=body)]
 
 
 class DeepSeekLine(EscapedCommand):

@@ -35,9 +35,9 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
     typed = found["typed"]
     match found["magic"]:
         case "deepseek" | "%deepseek" | "deepseek_fix" | "deepseek_panel":
-            return _flags(typed, variables, FLAGS)
+            return flag_words(typed, variables, FLAGS)
         case "deepseek_doctor" | "deepseek_key" | "deepseek_models":
-            return _flags(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
+            return flag_words(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
         case "deepseek_chat":
             return _chat_words(typed)
         case "deepseek_resume":
@@ -55,7 +55,7 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
     return None
 
 
-def _flags(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]) -> list[str]:
+def flag_words(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]) -> list[str]:
     """Flags, and the values of the last one."""
     *words, begun = re.split(r"[\s=]+", typed)
     option = flags.get(words[-1]) if words else None
@@ -63,9 +63,9 @@ def _flags(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Option]
         if option.name == "system" and begun.startswith("@"):
             return [f"@{name}" for name in _starting(begun[1:], _saved())]
         if begun.startswith("$"):
-            texts = [name for name, value in _own(variables).items() if isinstance(value, str)]
+            texts = [name for name, value in own_variables(variables).items() if isinstance(value, str)]
             return [f"${name}" for name in _starting(begun[1:], texts)]
-        return _starting(begun, _values(option, variables))
+        return _starting(begun, values_of(option, variables))
     if not begun.startswith("-"):
         return []
     used = {flags[word].name for word in words if word in flags and flags[word].many == 1}
@@ -87,12 +87,12 @@ def _resume_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
     """Its flags, and the variables that hold an answer which can be continued."""
     *words, begun = re.split(r"[\s=]+", typed)
     flags = {flag: option for flag, option in FLAGS.items() if option.name in TAKEN}
-    found = _flags(typed, variables, flags)
+    found = flag_words(typed, variables, flags)
     if begun.startswith("-"):
         return [*found, *([] if words else _starting(begun, ("--list",)))]
     if words and words[-1] in flags and flags[words[-1]].kind != "switch":
         return found
-    return _starting(begun, [name for name, value in _own(variables).items() if is_open(value)])
+    return _starting(begun, [name for name, value in own_variables(variables).items() if is_open(value)])
 
 
 def _starting(begun: str, names: Iterable[str]) -> list[str]:
@@ -119,7 +119,7 @@ def _saved() -> list[str]:
         return []
 
 
-def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
+def own_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     """The user's variables: not the shell's, and neither modules nor functions."""
     return {
         name: value
@@ -128,16 +128,17 @@ def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _values(option: Option, variables: Mapping[str, Any]) -> list[str]:
+def values_of(option: Option, variables: Mapping[str, Any]) -> list[str]:
+    """What may stand for an option's value, as far as that is known."""
     if option.choices:
         return list(option.choices)
     match option.name:
         case "model":
             return [*ALIASES, *(model.id for model in MODELS)]
         case "image":
-            return list(_own(variables))
+            return list(own_variables(variables))
         case "output":
-            return [name for name in _own(variables) if name not in ("In", "Out")]
+            return [name for name in own_variables(variables) if name not in ("In", "Out")]
         case "template":
             return _saved()
         case "schema":

@@ -12,7 +12,7 @@ import re
 import shlex
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -44,8 +44,11 @@ class Line:
     help: bool = False
 
 
-def read_line(line: str) -> Line:
-    """Read the flags at the start of ``line``. Raises ConfigurationError, with a guess at what was meant."""
+def read_line(
+    line: str, flags: Mapping[str, Option] = FLAGS, *, see: Message = _SEE_HELP, lists: Container[str] = ()
+) -> Line:
+    """Read the flags at the start of ``line``. Raises ConfigurationError, with a guess at what was meant; ``see`` says where
+    all ``flags`` are listed. The options ``lists`` keep quotation marks inside of a value: their own reader knows them."""
     options: dict[str, Any] = {}
     position = 0
     while word := _WORD.search(line, position):
@@ -58,8 +61,8 @@ def read_line(line: str) -> Line:
         if text == "--":  # all that follows is prompt
             break
         name, equals, value = text.partition("=")
-        if (option := FLAGS.get(name)) is None:
-            raise _no_flag(name, FLAGS, _SEE_HELP)
+        if (option := flags.get(name)) is None:
+            raise _no_flag(name, flags, see)
         if option.kind == "switch":
             if equals:
                 said = Message("{name} is a switch and takes no value.", name=name)
@@ -71,9 +74,10 @@ def read_line(line: str) -> Line:
             if following is None:
                 choices = ", ".join(option.choices) or option.metavar
                 said = Message("{name} needs a value ({choices}).", name=name, choices=choices)
-                raise ConfigurationError(said, hint=_SEE_HELP)
+                raise ConfigurationError(said, hint=see)
             value, position = following[0], following.end()
-        read = option.parse(_unquote(value))
+        own = option.name in lists and not _QUOTED.fullmatch(value)
+        read = option.parse(value if own else _unquote(value))
         options[option.name] = option.check((*options.get(option.name, ()), *read)) if option.many > 1 else read
     return Line(options=options, rest=line[position:].strip())
 
@@ -182,8 +186,12 @@ def _head() -> Iterator[str]:
 def _explained(title: Message) -> Iterator[str]:
     """A theme with its flags, each with what it does beside it."""
     yield from ("", title.localized())
-    for name in THEMES[title]:
-        option = OPTIONS_BY_NAME[name]
+    yield from explained(OPTIONS_BY_NAME[name] for name in THEMES[title])
+
+
+def explained(options: Iterable[Option]) -> Iterator[str]:
+    """Flags, each with what it does beside it."""
+    for option in options:
         value = "{" + ",".join(option.choices) + "}" if option.choices else option.metavar or ""
         flags = f"  {', '.join(option.flags)} {value}".rstrip()
         first, *more = wrapped(_described(option), indent=HELP_GAP)

@@ -75,16 +75,21 @@ def _trait(option: Option) -> Any:
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
 
 
-def read_order(line: str, body: str | None) -> Order | None:
-    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
-    below = body or ""
-    if looks_like_key(line) or looks_like_key(below):
+def refuse_key(*typed: str) -> None:
+    """Raise ConfigurationError where one of these texts holds an API key."""
+    if any(map(looks_like_key, typed)):
         raise ConfigurationError(
             Message("The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it."),
             hint=Message(
                 "Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY."
             ),
         )
+
+
+def read_order(line: str, body: str | None) -> Order | None:
+    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
+    below = body or ""
+    refuse_key(line, below)
     typed = read_line(line.rstrip().removesuffix(";"))
     if typed.help:
         return None
@@ -148,6 +153,11 @@ class DeepSeekMagics(Magics):
         None,
         allow_none=True,
         help="seconds between pings of an idle connection, until half an hour after the last call; unset: no pings",
+    ).tag(config=True)
+
+    pocket = Float(
+        0.02,
+        help="what a sweep may cost at most, in US dollars, without --go or --budget",
     ).tag(config=True)
 
     def __init__(self, shell: Any) -> None:
@@ -240,13 +250,14 @@ class DeepSeekMagics(Magics):
         return order
 
     @property
-    def _view_name(self) -> ViewName:
+    def view_name(self) -> ViewName:
+        """How answers are drawn here."""
         return view_for(self.shell) if self.view == "auto" else cast(ViewName, self.view)
 
     @property
     def watched(self) -> bool:
         """Whether somebody looks on."""
-        return self._view_name != "silent"
+        return self.view_name != "silent"
 
     def _begin(self, order: Order, *, button: bool) -> Run | None:
         """Send what was typed; None when there is nothing to wait for."""
@@ -276,7 +287,7 @@ class DeepSeekMagics(Magics):
         detached = bool(prepared.options.get("background")) and self.watched
         call = session().start(prepared, mode=None if order.quiet else prepared.options.get("buffer", "balanced"))
         view = view_of(
-            self._view_name,
+            self.view_name,
             prepared,
             call,
             quiet=order.quiet,

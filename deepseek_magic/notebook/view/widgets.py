@@ -72,7 +72,7 @@ class WidgetSurface(Surface):
         self._fold: Any = None
         self._status = Html(_dom_classes=(f"{CLASS}-status",))
         self._style = Html(STYLE, _dom_classes=(f"{CLASS}-style",))
-        button = () if on_stop is None else (_stop_button(on_stop),)
+        button = () if on_stop is None else (stop_button(on_stop),)
         # Above the answer: below one that grows it would leave the screen.
         self._top = HBox((*button, self._status), _dom_classes=(f"{CLASS}-top",))
         self._view = VBox((self._style, self._top, self._answer), _dom_classes=(CLASS,))
@@ -171,7 +171,10 @@ class WidgetSurface(Surface):
             display(data, metadata=metadata, raw=True)
 
 
-def _stop_button(on_stop: Callable[[], None]) -> Any:
-    button = Button(description=say("Stop"), icon="stop", tooltip=say("Stop this answer and keep the text so far"))
+def stop_button(on_stop: Callable[[], None], tooltip: str | None = None) -> Any:
+    """A button that ends what is being written or asked."""
+    button = Button(
+        description=say("Stop"), icon="stop", tooltip=tooltip or say("Stop this answer and keep the text so far")
+    )
     button.on_click(lambda _button: on_stop())
     return button

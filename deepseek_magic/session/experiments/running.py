@@ -83,8 +83,9 @@ class PreparedSweep:
                 yield first
 
 
-def prepare_sweep(session: Session, plan: Plan, **given: Any) -> PreparedSweep:
+def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: Any) -> PreparedSweep:
     """Make every request of a plan. ``given``: what ``Session.prepare`` takes besides options (``api_key``, ``timeouts``).
+    ``dry``: it will not be sent, so no key is needed.
 
     Raises ConfigurationError, and MissingKey but not for a dry run; nothing is sent.
     """
@@ -99,8 +100,7 @@ def prepare_sweep(session: Session, plan: Plan, **given: Any) -> PreparedSweep:
                 variables=plan.variables(row),
                 schema=plan.schema,
                 api_key=key,
-                **given,
-                **setting.options,
+                **{**given, **setting.options, "dry_run": dry or None},
             )
             shared = shared or made
             notices |= {str(said): said for said in made.notices}

@@ -24,6 +24,8 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.measured import StreamRecord
 from ...protocol.options import OPTIONS_BY_NAME
 from ...text.messages import Message
+from .showing import settled
+from .summary import SweepSummary, summed_up
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -148,6 +150,10 @@ class Sweep(Tabular):
                 found[axis.name] = kind
         return found
 
+    @property
+    def _axis_types(self) -> Types:
+        return {axis.name: self._numeric.get(axis.name, str) for axis in self.plan.axes}
+
     def _input(self, index: int) -> dict[str, Cell]:
         row = self.plan.rows[index]
         return {name: _as(row.get(name), kind) for name, kind in self._inputs.items()}
@@ -161,7 +167,7 @@ class Sweep(Tabular):
         return {
             "sweep": str,
             "trial": int,
-            **{axis.name: self._numeric.get(axis.name, str) for axis in self.plan.axes},
+            **self._axis_types,
             **self._inputs,
             "repeat": int,
             "state": str,
@@ -181,9 +187,21 @@ class Sweep(Tabular):
         """A text that a spreadsheet would take for a formula is written with an apostrophe before it."""
         return f"'{value}" if isinstance(value, str) and is_formula(value) else value
 
+    def summary(self) -> SweepSummary:
+        """A row a setting: answered, failed, cost, median seconds, and the score with its 95 % interval."""
+        axes = [self._axes(index) for index in range(len(self.plan.settings))]
+        return summed_up(self.plan, self.rows(), axes, self._axis_types, ())
+
     def delete(self) -> None:
         """Forget the sweep. Its calls stay in the journal, from where ``ds.journal.prune`` takes them in time."""
         self._store.delete(self.sweep_id).result()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        try:
+            table = settled(self)
+        except (ConfigurationError, sqlite3.Error):
+            return {"text/plain": repr(self)}
+        return {"text/plain": table.text, "text/markdown": table.markdown}
 
     def __repr__(self) -> str:
         try:

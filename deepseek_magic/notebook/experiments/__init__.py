@@ -1,0 +1,1 @@
+"""Sweeps as they are typed and seen."""

@@ -1,0 +1,102 @@
+"""``%deepseek_sweeps``: the list of sweeps, and what can be done with one that is there."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from IPython.display import display
+
+from ...engine.trials.store import SweepStore
+from ...metrics.tables import cell, table_bundle
+from ...protocol.errors import ConfigurationError
+from ...protocol.options import closest
+from ...session import session
+from ...session.experiments.calls import sweeps
+from ...session.files import free_path
+from ...text.language import MOMENT
+from ...text.messages import Message, say, words
+from ..magic.manuals import helped
+
+if TYPE_CHECKING:
+    from ..magic.magics import DeepSeekMagics
+
+ACTIONS: Final = ("show", "resume", "retry", "export", "delete")
+SHOWN_SWEEPS: Final = 30
+_HEADS: Final = words("name", "made", "prompt", "trials", "done", "failed", "open")
+_WRITERS: Final = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
+
+
+def manage(shell: Any, magics: DeepSeekMagics, owner: Any, line: str) -> None:
+    """Do what the line says. Raises ConfigurationError."""
+    if helped(owner, "deepseek_sweeps", line):
+        return
+    try:
+        action, *rest = shlex.split(line) or [""]
+    except ValueError as error:
+        said = Message("The line cannot be read: {error}.", error=error)
+        raise ConfigurationError(said, hint=Message("Close the quotation mark.")) from None
+    if not action:
+        _list()
+        return
+    if action not in ACTIONS:
+        raise ConfigurationError(
+            Message("%deepseek_sweeps does not know {action}{near}.", action=action, near=closest(action, ACTIONS)),
+            hint=Message("%deepseek_sweeps? lists what it does."),
+        )
+    if not rest:
+        raise ConfigurationError(
+            Message("%deepseek_sweeps {action} needs the name of a sweep.", action=action),
+            hint=Message("%deepseek_sweeps lists them."),
+        )
+    sweep = sweeps[rest[0]]
+    match action:
+        case "show":
+            display(sweep)
+        case "resume" | "retry":
+            from .sweep_cell import SweepCells
+
+            SweepCells(shell, magics).again(sweep, retry=action == "retry")
+        case "export":
+            _export(sweep, rest[1:])
+        case "delete":
+            sweep.delete()
+            print(say("The sweep {name} is forgotten; its answers stay in the journal.", name=rest[0]))
+
+
+def _export(sweep: Any, rest: list[str]) -> None:
+    names = [word for word in rest if word != "--overwrite"]
+    if len(names) != 1:
+        said = Message("%deepseek_sweeps export needs the name of a file.")
+        raise ConfigurationError(said, hint=Message("Its ending says what is written: .csv, .jsonl or .parquet."))
+    path = free_path(names[0], tuple(_WRITERS), overwrite="--overwrite" in rest)
+    getattr(sweep, _WRITERS[path.suffix])(path)
+    print(say("{count} trials written to {path}.", count=f"{len(sweep):,}", path=path))
+
+
+def _list() -> None:
+    store = SweepStore(session().journal)
+    counts = store.counts()
+    rows = []
+    for head in store.heads()[:SHOWN_SWEEPS]:
+        states = counts.get(head.sweep_id, {})
+        made = datetime.fromisoformat(head.made_at).astimezone().strftime(MOMENT)
+        plan = sweeps[head.sweep_id].plan
+        prompt = " / ".join(" ".join(each.text.split()) for each in plan.templates)
+        rows.append(
+            [
+                head.name,
+                made,
+                cell(prompt),
+                cell(sum(states.values())),
+                cell(states.get("done", 0)),
+                cell(states.get("failed", 0)),
+                cell(sum(states.get(name, 0) for name in ("waiting", "running", "unpaid"))),
+            ]
+        )
+    if not rows:
+        print(say("There are no sweeps yet. %%deepseek_sweep makes one."))
+        return
+    caption = say("%deepseek_sweeps resume NAME asks what one has open")
+    display(table_bundle([head.localized() for head in _HEADS.values()], rows, caption), raw=True)

@@ -1,0 +1,217 @@
+"""A cell of ``%%deepseek_sweep``: what was typed → a plan, permission, the sweep and its view, the variable."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from IPython.display import display
+
+from ...engine.loop import CLOSE_S, HEARTBEAT_S
+from ...policy.budget import dollars
+from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
+from ...protocol.experiments.plan import Plan
+from ...session import session
+from ...session.experiments.planning import plan_of
+from ...session.experiments.previewing import PlanPreview, preview
+from ...session.experiments.running import PreparedSweep, SweepCall, prepare_sweep, start_sweep
+from ...session.experiments.sweep import Sweep
+from ...text.messages import Message, say
+from ..frontend import notebook_path
+from ..magic.magics import DeepSeekMagics, Stopped, refuse_key
+from ..magic.past import variables
+from .flags import grid_of, read_sweep_line, split, sweep_help
+from .live import BackgroundSweep, SweepView
+
+
+class SweepFailed(DeepSeekError):
+    """A sweep ended, and trials of it have no answer. Raised so that the cell fails and Run All does not go on over it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SweepOrder:
+    """A sweep that is being asked, and what the cell wants of it."""
+
+    call: SweepCall
+    view: SweepView
+    how: Mapping[str, Any]
+    interrupted: bool = False
+
+
+class SweepCells:
+    """Has the sweeps of cells asked; their defaults are those of ``%%deepseek``."""
+
+    def __init__(self, shell: Any, magics: DeepSeekMagics) -> None:
+        self.shell = shell
+        self._magics = magics
+
+    def blocking(self, line: str, body: str | None, scope: Mapping[str, Any]) -> None:
+        """Ask, and wait for all of it."""
+        order = self._begin(line, body, scope, button=False)
+        if order is not None:
+            self._wait(order)
+
+    def _wait(self, order: SweepOrder) -> None:
+        try:
+            order.call.wait(order.view.look)
+        except KeyboardInterrupt:
+            order.interrupted = True
+        except DeepSeekError:
+            pass  # raised again at the end, when what has come is bound
+        self._end(order)
+
+    async def awaited(self, line: str, body: str | None) -> None:
+        """The same for an async cell."""
+        order = self._begin(line, body, {}, button=True)
+        if order is None:
+            return
+        call = order.call
+        ended = asyncio.wrap_future(call.future)
+        try:
+            while not ended.done():
+                # In short steps: the kernel's loop notices an interrupt only when it wakes.
+                await asyncio.wait((ended,), timeout=HEARTBEAT_S)
+                order.view.look()
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            order.interrupted = True
+            call.stop(wait_s=CLOSE_S)
+        self._end(order)
+
+    def _begin(self, line: str, body: str | None, scope: Mapping[str, Any], *, button: bool) -> SweepOrder | None:
+        """Send what was typed; None when there is nothing to wait for."""
+        below = body or ""
+        refuse_key(line, below)
+        typed = read_sweep_line(line)
+        if typed.help:
+            print(sweep_help())
+            return None
+        if typed.rest:
+            raise ConfigurationError(
+                Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
+                hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
+            )
+        asked, how = split(typed.options)
+        if not below.strip() and "template" not in asked:
+            raise ConfigurationError(
+                Message("There is nothing to ask."),
+                hint=Message("Write the prompt below the first line; %%deepseek_sweep --help lists the flags."),
+            )
+        output = how.get("output")
+        if output is not None and not output.isidentifier():
+            raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
+        here = session()
+        here.chats.notebook = notebook_path(self.shell)
+        plan = self._plan(below.strip("\n"), asked, scope)
+        prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")))
+        if how.get("dry_run"):
+            self._bind(output, plan)
+            display(preview(here, prepared), raw=False)
+            return None
+        self._allow(preview(here, prepared), how)
+        return self._start(prepared, how, button=button)
+
+    def again(self, sweep: Sweep, *, retry: bool) -> None:
+        """Ask what a sweep of the journal has open, or only what failed; blocks."""
+        prepared = prepare_sweep(session(), sweep.plan)
+        order = self._start(prepared, {"name": sweep.name, "retry": retry}, button=False)
+        assert order is not None
+        self._wait(order)
+
+    def _plan(self, prompt: str, asked: dict[str, Any], scope: Mapping[str, Any]) -> Plan:
+        known = variables(self.shell, self._magics.last_error, scope)
+        over = asked.pop("over", None)
+        asked.pop("scores", None)
+        return plan_of(
+            prompt,
+            over=None if over is None else self._table(over, known),
+            grid=grid_of(asked.pop("vary", ())),
+            defaults=session().in_force({}),
+            variables=known,
+            **asked,
+        )
+
+    def _table(self, name: str, known: Mapping[str, Any]) -> Any:
+        if name in known:
+            return known[name]
+        if not Path(name).suffix:
+            raise ConfigurationError(
+                Message("There is no table {name}.", name=name),
+                hint=Message("--over takes a variable (a DataFrame, a list), or a CSV or JSONL file."),
+            )
+        return name
+
+    def _allow(self, shown: PlanPreview, how: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError where the sweep may cost more than may be spent without a word."""
+        pocket = Decimal(str(self._magics.pocket))
+        if how.get("go") or "budget" in how or shown.most is None or shown.most.amount <= pocket:
+            return
+        display(shown, raw=False)
+        said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
+        raise ConfigurationError(
+            said.filled(most=dollars(shown.most.amount), pocket=dollars(pocket)),
+            hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
+        )
+
+    def _start(self, prepared: PreparedSweep, how: Mapping[str, Any], *, button: bool) -> SweepOrder | None:
+        given = {name: how[name] for name in ("name", "budget", "fresh", "retry", "concurrency") if name in how}
+        call = start_sweep(session(), prepared, **given)
+        detached = bool(how.get("background")) and self._magics.watched
+        front_end = self._magics.view_name
+        view = SweepView(call, front_end, button=button or detached, quiet=bool(how.get("quiet")))
+        order = SweepOrder(call=call, view=view, how=how)
+        if detached:
+            self._bind(how.get("output"), BackgroundSweep(call, view, self.shell))
+            return None
+        return order
+
+    def _bind(self, output: str | None, value: Any) -> None:
+        self.shell.push({output: value} if output else {})
+        self.shell.displayhook.update_user_ns(value)
+
+    def _end(self, order: SweepOrder) -> None:
+        """Bind and settle. Raises what ended the sweep early, or that trials have no answer."""
+        call, name = order.call, order.how.get("output")
+        with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
+            call.future.exception(CLOSE_S)
+        self._bind(name, call.sweep)
+        order.view.settle()
+        states = call.sweep.states
+        done, count = states.get("done", 0), len(call.sweep)
+        kept = Message(
+            "{done} of {count} trials are done and kept; running the cell again asks the rest.",
+            done=f"{done:,}",
+            count=f"{count:,}",
+        )
+        if order.interrupted or call.run.stopping:
+            raise Stopped(say("Stopped. {kept}", kept=kept))
+        try:
+            call.result()
+        except DeepSeekError as error:
+            error.add_note(kept.localized())
+            raise
+        if unpaid := states.get("unpaid", 0):
+            raise BudgetExceeded(
+                Message(
+                    "{count} of {all} trials were not asked, because the budget is used up.",
+                    count=f"{unpaid:,}",
+                    all=f"{count:,}",
+                ),
+                hint=Message(
+                    "A higher --budget asks them, and nothing twice; a lower --max-tokens lets each call count for less."
+                ),
+            )
+        failed = states.get("failed", 0)
+        if failed > order.how.get("allow_failed", 0) * count:
+            raise SweepFailed(
+                Message("{count} of {all} trials failed.", count=f"{failed:,}", all=f"{count:,}"),
+                hint=Message(
+                    "{name}.failed says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
+                    name=name or "_",
+                ),
+            )

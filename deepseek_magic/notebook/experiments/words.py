@@ -1,0 +1,57 @@
+"""Tab completion on the lines of the magics of experiments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ...protocol.experiments.axes import VARIED
+from ...protocol.options import OPTIONS_BY_NAME
+from ...session.experiments.calls import sweeps
+from ..magic.completion import flag_words, own_variables, values_of
+from .flags import FLAGS
+from .managing import ACTIONS
+
+_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_sweeps?)\s(?P<typed>.*)\Z")
+_AXIS: Final = re.compile(r"--vary[ =]+(?P<name>[\w-]*)(?:=(?:[^\s,]*,)*(?P<value>[^\s,]*))?\Z")
+_OVER: Final = re.compile(r"--over[ =]+(?P<begun>\w*)\Z")
+_SCORE: Final = re.compile(r"--score[ =]+(?P<begun>\w*)\Z")
+_SCORES: Final = ("exact=", "contains=", "number=", "regex=", "one_of=", "field=", "length=", "schema=")
+
+
+def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
+    """What the last word of a line can become, and that these are all; None where it is no line of these magics."""
+    found = _LINE.match(line)
+    if found is None:
+        return None
+    if found["magic"] == "%deepseek_sweep":
+        return _sweep_words(found["typed"], variables), True
+    if found["magic"] == "deepseek_sweeps":
+        return _manage_words(found["typed"]), True
+    return None
+
+
+def _sweep_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
+    if axis := _AXIS.search(typed):
+        option = OPTIONS_BY_NAME.get(axis["name"].replace("-", "_"))
+        if axis["value"] is None:
+            return [f"{name}=" for name in _beginning(axis["name"], VARIED)]
+        return [] if option is None else _beginning(axis["value"], values_of(option, variables))
+    if over := _OVER.search(typed):
+        return _beginning(over["begun"], own_variables(variables))
+    if score := _SCORE.search(typed):
+        functions = [n for n, v in variables.items() if callable(v) and not isinstance(v, type) and n[:1] != "_"]
+        return _beginning(score["begun"], (*_SCORES, *functions))
+    return flag_words(typed, variables, FLAGS)
+
+
+def _manage_words(typed: str) -> list[str]:
+    words = typed.split(" ")
+    if len(words) == 1:
+        return _beginning(words[0], ACTIONS)
+    return _beginning(words[-1], dict.fromkeys(sweep.name for sweep in sweeps)) if len(words) == 2 else []
+
+
+def _beginning(begun: str, names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith(begun)]

@@ -1,0 +1,180 @@
+"""How far a sweep is, and what came of it: a table with a row a setting, as Markdown, as text, and as HTML while it grows.
+
+Whatever stands in it was typed by somebody or comes from a server: every cell is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from ...engine.trials.sweeping import SweepStanding
+from ...metrics.row import Cell
+from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
+from ...protocol.experiments.plan import Plan
+from ...text.messages import Message, localized, say, words
+from .summary import SettingSummary
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
+
+SHOWN_SETTINGS: Final = 50
+"""More rows are neither read nor drawn in time; the frame has them all."""
+
+_MARKS: Final = frozenset("\\`*_{}[]<>()#|~$&!@^\n\r")
+_PROMPT: Final = Message("setting")
+_OPEN: Final = words("failed", "unpaid", "waiting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepTable:
+    """Heads, rows, and the sentences above and below, in the reader's language."""
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    foot: Sequence[str] = ()
+
+    @property
+    def markdown(self) -> str:
+        """As Markdown that needs no kernel."""
+        lines = [
+            f"**{_inert(self.caption)}**",
+            "",
+            f"| {' | '.join(map(_inert, self.heads))} |",
+            f"|{'|'.join(['---', *['--:'] * (len(self.heads) - 1)])}|",
+            *(f"| {' | '.join(map(_inert, row))} |" for row in self.rows),
+        ]
+        return "\n".join([*lines, *(f"\n<sub>{_inert(line)}</sub>" for line in self.foot)])
+
+    @property
+    def text(self) -> str:
+        """As plain text."""
+        return "\n".join([text_table(self.heads, self.rows, self.caption), *self.foot])
+
+    @property
+    def html(self) -> str:
+        """As HTML."""
+        return html_table(self.heads, self.rows, self.caption)
+
+    @property
+    def body(self) -> str:
+        """As HTML without the sentence above."""
+        return html_table(self.heads, self.rows, "")
+
+
+def _inert(text: str) -> str:
+    return "".join(f"&#{ord(sign)};" if sign in _MARKS else sign for sign in text)
+
+
+def growing(name: str, plan: Plan, standing: SweepStanding) -> SweepTable:
+    """The table of a sweep that is being asked."""
+    heads = [*_axes(plan), say("done"), say("failed"), say("waiting")]
+    rows = [
+        [
+            *(setting.names.values() or [name]),
+            cell(standing.count("done", setting.index)),
+            cell(standing.count("failed", setting.index)),
+            cell(standing.count("waiting", setting.index) + standing.count("running", setting.index)),
+        ]
+        for setting in plan.settings[:SHOWN_SETTINGS]
+    ]
+    return SweepTable(caption=progress(standing, len(plan)), heads=heads, rows=rows)
+
+
+def progress(standing: SweepStanding, trials: int) -> str:
+    """One line: how many of how many, what failed, cost, rate, and the time that is left at this rate."""
+    done = standing.count("done")
+    said = [say("{done} of {count} trials", done=f"{done:,}", count=f"{trials:,}")]
+    if failed := standing.count("failed"):
+        said.append(say("{count} failed", count=f"{failed:,}"))
+    if unpaid := standing.count("unpaid"):
+        said.append(say("{count} over the budget", count=f"{unpaid:,}"))
+    if standing.reused:
+        said.append(say("{count} from the journal", count=f"{standing.reused:,}"))
+    if standing.running:
+        said.append(say("{count} running", count=f"{standing.running:,}"))
+    said.append(say("{seconds} s", seconds=f"{standing.elapsed_s:.0f}"))
+    if standing.cost:
+        said.append(spent_on(standing.cost, 0))
+    rate = standing.asked / standing.elapsed_s if standing.elapsed_s > 1 else 0.0
+    if rate and not standing.ended:
+        left = trials - done - failed - unpaid
+        said.append(say("{rate} calls/s", rate=f"{rate:.2g}"))
+        said.append(say("about {time} left", time=_time(left / rate)))
+    if standing.pause_s is not None:
+        said.append(say("pausing before another round"))
+    if standing.stopping and not standing.ended:
+        said.insert(0, say("Stopping…"))
+    return " · ".join(said)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return say("{seconds} s", seconds=f"{seconds:.0f}")
+    if seconds < 5_400:
+        return say("{minutes} min", minutes=f"{seconds / 60:.0f}")
+    return say("{hours} h", hours=f"{seconds / 3600:.1f}")
+
+
+def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
+    """The table that lasts: the figures of ``sweep.summary()``."""
+    plan, summary = sweep.plan, sweep.summary()
+    scorers = list(dict.fromkeys(name for setting in summary.settings for name in setting.scores))
+    open_ones = [name for name in _OPEN if any(s.figures[name] for s in summary.settings)]
+    heads = [*_axes(plan), say("answered"), *(_OPEN[name].localized() for name in open_ones)]
+    heads += [*scorers, say("cost"), say("median, s")]
+    rows = [_row(sweep.name, setting, open_ones, scorers) for setting in summary.settings[:SHOWN_SETTINGS]]
+    foot = [localized(said) for said in notices]
+    if len(summary.settings) > SHOWN_SETTINGS:
+        foot.append(
+            say(
+                "{shown} of {count} settings are shown; summary() has them all.",
+                shown=SHOWN_SETTINGS,
+                count=f"{len(summary.settings):,}",
+            )
+        )
+    return SweepTable(caption=_result(sweep), heads=heads, rows=rows, foot=foot)
+
+
+def _row(name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: Sequence[str]) -> list[str]:
+    figures: Mapping[str, Cell] = setting.figures
+    spent = figures["cost"]
+    cost = UNKNOWN if spent is None else f"{cell(spent)} {figures['currency'] or ''}".strip()
+    return [
+        *(setting.names.values() or [name]),
+        *(cell(figures[each]) for each in ("answered", *open_ones)),
+        *(setting.scores[each].shown.localized() for each in scorers),
+        cost,
+        cell(figures["total_s_p50"]),
+    ]
+
+
+def _result(sweep: Sweep) -> str:
+    plan, rows = sweep.plan, sweep.rows()
+    states = [row["state"] for row in rows]
+    said = [
+        say("Sweep {name}", name=sweep.name),
+        say("{done} of {count} trials", done=f"{states.count('done'):,}", count=f"{len(rows):,}"),
+        say(
+            "{rows} inputs × {settings} settings × {repeats}",
+            rows=f"{len(plan.rows):,}",
+            settings=f"{len(plan.settings):,}",
+            repeats=plan.repeats,
+        ),
+    ]
+    if reused := sum(row["reused"] is True for row in rows):
+        said.append(say("{count} from the journal", count=f"{reused:,}"))
+    costs: dict[str, Decimal] = {}
+    for row in rows:
+        if row["cost"] and row["currency"]:
+            costs[str(row["currency"])] = costs.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["cost"]))
+    if costs:
+        said.append(spent_on(costs, 0))
+    return " · ".join(said)
+
+
+def _axes(plan: Plan) -> list[str]:
+    return [axis.name for axis in plan.axes] or [_PROMPT.localized()]

@@ -1,0 +1,168 @@
+"""``%%deepseek_sweep`` in a notebook that runs without a front end, in a shell, and in a kernel that somebody watches."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from deepseek_magic.demo.api.inquiry import asked_for
+from deepseek_magic.demo.api.replies import reply
+from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.experiments.flags import grid_of, read_sweep_line
+from deepseek_magic.protocol.errors import ConfigurationError
+from tests.notebook.conftest import LOAD, Kernel
+
+ROWS = "rows = [{'question': f'item {number}'} for number in range(25)]"
+SWEEP = """%%deepseek_sweep -o s --over rows --vary temperature=0,1 --vary model=flash,pro --repeat 3 --go --think off
+echo {question}"""
+
+
+def test_a_notebook_runs_a_sweep_and_keeps_one_markdown_table_that_says_what_the_summary_says(
+    run_headless: Callable[..., list[list[Any]]], demo: DemoServer
+) -> None:
+    look = (
+        "import json\nf = s.to_pandas()\n"
+        "print(json.dumps([len(f), sorted(f['text']), list(s.summary().to_pandas()['answered'].astype(int))]))"
+    )
+    demo.keep = 1_000
+    _, (table,), (printed,) = run_headless(ROWS, SWEEP, look)
+    bodies = Counter(json.dumps(seen.body, sort_keys=True) for seen in demo.requests if seen.body)
+    assert (len(bodies), set(bodies.values())) == (100, {3})
+    rows, texts, answered = json.loads(printed["text"])
+    assert rows == 300
+    assert texts == sorted(reply(asked_for(seen.body)).text for seen in demo.requests if seen.body)
+    assert set(table["data"]) == {"text/markdown", "text/plain"}
+    shown = [line.split("|")[1:-1] for line in table["data"]["text/markdown"].splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in shown[0]] == ["temperature", "model", "answered", "cost", "median, s"]
+    assert [int(cells[2]) for cells in shown[2:]] == answered == [75, 75, 75, 75]
+
+
+@pytest.fixture
+def shell(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A shell with the extension, whose DeepSeek is the demo with its prices."""
+    monkeypatch.setenv("DEEPSEEK_MAGIC_DEMO", demo.base_url)
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_cell(LOAD)
+    shell.run_cell(ROWS)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def failed(shell: Any, cell: str) -> Any:
+    """The error that a cell ends with."""
+    return shell.run_cell(cell).error_in_exec
+
+
+def test_a_dry_run_sends_nothing_and_binds_the_plan(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo.stop()
+    shell.run_cell(SWEEP.replace("--go", "--dry-run"))
+    assert len(shell.user_ns["s"]) == 300
+    assert "300" in capsys.readouterr().out
+
+
+def test_what_costs_more_than_the_pocket_is_not_sent_without_a_word(shell: Any, demo: DemoServer) -> None:
+    error = failed(shell, SWEEP.replace("--go", ""))
+    assert isinstance(error, ConfigurationError)
+    assert "--budget" in str(error)
+    assert "--go" in str(error)
+    assert "s" not in shell.user_ns
+    assert demo.requests == []
+    shell.run_cell("%config DeepSeekMagics.pocket = 100.0")
+    shell.run_cell(SWEEP.replace("--go", "--limit 2"))
+    assert shell.user_ns["s"].states == {"done": 24}
+
+
+def test_failed_trials_fail_the_cell_after_the_variable_is_bound(shell: Any, demo: DemoServer) -> None:
+    demo.fault = "400 p=1"
+    cell = "%%deepseek_sweep -o s --over rows --limit 4 --go {flags}\necho {{question}}"
+    error = failed(shell, cell.format(flags=""))
+    assert "4 of 4 trials failed" in str(error)
+    assert "--retry" in str(error)
+    assert shell.user_ns["s"].states == {"failed": 4}
+    assert failed(shell, cell.format(flags="--allow-failed 1 --name other")) is None
+    demo.fault = None
+    assert failed(shell, cell.format(flags="--retry")) is None
+    assert shell.user_ns["s"].states == {"done": 4}
+
+
+def test_a_budget_that_is_used_up_fails_the_cell_and_a_higher_one_finishes_it(shell: Any, demo: DemoServer) -> None:
+    cell = "%%deepseek_sweep -o s --over rows --think off --max-tokens 100 --budget {budget}\necho {{question}}"
+    error = failed(shell, cell.format(budget=0.00012))
+    assert "budget" in str(error)
+    assert shell.user_ns["s"].states["unpaid"] > 0
+    assert failed(shell, cell.format(budget=1)) is None
+    assert shell.user_ns["s"].states == {"done": 25}
+    assert set(Counter(seen.body["messages"][0]["content"] for seen in demo.requests).values()) == {1}
+
+
+def test_several_prompts_in_a_cell_are_an_axis(shell: Any, demo: DemoServer) -> None:
+    shell.run_cell(
+        "%%deepseek_sweep -o s --over rows --limit 3 --go\n--- short\necho {question}\n--- long\necho the {question}"
+    )
+    assert Counter(row["prompt"] for row in shell.user_ns["s"].rows()) == {"short": 3, "long": 3}
+
+
+def test_the_list_of_sweeps_and_what_it_does(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    shell.run_cell("%%deepseek_sweep --over rows --limit 3 --go --name tries\necho {question}")
+    shell.run_cell("%deepseek_sweeps")
+    assert "tries" in capsys.readouterr().out
+    shell.run_cell(f"%deepseek_sweeps export tries {tmp_path}/out.csv")
+    assert (tmp_path / "out.csv").read_text("utf-8").count("\n") >= 4
+    shell.run_cell("%deepseek_sweeps delete tries")
+    assert isinstance(failed(shell, "%deepseek_sweeps show tries"), ConfigurationError)
+
+
+def test_tab_offers_flags_axes_values_and_tables(shell: Any, demo: DemoServer) -> None:
+    find = shell.Completer.custom_matchers[-1].find
+    assert "--vary" in find("%%deepseek_sweep --va")[0]
+    assert "temperature=" in find("%%deepseek_sweep --vary te")[0]
+    assert find("%%deepseek_sweep --vary think=off,l")[0] == ["low"]
+    assert find("%%deepseek_sweep --over ro")[0] == ["rows"]
+    assert find("%deepseek_sweeps res")[0] == ["resume"]
+
+
+def test_quotes_keep_a_comma_in_an_axis_and_a_slip_gets_a_guess() -> None:
+    typed = read_sweep_line('--vary system="a,b",c --vary temperature=0,1')
+    assert [axis.values for axis in grid_of(typed.options["vary"])] == [("a,b", "c"), (0.0, 1.0)]
+    with pytest.raises(ConfigurationError, match="did you mean --vary"):
+        read_sweep_line("--very temperature=0")
+    with pytest.raises(ConfigurationError, match="did you mean temperature"):
+        grid_of(("temprature=0,1",))
+
+
+@pytest.mark.programs
+def test_a_watched_kernel_shows_one_display_that_becomes_the_table_and_an_interrupt_keeps_what_came(
+    kernel: Kernel, demo: DemoServer
+) -> None:
+    kernel.run(f"{LOAD}\n{ROWS}")
+    demo.pace = 0.2
+    slow = SWEEP.replace("echo {question}", "{question} stream")
+    ran = kernel.run(
+        slow,
+        when=lambda ran: sum(seen.ended == "done" for seen in demo.requests) >= 4,
+        do=kernel.manager.interrupt_kernel,
+    )
+    assert ran.reply["status"] == "error"
+    assert "Stopped" in str(ran.reply)
+    demo.pace = 0
+    asked = len(demo.requests)
+    ran = kernel.run(slow + "\nand code")
+    assert ran.reply["status"] == "ok"
+    displays = [c for c in ran.of("display_data") if "application/vnd.jupyter.widget-view+json" in c["data"]]
+    updates = [c for c in ran.of("update_display_data") if "text/markdown" in c["data"]]
+    assert (len(displays), len(updates)) == (1, 1)
+    assert re.search(r"300 of 300 trials", updates[0]["data"]["text/plain"])
+    assert len(demo.requests) - asked == 300
+    sizes = sum(len(json.dumps(message["content"], default=str)) for message in ran.messages)
+    assert sizes < 300_000
