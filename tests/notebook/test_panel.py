@@ -431,6 +431,17 @@ def test_the_lab_makes_the_demo_answer_and_the_head_says_so(kernel: Kernel) -> N
     front.click("Set up")
     front.until(lambda: front.shows("<b>demo server</b> · free"))
     front.until(lambda: front.shows("Ask the demo server"))
+    front.until(lambda: front.shows("default: demo"))
+
+
+def test_an_empty_field_shows_the_default_that_holds(kernel: Kernel) -> None:
+    kernel.run(
+        "%load_ext deepseek_magic\n%config DeepSeekMagics.model = 'deepseek-v4-pro'\n%config DeepSeekMagics.think = 'low'"
+    )
+    front = Front(kernel)
+    assert front.find(description="model", placeholder="default: deepseek-v4-pro")
+    think = front.state[front.find(description="think", _model_name="DropdownModel")]
+    assert think["_options_labels"][0] == "default: low"
 
 
 def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:

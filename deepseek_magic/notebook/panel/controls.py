@@ -14,6 +14,7 @@ import ipywidgets
 from ...engine.hosts.endpoints import ENDPOINTS
 from ...protocol.models import MODELS
 from ...protocol.options import OPTIONS, Option, Options
+from ...session import session
 from ...text.messages import Message, localized, say, words
 
 _ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
@@ -78,6 +79,10 @@ class Controls:
                 widget.value = value if option.kind in ("choice", "switch") else text
             widget.observe(lambda _change: on_change(), "value")
 
+    def show_endpoint(self, name: str) -> None:
+        """Say in the empty field of the endpoint who answers by default."""
+        self.widgets["endpoint"].placeholder = say("default: {value}", value=name)
+
     @property
     def help(self) -> dict[str, str]:
         """What each control does, by the name of its option."""
@@ -99,7 +104,10 @@ def _explained(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    return say("default: {value}", value=option.default)
+    """What holds where nothing is chosen: what the user, the project or the demo has set, else the option's own default."""
+    value = session().defaults.get(option.name, option.default)
+    shown = localized(value) if not isinstance(value, list | tuple) else ", ".join(map(str, value))
+    return say("default: {value}", value=shown.partition("\n")[0])
 
 
 def _unit(option: Option) -> str:
@@ -107,8 +115,8 @@ def _unit(option: Option) -> str:
 
 
 def _hint(option: Option) -> str:
-    """What stands in an empty field: an example, where the default is none or says nothing of what could be typed."""
-    if option.name in EXAMPLES:
+    """What stands in an empty field: an example, where there is no default or it says nothing of what could be typed."""
+    if option.name in EXAMPLES and option.name not in session().defaults:
         return say("e.g. {example}", example=EXAMPLES[option.name]) + _unit(option)
     return _default(option)
 

@@ -11,16 +11,21 @@ import ipywidgets
 
 from ...engine.gate import Gate
 from ...engine.hosts.endpoints import Endpoint, in_order
+from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import say
 from ..view.status import Status, status_text
 from .gauges import Reading, curve
 
 
-def answerers(given: Mapping[str, Any]) -> tuple[Endpoint, ...]:
-    """The endpoints that a question with these options goes to. Raises ConfigurationError where that cannot be said."""
-    options = session().in_force(given)
-    return in_order(options.get("endpoint"), options.get("base_url"))
+def answerers(given: Callable[[], Mapping[str, Any]]) -> tuple[Endpoint, ...]:
+    """The endpoints that a question with the ``given`` options goes to; none where they cannot be used, which is said
+    when something is asked."""
+    try:
+        options = session().in_force(given())
+        return in_order(options.get("endpoint"), options.get("base_url"))
+    except ConfigurationError:
+        return ()
 
 
 def names_of(places: Sequence[Endpoint], demo: str) -> str:

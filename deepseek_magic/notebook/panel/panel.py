@@ -20,7 +20,7 @@ from IPython.display import display
 from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
-from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...protocol.errors import DeepSeekError
 from ...protocol.options import Options
 from ...session import session
 from ...text.design.tokens import rule
@@ -246,11 +246,9 @@ class Panel:
 
     def _draw_words(self, _change: Any = None) -> None:
         """Who answers, and what depends on it or on the key that sends."""
-        try:
-            places = answerers(self._controls.given)
-        except ConfigurationError:  # said when something is asked
-            places = ()
+        places, by_default = answerers(lambda: self._controls.given), answerers(dict)
         self._who.value = who_html(places)
+        self._controls.show_endpoint(names_of(by_default, "demo") or "–")
         self._prompt.enter = self._magics.enter
         self._prompt.texts = texts(self._magics.enter, names_of(places, say("the demo server")) or "DeepSeek")
 
