@@ -61,6 +61,7 @@ def panel_options() -> dict[str, list[Option]]:
         grouped[placed.get(option.name, "More")].append(option)
     for group, names in GROUPS.items():
         grouped[group].sort(key=lambda option: names.index(option.name))
+    grouped["More"].sort(key=lambda option: option.kind == "switch")  # check boxes stand two in a row
     return grouped
 
 
