@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from . import __version__
 from .engine.hosts.endpoints import DEMO_PORT, DEMO_VARIABLE, in_order
@@ -124,6 +125,8 @@ def _parser() -> _Parser:
     add("--port", type=int, default=DEMO_PORT, help=port)
     add("--fault", metavar="SPEC", help=say("what it should do wrong"))
     add("--pace", type=float, default=1.0, metavar="X", help=say("times as slow as a real model; 0: at once (1)"))
+    pages = say("let web pages of this origin ask too, as JupyterLite's at https://example.org; * lets all")
+    add("--allow-origin", metavar="ORIGIN", action="append", default=[], help=pages)
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help=say("check key, network, models, balance and versions"))
@@ -185,8 +188,19 @@ def _serve(typed: argparse.Namespace) -> int:
 
     if typed.pace < 0:
         raise ConfigurationError(Message("--pace cannot be below 0: it is a factor on the time a real model takes."))
-    serve(port=typed.port, fault=typed.fault, pace=typed.pace)
+    origins = tuple(map(_origin, typed.allow_origin))
+    serve(port=typed.port, fault=typed.fault, pace=typed.pace, allow_origins=origins)
     return 0
+
+
+def _origin(typed: str) -> str:
+    """A web page's origin as its browser writes it: ``*``, or scheme, host and port of its address. Raises
+    ConfigurationError."""
+    parts = urlsplit(typed)
+    if typed == "*" or (parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc):
+        return typed if typed == "*" else f"{parts.scheme}://{parts.netloc.lower()}"
+    said = Message("--allow-origin {text} is no origin of a web page.", text=typed[:60])
+    raise ConfigurationError(said, hint=Message("Write it like https://example.org or http://localhost:8000."))
 
 
 def _doctor(typed: argparse.Namespace) -> int:

@@ -128,6 +128,22 @@ def test_a_pace_below_nothing_is_refused_in_one_sentence(capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith("--pace cannot be below 0")
 
 
+def test_serve_lets_the_pages_ask_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("deepseek_magic.demo.server.serve", lambda **given: asked.update(given))
+    pages = ["https://Lessons.example/lite/lab/index.html", "http://localhost:8000", "*"]
+    assert main(["serve", *(word for page in pages for word in ("--allow-origin", page))]) == 0
+    assert asked["allow_origins"] == ("https://lessons.example", "http://localhost:8000", "*")
+
+
+@pytest.mark.parametrize(
+    "page", ["lessons.example", "file:///lesson.html", "https://", "https://me:secret@lessons.example"]
+)
+def test_what_is_no_origin_is_said_to_be_none(page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--allow-origin", page]) == 1
+    assert "is no origin of a web page" in capsys.readouterr().err
+
+
 def test_the_doctor_finds_a_working_endpoint_well(home: Path, served: str) -> None:
     done = command("doctor", home=home, DEEPSEEK_BASE_URL=served, DEEPSEEK_API_KEY="sk-test-1234")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -172,7 +172,7 @@ STATE = {
     "engine.hosts.keys._secrets",  # what is masked wherever it appears
     "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
-    "engine.loop.engine",  # the engine's thread
+    "engine.home.engine",  # the engine of this process
     "engine.network.connections._trusting",  # trusted certificates, read once
     "engine.stream._REFUSED",  # ways to go on that a host has refused
     "notebook.frontend._vscode",  # whether VS Code was seen here

@@ -12,7 +12,7 @@ from .api.errors import bad_key
 from .api.shapes import Refused
 from .chat import Chat
 from .faults.kinds import KINDS
-from .sending import refuse, reply
+from .sending import preflight_headers, refuse, reply
 from .state import CONTROL_PATH, DemoState, Seen
 from .wire.http import Answer, HTTPRequest
 
@@ -24,7 +24,9 @@ async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: 
     """Answer one request; whether the connection may be used again."""
     path = request.path.removesuffix("/") or "/"
     try:
-        _refuse_web_pages(request)
+        _refuse_web_pages(request, allowed=bool(seen.allowed))
+        if request.method == "OPTIONS" and seen.allowed:
+            return await reply(answer, seen, 200, b"", preflight_headers(seen))
         if path.startswith(CONTROL_PATH):
             return await reply(answer, seen, 200, json.dumps(_switch(state, request)).encode())
         if request.method == "HEAD":  # somebody warms a connection up; a body would end it
@@ -40,13 +42,14 @@ async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: 
         return await refuse(answer, seen, refused)
 
 
-def _refuse_web_pages(request: HTTPRequest) -> None:
+def _refuse_web_pages(request: HTTPRequest, *, allowed: bool) -> None:
     """Refuse a page that reaches this machine by a name of its own (DNS rebinding), or that writes from another origin."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if host and not _LOCAL_HOST.fullmatch(host):
         raise Refused("The demo answers only as localhost; this request names another host.", status=403)
-    if origin is not None and origin != f"http://{host}":
-        raise Refused("The demo answers programs on this machine, not web pages of another origin.", status=403)
+    if origin is not None and origin != f"http://{host}" and not allowed:
+        said = "The demo answers programs on this machine, not web pages of another origin"
+        raise Refused(f"{said}; deepseek-magic serve --allow-origin {origin} lets this one ask.", status=403)
 
 
 def _authorise(state: DemoState, request: HTTPRequest) -> None:

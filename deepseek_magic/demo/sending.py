@@ -13,8 +13,21 @@ from .wire.http import Answer
 
 
 def common_headers(seen: Seen) -> dict[str, str]:
-    """What DeepSeek's gateway puts on every answer."""
-    return {"server": "openresty", "x-ds-trace-id": seen.trace_id, "x-content-type-options": "nosniff"}
+    """What DeepSeek's gateway puts on every answer, and what a web page needs that may read it (CORS)."""
+    own = {"server": "openresty", "x-ds-trace-id": seen.trace_id, "x-content-type-options": "nosniff"}
+    shared = {"access-control-allow-origin": seen.allowed, "access-control-expose-headers": "*", "vary": "origin"}
+    return {**own, **shared} if seen.allowed else own
+
+
+def preflight_headers(seen: Seen) -> dict[str, str]:
+    """The answer to a browser's question whether a page may send its request. "*" would leave out the key's header.
+
+    Sources: https://fetch.spec.whatwg.org/#http-cors-protocol, https://wicg.github.io/private-network-access.
+    """
+    wanted = {"access-control-allow-methods": seen.headers.get("access-control-request-method", "")}
+    wanted["access-control-allow-headers"] = seen.headers.get("access-control-request-headers", "")
+    private = {"access-control-allow-private-network": "true", "access-control-max-age": "600"}
+    return {name: value for name, value in {**wanted, **private}.items() if value}
 
 
 async def reply(answer: Answer, seen: Seen, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> bool:

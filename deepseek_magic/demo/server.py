@@ -274,16 +274,19 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def serve(port: int = 0, fault: str | None = None, pace: float = 1.0) -> None:
+def serve(port: int = 0, fault: str | None = None, pace: float = 1.0, *, allow_origins: tuple[str, ...] = ()) -> None:
     """Serve until interrupted. The first line printed is the base URL, the second says how to use it.
 
     Raises ConfigurationError for a bad fault spec and OSError when the port is taken.
     """
-    server = DemoServer(port, fault, pace)
+    server = DemoServer(port, fault, pace, allow_origins=allow_origins)
     with server:
         print(server.base_url, flush=True)
         use = f"%%deepseek --base-url {server.base_url}"
         print(say("Demo server without a model. {use}    Ctrl-C stops it.", use=use), flush=True)
+        for origin in allow_origins:
+            every = origin == "*"
+            print(say("All web pages may ask it." if every else "Web pages of {origin} may ask it.", origin=origin))
         for wanted in server.faults.faults:
             print(say("Fault: {legend}", legend=wanted.legend), flush=True)
         with contextlib.suppress(KeyboardInterrupt):

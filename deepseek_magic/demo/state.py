@@ -46,6 +46,8 @@ class Seen:
     events: int = 0
     ended: str = ""
     ended_at_s: float | None = None
+    allowed: str = ""
+    """The origin of the web page that asks, where it may."""
 
 
 class DemoSettings(TypedDict, total=False):
@@ -59,6 +61,7 @@ class DemoSettings(TypedDict, total=False):
     retry_ms: int | None
     balance: float
     keep: int
+    allow_origins: tuple[str, ...]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -76,6 +79,7 @@ class DemoState:
     rate_limit   a RateLimit: headers of a chosen dialect, and 429 above its limit
     retry_ms     a ``retry:`` field on the first event
     keep         how many of the last requests stay in ``requests``
+    allow_origins  web pages that may ask: their origins (scheme, host, port), or "*" for all
     balance      what GET /user/balance reports; 0 or less also answers 402 to chats
     """
 
@@ -87,6 +91,7 @@ class DemoState:
     retry_ms: int | None = None
     balance: float = 110.0
     keep: int = 1_000
+    allow_origins: tuple[str, ...] = ()
     faults: Faults = field(default_factory=Faults, init=False)
     requests: list[Seen] = field(default_factory=list, init=False)
     running: int = field(default=0, init=False)
@@ -119,6 +124,7 @@ class DemoState:
 
     def see(self, request: HTTPRequest, connection: int) -> Seen:
         """Note a request, without its key."""
+        origin = request.headers.get("origin", "")
         seen = Seen(
             method=request.method,
             path=request.path,
@@ -126,6 +132,7 @@ class DemoState:
             connection=connection,
             at_s=time.monotonic(),
             trace_id=uuid.uuid4().hex,
+            allowed=origin if origin in self.allow_origins or "*" in self.allow_origins else "",
         )
         if not request.path.startswith(CONTROL_PATH):
             self.requests.append(seen)

@@ -13,6 +13,9 @@ from .hosts.keys import Key
 DRAIN_S: Final = 0.1
 """After the end of a stream the body's own end is waited for so long: without it the connection cannot be used again."""
 
+_PLACEHOLDER_KEY: Final = "no-key"
+"""Local servers want a bearer, not a secret."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPCall:
@@ -34,6 +37,13 @@ class HTTPCall:
     def host(self) -> str:
         """The server that is asked, with its port when that was named."""
         return urlsplit(self.url).netloc
+
+
+def bearer(call: HTTPCall) -> dict[str, str]:
+    """The header with the key. A key enters a request here and nowhere else."""
+    if call.method == "HEAD":  # a knock asks for nothing that a key would be needed for
+        return {}
+    return {"Authorization": f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}"}
 
 
 class HTTPAnswer(Protocol):

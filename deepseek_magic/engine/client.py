@@ -25,13 +25,13 @@ from ..text.messages import Message
 from .calls import Transport
 from .failover import Relay
 from .gate import Gate, gate_of
+from .home import new_transport
 from .hosts import health
 from .hosts.endpoints import Endpoint, Endpoints, in_order
 from .hosts.health import Balance, Health
 from .hosts.keys import Key, find_key, wrapped
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream
-from .transport import HTTPXTransport
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class Client:
             raise ConfigurationError(
                 Message("keep_warm_s has no effect with a transport of your own: set it on that transport.")
             )
-        self.transport: Transport = transport or HTTPXTransport(keep_warm_s=keep_warm_s)
+        self.transport: Transport = transport or new_transport(keep_warm_s=keep_warm_s)
         self.rewind = rewind
         self.timeline = timeline
         self.prices = prices

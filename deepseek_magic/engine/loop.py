@@ -1,4 +1,4 @@
-"""The engine's home: one daemon thread with its own loop, and the bridges from it to a cell.
+"""The engine: one daemon thread with its own loop, and the bridges from it to a cell.
 
 A thread of its own, because an answer must go on while a cell computes, because a connection pool belongs to one loop,
 and because an interrupt must never land inside the transport. A ``Call`` is the only thing that both sides touch: the
@@ -13,11 +13,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from ..protocol.completion import Completion
+from ..protocol.errors import ConfigurationError
 from ..protocol.events import Event
 from .batched import Batched
 
@@ -89,9 +91,36 @@ class Engine:
         """Begin a call. ``source`` runs on the engine and has the call it is given ``carry`` a stream. ``silent`` keeps no
         events, for a consumer who wants the completion alone."""
         loop = self.loop
-        call = Call(loop, silent=silent)
+        call = Call(loop, silent=silent, moment=self.moment)
         loop.call_soon_threadsafe(call._begin, source)
         return call
+
+    # what blocks here, and in a web page must not (``page.engine``)
+
+    def moment(self) -> threading.Event:
+        """An event that a caller outside of the engine's loop can wait for."""
+        return threading.Event()
+
+    def beside(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Have ``work`` done beside the cells. It waits by ``follow`` and ``pause`` alone, which block its own thread."""
+
+        def run() -> None:
+            with contextlib.suppress(StopIteration):
+                work.send(None)
+
+        threading.Thread(target=run, name=f"deepseek-magic {name}", daemon=True).start()
+
+    async def follow(self, call: Call, show: Callable[[list[Event]], None]) -> Completion:
+        """For work beside the cells: hand events to ``show`` until the call ends."""
+        return pump(call, show)
+
+    async def pause(self, seconds: float) -> None:
+        """For work beside the cells: let time pass."""
+        time.sleep(seconds)  # noqa: ASYNC251  its thread is its own
+
+    async def aside(self, function: Callable[..., T], *args: Any) -> T:
+        """For the engine's loop: call what may block, without holding up the streams."""
+        return await asyncio.to_thread(function, *args)
 
     @property
     def running(self) -> bool:
@@ -127,13 +156,19 @@ class Engine:
 class Call:
     """One answer in the making, seen from any thread. The engine calls ``put``; a consumer calls ``drain``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, silent: bool = False) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        silent: bool = False,
+        moment: Callable[[], threading.Event] = threading.Event,
+    ) -> None:
         self._loop = loop
         self._silent = silent
         self._lock = threading.Lock()
         self._events: list[Event] = []
-        self._arrived = threading.Event()
-        self._ended = threading.Event()
+        self._arrived = moment()
+        self._ended = moment()
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._stream: Batched | None = None
@@ -237,7 +272,9 @@ class Call:
             self.stopping = True
             with contextlib.suppress(RuntimeError):  # the engine's loop is closed: nothing runs any more
                 self._loop.call_soon_threadsafe(self._close)
-        self._ended.wait(wait_s)
+        if wait_s:
+            with contextlib.suppress(ConfigurationError):  # a page that may not wait: the connection closes soon after
+                self._ended.wait(wait_s)
 
     @property
     def completion(self) -> Completion:
@@ -346,7 +383,3 @@ def pump_turning(call: Call, show: Callable[[list[Event]], None]) -> Completion:
         raise
     finally:
         _nested = False
-
-
-engine: Final = Engine()
-"""The engine of this process."""

@@ -1,7 +1,7 @@
 """The transport: a call becomes an httpx request, an httpx response becomes an answer. The only importer of httpx.
 
 httpx's client sends requests and reads headers over our own network (``engine.network``), because httpx's own costs more
-for each token than all the rest of the engine. A key enters a request in this file and nowhere else.
+for each token than all the rest of the engine.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ import httpx
 from .. import __version__
 from ..protocol.errors import ConfigurationError, Disconnected
 from ..text.messages import Message
-from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport
+from .calls import DRAIN_S, HTTPAnswer, HTTPCall, Transport, bearer
 from .hosts.warmth import Warmth, knock, origin_of
 from .network.exchange import Exchange, Network
 from .network.failures import raise_ours, said_by_server
 from .network.inflate import Damaged, EndsEarly, Inflater
+from .network.loopback import Loopback
 
 __all__ = ["DRAIN_S", "HTTPAnswer", "HTTPCall", "HTTPXTransport", "Transport"]
 
 WRITE_S: Final = 30.0
 LARGEST_PORT: Final = 65535
 _USER_AGENT: Final = f"deepseek-magic/{__version__}"
-_PLACEHOLDER_KEY: Final = "no-key"
-"""Local servers want a bearer, not a secret."""
 
 
 class HTTPXTransport:
@@ -39,12 +38,20 @@ class HTTPXTransport:
 
     ``http2`` uses HTTP/2 where the server offers it (extra "http2"; raises ConfigurationError there without it).
     ``gzip`` offers compression also for streams; gateways that compress tend to deliver in bursts. ``keep_warm_s`` pings
-    an idle connection that often (see ``warmth``); None never.
+    an idle connection that often (see ``warmth``); None never. ``loopback`` is a network inside this process, asked
+    instead of that of the machine.
     """
 
-    def __init__(self, *, http2: bool = False, gzip: bool = False, keep_warm_s: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        http2: bool = False,
+        gzip: bool = False,
+        keep_warm_s: float | None = None,
+        loopback: Loopback | None = None,
+    ) -> None:
         self._encodings = "gzip" if gzip else "identity"
-        self._network = Network(http2=http2)
+        self._network = Network(http2=http2, loopback=loopback)
         # The environment's proxies are the network's matter, its credentials the keys'.
         self._client = httpx.AsyncClient(transport=_Below(self._network), trust_env=False)
         self._warmth = Warmth(self._ping, keep_warm_s)
@@ -91,8 +98,7 @@ class HTTPXTransport:
 
     def _request(self, call: HTTPCall) -> httpx.Request:
         headers = {"User-Agent": _USER_AGENT, "accept": "*/*", "Accept-Encoding": self._encodings, **call.headers}
-        if call.method != "HEAD":  # a knock asks for nothing that a key would be needed for
-            headers.setdefault("Authorization", f"Bearer {call.key.reveal() if call.key else _PLACEHOLDER_KEY}")
+        headers = {**bearer(call), **headers}
         times = {"connect": call.connect_s, "read": call.read_s, "write": WRITE_S, "pool": call.connect_s}
         try:
             request = httpx.Request(

@@ -27,9 +27,10 @@ def locales() -> list[str | None]:
 
 
 def _parent(shell: Any) -> dict[str, Any]:
-    if getattr(shell, "kernel", None) is None or not hasattr(shell, "get_parent"):
-        return {}
-    return dict(shell.get_parent() or {})
+    kernel = getattr(shell, "kernel", None)
+    asked = shell if hasattr(shell, "get_parent") else kernel  # JupyterLite's shell leaves it to its kernel
+    ask = getattr(asked, "get_parent", None)
+    return dict(ask() or {}) if kernel is not None and ask is not None else {}
 
 
 def request_id(shell: Any) -> str | None:
@@ -89,13 +90,25 @@ def notebook_path(shell: Any) -> str:
     return str(found or "")
 
 
+def in_jupyterlite(shell: Any) -> bool:
+    """Whether the kernel runs in the web page."""
+    return type(getattr(shell, "kernel", None)).__module__.startswith("pyodide_kernel")
+
+
 def can_await(shell: Any) -> bool:
     """Whether a cell of this shell may be turned into an ``await``."""
     if getattr(shell, "kernel", None) is None or not getattr(shell, "autoawait", False):
         return False
+    if in_jupyterlite(shell):
+        return True
     from ipykernel import _version
 
     return tuple(_version.version_info[:2]) >= AWAITING_KERNEL
+
+
+def hears_clicks(shell: Any) -> bool:
+    """Whether a click reaches Python while a cell is awaited. JupyterLite keeps it until the cell has ended."""
+    return not in_jupyterlite(shell)
 
 
 def view_for(shell: Any) -> ViewName:
@@ -112,7 +125,7 @@ def view_for(shell: Any) -> ViewName:
         return "silent"
     if type(shell).__module__.startswith("google.colab") or in_notebook_6(shell):
         return "handles"
-    if cell_id(shell) is None and "JPY_SESSION_NAME" not in os.environ:
+    if cell_id(shell) is None and "JPY_SESSION_NAME" not in os.environ and not in_jupyterlite(shell):
         return "text"
     return "handles" if _widgets_refused or in_vscode(shell) or _widgets_are_old() else "widgets"
 

@@ -5,7 +5,6 @@ Nothing is sent and nothing is paid. Asked for by ``--cache``; the session decid
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 import uuid
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from ..engine.home import engine
 from ..engine.hosts.endpoints import Endpoint
 from ..engine.journal.reader import Entry, Journal
 from ..metrics.record import COUNTED
@@ -34,7 +34,7 @@ def find(journal: Journal, request: Request, endpoint: Endpoint) -> Entry | None
 async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Completion | None:
     """The answer that the journal holds, with a record of its own that cost nothing; None where it holds none."""
     began_s = time.monotonic()
-    entry = await asyncio.to_thread(find, journal, request, endpoint)
+    entry = await engine.aside(find, journal, request, endpoint)
     if entry is None:
         return None
     completion = entry.completion

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint
-from ..engine.journal.reader import Entry, Journal
+from ..engine.journal.reader import NO_JOURNAL, Entry, Journal
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
 from ..text.language import MOMENT
@@ -38,10 +38,12 @@ def find_earlier(what: Completion | Entry | str | None, *, last: Completion | No
     entries = journal.resumable() if what is None else journal.beginning_with(what)
     if what is None and not entries:
         sentence = Message("There is no answer to resume.")
-        raise ConfigurationError(sentence, hint=Message("Only stopped and broken answers can be resumed."))
+        why = Message("Only stopped and broken answers can be resumed.") if journal.enabled else NO_JOURNAL
+        raise ConfigurationError(sentence, hint=why)
     if what is not None and not entries:
         said = Message("The journal has no call whose id begins with {name}.", name=what[:40])
-        raise ConfigurationError(said, hint=Message("%deepseek_resume --list shows the answers that can be resumed."))
+        listed = Message("%deepseek_resume --list shows the answers that can be resumed.")
+        raise ConfigurationError(said, hint=listed if journal.enabled else NO_JOURNAL)
     if what is not None and len(entries) > 1:
         many = Message("The journal has {count} calls whose id begins with {name}.", count=len(entries), name=what[:40])
         raise ConfigurationError(many)

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
 from ..engine.client import Client
+from ..engine.home import IN_PAGE, engine, new_transport
 from ..engine.hosts import keys
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
-from ..engine.loop import Call, engine, outcome, pump, pump_turning
+from ..engine.loop import Call, outcome, pump, pump_turning
 from ..engine.stream import Stream, pieces_of
-from ..engine.transport import HTTPXTransport
 from ..metrics.log import MetricsLog
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
@@ -54,7 +54,7 @@ class Session:
 
     def __init__(self) -> None:
         self.log = MetricsLog(mask=keys.mask_content)
-        self.journal = Journal(mask=keys.mask_content)
+        self.journal = Journal(mask=keys.mask_content, enabled=not IN_PAGE)
         self.defaults = Options()
         self.chats = Remembered(self.journal)
         self.keep_loop_turning = False
@@ -63,7 +63,7 @@ class Session:
         """The completion of the call that ended last."""
         self._turns: dict[str, tuple[str, str]] = {}
         self._journal_noticed = False
-        self._transport = HTTPXTransport()
+        self._transport = new_transport()
         self._clients: dict[tuple[Endpoint | keys.Key | None, ...], Client] = {}
         self._warming: concurrent.futures.Future[None] | None = None
 
@@ -153,6 +153,8 @@ class Session:
                     place=place.title,
                 )
             )
+        if options.get("cache") and not self.journal.enabled:
+            said.append(Message("No journal is kept here, so no answer can come from it."))
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -200,8 +202,8 @@ class Session:
     async def _warm(self, typed: Mapping[str, Any]) -> None:
         with contextlib.suppress(DeepSeekError):
             options = self.in_force(typed)
-            # In a thread: the system's keyring answers when it likes, and streams are waiting on this loop.
-            client = await asyncio.to_thread(self._client_of, options, None, None)
+            # Aside: the system's keyring answers when it likes, and streams are waiting on this loop.
+            client = await engine.aside(self._client_of, options, None, None)
             away = [place.base_url for place in client.endpoints if not place.is_local]
             await asyncio.gather(*map(self._transport.warm_up, away))
 

@@ -67,7 +67,8 @@ PIECES: Final = 6
 SETUP: Final = f"""
 import asyncio, json, pathlib
 from IPython.display import display
-from deepseek_magic.engine.loop import apump, engine
+from deepseek_magic.engine.home import engine
+from deepseek_magic.engine.loop import apump
 from deepseek_magic.notebook.view.handles import HandleSurface
 from deepseek_magic.notebook.view.live import LiveView, Settlement
 from deepseek_magic.notebook.view.settled import lasting

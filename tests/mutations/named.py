@@ -32,8 +32,8 @@ NAMED: Final = (
     Named(
         "the journal is made without the mask of keys",
         "session/state.py",
-        "Journal(mask=keys.mask_content)",
-        "Journal()",
+        "Journal(mask=keys.mask_content, ",
+        "Journal(",
         "test_session.py::test_a_key_in_a_prompt_is_masked_in_the_journal",
     ),
     Named(

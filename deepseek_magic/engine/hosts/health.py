@@ -20,6 +20,7 @@ from ...text.characters import named
 from ...text.messages import Message
 from ..attempt import read_all, status_error_of
 from ..calls import HTTPAnswer, HTTPCall, Transport
+from ..home import loopback
 from ..network.proxies import proxy_of
 from .endpoints import Endpoint
 from .keys import Key
@@ -165,6 +166,8 @@ def _offered(listed: tuple[Model, ...], default: str | None) -> HealthStep:
 async def _name(endpoint: Endpoint) -> HealthStep:
     """Resolve the server's name, as the first step of a check."""
     parts = urlsplit(endpoint.base_url)
+    if loopback is not None:
+        return HealthStep("name", None, Message("left to the browser"))
     if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
         return HealthStep("name", None, Message("left to the proxy {proxy}", proxy=proxy.shown))
     began_s = time.perf_counter()

@@ -47,6 +47,9 @@ DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
 
 _NO_TRIALS: Final = "AND call_id NOT IN (SELECT call_id FROM trials WHERE call_id IS NOT NULL)"
+NO_JOURNAL: Final = Message(
+    "No journal is kept here: answers can be resumed by their variable, as long as this kernel runs."
+)
 
 _SHOWN: Final = {
     "started_at": Message("started"),

@@ -21,6 +21,7 @@ import httpcore
 
 from ...protocol.errors import ConfigurationError
 from ...text.messages import Message
+from .loopback import Loopback
 from .proxies import proxy_of
 from .sockets import AsyncioBackend
 
@@ -56,11 +57,20 @@ def _trusting(variable: str, path: str) -> ssl.SSLContext:
 
 
 class Connections:
-    """The connections to one origin, on one loop. ``http2`` lets calls share one where the server agrees."""
+    """The connections to one origin, on one loop. ``http2`` lets calls share one where the server agrees. ``loopback`` is
+    the network that the server is on, where it is none of sockets."""
 
-    def __init__(self, origin: str, *, http2: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        origin: str,
+        *,
+        http2: bool = False,
+        loopback: Loopback | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._origin = origin
         self._http2 = http2
+        self._loopback = loopback
         self._idle: list[tuple[float, httpcore.AsyncConnectionPool]] = []
         self._shared: httpcore.AsyncConnectionPool | None = None
         self._users: dict[httpcore.AsyncConnectionPool, int] = {}
@@ -118,7 +128,7 @@ class Connections:
                 max_keepalive_connections=IDLE_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_S,
                 http2=self._http2,
-                network_backend=AsyncioBackend(),
+                network_backend=AsyncioBackend(self._loopback),
             )
         except (ValueError, TypeError) as error:
             known = proxy_of(self._origin)

@@ -13,6 +13,7 @@ from ...text.messages import Message
 from .connections import Connections
 from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
+from .loopback import Loopback
 from .sockets import Socket
 
 COUNTED_AGAIN_BYTES: Final = 64 * 1024
@@ -23,10 +24,12 @@ STALE_S: Final = 2.0
 
 
 class Network:
-    """The connections to all origins. Belongs to the loop that it is used on, and moves to another with its user."""
+    """The connections to all origins. Belongs to the loop that it is used on, and moves to another with its user.
+    ``loopback`` is the network they are made on, where it is none of sockets."""
 
-    def __init__(self, *, http2: bool = False) -> None:
+    def __init__(self, *, http2: bool = False, loopback: Loopback | None = None) -> None:
         self._http2 = http2
+        self._loopback = loopback
         self._connections: dict[str, Connections] = {}
 
     async def send(self, request: httpcore.Request, origin: str) -> Exchange:
@@ -34,7 +37,7 @@ class Network:
         replaced without a word. The exchange must be closed; raises what httpcore raises, and ConfigurationError."""
         connections = self._connections.get(origin)
         if connections is None or not connections.here:
-            connections = self._connections[origin] = Connections(origin, http2=self._http2)
+            connections = self._connections[origin] = Connections(origin, http2=self._http2, loopback=self._loopback)
         for retry in range(STALE_RETRIES + 1):
             pool, trace = connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
             request.extensions["trace"] = trace

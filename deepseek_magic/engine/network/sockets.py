@@ -20,6 +20,7 @@ import httpcore
 
 from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
+from .loopback import Loopback
 from .proxies import address_of
 
 UNREAD_BYTES: Final = 512 * 1024
@@ -36,7 +37,10 @@ class HandshakeError(httpcore.ConnectError):
 
 
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
-    """Makes connections on the running loop."""
+    """Makes connections on the running loop: over sockets, or on the network inside a page."""
+
+    def __init__(self, loopback: Loopback | None = None) -> None:
+        self._loopback = loopback
 
     async def connect_tcp(
         self,
@@ -52,6 +56,8 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         own = isinstance(loop, asyncio.BaseEventLoop) and address_of(host) is None
         eyeballs: dict[str, Any] = {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if own else {}
         with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
+            if self._loopback is not None:
+                return self._loopback.connect(lambda: Socket(loop), port)
             async with asyncio.timeout(timeout):
                 _, stream = await loop.create_connection(lambda: Socket(loop), host, port, **eyeballs)
         return stream
@@ -75,7 +81,9 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._broke: Exception | None = None
         self._head = ResponseHead()
         self._head.open = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_s = 0.0
+        """When the timer rings; not every loop's timers tell it."""
         self._due_s = 0.0
 
     # what the loop tells
@@ -222,17 +230,21 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def _ring_in(self, timeout_s: float) -> None:
         self._due_s = self._loop.time() + timeout_s
-        if self._timer is not None and self._timer.when() > self._due_s:
+        if self._timer is not None and self._rings_s > self._due_s:
             self._drop_timer()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._due_s, self._ring)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._rings_s = self._due_s
+        self._timer = self._loop.call_at(self._due_s, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         if self._reader is None or self._reader.done():
             return  # nobody waits; the next who does sets it again
         if self._loop.time() < self._due_s:
-            self._timer = self._loop.call_at(self._due_s, self._ring)
+            self._set_timer()
         else:
             self._reader.set_exception(httpcore.ReadTimeout("nothing came in time"))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from ...engine.home import loopback
 from ...engine.hosts.endpoints import DEMO_VARIABLE
 from ...protocol.errors import ConfigurationError
 from ...session import session
@@ -17,6 +18,13 @@ from .manuals import helped
 
 if TYPE_CHECKING:
     from ...demo.server import DemoServer
+
+
+def _new(fault: str | None, pace: float) -> DemoServer:
+    from ...demo.inside import DemoInside
+    from ...demo.server import DemoServer
+
+    return DemoServer(fault=fault, pace=pace) if loopback is None else DemoInside(loopback, fault, pace)
 
 
 def kinds_of_fault() -> list[str]:
@@ -66,13 +74,12 @@ class DemoMagics(Magics):
 
     def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
         """Start a server, in the place of the one before, and have cells answered by it."""
-        from ...demo.server import DemoServer
         from ...demo.wire.pace import PACE_VARIABLE
 
         if pace < 0:
             sentence = Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
             raise ConfigurationError(sentence)
-        server = DemoServer(fault=fault, pace=pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
+        server = _new(fault, pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
         if self.server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
             self._beside = os.environ.get(DEMO_VARIABLE)

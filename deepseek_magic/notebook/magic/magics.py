@@ -25,7 +25,7 @@ from ...protocol.outcome import RESUMABLE
 from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
-from ..frontend import ViewName, locales, notebook_path, view_for
+from ..frontend import ViewName, hears_clicks, locales, notebook_path, view_for
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
@@ -229,7 +229,7 @@ class DeepSeekMagics(Magics):
     async def awaited(self, line: str, body: str | None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         order = self._read(line, body)
-        run = None if order is None else self._begin(order, button=True)
+        run = None if order is None else self._begin(order, button=hears_clicks(self.shell))
         return None if run is None else await self.follow_awaited(run)
 
     async def follow_awaited(self, run: Run) -> Answer:

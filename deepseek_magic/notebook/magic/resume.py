@@ -7,6 +7,7 @@ from typing import Any, Final
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
 
+from ...engine.journal.reader import NO_JOURNAL
 from ...metrics.tables import cell, table_bundle
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
@@ -14,6 +15,7 @@ from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
 from ...session import session
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words
+from ..frontend import hears_clicks
 from ..view.background import BackgroundAnswer
 from .flags import read_line
 from .magics import Answer, DeepSeekMagics, Order, Run
@@ -58,7 +60,7 @@ class ResumeMagics(Magics):
 
     async def awaited(self, line: str, _body: None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        run = self._begin(line, button=True)
+        run = self._begin(line, button=hears_clicks(self.shell))
         return None if run is None else await self._magics.follow_awaited(run)
 
     def _begin(self, line: str, *, button: bool) -> Run | None:
@@ -120,6 +122,8 @@ def _list() -> None:
         rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, outcome])
     if not rows:
         print(say("There is no answer to resume."))
+        if not session().journal.enabled:
+            print(NO_JOURNAL.localized())
         return
     caption = say("%deepseek_resume ID continues one of them")
     heads = [head.localized() for head in _HEADS.values()]

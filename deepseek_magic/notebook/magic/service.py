@@ -9,9 +9,9 @@ from IPython.core.error import StdinNotImplementedError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
 
+from ...engine.home import engine
 from ...engine.hosts.endpoints import Endpoint, in_order
 from ...engine.hosts.keys import find_key
-from ...engine.loop import engine
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...protocol.models import ALIASES
 from ...session import session, trust

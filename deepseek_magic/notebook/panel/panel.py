@@ -17,6 +17,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
+from ...engine.home import engine
 from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
@@ -161,14 +162,13 @@ class Panel:
 
     def _ask_several(self, count: int) -> None:
         calls = self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
-        follow = threading.Thread(target=self._follow_several, args=(calls,), name="deepseek-magic gauges", daemon=True)
-        follow.start()
+        engine.beside(self._follow_several(calls), name="gauges")
 
-    def _follow_several(self, calls: Sequence[Call]) -> None:
+    async def _follow_several(self, calls: Sequence[Call]) -> None:
         """Let the gauges show the queue until it is empty."""
         while not all(call.done for call in calls):
             self._draw_now()
-            time.sleep(STATUS_INTERVAL_S)
+            await engine.pause(STATUS_INTERVAL_S)
         self._refresh()
         self._draw_now()
 

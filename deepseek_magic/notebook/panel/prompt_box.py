@@ -7,7 +7,6 @@ value message by message and holds back the last one while the kernel is busy, a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +15,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
+from ...engine.home import engine
 from ...text.messages import say
 from .plain_prompt import PlainPrompt
 
@@ -50,11 +50,10 @@ class PromptBox(anywidget.AnyWidget):
 
     def shown(self) -> None:
         """The panel was displayed: soon the page says that it has drawn the box, or plain widgets take its place."""
-        waiting = threading.Timer(READY_S, self._do_without)
-        waiting.daemon = True
-        waiting.start()
+        engine.beside(self._do_without(), name="prompt box")
 
-    def _do_without(self) -> None:
+    async def _do_without(self) -> None:
+        await engine.pause(READY_S)
         if not self._drawn:
             self._plain = self._plain or PlainPrompt(self)
             self.box.children = (self._plain,)

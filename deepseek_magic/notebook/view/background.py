@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
+import contextlib
 from collections.abc import Generator
 from typing import Any
 
-from ...engine.loop import CLOSE_S, HEARTBEAT_S, Call, pump
+from ...engine.home import engine
+from ...engine.loop import CLOSE_S, HEARTBEAT_S, Call
 from ...protocol.completion import Completion
+from ...protocol.errors import ConfigurationError
 from ...text.messages import say
 from ..frontend import cell_id, request_id
 from .live import View
@@ -30,13 +32,12 @@ class BackgroundAnswer:
     def __init__(self, call: Call, view: View, shell: Any) -> None:
         self._call = call
         publisher = shell.display_pub
-        in_kernel = getattr(shell, "kernel", None) is not None
-        header = dict(publisher.parent_header) if in_kernel else None
+        header = dict(publisher.parent_header) if hasattr(publisher, "register_hook") else None
         self._drawn: concurrent.futures.Future[Completion] = concurrent.futures.Future()
         self._drawn.set_running_or_notify_cancel()  # who waits may be cancelled; the answer is not
-        # The thread's alone: the answer stays in IPython's ``Out``, and shall not keep what it was drawn with.
-        drawing = (view, header, publisher)
-        threading.Thread(target=self._follow, args=drawing, name="deepseek-magic view", daemon=True).start()
+        self._settled = engine.moment()
+        # What draws is given to its thread alone: the answer stays in IPython's ``Out``, and shall not keep it.
+        engine.beside(self._follow(view, header, publisher), name="view")
 
     @classmethod
     def ended(cls, call: Call) -> BackgroundAnswer:
@@ -45,9 +46,11 @@ class BackgroundAnswer:
         answer._call = call
         answer._drawn = concurrent.futures.Future()
         answer._drawn.set_result(call.completion)
+        answer._settled = engine.moment()
+        answer._settled.set()
         return answer
 
-    def _follow(self, view: View, header: dict[str, Any] | None, publisher: Any) -> None:
+    async def _follow(self, view: View, header: dict[str, Any] | None, publisher: Any) -> None:
         def claim(message: dict[str, Any]) -> dict[str, Any]:
             message["parent_header"] = header
             return message
@@ -55,13 +58,15 @@ class BackgroundAnswer:
         try:
             if header is not None:
                 publisher.register_hook(claim)  # hooks belong to the thread that registers them, and end with it
-            completion = pump(self._call, view.show)
+            completion = await engine.follow(self._call, view.show)
             view.finish(completion)
         except BaseException as error:
             # Kept for whoever waits: a thread of its own has nobody else to tell.
             self._drawn.set_exception(error)
         else:
             self._drawn.set_result(completion)
+        finally:
+            self._settled.set()
 
     @property
     def done(self) -> bool:
@@ -76,7 +81,8 @@ class BackgroundAnswer:
     def stop(self) -> None:
         """End the answer now and keep what has arrived."""
         self._call.stop(wait_s=CLOSE_S)
-        concurrent.futures.wait((self._drawn,), CLOSE_S)
+        with contextlib.suppress(ConfigurationError):  # a page that may not wait: it is drawn soon after
+            self._settled.wait(CLOSE_S)
 
     def wait(self, timeout_s: float | None = None) -> Completion:
         """Block until the answer is done, at most ``timeout_s`` seconds, and give it.
@@ -85,7 +91,7 @@ class BackgroundAnswer:
         """
         left_s = float("inf") if timeout_s is None else timeout_s
         while not self.done and left_s > 0:
-            concurrent.futures.wait((self._drawn,), min(HEARTBEAT_S, left_s))
+            self._settled.wait(min(HEARTBEAT_S, left_s))
             left_s -= HEARTBEAT_S
         return self._whole()
 
@@ -117,7 +123,7 @@ class BackgroundAnswer:
 
     def __str__(self) -> str:
         """The answer's text; waits for it, so that half an answer is never taken for one."""
-        concurrent.futures.wait((self._drawn,))
+        self._settled.wait()
         return self._call.completion.text
 
     def __repr__(self) -> str:

@@ -16,7 +16,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.batched import Batched
-from ...engine.loop import CLOSE_S, HEARTBEAT_S, engine
+from ...engine.home import engine
+from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
 from ...engine.trials.sweeping import SweepRun, SweepWork
 from ...metrics.row import Origin
