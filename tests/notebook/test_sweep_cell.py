@@ -166,3 +166,15 @@ def test_a_watched_kernel_shows_one_display_that_becomes_the_table_and_an_interr
     assert len(demo.requests) - asked == 300
     sizes = sum(len(json.dumps(message["content"], default=str)) for message in ran.messages)
     assert sizes < 300_000
+
+
+def test_answers_are_scored_by_rules_and_by_functions_of_the_notebook(shell: Any, demo: DemoServer) -> None:
+    shell.run_cell("def short(answer, row): return len(answer) < 5")
+    cell = (
+        "%%deepseek_sweep -o s --over rows --limit 2 --go --think off --score {score} --score short\necho {{question}}"
+    )
+    shell.run_cell(cell.format(score="contains={question}")).raise_error()
+    rows = shell.user_ns["s"].rows()
+    assert [(row["score.contains"], row["score.short"]) for row in rows] == [(1.0, 0.0), (1.0, 0.0)]
+    assert "There is no score contain (did you mean contains?)" in str(failed(shell, cell.format(score="contain=x")))
+    assert "reads the column quest, which" in str(failed(shell, cell.format(score="contains={quest}")))

@@ -16,6 +16,7 @@ from IPython.display import display
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...policy.budget import dollars
 from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
+from ...protocol.experiments import score
 from ...protocol.experiments.plan import Plan
 from ...session import session
 from ...session.experiments.planning import plan_of
@@ -126,13 +127,14 @@ class SweepCells:
     def _plan(self, prompt: str, asked: dict[str, Any], scope: Mapping[str, Any]) -> Plan:
         known = variables(self.shell, self._magics.last_error, scope)
         over = asked.pop("over", None)
-        asked.pop("scores", None)
+        scores = [score.read(typed, known) for typed in asked.pop("scores", ())]
         return plan_of(
             prompt,
             over=None if over is None else self._table(over, known),
             grid=grid_of(asked.pop("vary", ())),
             defaults=session().in_force({}),
             variables=known,
+            scores=scores,
             **asked,
         )
 

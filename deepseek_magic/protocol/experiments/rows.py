@@ -30,7 +30,7 @@ _OF_THE_LOG: Final = (
 FRAME: Final = frozenset(("sweep", "trial", "repeat", "state", "text", "reused", "round", *_OF_THE_LOG))
 """The columns that every table of trials has of its own."""
 
-PREFIXES: Final = ("value.", "score.", "why.")
+PREFIXES: Final = ("value.", "score.", "label.", "why.")
 
 _TAKES: Final = Message(
     "Give a DataFrame of pandas or polars, an Arrow table, a list of dicts, a list of values, or a CSV or JSONL file."

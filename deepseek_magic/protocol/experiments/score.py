@@ -131,7 +131,7 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
         return function(variables[kind], name=kind)
     make = _TYPED.get(kind)
     if make is None:
-        known = (*_TYPED, *(name for name, value in variables.items() if callable(value) and not name.startswith("_")))
+        known = (*_TYPED, *(name for name in variables if not name.startswith("_")))
         raise ConfigurationError(
             Message("There is no score {name}{near}.", name=kind, near=closest(kind, known)),
             hint=Message("It is a function of the notebook, or one of {names}.", names=", ".join(_TYPED)),

@@ -12,6 +12,7 @@ from ...engine.trials.store import SweepStore
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments import score as score
 from ...protocol.experiments.plan import Plan
+from ...protocol.experiments.score import Scores
 from ...protocol.options import closest
 from ...text.messages import Message
 from ..calls import session
@@ -42,6 +43,7 @@ class PlanOptions(AskOptions, total=False):
     sample: int | None
     each: bool
     cluster: str | None
+    scores: Scores
 
 
 class SweepOptions(PlanOptions, total=False):
@@ -70,7 +72,7 @@ def sweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Swe
     the row's value. ``grid`` names options and their values: ``{"model": ["flash", "pro"], "temperature": [0, 1]}``; a dict
     of values names them. Each input is asked ``repeats`` times in each setting. Of the table the first ``limit`` rows are
     asked, or ``sample`` of them by chance (``seed``). Equal rows are asked once, unless ``each``. Other ``options`` are
-    those of ``ask``.
+    those of ``ask``. ``scores`` are of ``ds.score``, or functions ``(answer, row)``; they say how good each answer is.
 
     Every answer is in the journal as soon as it is there. The same sweep again asks only what is missing, and answers that
     the journal has are used, repeat by repeat, unless ``fresh``; ``retry`` asks only what failed. ``budget`` is the most, in

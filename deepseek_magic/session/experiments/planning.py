@@ -16,6 +16,7 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.axes import ASKED, Axis
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rows import Row, rows_of, rows_of_csv, rows_of_jsonl
+from ...protocol.experiments.score import Scores, scorers
 from ...protocol.options import Options
 from ...protocol.schema import Schema
 from ...text.messages import Message
@@ -51,6 +52,7 @@ def plan_of(
     schema: type | str | Schema | None = None,
     each: bool = False,
     cluster: str | None = None,
+    scores: Scores = None,
     framed: bool = True,
     **options: Any,
 ) -> Plan:
@@ -79,6 +81,7 @@ def plan_of(
         schema=schema if schema is None or isinstance(schema, Schema) else Schema.of(schema),
         each=each,
         cluster=cluster,
+        scorers=scorers(scores),
         framed=framed,
         saved=_saved(shared, grid),
     )

@@ -5,6 +5,7 @@ The same clients, limits, budget and journal as for single calls; the loop itsel
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import hashlib
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...engine.batched import Batched
 from ...engine.home import engine
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
+from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
 from ...engine.trials.sweeping import SweepRun, SweepWork
 from ...metrics.row import Origin
@@ -31,6 +33,7 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.options import OPTIONS_BY_NAME
 from ...text.messages import Message
 from ..prepared import Prepared
+from .scores import score_trials
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -120,11 +123,20 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
 class SweepCall:
     """A sweep that is being asked, seen from any thread."""
 
-    def __init__(self, sweep: Sweep, run: SweepRun, notices: tuple[Message | str, ...]) -> None:
+    def __init__(self, sweep: Sweep, run: SweepRun, plan: Plan, notices: tuple[Message | str, ...]) -> None:
         self.sweep = sweep
         self.run = run
         self.notices = notices
-        self.future: concurrent.futures.Future[None] = engine.submit(run.run())
+        self.future: concurrent.futures.Future[None] = engine.submit(self._whole(plan))
+
+    async def _whole(self, plan: Plan) -> None:
+        """Ask, then score what was answered, in a thread: a slow scorer holds up no stream."""
+        try:
+            await self.run.run()
+        finally:
+            if plan.scorers:
+                journal, stopped = self.sweep.journal, lambda: self.run.stopping
+                await asyncio.to_thread(score_trials, journal, self.sweep.sweep_id, plan, stopped=stopped)
 
     @property
     def done(self) -> bool:
@@ -191,6 +203,8 @@ def start_sweep(
         rows=plan.rows_json(),
     )
     store.keep(head, seeds, fresh=fresh, renamed=name is not None).result()
+    if plan.scorers:
+        ScoreStore(session.journal).keep_plan(sweep_id, plan.to_json()).result()
     states = {row.trial: row.state for row in store.trials(sweep_id)}
     wanted = ("failed",) if retry else (*OPEN, "running", "done")
     units = units_of(seeds, each=plan.each, wanted=lambda number: states[number] in wanted)
@@ -212,7 +226,7 @@ def start_sweep(
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)
-    return SweepCall(Sweep(session.journal, sweep_id), run, prepared.notices)
+    return SweepCall(Sweep(session.journal, sweep_id), run, plan, prepared.notices)
 
 
 def _beginner(

@@ -8,22 +8,28 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from ...engine.journal.reader import Journal
+from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import SweepHead, SweepStore, TrialRow, TrialState
 from ...metrics.files import Tabular
 from ...metrics.frames import Types
 from ...metrics.row import Cell, Row
+from ...metrics.stats.compare import compare
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.plan import Plan
+from ...protocol.experiments.score import Scores, scorers
 from ...protocol.measured import StreamRecord
-from ...protocol.options import OPTIONS_BY_NAME
+from ...protocol.options import OPTIONS_BY_NAME, closest
 from ...text.messages import Message
+from .comparing import Comparisons
+from .scores import ScoreColumns, score_columns, score_trials, scored
 from .showing import settled
 from .summary import SweepSummary, summed_up
 
@@ -61,6 +67,11 @@ class Sweep(Tabular):
     def __init__(self, journal: Journal, sweep_id: str) -> None:
         self.sweep_id = sweep_id
         self._store = SweepStore(journal)
+
+    @property
+    def journal(self) -> Journal:
+        """Where it is kept."""
+        return self._store.journal
 
     @cached_property
     def _head(self) -> SweepHead:
@@ -116,6 +127,7 @@ class Sweep(Tabular):
             number: (text, record) for number, text, record in self._store.journal.stored(_JOINED, (self.sweep_id,))
         }
         decode = msgspec.json.Decoder(StreamRecord).decode
+        scores = self._scores
         for trial in self.trials:
             text, stored = answers.get(trial.trial, (None, None))
             record = None if stored is None else decode(stored)
@@ -127,6 +139,7 @@ class Sweep(Tabular):
                 "repeat": trial.repeat,
                 "state": trial.state,
                 "text": text if trial.state == "done" else None,
+                **scores.of(trial.trial),
                 "reused": bool(trial.reused),
                 "round": trial.round,
                 "call_id": trial.call_id,
@@ -172,6 +185,7 @@ class Sweep(Tabular):
             "repeat": int,
             "state": str,
             "text": str,
+            **self._scores.types,
             "reused": bool,
             "round": int,
             "call_id": str,
@@ -190,7 +204,48 @@ class Sweep(Tabular):
     def summary(self) -> SweepSummary:
         """A row a setting: answered, failed, cost, median seconds, and the score with its 95 % interval."""
         axes = [self._axes(index) for index in range(len(self.plan.settings))]
-        return summed_up(self.plan, self.rows(), axes, self._axis_types, ())
+        return summed_up(self.plan, self.rows(), axes, self._axis_types, self._scores.names)
+
+    @property
+    def _scores(self) -> ScoreColumns:
+        return score_columns(self._store.journal, self.sweep_id, self.plan)
+
+    def score(self, scores: Scores) -> Sweep:
+        """Score the answers, besides or anew, and return the sweep. Nothing is asked; functions run here, so it may block.
+
+        A score of a name that the sweep has is replaced. Raises ConfigurationError for what is no score, or reads a column
+        that the inputs do not have.
+        """
+        given = {scorer.name: scorer for scorer in scorers(scores)}
+        plan = replace(self.plan, scorers=(*(s for s in self.plan.scorers if s.name not in given), *given.values()))
+        for scorer in given.values():
+            scorer.check(plan.columns)
+        journal = self._store.journal
+        ScoreStore(journal).keep_plan(self.sweep_id, plan.to_json()).result()
+        score_trials(journal, self.sweep_id, plan)
+        for name in ("plan", "_head"):
+            vars(self).pop(name, None)
+        return self
+
+    def compare(self, score: str = "", *, by: str | None = None, baseline: str | None = None) -> Comparisons:
+        """The settings against each other by one score, on the inputs that both have answered.
+
+        ``score`` is a column like ``score.exact``; the first one by default. ``by`` compares the values of one axis and holds
+        the others equal. ``baseline`` is the name of the setting, or of the axis' value, that all others are set against;
+        without it, each pair is compared. Raises ConfigurationError for a name that is not there.
+        """
+        plan, columns = self.plan, self._scores
+        axes = [axis.name for axis in plan.axes]
+        by = by if by is not None or len(axes) != 1 else axes[0]
+        name = _known(score.removeprefix("score.") or next(iter(columns.names), ""), columns.names)
+        if by is not None:
+            _known(by, axes)
+        trials = scored(plan, columns, name, [trial.state for trial in self.trials], by)
+        if baseline is not None:
+            _known(baseline, [str(trial.side) for trial in trials])
+        cluster = plan.cluster
+        grouped = None if cluster is None else (lambda place: plan.rows[place].get(cluster))
+        return Comparisons(compare(trials, baseline=baseline, cluster=grouped), f"score.{name}")
 
     def delete(self) -> None:
         """Forget the sweep. Its calls stay in the journal, from where ``ds.journal.prune`` takes them in time."""
@@ -209,6 +264,16 @@ class Sweep(Tabular):
             return f"<Sweep {self.name}: {states}>"
         except (ConfigurationError, sqlite3.Error):
             return f"<Sweep {self.sweep_id}, no longer in the journal>"
+
+
+def _known(name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        names = ", ".join(dict.fromkeys(known)) or "–"
+        raise ConfigurationError(
+            Message("The sweep has no {name}{near}.", name=name or "score", near=closest(name, known)),
+            hint=Message("It has: {names}.", names=names),
+        )
+    return name
 
 
 def is_formula(text: str) -> bool:
