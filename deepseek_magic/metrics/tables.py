@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from ..protocol.measured import currency_name
 from ..text.design.tokens import value
 from ..text.inline import plain_html
 from ..text.messages import say
@@ -67,7 +68,7 @@ def counted(calls: int) -> str:
 
 def spent_on(costs: Mapping[str, Decimal], unknown: int, *, about: bool = False) -> str:
     """Amounts by currency, and how many calls have an unknown cost, in the reader's language."""
-    known = " + ".join(f"{cell(amount, 4)} {currency}" for currency, amount in sorted(costs.items()))
+    known = " + ".join(f"{cell(amount, 4)} {currency_name(currency)}" for currency, amount in sorted(costs.items()))
     known = f"≈ {known}" if about and known else known
     if not unknown:
         return known or say("no cost")

@@ -1,4 +1,4 @@
-"""Who is looking: which view fits the front end that runs this cell, and whether the cell can be awaited."""
+"""Who is looking: which view fits the front end that runs this cell, whether the cell can be awaited, how it shows a Stop."""
 
 from __future__ import annotations
 
@@ -83,6 +83,48 @@ def in_notebook_6(shell: Any) -> bool:
     return header.get("username") == "username" and re.fullmatch("[0-9a-f]{32}", header.get("msg_id", "")) is not None
 
 
+def _in_colab(shell: Any) -> bool:
+    return type(shell).__module__.startswith("google.colab")
+
+
+def takes_failure_from_reply(shell: Any) -> bool:
+    """Whether the front end stops Run All at a cell whose reply says that it failed, with no error in its outputs.
+
+    JupyterLab and Notebook 6 and 7 do. Of VS Code and Colab it is not known, and a terminal and a run that nobody
+    watches have nothing else to tell it by.
+    """
+    return in_notebook_6(shell) or (cell_id(shell) is not None and not in_vscode(shell) and not _in_colab(shell))
+
+
+class Stopped(KeyboardInterrupt):
+    """The user stopped the answer. Raised so that the cell counts as stopped and Run All does not go on over it."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: one line, no frames."""
+        return [str(self)]
+
+
+def unpainted(shell: Any) -> bool:
+    """Let a ``Stopped`` that ends the running cell send no error, only the reply that says so; False where it must.
+
+    Whoever catches exceptions by ``set_custom_exc``, too, goes on to; after the cell all is as it was.
+    """
+    if not takes_failure_from_reply(shell):
+        return False
+    others, show = shell.custom_exceptions, shell.CustomTB
+
+    def nothing(_shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None) -> Any:
+        return None if issubclass(kind, Stopped) else show(kind, error, trace, tb_offset)
+
+    def restore(*_args: Any) -> None:
+        shell.custom_exceptions, shell.CustomTB = others, show
+        shell.events.unregister("post_run_cell", restore)
+
+    shell.set_custom_exc((*others, Stopped), nothing)
+    shell.events.register("post_run_cell", restore)
+    return True
+
+
 def notebook_path(shell: Any) -> str:
     """Where the notebook lies, as far as its front end tells; else nothing."""
     # The first is set by VS Code, the second by Jupyter's server for the kernels that it starts.
@@ -123,7 +165,7 @@ def view_for(shell: Any) -> ViewName:
         return "rich" if sys.stdout.isatty() and find_spec("rich") is not None else "text"
     if cell_id(shell) is None and not _parent(shell).get("content", {}).get("allow_stdin", False):
         return "silent"
-    if type(shell).__module__.startswith("google.colab") or in_notebook_6(shell):
+    if _in_colab(shell) or in_notebook_6(shell):
         return "handles"
     if cell_id(shell) is None and "JPY_SESSION_NAME" not in os.environ and not in_jupyterlite(shell):
         return "text"

@@ -298,6 +298,8 @@ def status_error(
     hint = Message(advice)
     if status == 429 and "balance" in said:
         hint = Message("The limit shrinks with the account's balance: top up, or send fewer requests at once.")
+    elif status == 400 and "supported API model names" in said:  # DeepSeek's sentence, which names them
+        hint = Message("Choose one of these with -m.")
     words = said.strip().removesuffix(".") or Message("no reason given")
     if status == 200:
         message = Message("The API reported an error inside the stream: {said}.", said=words)

@@ -9,15 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from ..text.messages import localized, words
 from .events import Usage
 from .outcome import WHOLE
 
 WaitKind = Literal["wait_concurrency", "wait_rate", "wait_retry_after", "wait_backoff"]
 PhaseKind = Literal[WaitKind, "request", "queue", "first_token", "thinking", "answer", "silence", "seam"]
+
+
+_CURRENCIES: Final = words("demo USD")
+"""Those with a name in the reader's language: money of the demo, which is nobody's."""
+
+
+def currency_name(currency: str) -> str:
+    """A currency as the reader calls it."""
+    return localized(_CURRENCIES.get(currency, currency))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +44,15 @@ class Cost:
     estimated: bool = False
 
     def __str__(self) -> str:
-        return self._said(self.amount)
+        return self._said(self.amount, self.currency)
 
     @property
     def rounded(self) -> str:
-        """The same to three digits, or to the cent, for a line that is read in passing."""
-        return self._said(round(self.amount, max(2, 2 - self.amount.adjusted())))
+        """To three digits, or to the cent, in the reader's language, for a line that is read in passing."""
+        return self._said(round(self.amount, max(2, 2 - self.amount.adjusted())), currency_name(self.currency))
 
-    def _said(self, amount: Decimal) -> str:
-        return f"{'≈ ' if self.estimated else ''}{amount.normalize():f} {self.currency}"
+    def _said(self, amount: Decimal, currency: str) -> str:
+        return f"{'≈ ' if self.estimated else ''}{amount.normalize():f} {currency}"
 
 
 class Phase(msgspec.Struct, frozen=True, array_like=True, gc=False):

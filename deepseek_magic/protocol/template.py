@@ -30,13 +30,16 @@ MAX_GUESSES: Final = 10
 FIRST_NAMES: Final = 5
 
 _SENTENCES: Final = {
-    "tex": Message("{names} is part of LaTeX and was sent as typed."),
-    "code": Message("{names} is part of code and was sent as typed; alone on its line it would be filled."),
+    "tex": Message("{names} is part of LaTeX and {was} sent as typed."),
+    "code": Message("{names} is part of code and {was} sent as typed; alone on its line it would be filled."),
     "filled": Message("{names} was filled inside code; --raw sends it as typed."),
     "only": Message(
-        "{names} was sent as typed, because a project's prompt is filled only with what the cell names (or --fill NAME)."
+        "{names} {was} sent as typed, because a project's prompt is filled only with what the cell names (or --fill NAME)."
     ),
 }
+
+_SENT: Final = {"was": Message("was"), "were": Message("were")}
+_NOT_SENT: Final = dict.fromkeys(_SENT, Message("would be"))
 
 _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
 _PATH: Final = re.compile(rf"(?<!\{{)(\{{++)(?:([^\W\d]\w*)((?:{_STEP})*)|([^{{}}\n]{{1,200}}))(\}}+)")
@@ -122,7 +125,7 @@ class _Filling:
         context = self._contexts.of(*match.span())
         alone = context == "code" and self._contexts.alone(*match.span())
         if name not in self._variables:
-            if context is None:
+            if context is None and not self._contexts.formula(*match.span()):
                 self._missing.setdefault(name, match[0])
             return match[0]
         kept: str | None = context if not alone else None
@@ -140,13 +143,13 @@ class _Filling:
         if path not in self._values:
             text, part, whole, elided = shown(lookup(self._variables, name, steps))
             if part < whole:
-                rows = Message("{path} has {count} rows; only the first {part} were sent.")
+                rows = Message("{path} has {count} rows; only the first {part} {were} sent.")
                 self._cut.append(rows.filled(path=f"{{{path}}}", count=f"{whole:,}", part=f"{part:,}"))
             if elided:
-                printed = Message("{path} was sent as Python prints it, which leaves values out (...).")
+                printed = Message("{path} {was} sent as Python prints it, which leaves values out (...).")
                 self._cut.append(printed.filled(path=f"{{{path}}}"))
             if len(text) > self._max_chars:
-                chars = Message("{path} has {chars} characters; only the first {limit} were sent.")
+                chars = Message("{path} has {chars} characters; only the first {limit} {were} sent.")
                 self._cut.append(chars.filled(path=f"{{{path}}}", chars=f"{len(text):,}", limit=f"{self._max_chars:,}"))
                 text = f"{text[: self._max_chars]}\n… (cut: {len(text) - self._max_chars:,} more characters)"
             self._values[path] = text
@@ -154,16 +157,33 @@ class _Filling:
 
     def notices(self) -> Iterator[Message]:
         """Sentences for the user."""
-        yield from self._cut
+        said = [*self._cut]
         for kind, found in self._kept.items():
             if found:
-                yield _SENTENCES[kind].filled(names=", ".join(list(found)[:FIRST_NAMES]))
+                said.append(_SENTENCES[kind].filled(names=", ".join(list(found)[:FIRST_NAMES])))
         if 0 < len(self._missing) <= MAX_GUESSES:  # a text with more is no template with a slip in it
-            known = [name for name in self._variables if not name.startswith("_")]
-            for name, typed in self._missing.items():
-                if near := closest(name, known):
-                    slip = Message("{path} was sent as it is: there is no variable {name}{near}.")
-                    yield slip.filled(path=typed, name=name, near=near)
+            said += self._slips()
+        yield from (sentence.filled(**_SENT) for sentence in said)
+
+    def _slips(self) -> Iterator[Message]:
+        """Of names that are no variables: one that was meant, where one is near; the others in one sentence."""
+        known, strange = [name for name in self._variables if not name.startswith("_")], list[str]()
+        for name, typed in self._missing.items():
+            if near := closest(name, known):
+                slip = Message("{path} {was} sent as typed: there is no variable {name}{near}.")
+                yield slip.filled(path=typed, name=name, near=near)
+            elif typed == f"{{{name}}}":
+                strange.append(typed)
+        if len(strange) > 1:
+            names = ", ".join(strange[:-1])
+            yield Message("{names} and {last} are not variables: sent as typed.", names=names, last=strange[-1])
+        elif strange:
+            yield Message("{name} is not a variable: sent as typed.", name=strange[0])
+
+
+def before_sending(notice: Message | str) -> Message | str:
+    """A notice of ``fill`` as it is said of a request that is only looked at."""
+    return notice.filled(**_NOT_SENT) if isinstance(notice, Message) else notice
 
 
 def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:

@@ -74,7 +74,7 @@ def test_an_answer_grows_without_a_button_and_an_interrupt_stops_it_and_run_all(
     assert page.output(1).get_by_role("button", name="Stop").count() == 0
     page.screenshot("ipykernel_6_growing")
     page.interrupt()
-    page.wait_until(lambda: "Stopped. The text so far is in a" in page.text(1))
+    page.wait_until(lambda: "The text so far is in a; %deepseek_resume -o a resumes" in page.text(1))
     page.wait_until(lambda: not page.running(2))
     assert page.text(2) == ""
     assert "paragraph 1" in page.text(1)

@@ -79,7 +79,7 @@ def test_a_front_end_without_a_widget_manager_is_noticed_and_drawn_for_by_displa
     assert "VBox" not in page.text(1)
     page.screenshot("no_widget_manager")
     page.interrupt()
-    page.wait_until(lambda: "Stopped." in page.text(1))
+    page.wait_until(lambda: "stopped · " in page.text(1))
     page.run(2)
     page.wait_until(lambda: "paragraph 1" in page.text(2))
     assert "VBox" not in page.text(2)

@@ -174,7 +174,7 @@ def test_the_demo_magic_answers_without_a_key(run_headless: Run, environment: di
         "%deepseek_demo --pace 0", "%%deepseek\nA table", "%deepseek_demo stop", "%%deepseek\nA table"
     )
     only_markdown(answer)
-    assert "stopped" in stopped[0].text
+    assert "stopped" in stopped[0].data["text/plain"]
     assert after[0].ename == "MissingKey"
 
 
@@ -203,7 +203,7 @@ def test_python_asks_the_running_demo_too(run_headless: Run, environment: dict[s
     )
     printed = "".join(output.text for output in running)  # in two parts, where the second comes late
     assert printed == "['demo', 'demo', 'deepseek']\ncomplete complete\n"
-    assert stopped[0].text.splitlines()[-1] == "['deepseek', 'demo', 'deepseek']"
+    assert stopped[-1].text.strip() == "['deepseek', 'demo', 'deepseek']"
 
 
 def test_config_sets_the_default_of_a_flag(run_headless: Run, demo: DemoServer) -> None:

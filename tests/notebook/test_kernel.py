@@ -78,11 +78,38 @@ def test_an_interrupt_keeps_what_had_come_and_ends_the_cell_as_stopped(kernel: K
     took.append(time.monotonic())
     assert ran.reply["status"] == "error"
     assert ran.reply["ename"] == "Stopped"
-    assert ran.reply["traceback"] == ["Stopped. The text so far is in a; %deepseek_resume -o a resumes the answer."]
-    assert len(ran.of("update_display_data")) == 1
+    assert ran.reply["evalue"] == "Stopped. The text so far is in a; %deepseek_resume -o a resumes the answer."
+    assert not ran.of("error"), "a person's own Stop was painted as an error"
+    (settled,) = ran.of("update_display_data")
+    assert "The text so far is in a; %deepseek_resume -o a" in settled["data"]["text/markdown"]
     assert kernel.run("print(a.outcome, len(a.text) > 0, a is _)").printed == "interrupted True True\n"
     assert how_it_ended(slow) == "client left"
     assert took[1] - took[0] < 2
+
+
+@pytest.mark.parametrize(
+    "cell", ["vscode-notebook-cell:/home/me/a.ipynb#W2sZmlsZQ", None], ids=["VS Code", "a console"]
+)
+def test_a_stop_is_one_line_where_a_cell_must_tell_that_it_failed(
+    kernel: Kernel, slow: DemoServer, cell: str | None
+) -> None:
+    def answering(_ran: Ran) -> bool:
+        return bool(slow.requests) and slow.requests[-1].status == 200
+
+    ran = kernel.collect(
+        kernel.send("%%deepseek --think off\nlong 20", cell=cell), when=answering, do=kernel.manager.interrupt_kernel
+    )
+    (error,) = ran.of("error")
+    assert error["ename"] == "Stopped"
+    assert len(error["traceback"]) == 1
+
+
+def test_whoever_shows_errors_in_a_way_of_their_own_goes_on_to(kernel: Kernel, slow: DemoServer) -> None:
+    kernel.run("get_ipython().set_custom_exc((ValueError,), lambda *_args, **_more: print('mine'))")
+    ran = kernel.collect(kernel.send(SLOW), when=streaming, do=kernel.manager.interrupt_kernel)
+    assert (ran.reply["ename"], ran.of("error")) == ("Stopped", [])
+    assert kernel.run("raise ValueError").printed == "mine\n"
+    assert kernel.run("print(get_ipython().custom_exceptions)").printed == "(<class 'ValueError'>,)\n"
 
 
 @pytest.mark.parametrize(

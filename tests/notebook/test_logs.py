@@ -64,7 +64,7 @@ def test_a_missed_level_is_said_once_below_the_cell_where_it_happened(run_headle
     assert few == again == []
     (said,) = many
     assert "Service level missed: end to end, P99 < 1e-06 s" in said.data["text/plain"]
-    assert said.data["text/markdown"].startswith("<sub>")
+    assert said.data["text/markdown"].startswith("<p><small>")
 
 
 def test_the_columns_are_explained_also_before_the_first_call(run_headless: Run) -> None:

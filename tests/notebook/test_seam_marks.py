@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from deepseek_magic.notebook.view.live import Settlement
-from deepseek_magic.notebook.view.seam_marks import SIGN, marked
+from deepseek_magic.notebook.view.seam_marks import SIGN, marked, seam_line
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Seam
 from deepseek_magic.protocol.markdown import safe
+from deepseek_magic.text.messages import Message
 from tests.text.hostile import PAYLOADS
 
 
@@ -55,6 +56,31 @@ def test_a_mark_opens_no_door(name: str) -> None:
     text = PAYLOADS[name]
     for at in range(0, min(len(text), 400), 5):
         assert shown(text, at).replace(f'<span title="why">{SIGN}</span>', "") == safe(text)
+
+
+BROKE = Message("The answer broke off{where}", where=Message(" after {chars} characters", chars=78))
+WHY = Message("{what}; continuing{when}, attempt {n} of {of}.", what=BROKE, when="", n=2, of=6)
+
+
+@pytest.mark.parametrize(
+    ("seam", "said"),
+    [
+        (
+            Seam(kind="continued", at_chars=72, detail=WHY),
+            "The answer broke off at character 72; attempt 2 continued it.",
+        ),
+        (Seam(kind="continued", detail=WHY), "The answer broke off after 78 characters; attempt 2 continued it."),
+        (Seam(kind="resumed", detail=WHY), "The answer broke off after 78 characters; attempt 2 resumed the stream."),
+        (
+            Seam(kind="restarted", at_chars=0, detail=WHY),
+            "The answer broke off after 78 characters; attempt 2 began it again.",
+        ),
+        (Seam(kind="restarted", at_chars=0, detail="Elsewhere it got further."), "Elsewhere it got further."),
+        (Seam(kind="resumed"), "resumed"),
+    ],
+)
+def test_a_seam_is_told_in_one_sentence_with_one_place(seam: Seam, said: str) -> None:
+    assert seam_line(seam) == said
 
 
 def test_the_settled_answer_has_the_mark_and_its_plain_twin_has_not() -> None:

@@ -53,6 +53,11 @@ def test_every_status_has_its_error_with_what_to_do_next(status: int, kind: type
     assert str(error.hint).endswith(".")
 
 
+def test_a_model_that_is_not_there_is_answered_with_how_to_choose_another() -> None:
+    said = "The supported API model names are deepseek-flash, deepseek-v4-pro, but you passed gpt-4."
+    assert str(status_error(400, said)).endswith("but you passed gpt-4. Choose one of these with -m.")
+
+
 def test_an_empty_purse_behind_a_429_is_said() -> None:
     assert "top up" in str(status_error(429, "limit of 25 based on your remaining balance"))
     assert "top up" not in str(status_error(429, "limit of 25"))

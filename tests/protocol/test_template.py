@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_magic.protocol import template
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.template import Filled, beginning, fill, paths, show
+from deepseek_magic.protocol.template import Filled, before_sending, beginning, fill, paths, show
 
 ROW = SimpleNamespace(title="Tea", tags=["hot", "green"], meta={"id": 7, "in stock": True})
 
@@ -103,6 +103,41 @@ def test_a_near_miss_is_told_and_sent_as_it_is() -> None:
     filled = fill("{nmae}", {"name": "Ada"})
     assert filled.text == "{nmae}"
     assert "did you mean name?" in str(filled.notices[0])
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("Our {dataset} has {rows} rows of {dataset}.", "{dataset} and {rows} are not variables: sent as typed."),
+        ("{a}, {b} and {c}", "{a}, {b} and {c} are not variables: sent as typed."),
+        ("costs $5 in {town} and $7 here", "{town} is not a variable: sent as typed."),
+    ],
+)
+def test_plain_names_that_nothing_defines_are_told_in_one_sentence(typed: str, said: str) -> None:
+    assert list(map(str, fill(typed, {}).notices)) == [said]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": {1}} {} { b } {c.d} {{e}} {f!r}',
+        r"\frac{x}{y} and x_{i}, $a = {b} + {c}$, \({d}\)",
+        "$$\n{a}\n$$\n\n\\[\n{b}\n\\]",
+        "```\nprint(f'{x}')\n{y}\n```\n`{z}`",
+        "echo ${HOME}",
+    ],
+)
+def test_braces_of_formulas_code_and_json_are_no_names_that_are_missing(text: str) -> None:
+    assert fill(text, {}) == Filled(text=text)
+
+
+def test_before_a_request_is_sent_its_notices_do_not_say_that_it_was() -> None:
+    said = [
+        str(before_sending(notice))
+        for notice in fill(r"{nmae} {v} $x_{name}$", {"name": "", "v": "x" * 30}, max_chars=9).notices
+    ]
+    assert len(said) == 3
+    assert all("would be sent" in each for each in said)
 
 
 def test_a_long_value_is_cut_with_a_notice() -> None:

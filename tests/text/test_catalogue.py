@@ -173,6 +173,7 @@ NOT_OURS: Final = {
     "metrics/telemetry.py": ("Time to receive", "Number of input"),
     "moved.py": ("",),
     "notebook/magic/fix.py": ("A cell of a Jupyter notebook has failed.",),
+    "notebook/view/typeset.py": ("times ×", "alpha beta", "quad qquad"),
     "notebook/view/widgets.py": ("<style>", "white-space"),
     "policy/": ("exceeded your current quota", "concurrency limit of"),
     "protocol/completion.py": ("<Completion ",),

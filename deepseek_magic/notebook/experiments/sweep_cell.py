@@ -24,8 +24,8 @@ from ...session.experiments.previewing import PlanPreview, preview
 from ...session.experiments.running import PreparedSweep, SweepCall, prepare_sweep, start_sweep
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, say
-from ..frontend import notebook_path
-from ..magic.magics import DeepSeekMagics, Stopped, refuse_key
+from ..frontend import Stopped, notebook_path
+from ..magic.magics import DeepSeekMagics, refuse_key
 from ..magic.past import variables
 from .flags import grid_of, read_sweep_line, split, sweep_help
 from .live import BackgroundSweep, SweepView

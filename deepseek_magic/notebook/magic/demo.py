@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.display import display
 
 from ...engine.home import loopback
 from ...engine.hosts.endpoints import DEMO_VARIABLE
 from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import Message, say
+from ..view.settled import as_output
 from .flags import arguments
 from .manuals import helped
 
@@ -49,7 +51,7 @@ class DemoMagics(Magics):
     @argument(
         "--fault",
         metavar="SPEC",
-        help='let it fail, for example "cut at=content after=20 times=1" or "429 times=3"; without times= every answer fails',
+        help='let it fail, for example "cut at=content after=20 times=1" (once, after 20 pieces of one or two tokens) or "429 times=3"; without times= every answer fails',
     )
     @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
     @line_magic
@@ -63,9 +65,9 @@ class DemoMagics(Magics):
             return
         server = self.start(typed.fault, typed.pace)
         url = server.base_url
-        print(say("Demo server at {url}: this machine answers cells until %deepseek_demo stop.", url=url))
-        for sentence in self.legend:
-            print(say("What it does wrong: {sentence}", sentence=sentence))
+        _tell(say("Demo server at {url}: this machine answers cells until %deepseek_demo stop.", url=url))
+        for wrong in self.legend:
+            _tell(say("What it does wrong: {sentence}", sentence=wrong))
 
     @property
     def legend(self) -> list[Message]:
@@ -94,7 +96,7 @@ class DemoMagics(Magics):
 
     def _stop(self) -> None:
         if self.server is None:
-            print(say("No demo server is running."))
+            _tell(say("No demo server is running."))
             return
         self.server.stop()
         self.server = None
@@ -102,4 +104,8 @@ class DemoMagics(Magics):
         os.environ.pop(DEMO_VARIABLE, None)
         if self._beside is not None:
             os.environ[DEMO_VARIABLE] = self._beside
-        print(say("Demo server stopped."))
+        _tell(say("Demo server stopped."))
+
+
+def _tell(said: str) -> None:
+    display(as_output(said), raw=True)

@@ -21,7 +21,7 @@ from ...protocol.errors import ConfigurationError
 from ...session import session, session_in_use
 from ...session.files import free_path
 from ...text.messages import say
-from ..view.settled import escape
+from ..view.settled import small
 from .flags import arguments
 from .manuals import helped
 
@@ -133,4 +133,4 @@ class Breaches:
                     measured=level.shown,
                     n=f"{level.n:,}",
                 )
-                display({"text/plain": said, "text/markdown": f"<sub>{escape(said)}</sub>"}, raw=True)
+                display({"text/plain": said, "text/markdown": small(said)}, raw=True)

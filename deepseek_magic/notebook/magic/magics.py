@@ -25,7 +25,7 @@ from ...protocol.outcome import RESUMABLE
 from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
-from ..frontend import ViewName, hears_clicks, locales, notebook_path, view_for
+from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
@@ -43,14 +43,6 @@ DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in ("out
 Answer = Completion | BackgroundAnswer
 
 
-class Stopped(KeyboardInterrupt):
-    """The user stopped the answer. Raised so that the cell counts as stopped and Run All does not go on over it."""
-
-    def _render_traceback_(self) -> list[str]:
-        """IPython's hook: one line, no frames."""
-        return [str(self)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What one magic asks for."""
@@ -63,6 +55,16 @@ class Order:
     """Whether nothing else can be in the cell."""
     scope: Mapping[str, Any] = field(default_factory=dict)
     """The local variables of the function that asks."""
+
+
+def _kept(completion: Completion, name: str | None) -> Message | None:
+    """Where the part that came is, and how to go on; None where nothing came. ``_`` is another answer's a cell later."""
+    if not completion.text and not completion.reasoning:
+        return None
+    if name is None:
+        return Message("{command} resumes the answer.", command="%deepseek_resume")
+    command = f"%deepseek_resume -o {name}"
+    return Message("The text so far is in {name}; {command} resumes the answer.", name=name, command=command)
 
 
 def _trait(option: Option) -> Any:
@@ -308,18 +310,21 @@ class DeepSeekMagics(Magics):
 
     def _end(self, run: Run) -> Completion:
         """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
-        completion, settings, name = run.call.completion, run.prepared.options, run.order.output
+        completion, settings = run.call.completion, run.prepared.options
         # First: whatever happens to the drawing, the answer is not lost. Code that expects a handle gets one.
         self._bind(run.order, BackgroundAnswer.ended(run.call) if settings.get("background") else completion)
+        stopped = run.interrupted or completion.outcome == "interrupted"
+        kept = _kept(completion, run.order.output) if stopped or completion.error is not None else None
+        shown = not run.order.quiet and not settings.get("quiet")
+        if stopped and shown and unpainted(self.shell) and kept is not None:
+            run.view.say(kept)
         run.view.show(run.call.drain())  # what came between the last look and an interrupt
         run.view.finish(completion)
-        command = f"%deepseek_resume -o {name}" if name else "%deepseek_resume"
-        kept = Message("The text so far is in {name}; {command} resumes the answer.", name=name or "_", command=command)
-        if run.interrupted or completion.outcome == "interrupted":
-            raise Stopped(say("Stopped. {kept}", kept=kept))
+        if stopped:
+            raise Stopped(say("Stopped. {kept}", kept=kept) if kept is not None else say("Stopped."))
         if completion.error is not None:
             completion.error.completion = completion
-            if completion.outcome in RESUMABLE and (completion.text or completion.reasoning):
+            if kept is not None and completion.outcome in RESUMABLE:
                 completion.error.add_note(kept.localized())
             raise completion.error
         if settings.get("format") == "code" and completion.code is not None:

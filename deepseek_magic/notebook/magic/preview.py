@@ -11,6 +11,8 @@ from ...engine.journal.reader import Entry
 from ...policy.estimates import Estimate, estimate
 from ...policy.pricing import Cost
 from ...protocol.markdown import safe
+from ...protocol.measured import currency_name
+from ...protocol.template import before_sending
 from ...session.prepared import Prepared
 from ...text.fences import fenced
 from ...text.language import MOMENT
@@ -26,7 +28,8 @@ def preview(prepared: Prepared, *, kept: Entry | None = None, now: datetime | No
     body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
     prices, place = prepared.client.prices, prepared.endpoint.price_list
     guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
-    said = [Message("Not sent."), *_from_the_journal(prepared, kept), *_figures(guess), *prepared.notices]
+    notices = map(before_sending, prepared.notices)
+    said = [Message("Not sent."), *_from_the_journal(prepared, kept), *_figures(guess), *notices]
     lines = [localized(sentence) for sentence in said]
     plain = "\n".join([address, body, "", *lines])
     small = "\n".join(f"- {line}" for line in lines)
@@ -68,4 +71,4 @@ def _figures(guess: Estimate) -> list[Message]:
 
 def _money(cost: Cost) -> str:
     """Two digits, and never as a power of ten."""
-    return f"{float(f'{cost.amount:.2g}'):.10f}".rstrip("0") + f" {cost.currency}"
+    return f"{float(f'{cost.amount:.2g}'):.10f}".rstrip("0") + f" {currency_name(cost.currency)}"

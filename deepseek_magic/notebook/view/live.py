@@ -58,7 +58,8 @@ class Settlement:
     def empty(self) -> bool:
         """Whether nothing came but an error, which the cell itself will show."""
         nothing = not self.completion.text and not self.completion.reasoning
-        return nothing and self.completion.error is not None and not self.detached
+        failed = self.completion.error is not None and self.completion.outcome != "interrupted"
+        return nothing and failed and not self.detached
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -110,6 +111,9 @@ class View:
 
     def stopping(self) -> None:
         """Say that the user's Stop was heard."""
+
+    def say(self, notice: Message | str) -> None:
+        """Take one more sentence for what is left below the answer."""
 
     def finish(self, completion: Completion) -> None:
         """Leave what is to last."""
@@ -185,6 +189,9 @@ class LiveView(View):
         self._change_surface()
         self._say(state="stopping")
         self._surface.status(self._status)
+
+    def say(self, notice: Message | str) -> None:
+        self._notices = (*self._notices, notice)
 
     def finish(self, completion: Completion) -> None:
         """Settle the answer as ``completion`` has it. Nothing may be shown after this."""

@@ -7,14 +7,19 @@ it (code, formulas, tables, links, at the edge of an emphasis): the footer below
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from ...protocol.events import Seam
+from ...protocol.events import Seam, SeamKind
 from ...text.fences import FenceReader
-from ...text.messages import localized, say, words
+from ...text.messages import Message, localized, words
 
 SEAM_WORDS: Final = words("resumed", "continued", "restarted")
+_JOINED: Final[Mapping[SeamKind, Message]] = {
+    "continued": Message("{what}; attempt {n} continued it."),
+    "resumed": Message("{what}; attempt {n} resumed the stream."),
+    "restarted": Message("{what}; attempt {n} began it again."),
+}
 
 SIGN: Final = "┊"
 _PLACE: Final = "\ue5ea"
@@ -28,10 +33,17 @@ _WIDE: Final = "\u2e80"
 
 
 def seam_line(seam: Seam) -> str:
-    """Where two segments were joined, how, and why."""
-    where = say("at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars is not None else say("in the reasoning")
-    how = say("continued from there") if seam.kind == "continued" else SEAM_WORDS[seam.kind].localized()
-    return " · ".join(part for part in (where, how, localized(seam.detail)) if part)
+    """What broke, where the two segments meet, and how it went on: one sentence.
+
+    A continuation begins some letters before the break, at a whole word; only that place is named, as the mark is there.
+    """
+    told = seam.detail.values if isinstance(seam.detail, Message) else {}
+    if "what" not in told or "n" not in told:  # of a failover, which has a sentence of its own
+        return localized(seam.detail or SEAM_WORDS[seam.kind])
+    what = told["what"]
+    if seam.at_chars and isinstance(what, Message) and "where" in what.values:
+        what = what.filled(where=Message(" at character {at}", at=f"{seam.at_chars:,}"))
+    return _JOINED[seam.kind].filled(what=what, n=told["n"]).localized()
 
 
 def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], escape: Callable[[str], str]) -> str:

@@ -107,6 +107,11 @@ def small(*lines: str) -> str:
     return f"<p>{_small(lines)}</p>"
 
 
+def as_output(said: str) -> dict[str, str]:
+    """A sentence of ours as an output: printed, a front end would break it in the middle of a word."""
+    return {"text/plain": said, "text/markdown": f"<p>{escape(said)}</p>"}
+
+
 def _small(lines: Sequence[str]) -> str:
     return "<br>".join(f"<small>{escape(line)}</small>" for line in lines)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...protocol.completion import Completion
 from ...protocol.events import Event
-from ...text.messages import say
+from ...text.messages import Message, say
 from .live import View
 from .printing import print_somewhere
 
@@ -29,6 +29,10 @@ class Shielded(View):
     def stopping(self) -> None:
         if self._failure is None:
             self._try(self._view.stopping)
+
+    def say(self, notice: Message | str) -> None:
+        if self._failure is None:
+            self._try(self._view.say, notice)
 
     def finish(self, completion: Completion) -> None:
         """Leave what is to last, and say what could not be drawn."""

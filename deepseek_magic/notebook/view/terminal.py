@@ -12,16 +12,21 @@ from typing import Any
 from ...protocol.completion import Completion
 from ...protocol.events import Event, ReasoningDelta, Seam, TextDelta
 from ...text.characters import printable
+from ...text.growing import GrowingText
 from ...text.messages import Message, localized, say
-from .formats import complaint
+from .formats import VERBATIM, complaint
 from .live import Settlement, Surface, View
 from .printing import Printer
 from .settled import footer
 from .status import Status, status_text
+from .typeset import Typesetter, with_signs
 
 
 class PlainView(View):
-    """Prints deltas as they come. A stop is said at the end."""
+    """Prints deltas as they come. A stop is said at the end.
+
+    What is printed cannot be taken back: where a seam goes back some letters, and the same come again, they are passed over.
+    """
 
     def __init__(self, notices: Sequence[Message | str] = (), *, format: str = "markdown") -> None:
         self._format = format
@@ -29,6 +34,9 @@ class PlainView(View):
         self._column_open = False
         self._notices = [*notices]
         self._out = Printer("stdout")
+        self._text = GrowingText()
+        self._again, self._seam_chars = "", 0
+        self._typesetter = Typesetter()
 
     def show(self, events: Sequence[Event]) -> None:
         """Print the text of ``events``; what there is to say beforehand at the first call."""
@@ -40,19 +48,47 @@ class PlainView(View):
                     self._thinking = True
                     self._line(say("(thinking…)"))
                 case TextDelta(text=text):
-                    self._print(printable(text))
-                case Seam(at_chars=int()):
-                    self._line(say("(the answer was joined here; the final text is in the variable)"))
+                    self._write(text)
+                case Seam(at_chars=int(at_chars)):
+                    self._again = self._text.text[at_chars:]
+                    self._seam_chars = at_chars
+                    self._text.truncate(at_chars)
         self._out.flush()
+
+    def say(self, notice: Message | str) -> None:
+        self._notices.append(notice)
 
     def finish(self, completion: Completion) -> None:
         """End the line, print the footer."""
+        self._print(self._typesetter.finish())
         if completion.text or completion.error is None:
             self._line(f"({footer(completion)})")
         for sentence in (*completion.notices, complaint(self._format, completion)):
             if sentence is not None:
                 self._line(localized(sentence))
         self._out.flush()
+
+    def _write(self, text: str) -> None:
+        self._text.write(text)
+        if not self._again:
+            self._set(text)
+            return
+        same = next((i for i, (old, new) in enumerate(zip(self._again, text, strict=False)) if old != new), None)
+        same = min(len(self._again), len(text)) if same is None else same
+        if same == len(text):
+            self._again = self._again[same:]
+        elif same == len(self._again):
+            self._again = ""
+            self._set(text[same:])
+        else:
+            self._print(self._typesetter.finish())
+            self._line(say("(the answer was joined here; the final text is in the variable)"))
+            self._again, self._typesetter = "", Typesetter()
+            self._set(self._text.text[self._seam_chars :].lstrip())
+
+    def _set(self, text: str) -> None:
+        text = printable(text)
+        self._print(text if self._format in VERBATIM else self._typesetter.feed(text))
 
     def _line(self, text: str) -> None:
         self._print(("\n" if self._column_open else "") + text + "\n")
@@ -87,11 +123,11 @@ class RichSurface(Surface):
     def settle(self, blocks: Sequence[str]) -> None:
         """Print above the live part, once."""
         for block in blocks:
-            self._console.print(self._markdown(printable(block)))
+            self._console.print(self._markdown(with_signs(printable(block))))
 
     def tail(self, markdown: str) -> None:
         """Redraw the open rest, its last lines when it is taller than the screen."""
-        self._tail = self._markdown(printable(markdown)) if markdown else None
+        self._tail = self._markdown(with_signs(printable(markdown))) if markdown else None
         self._redraw()
 
     def reasoning(self, text: str) -> None:
