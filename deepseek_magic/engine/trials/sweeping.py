@@ -93,6 +93,8 @@ class SweepWork:
     """Told of each call that ended."""
     window: Callable[[], int]
     """How many calls may exist at once."""
+    at_once: Callable[[], int]
+    """How many requests run at the moment, of whoever shares the limit."""
     widened: contextlib.AbstractContextManager[None] = field(default_factory=contextlib.nullcontext)
 
 
@@ -137,7 +139,7 @@ class SweepRun:
             states=dict(self._counts),
             asked=self._asked,
             reused=self._reused,
-            running=self._running,
+            running=min(self._running, self._work.at_once()),
             cost=dict(self._cost),
             elapsed_s=now_s - self._began_s,
             pause_s=self._pause_s,

@@ -28,6 +28,12 @@ TABLE_SHARE: Final = 20
 """The line is drawn twice a second, the table the less often the longer it takes: after a minute every three seconds."""
 
 
+_STYLE: Final = """<style>
+.deepseek-magic-table th, .deepseek-magic-table td {padding: 1px 14px 1px 0; line-height: 1.5;}
+</style>"""
+"""In a widget no style of JupyterLab's reaches the table."""
+
+
 class SweepView:
     """Draws ``call`` for a front end; ``look`` often, ``settle`` once. What fails in drawing costs the drawing alone."""
 
@@ -70,7 +76,7 @@ class SweepView:
             return
         self._table_s = now_s + max(LINE_S, (now_s - self._began_s) / TABLE_SHARE)
         table = growing(call.sweep.name, call.sweep.plan, standing)
-        drawn = table.body if self._widget is not None else table.html
+        drawn = f"{_STYLE}{table.body}" if self._widget is not None else table.html
         if drawn == self._drawn:
             return
         self._drawn = drawn

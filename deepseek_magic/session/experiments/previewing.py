@@ -12,6 +12,7 @@ from ...metrics.tables import text_table
 from ...policy.pricing import Cost
 from ...protocol.experiments.plan import Plan
 from ...text.messages import Message, localized, say
+from .showing import extent
 
 if TYPE_CHECKING:
     from ..state import Session
@@ -34,13 +35,7 @@ class PlanPreview:
         """What is to be said, in the reader's language."""
         plan = self.plan
         said = [
-            say(
-                "{rows} inputs × {settings} settings × {repeats}: {count} trials.",
-                rows=f"{len(plan.rows):,}",
-                settings=f"{len(plan.settings):,}",
-                repeats=plan.repeats,
-                count=f"{len(plan):,}",
-            ),
+            say("{extent}: {count} trials.", extent=extent(plan), count=f"{len(plan):,}"),
             say("{count} calls would be sent.", count=f"{self.calls:,}"),
         ]
         if self.kept:

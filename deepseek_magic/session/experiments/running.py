@@ -223,6 +223,7 @@ def start_sweep(
         hold=account.hold,
         paid=account.own.add,
         window=lambda: window(client.gate.standing.window, concurrency),
+        at_once=lambda: client.gate.standing.running,
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)

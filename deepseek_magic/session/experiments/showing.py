@@ -35,6 +35,8 @@ class SweepTable:
     caption: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    names: int = 1
+    """So many columns, the first ones, hold names; the others hold figures."""
     foot: Sequence[str] = ()
 
     @property
@@ -44,7 +46,7 @@ class SweepTable:
             f"**{_inert(self.caption)}**",
             "",
             f"| {' | '.join(map(_inert, self.heads))} |",
-            f"|{'|'.join(['---', *['--:'] * (len(self.heads) - 1)])}|",
+            f"|{'|'.join('---' if place < self.names else '--:' for place in range(len(self.heads)))}|",
             *(f"| {' | '.join(map(_inert, row))} |" for row in self.rows),
         ]
         return "\n".join([*lines, *(f"\n<sub>{_inert(line)}</sub>" for line in self.foot)])
@@ -81,7 +83,7 @@ def growing(name: str, plan: Plan, standing: SweepStanding) -> SweepTable:
         ]
         for setting in plan.settings[:SHOWN_SETTINGS]
     ]
-    return SweepTable(caption=progress(standing, len(plan)), heads=heads, rows=rows)
+    return SweepTable(caption=progress(standing, len(plan)), heads=heads, rows=rows, names=len(_axes(plan)))
 
 
 def progress(standing: SweepStanding, trials: int) -> str:
@@ -136,7 +138,7 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
                 count=f"{len(summary.settings):,}",
             )
         )
-    return SweepTable(caption=_result(sweep), heads=heads, rows=rows, foot=foot)
+    return SweepTable(caption=_result(sweep), heads=heads, rows=rows, names=len(_axes(plan)), foot=foot)
 
 
 def _row(name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: Sequence[str]) -> list[str]:
@@ -158,12 +160,7 @@ def _result(sweep: Sweep) -> str:
     said = [
         say("Sweep {name}", name=sweep.name),
         say("{done} of {count} trials", done=f"{states.count('done'):,}", count=f"{len(rows):,}"),
-        say(
-            "{rows} inputs × {settings} settings × {repeats}",
-            rows=f"{len(plan.rows):,}",
-            settings=f"{len(plan.settings):,}",
-            repeats=plan.repeats,
-        ),
+        extent(plan),
     ]
     if reused := sum(row["reused"] is True for row in rows):
         said.append(say("{count} from the journal", count=f"{reused:,}"))
@@ -174,6 +171,12 @@ def _result(sweep: Sweep) -> str:
     if costs:
         said.append(spent_on(costs, 0))
     return " · ".join(said)
+
+
+def extent(plan: Plan) -> str:
+    """How many inputs, settings and repeats a plan has."""
+    said = say("{rows} inputs × {settings} settings", rows=f"{len(plan.rows):,}", settings=f"{len(plan.settings):,}")
+    return said if plan.repeats == 1 else f"{said} × {plan.repeats:,}"
 
 
 def _axes(plan: Plan) -> list[str]:
