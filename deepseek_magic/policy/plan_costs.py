@@ -126,12 +126,13 @@ def _unknown(price: Price | None, peak: bool | None) -> bool:
 
 
 def _range(priced: Iterable[tuple[_Tokens, Price | None]], *, peak: bool | None) -> CostRange:
-    """The sums at a tariff; without amounts where a price or the tariff is unknown, or the currencies are several."""
+    """The sums at a tariff over the calls whose price is known; without amounts where none is, or in several currencies."""
     least = expected = most = Decimal(0)
-    told, first, knows_expected = set[str](), None, True
+    told, first, knows_expected, unknown = set[str](), None, True, 0
     for tokens, price in priced:
         if price is None or _unknown(price, peak):
-            return CostRange()
+            unknown += 1
+            continue
         factor = (price.peak_factor if peak else 1) / MILLION
         least += tokens.least_prompt * price.cache_hit * factor
         most += (tokens.most_prompt * price.cache_miss + tokens.most_answer * price.output) * factor
@@ -141,7 +142,7 @@ def _range(priced: Iterable[tuple[_Tokens, Price | None]], *, peak: bool | None)
             expected += (tokens.prompt * price.cache_miss + tokens.answer * price.output) * factor
         told.add(price.currency)
         first = price.first
-    if len(told) > 1:
+    if len(told) > 1 or (unknown and not told):
         return CostRange()
     currency = told.pop() if told else CURRENCY
 

@@ -65,10 +65,10 @@ def test_an_answer_that_is_continued_may_be_longer_and_sends_itself_along() -> N
 
 
 def test_a_price_that_is_not_known_is_said() -> None:
-    made = outlook([asked(4), asked(3, model="somebody-else")], {}, QUIET)
-    assert (made.cost, made.other, made.unpriced, made.calls) == (CostRange(), CostRange(), 3, 7)
+    made, known = outlook([asked(4), asked(3, model="somebody-else")], {}, QUIET), outlook([asked(4)], {}, QUIET)
+    assert (made.cost, made.other, made.unpriced, made.calls) == (known.cost, known.other, 3, 7)
     none = outlook([asked(3, model="somebody-else")], {}, QUIET)
-    assert (none.other, none.unpriced) == (None, 3)
+    assert (none.cost, none.other, none.unpriced) == (CostRange(), None, 3)
     assert outlook([asked(2)], {}, UNKNOWN).unpriced == 2
 
 

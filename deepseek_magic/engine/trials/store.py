@@ -268,16 +268,6 @@ class SweepStore:
         """The trials of a sweep, in the plan's own order."""
         return [TrialRow(*row) for row in self._read(f"{_SELECT} ORDER BY trial", (sweep_id,))]
 
-    def held(self, requests: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """How many complete answers the journal has to each request at its address."""
-        found: Counter[tuple[str, str]] = Counter()
-        wanted = sorted({digest for digest, _ in requests})
-        for begun in range(0, len(wanted), _MANY):
-            some = wanted[begun : begun + _MANY]
-            query = _ANSWERS.format(marks=", ".join("?" * len(some)))
-            found.update((digest, base_url) for digest, base_url, _ in self._read(query, (*some, "")))
-        return found
-
     def spent(self, sweep_id: str) -> Decimal:
         """What the answers of a sweep that were asked for it have cost, of those whose price is known."""
         rows = self._read(_COSTS, (sweep_id,))

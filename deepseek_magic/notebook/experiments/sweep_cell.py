@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
 from ...protocol.experiments import score
 from ...protocol.experiments.plan import Plan
 from ...session import session
+from ...session.experiments.outlook import looked_at
 from ...session.experiments.planning import plan_of
-from ...session.experiments.previewing import PlanPreview, preview
 from ...session.experiments.running import PreparedSweep, SweepCall, prepare_sweep, start_sweep
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, say
@@ -110,11 +110,12 @@ class SweepCells:
         here.chats.notebook = notebook_path(self.shell)
         plan = self._plan(below.strip("\n"), asked, scope)
         prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")))
+        plan = replace(plan, outlook=looked_at(here, prepared, fresh=bool(how.get("fresh"))))
         if how.get("dry_run"):
             self._bind(output, plan)
-            display(preview(here, prepared), raw=False)
+            display(plan, raw=False)
             return None
-        self._allow(preview(here, prepared), how)
+        self._allow(plan, how)
         return self._start(prepared, how, button=button)
 
     def again(self, sweep: Sweep, *, retry: bool) -> None:
@@ -148,15 +149,16 @@ class SweepCells:
             )
         return name
 
-    def _allow(self, shown: PlanPreview, how: Mapping[str, Any]) -> None:
+    def _allow(self, plan: Plan, how: Mapping[str, Any]) -> None:
         """Raise ConfigurationError where the sweep may cost more than may be spent without a word."""
         pocket = Decimal(str(self._magics.pocket))
-        if how.get("go") or "budget" in how or shown.most is None or shown.most.amount <= pocket:
+        most = None if plan.outlook is None else plan.outlook.cost.most
+        if how.get("go") or "budget" in how or most is None or most.amount <= pocket:
             return
-        display(shown, raw=False)
+        display(plan, raw=False)
         said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
         raise ConfigurationError(
-            said.filled(most=dollars(shown.most.amount), pocket=dollars(pocket)),
+            said.filled(most=dollars(most.amount), pocket=dollars(pocket)),
             hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
         )
 

@@ -39,7 +39,7 @@ class Outlook:
 
     ``calls`` are sent; ``reused`` trials take an answer from the journal, ``shared`` ones that of an equal row. ``cost`` is
     of the tariff of the hour, ``other`` of DeepSeek's other one; None where there is none. ``peak`` tells which is which.
-    ``unpriced`` calls have no known price. ``earlier`` answers are what the expected price was learnt from. ``visible`` is
+    ``unpriced`` calls have no known price and are left out of the costs. ``earlier`` answers are what the expected price was learnt from. ``visible`` is
     the difference of two settings' scores that the inputs can show.
     """
 
@@ -114,7 +114,9 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
     if outlook.reused:
         calls = Message("{calls}; {count} answers are in the journal", calls=calls, count=f"{outlook.reused:,}")
     if outlook.shared:
-        calls = Message("{calls}; {count} rows are equal to others", calls=calls, count=f"{outlook.shared:,}")
+        calls = Message(
+            "{calls}; {count} trials take the answer of an equal row", calls=calls, count=f"{outlook.shared:,}"
+        )
     yield Message("to be sent"), calls
     yield Message("price"), _price(outlook.cost, outlook)
     if outlook.other is not None:
@@ -134,10 +136,12 @@ def _price(cost: CostRange, outlook: Outlook) -> Message:
             return Message("unknown: the models are priced in several currencies")
         return Message("unknown: {count} calls have no known price", count=f"{outlook.unpriced:,}")
     said = Message("at least {least}, at most {most}", least=cost.least.rounded, most=cost.most.rounded)
-    if cost.expected is None:
-        return said
-    about = Message("about {expected}, by {count} earlier answers; {bounds}")
-    return about.filled(expected=cost.expected.rounded, count=f"{outlook.earlier:,}", bounds=said)
+    if cost.expected is not None:
+        about = Message("about {expected}, by {count} earlier answers; {bounds}")
+        said = about.filled(expected=cost.expected.rounded, count=f"{outlook.earlier:,}", bounds=said)
+    if outlook.unpriced:
+        said = Message("{price}; and {count} calls of unknown price", price=said, count=f"{outlook.unpriced:,}")
+    return said
 
 
 def _few(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,15 +28,15 @@ def with_outlook(session: Session, plan: Plan, **given: Any) -> Plan:
 
     Raises ConfigurationError where one of its requests cannot be made.
     """
-    return replace(plan, outlook=looked_at(session, prepare_sweep(session, plan, dry_run=True, **given)))
+    return replace(plan, outlook=looked_at(session, prepare_sweep(session, plan, dry=True, **given)))
 
 
-def looked_at(session: Session, prepared: PreparedSweep) -> Outlook:
-    """The outlook of a prepared sweep."""
+def looked_at(session: Session, prepared: PreparedSweep, *, fresh: bool = False) -> Outlook:
+    """The outlook of a prepared sweep; ``fresh``: no answer of the journal is used."""
     plan, seeds, store = prepared.plan, list(prepared.seeds), SweepStore(session.journal)
-    done = {row.trial for row in store.trials(prepared.sweep_id) if row.state == "done"}
+    done = {row.trial for row in store.trials(prepared.sweep_id) if row.state == "done" and not fresh}
     units = units_of(seeds, each=plan.each, wanted=lambda number: number not in done)
-    kept = store.whole_answers({unit.digest for unit in units})
+    kept = {} if fresh else store.whole_answers({unit.digest for unit in units})
     reused = [unit for unit in units if unit.place < kept.get((unit.digest, unit.base_url), 0)]
     known = set(reused)
     asked = [unit for unit in units if unit not in known]

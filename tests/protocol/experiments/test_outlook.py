@@ -50,7 +50,7 @@ def test_a_plan_says_all_of_it_in_lines() -> None:
         "prompt: Answer: {question}",
         "columns: question, answer",
         "scores: exact",
-        "to be sent: 180 calls; 120 answers are in the journal; 3 rows are equal to others",
+        "to be sent: 180 calls; 120 answers are in the journal; 3 trials take the answer of an equal row",
         "price: about 0.0456 USD, by 84 earlier answers; at least 0.00123 USD, at most 1.23 USD",
         "price at peak hours: about 0.0912 USD, by 84 earlier answers; at least 0.00246 USD, at most 2.47 USD",
         "can be seen: differences of about 30 points between two settings",
@@ -75,6 +75,10 @@ def test_markdown_says_the_same_and_what_is_typed_cannot_act() -> None:
     [
         (Outlook(calls=1, cost=costs("0", None, "0.01")), "price: at least 0 USD, at most 0.01 USD"),
         (Outlook(calls=9, unpriced=4), "price: unknown: 4 calls have no known price"),
+        (
+            Outlook(calls=9, unpriced=4, cost=costs("0.5", None, "2")),
+            "price: at least 0.5 USD, at most 2 USD; and 4 calls of unknown price",
+        ),
         (Outlook(calls=9), "price: unknown: the models are priced in several currencies"),
         (Outlook(calls=1), "to be sent: 1 call"),
         (
