@@ -75,6 +75,23 @@ def false_alarms(corner: Corner, worlds: int, chance: random.Random) -> tuple[fl
     return by_p / worlds, by_verdict / worlds
 
 
+def noticed(corner: Corner, worlds: int, chance: random.Random, *, better: float) -> tuple[float, float]:
+    """The share of worlds in which a setting that is ``better`` is called so, and in which the two intervals do not overlap."""
+    by_pairs = by_overlap = 0
+    kept = (1 - corner.p - better) / (1 - corner.p)
+    scale = 1 / corner.rho - 1
+    for _ in range(worlds):
+        found = []
+        for each in range(corner.n):
+            right = chance.betavariate(corner.p * scale, (1 - corner.p) * scale)
+            for side, share in (("a", right), ("b", 1 - (1 - right) * kept)):
+                found += [Scored(side, each, float(chance.random() < share)) for _ in range(corner.r)]
+        a, b = summarize(found)
+        by_pairs += compare(found)[0].verdict == "better"
+        by_overlap += (a.high or 1) < (b.low or 0)
+    return by_pairs / worlds, by_overlap / worlds
+
+
 def family_alarms(corner: Corner, worlds: int, chance: random.Random, *, baseline: bool) -> float:
     """The share of worlds in which any of eight equal settings seems to differ, after the correction."""
     alarms = 0
@@ -110,6 +127,12 @@ def main() -> None:
         print(_row(f"coverage, repeats {r}", held, min(held)), flush=True)
         print(_row(f"false alarms by p, repeats {r}", by_p, max(by_p)), flush=True)
         print(_row(f"false verdicts, repeats {r}", by_verdict, max(by_verdict)), flush=True)
+    for r in REPEATS:
+        corner = Corner(50, 0.7, r, 0.5)
+        pairs, overlap = noticed(corner, given.worlds, random.Random(f"{given.seed} noticed {r}"), better=0.12)
+        print(
+            f"12 points better, 50 inputs, repeats {r}: noticed {pairs:.4f}, intervals apart {overlap:.4f}", flush=True
+        )
     for r, baseline in itertools.product(REPEATS, (True, False)):
         chance = random.Random(f"{given.seed} family {r} {baseline}")
         alarms = family_alarms(Corner(50, 0.8, r, 0.5), max(1, given.worlds // 5), chance, baseline=baseline)
