@@ -52,7 +52,7 @@ class Turn:
     @property
     def title(self) -> str:
         """The beginning of what was asked, on one line."""
-        asked = " ".join(_text(self.user).split())
+        asked = " ".join(as_read(self.user).split())
         return asked if len(asked) <= TITLE_CHARS else f"{asked[: TITLE_CHARS - 1]}…"
 
     @property
@@ -60,7 +60,7 @@ class Turn:
         """The turn as it is sent: half an answer says that it is one, or the model would take it for all it had to say."""
         if self.whole:
             return self.user, self.assistant
-        marked = f"{_text(self.assistant)}\n\n{INTERRUPTED_NOTE}".lstrip()
+        marked = f"{as_read(self.assistant)}\n\n{INTERRUPTED_NOTE}".lstrip()
         return self.user, replace(self.assistant, content=marked)
 
 
@@ -100,7 +100,7 @@ class Conversation:
         kept, used = len(earlier), 0
         while kept and max_tokens is not None:
             turn = earlier[kept - 1]
-            used += count(_text(turn.user)) + count(_text(turn.assistant))
+            used += count(as_read(turn.user)) + count(as_read(turn.assistant))
             if used > max_tokens:
                 break
             kept -= 1
@@ -117,7 +117,7 @@ class Conversation:
         """The conversation as a document."""
         parts = [f"# {self.name}"]
         for turn in self.turns:
-            parts += [f"## {say('You')}\n\n{_text(turn.user)}", f"## DeepSeek\n\n{_text(turn.assistant)}"]
+            parts += [f"## {say('You')}\n\n{as_read(turn.user)}", f"## DeepSeek\n\n{as_read(turn.assistant)}"]
             if not turn.whole:
                 parts.append(f"*{INTERRUPTED_NOTE.localized()}*")
         return "\n\n".join(parts) + "\n"
@@ -173,9 +173,14 @@ def _is_of_cell(turn_id: str, cell: str, *, beyond: int) -> bool:
     return of == cell and number.isdecimal() and int(number) > beyond
 
 
-def _text(message: ChatMessage) -> str:
+def as_read(message: ChatMessage) -> str:
+    """What a message says, for a person: a picture is a word in brackets, and several stand beside each other."""
     if isinstance(message.content, str):
         return message.content
-    return "\n\n".join(
-        str(part.get("text", f"[{_PARTS.get(str(part.get('type')), 'part')}]")) for part in message.content
-    )
+    said: list[str] = []
+    for in_words, parts in itertools.groupby(message.content, lambda part: "text" in part):
+        if in_words:
+            said += (str(part["text"]) for part in parts)
+        else:
+            said.append(" ".join(f"[{_PARTS.get(str(part.get('type')), 'part')}]" for part in parts))
+    return "\n\n".join(said)

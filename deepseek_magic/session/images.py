@@ -30,6 +30,7 @@ _FORMATS: Final = {
     "gif": re.compile(rb"GIF8[79]a"),
     "webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
+_SUFFIXES: Final = frozenset({".jpg", *(f".{kind}" for kind in _FORMATS)})
 _TAKES: Final = Message(
     "An image is a file, an address, bytes, a PIL image, a matplotlib figure or a NumPy array: JPEG, PNG, GIF, WebP."
 )
@@ -43,9 +44,19 @@ def _find(name: str, variables: Mapping[str, Any] | None) -> Any:
         return lookup(variables, path[1], path[2])
     if name.startswith(("https://", "http://")) or Path(name).expanduser().is_file():
         return name
-    near = closest(name, [known for known in variables or () if not known.startswith("_")])
+    near = closest(name, [*(known for known in variables or () if not known.startswith("_")), *_pictures_beside(name)])
     said = Message("There is no image {name}{near}.", name=name, near=near)
     raise ConfigurationError(said, hint=Message("Name a variable or a file."))
+
+
+def _pictures_beside(name: str) -> list[str]:
+    """The pictures in the folder in which there is none of that name, named as it is."""
+    folder = Path(name).parent
+    try:
+        found = [str(each) for each in folder.expanduser().iterdir() if each.suffix.lower() in _SUFFIXES]
+    except OSError:
+        return []
+    return [each for each in found if each.isprintable()]
 
 
 def _part_of(what: Any) -> dict[str, Any]:

@@ -44,6 +44,12 @@ def test_a_model_that_does_not_see_is_not_asked(run_headless: Run, demo: DemoSer
     assert not demo.requests
 
 
+def test_a_misspelt_file_gets_the_name_of_the_picture_beside_it(run_headless: Run, tmp_path: Path) -> None:
+    Image.new("L", (5, 7)).save(tmp_path / "leaf.png")
+    (outputs,) = run_headless(f"%deepseek -i {tmp_path / 'leef.png'} what is this?")
+    assert f"(did you mean {tmp_path / 'leaf.png'}?)" in outputs[0].traceback[0]
+
+
 def test_python_takes_the_picture_itself_and_a_dry_run_shows_it_short(run_headless: Run, demo: DemoServer) -> None:
     _, dry, used = run_headless(
         DRAW,

@@ -146,4 +146,4 @@ def test_a_document_names_the_parts_of_a_prompt_that_are_no_text() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:,"}}
     asked = ChatMessage(role="user", content=({"type": "text", "text": "What is it?"}, image, {"type": "sound"}))
     page = Conversation(name="main", turns=(replace(turn("a"), user=asked),)).to_markdown()
-    assert "What is it?\n\n[image]\n\n[part]" in page
+    assert "What is it?\n\n[image] [part]" in page

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import ipywidgets
 
-from ...protocol.conversation import Conversation, Turn
+from ...protocol.conversation import Conversation, Turn, as_read
 from ...protocol.markdown import safe
 from ...text.messages import Message, say
 from ..view.parts import Button, HBox, Html, Output, VBox, close
@@ -80,7 +80,7 @@ class Transcript:
         self._slots.clear()
         _empty(self.box)
         for turn in conversation.turns[-SHOWN_TURNS:] if conversation is not None else ():
-            self.slot(turn.id, _text(turn)).children = (_answer(turn),)
+            self.slot(turn.id, as_read(turn.user)).children = (_answer(turn),)
         if not self._slots:
             self.box.children = (self._invitation(),)
 
@@ -125,10 +125,6 @@ class Transcript:
             self.box.children = tuple(child for child in self.box.children if child.children)
             for child in empty:
                 close(child)
-
-
-def _text(turn: Turn) -> str:
-    return turn.user.content if isinstance(turn.user.content, str) else say("(a prompt with parts)")
 
 
 def _answer(turn: Turn) -> Any:
