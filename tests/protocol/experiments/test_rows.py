@@ -91,7 +91,7 @@ def test_a_frame_without_rows_or_columns_has_none() -> None:
         (["b", {"a": 1}], "Some of the inputs are dicts and some are not: row 2."),
         ({"a": [1]}, "A dict is no table of inputs."),
         ("rows.csv", "A str is no table of inputs."),
-        (iter([1]), "A list_iterator is no table of inputs."),
+        pytest.param(iter([1]), "A list_iterator is no table of inputs.", id="an iterator"),
     ],
     ids=str,
 )

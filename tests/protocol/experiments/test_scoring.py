@@ -63,7 +63,7 @@ def test_a_function_may_return_many_things(said: Any, made: Score) -> None:
         (np.float64("nan"), "nan"),
         (pd.NA, "<NA>"),
         ([1], "list"),
-        (object(), "object"),
+        pytest.param(object(), "object", id="an object"),
     ],
     ids=repr,
 )
