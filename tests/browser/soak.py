@@ -131,7 +131,7 @@ class Soak:
         self._ended(panel)
 
     def _ended(self, panel: Panel) -> None:
-        self.page.wait_until(lambda: not panel.button("Stop").is_enabled() and panel.button("Send").is_enabled())
+        self.page.wait_until(lambda: not panel.button("Stop").is_visible() and panel.button("Send").is_enabled())
 
     def measure(self) -> Mapping[str, float]:
         """Collect the garbage of both sides and note what is left."""

@@ -399,7 +399,7 @@ def test_stop_is_seen_only_while_an_answer_is_written(kernel: Kernel, demo: Demo
     front = Front(kernel, "p = ds.panel(think='off')\np")
     layout = front.state[front.find(description="Stop")]["layout"].removeprefix("IPY_MODEL_")
     assert front.state[layout]["display"] == "none"
-    front.act("send", "long 9")
+    front.act("send", "long 90")
     front.until(lambda: front.state[layout]["display"] is None)
     front.click("Stop")
     front.until(lambda: front.state[layout]["display"] == "none" and front.enabled("send"))
@@ -480,7 +480,7 @@ def test_chats_are_made_renamed_and_forgotten_and_the_cells_chat_stays(kernel: K
     front.ask("ho")
     chats = f"sorted({CHATS})"
     assert front.value(chats) == "['chat-1', 'main']"
-    front.put(front.find(description="name"), value="third")
+    front.put(front.find(description="name or file"), value="third")
     front.click("Rename")
     front.until(lambda: front.value(chats) == "['main', 'third']")
     front.click("Delete")

@@ -41,7 +41,8 @@ class ChatPicker:
         self._more = ipywidgets.ToggleButton(
             description="…", tooltip=say("rename, export or delete this chat"), layout=ipywidgets.Layout(width="auto")
         )
-        self._name = ipywidgets.Text(placeholder=say("name or file"), description=say("name"))
+        example = say("e.g. {example}", example="homework.md")
+        self._name = ipywidgets.Text(placeholder=example, description=say("name or file"))
         self._delete = button(say("Delete"), say("forget this chat"), guard, self._on_delete)
         folded = (
             self._name,
