@@ -38,6 +38,12 @@ _SENTENCES: Final = {
     ),
 }
 
+_STRANGER: Final = Message("{name} is not a variable: sent as typed.")
+_STRANGERS: Final = Message("{names} and {last} are not variables: sent as typed.")
+_BEFORE: Final = {
+    _STRANGER.template: Message("{name} is not a variable: it would be sent as typed."),
+    _STRANGERS.template: Message("{names} and {last} are not variables: they would be sent as typed."),
+}
 _SENT: Final = {"was": Message("was"), "were": Message("were")}
 _NOT_SENT: Final = dict.fromkeys(_SENT, Message("would be"))
 
@@ -176,14 +182,16 @@ class _Filling:
                 strange.append(typed)
         if len(strange) > 1:
             names = ", ".join(strange[:-1])
-            yield Message("{names} and {last} are not variables: sent as typed.", names=names, last=strange[-1])
+            yield _STRANGERS.filled(names=names, last=strange[-1])
         elif strange:
-            yield Message("{name} is not a variable: sent as typed.", name=strange[0])
+            yield _STRANGER.filled(name=strange[0])
 
 
 def before_sending(notice: Message | str) -> Message | str:
     """A notice of ``fill`` as it is said of a request that is only looked at."""
-    return notice.filled(**_NOT_SENT) if isinstance(notice, Message) else notice
+    if not isinstance(notice, Message):
+        return notice
+    return _BEFORE.get(notice.template, notice).filled(**notice.values | _NOT_SENT)
 
 
 def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:

@@ -134,9 +134,9 @@ def test_braces_of_formulas_code_and_json_are_no_names_that_are_missing(text: st
 def test_before_a_request_is_sent_its_notices_do_not_say_that_it_was() -> None:
     said = [
         str(before_sending(notice))
-        for notice in fill(r"{nmae} {v} $x_{name}$", {"name": "", "v": "x" * 30}, max_chars=9).notices
+        for notice in fill(r"{nmae} {v} $x_{name}$ {other} {another}", {"name": "", "v": "x" * 30}, max_chars=9).notices
     ]
-    assert len(said) == 3
+    assert len(said) == 4
     assert all("would be sent" in each for each in said)
 
 
