@@ -29,7 +29,12 @@ SIZE: Final = {"width": 900, "height": 860}
 FRAME_S: Final = 0.14
 LAST_FRAME_S: Final = 4.0
 PROMPT: Final = "Compare three planets in a table,\nand write the primes below {limit} as code."
-CELLS: Final = ("%load_ext deepseek_magic\nlimit = 30", "", "print(answer.outcome, '-', answer.attempts, 'requests')")
+CELLS: Final = (
+    "%load_ext deepseek_magic\nlimit = 30",
+    f"%%deepseek -o answer\n{PROMPT}",
+    "print(answer.outcome, '-', answer.attempts, 'requests')",
+)
+"""The question is there from the first frame on: nobody waits for an empty cell to be typed into."""
 FAULT: Final = "cut at=content after=70 times=1"
 BARE: Final = """
 .jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { display: none !important; }
@@ -80,14 +85,7 @@ def record(playwright: Any, lab: Lab, path: Path) -> list[bytes]:
             if time.monotonic() >= end:
                 return
 
-    notebook.cell(1).locator(".cm-content").first.click()
-    for line in f"%%deepseek -o answer\n{PROMPT}".splitlines(keepends=True):
-        for start in range(0, len(line), 7):
-            page.keyboard.insert_text(line[start : start + 7].rstrip("\n"))
-            look()
-        if line.endswith("\n"):
-            page.keyboard.press("Enter")
-    look(0.5)
+    look(1.0)
     notebook.start(1)
     while notebook.running(1):
         look()

@@ -250,6 +250,20 @@ class Page:
         self.wait_until(whole)
         return saved
 
+    def violations(self, where: str) -> list[str]:
+        """What axe-core calls serious or critical inside the first element of this selector."""
+        axe = pytest.importorskip(
+            "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+        )
+        options = {"resultTypes": ["violations"]}
+        found = axe.Axe().run(self.page, context={"include": [[where]]}, options=options).response["violations"]
+        return [
+            f"{one['id']} ({one['impact']}): {node['html'][:200]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
     def screenshot(self, name: str) -> Path:
         """Save what is on the screen to ``tests/browser/screenshots`` (not committed)."""
         SCREENSHOTS.mkdir(exist_ok=True)

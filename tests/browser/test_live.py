@@ -19,6 +19,7 @@ from .conftest import Lab, Page
 LOAD = "%load_ext deepseek_magic"
 TOPS = """area => ['button', '.deepseek-magic-status', '.deepseek-magic > :last-child'].map(
     of => area.querySelector(of).getBoundingClientRect().top)"""
+SETTLED = ".jp-CodeCell:nth-of-type(2) .jp-Cell-outputArea"
 Open = Callable[..., Page]
 
 
@@ -178,8 +179,22 @@ def test_the_view_looks_right_in_the_dark(open_notebook: Open) -> None:
     page.wait_until(lambda: "Planet" in page.text(1))
     page.page.wait_for_timeout(700)
     page.screenshot("dark_growing")
+    assert page.violations(".deepseek-magic") == []
     page.wait_until(lambda: not page.running(1))
     page.screenshot("dark_settled")
+    assert page.violations(SETTLED) == []
+
+
+def test_a_settled_answer_and_its_seams_are_for_everybody(open_notebook: Open, demo: DemoServer) -> None:
+    demo.pace, demo.fault = 0, "cut at=content after=25 times=1"
+    page = open_notebook([LOAD, "%%deepseek\nA table, a formula and code about {nothing}"])
+    page.run(0)
+    page.run(1)
+    page.output(1).locator("details > summary", has_text="joined").click()
+    assert "attempt 2 continued it." in page.text(1)
+    assert "{nothing} is not a variable: sent as typed." in page.text(1)
+    assert page.violations(SETTLED) == []
+    page.screenshot("joined")
 
 
 def test_a_failing_call_is_one_sentence(open_notebook: Open, demo: DemoServer) -> None:

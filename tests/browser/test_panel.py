@@ -8,8 +8,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
@@ -22,17 +20,7 @@ Open = Callable[..., Page]
 
 def violations(panel: Panel) -> list[str]:
     """What axe-core calls serious or critical inside the panel."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    context = {"include": [[".deepseek-magic-panel"]]}
-    found = (
-        axe.Axe().run(panel.page.page, context=context, options={"resultTypes": ["violations"]}).response["violations"]
-    )
-    return [
-        f"{one['id']} ({one['impact']}): {node['html'][:200]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+    return panel.page.violations(".deepseek-magic-panel")
 
 
 def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> None:
