@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .session.experiments.calls import score as score
     from .session.experiments.calls import sweep as sweep
     from .session.experiments.calls import sweeps as sweeps
+    from .session.experiments.mapping import map as map
     from .session.experiments.sweep import Sweep as Sweep
 
     Message = ChatMessage
@@ -79,6 +80,7 @@ _NAMES = {
     "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",
     "session.experiments.calls": "asweep plan score sweep sweeps",
+    "session.experiments.mapping": "map",
     "session.experiments.sweep": "Sweep",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}

@@ -40,7 +40,7 @@ def load(shell: Any) -> None:
     manager.token_transformers.append(line_transformer(cells))
 
     def find(line: str) -> tuple[list[str], bool] | None:
-        if "deepseek_sweep" in line:  # here, because the extension loads this room
+        if "deepseek_sweep" in line or "deepseek_map" in line:  # here, because the extension loads this room
             from .experiments.words import experiment_words
 
             return experiment_words(line, shell.user_ns)

@@ -14,7 +14,21 @@ from typing import Any, Final
 Find = Callable[[str], tuple[list[str], bool] | None]
 
 EXTENSION: Final = "deepseek_magic"
-_WORDS: Final = ("chat", "demo", "doctor", "fix", "key", "log", "models", "panel", "resume", "sweep", "sweeps", "trust")
+_WORDS: Final = (
+    "chat",
+    "demo",
+    "doctor",
+    "fix",
+    "key",
+    "log",
+    "map",
+    "models",
+    "panel",
+    "resume",
+    "sweep",
+    "sweeps",
+    "trust",
+)
 NAMES: Final = ("deepseek", *(f"deepseek_{word}" for word in _WORDS))
 """Every magic of the extension; a test compares them with what it registers."""
 

@@ -178,3 +178,19 @@ def test_answers_are_scored_by_rules_and_by_functions_of_the_notebook(shell: Any
     assert [(row["score.contains"], row["score.short"]) for row in rows] == [(1.0, 0.0), (1.0, 0.0)]
     assert "There is no score contain (did you mean contains?)" in str(failed(shell, cell.format(score="contain=x")))
     assert "reads the column quest, which" in str(failed(shell, cell.format(score="contains={quest}")))
+
+
+def test_a_map_puts_the_answers_beside_the_rows_and_its_failures_fail_the_cell(shell: Any, demo: DemoServer) -> None:
+    cell = "%%deepseek_map rows -o out --into said --go {flags}\necho {{question}}"
+    assert failed(shell, cell.format(flags="--think off")) is None
+    assert [list(row) for row in shell.user_ns["out"]] == [["question", "said", "said_error"]] * 25
+    assert all("item" in row["said"] for row in shell.user_ns["out"])
+    demo.fault = "400 p=1"
+    error = failed(shell, cell.format(flags="--think low --where few"))
+    assert "There is no table few" in str(error)
+    shell.user_ns["few"] = [True] * 3 + [False] * 22
+    error = failed(shell, cell.format(flags="--think low --where few"))
+    assert '3 of 3 trials failed. out["said_error"] says why' in str(error)
+    assert [row["said_error"] is None for row in shell.user_ns["out"]] == [False] * 3 + [True] * 22
+    assert isinstance(failed(shell, "%%deepseek_map\necho"), ConfigurationError)
+    assert shell.Completer.custom_matchers[-1].find("%%deepseek_map rows --int")[0] == ["--into"]

@@ -43,6 +43,7 @@ def sweeping() -> None:
     assert_type(ds.sweep(sweep.plan, retry=True), ds.Sweep)
     assert_type(sweep.failed, list[dict[str, Cell]])
     assert_type(ds.sweeps["tries"], ds.Sweep)
+    assert_type(ds.map([{"text": "a"}], "Why {text}?", into="why", where=[True], schema=dict, budget=0.2), Any)
 
 
 def scoring(plan: ds.Plan, compared: ds.Comparison) -> None:

@@ -182,3 +182,54 @@ def sweep_help() -> str:
         *explained(option for option in SHARED_OPTIONS if option.name not in _CELL),
     ]
     return "\n".join(lines)
+
+
+MAP_OPTIONS: Final = (
+    Option(
+        name="into",
+        kind="text",
+        flags=("--into",),
+        metavar="COLUMN",
+        default="answer",
+        help=Message("the column of the answers; COLUMN_error says what a row without one failed of"),
+    ),
+    Option(
+        name="where",
+        kind="text",
+        flags=("--where",),
+        metavar="NAME",
+        help=Message("a variable with true or false for each row: only the true ones are asked"),
+    ),
+    *(option for option in SWEEP_OPTIONS if option.name in ("go", "name", "retry", "concurrency", "allow_failed")),
+)
+MAP_FLAGS: Final[Mapping[str, Option]] = {
+    flag: option for option in (*MAP_OPTIONS, *SHARED_OPTIONS) for flag in option.flags
+}
+
+
+def read_map_line(line: str) -> tuple[str, Line]:
+    """The name of the table that a line of ``%%deepseek_map`` begins with, and its flags. Raises ConfigurationError."""
+    first, _, rest = line.strip().partition(" ")
+    if first.startswith("-"):
+        first, rest = "", line
+    return first, read_line(rest, MAP_FLAGS, see=Message("%%deepseek_map --help lists all flags."))
+
+
+def map_help() -> str:
+    """What ``%%deepseek_map --help`` shows."""
+    lines = [
+        say("Ask a prompt of every row of a table, and get the table with the answers beside its rows."),
+        "",
+        "  %%deepseek_map TABLE -o NAME --into COLUMN [flags]",
+        f"  {say('the prompt is the body of the cell; {column} takes the value of the row')}",
+        "",
+        say("The map"),
+        *explained(MAP_OPTIONS),
+        "",
+        say("The cell"),
+        *explained(option for option in SHARED_OPTIONS if option.name in _CELL),
+        "",
+        say("Each call"),
+        *explained(option for option in SHARED_OPTIONS if option.name not in _CELL),
+    ]
+    return "\n".join(lines)

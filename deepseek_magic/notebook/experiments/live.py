@@ -133,10 +133,12 @@ class _Widget:
 
 
 class BackgroundSweep:
-    """A sweep that goes on after its cell: ``wait()`` gives it, ``stop()`` ends it; ``sweep`` can be read meanwhile."""
+    """A sweep that goes on after its cell: ``wait()`` gives what it makes, ``stop()`` ends it; ``sweep`` can be read
+    meanwhile."""
 
-    def __init__(self, call: SweepCall, view: SweepView, shell: Any) -> None:
+    def __init__(self, call: SweepCall, view: SweepView, shell: Any, made: Callable[[Sweep], Any]) -> None:
         self._call = call
+        self._made = made
         self.sweep = call.sweep
         publisher = shell.display_pub
         header = dict(publisher.parent_header) if getattr(shell, "kernel", None) is not None else None
@@ -170,9 +172,10 @@ class BackgroundSweep:
         """End it now; what has come is kept."""
         self._call.stop(wait_s=CLOSE_S)
 
-    def wait(self, timeout_s: float | None = None) -> Sweep:
-        """Block until it has ended, at most ``timeout_s`` seconds, and give it. Raises what ended it early."""
-        return self._drawn.result(timeout_s)
+    def wait(self, timeout_s: float | None = None) -> Any:
+        """Block until it has ended, at most ``timeout_s`` seconds, and give the sweep, or the table of a map. Raises what
+        ended it early."""
+        return self._made(self._drawn.result(timeout_s))
 
     def __repr__(self) -> str:
         return repr(self.sweep)

@@ -45,9 +45,30 @@ class ExperimentMagics(Magics):
         """
         self._cells.blocking(line, cell, local_ns or {})
 
-    async def awaited(self, line: str, body: str | None) -> None:
+    async def awaited(self, line: str, body: str | None, name: str = "deepseek_sweep") -> None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        await self._cells.awaited(line, body)
+        await (self._maps if name == "deepseek_map" else self._cells).awaited(line, body)
+
+    @property
+    def _maps(self) -> SweepCells:
+        from .map_cell import MapCells
+
+        return MapCells(self.shell, self._magics)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    def deepseek_map(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> None:
+        """Ask a prompt of every row of a table, and get the table with the answers beside its rows.
+
+        ::
+
+          %%deepseek_map TABLE -o NAME --into COLUMN    the prompt is the body; {column} takes the row's value
+          %%deepseek_map --help                         all flags
+
+        A row that got no answer has the reason in COLUMN_error. Run again, it asks only what is missing.
+        """
+        self._maps.blocking(line, cell, local_ns or {})
 
     @line_magic
     def deepseek_sweeps(self, line: str) -> None:

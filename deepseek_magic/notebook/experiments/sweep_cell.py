@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,7 @@ from ...session.experiments.running import PreparedSweep, SweepCall, prepare_swe
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, say
 from ..frontend import Stopped, notebook_path
+from ..magic.flags import Line
 from ..magic.magics import DeepSeekMagics, refuse_key
 from ..magic.past import variables
 from .flags import grid_of, read_sweep_line, split, sweep_help
@@ -42,6 +43,7 @@ class SweepOrder:
     call: SweepCall
     view: SweepView
     how: Mapping[str, Any]
+    made: Callable[[Sweep], Any]
     interrupted: bool = False
 
 
@@ -86,37 +88,50 @@ class SweepCells:
 
     def _begin(self, line: str, body: str | None, scope: Mapping[str, Any], *, button: bool) -> SweepOrder | None:
         """Send what was typed; None when there is nothing to wait for."""
-        below = body or ""
-        refuse_key(line, below)
         typed = read_sweep_line(line)
         if typed.help:
             print(sweep_help())
             return None
+        self._check(line, body, typed)
+        asked, how = split(typed.options)
+        plan = self._plan((body or "").strip("\n"), asked, scope)
+        return self._ask(plan, how, button=button)
+
+    def _check(self, line: str, body: str | None, typed: Line) -> None:
+        """Raise ConfigurationError for a cell that cannot be asked, whatever its flags mean."""
+        below, output = body or "", typed.options.get("output")
+        refuse_key(line, below)
         if typed.rest:
             raise ConfigurationError(
                 Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
                 hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
             )
-        asked, how = split(typed.options)
-        if not below.strip() and "template" not in asked:
+        if not below.strip() and "template" not in typed.options:
             raise ConfigurationError(
-                Message("There is nothing to ask."),
-                hint=Message("Write the prompt below the first line; %%deepseek_sweep --help lists the flags."),
+                Message("There is nothing to ask."), hint=Message("Write the prompt below the first line.")
             )
-        output = how.get("output")
         if output is not None and not output.isidentifier():
             raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
+        session().chats.notebook = notebook_path(self.shell)
+
+    def _ask(
+        self,
+        plan: Plan,
+        how: Mapping[str, Any],
+        *,
+        button: bool,
+        made: Callable[[Sweep], Any] = lambda sweep: sweep,
+    ) -> SweepOrder | None:
+        """Have a plan asked, if that may be; a dry run leaves the plan. ``made``: what becomes of the sweep."""
         here = session()
-        here.chats.notebook = notebook_path(self.shell)
-        plan = self._plan(below.strip("\n"), asked, scope)
         prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")))
         plan = replace(plan, outlook=looked_at(here, prepared, fresh=bool(how.get("fresh"))))
         if how.get("dry_run"):
-            self._bind(output, plan)
-            display(plan, raw=False)
+            self._bind(how.get("output"), plan)
+            display(plan)
             return None
         self._allow(plan, how)
-        return self._start(prepared, how, button=button)
+        return self._start(prepared, how, button=button, made=made)
 
     def again(self, sweep: Sweep, *, retry: bool) -> None:
         """Ask what a sweep of the journal has open, or only what failed; blocks."""
@@ -155,22 +170,29 @@ class SweepCells:
         most = None if plan.outlook is None else plan.outlook.cost.most
         if how.get("go") or "budget" in how or most is None or most.amount <= pocket:
             return
-        display(plan, raw=False)
+        display(plan)
         said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
         raise ConfigurationError(
             said.filled(most=dollars(most.amount), pocket=dollars(pocket)),
             hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
         )
 
-    def _start(self, prepared: PreparedSweep, how: Mapping[str, Any], *, button: bool) -> SweepOrder | None:
+    def _start(
+        self,
+        prepared: PreparedSweep,
+        how: Mapping[str, Any],
+        *,
+        button: bool,
+        made: Callable[[Sweep], Any] = lambda sweep: sweep,
+    ) -> SweepOrder | None:
         given = {name: how[name] for name in ("name", "budget", "fresh", "retry", "concurrency") if name in how}
         call = start_sweep(session(), prepared, **given)
         detached = bool(how.get("background")) and self._magics.watched
         front_end = self._magics.view_name
         view = SweepView(call, front_end, button=button or detached, quiet=bool(how.get("quiet")))
-        order = SweepOrder(call=call, view=view, how=how)
+        order = SweepOrder(call=call, view=view, how=how, made=made)
         if detached:
-            self._bind(how.get("output"), BackgroundSweep(call, view, self.shell))
+            self._bind(how.get("output"), BackgroundSweep(call, view, self.shell, made))
             return None
         return order
 
@@ -183,7 +205,7 @@ class SweepCells:
         call, name = order.call, order.how.get("output")
         with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
             call.future.exception(CLOSE_S)
-        self._bind(name, call.sweep)
+        self._bind(name, order.made(call.sweep))
         order.view.settle()
         states = call.sweep.states
         done, count = states.get("done", 0), len(call.sweep)
@@ -215,7 +237,11 @@ class SweepCells:
             raise SweepFailed(
                 Message("{count} of {all} trials failed.", count=f"{failed:,}", all=f"{count:,}"),
                 hint=Message(
-                    "{name}.failed says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
-                    name=name or "_",
+                    "{where} says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
+                    where=self._where(name or "_", order),
                 ),
             )
+
+    def _where(self, name: str, order: SweepOrder) -> str:
+        """Where the reasons of failed trials are."""
+        return f"{name}.failed"

@@ -10,10 +10,10 @@ from ...protocol.experiments.axes import VARIED
 from ...protocol.options import OPTIONS_BY_NAME
 from ...session.experiments.calls import sweeps
 from ..magic.completion import flag_words, own_variables, values_of
-from .flags import FLAGS
+from .flags import FLAGS, MAP_FLAGS
 from .managing import ACTIONS
 
-_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_sweeps?)\s(?P<typed>.*)\Z")
+_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_(?:sweeps?|map))\s(?P<typed>.*)\Z")
 _AXIS: Final = re.compile(r"--vary[ =]+(?P<name>[\w-]*)(?:=(?:[^\s,]*,)*(?P<value>[^\s,]*))?\Z")
 _OVER: Final = re.compile(r"--over[ =]+(?P<begun>\w*)\Z")
 _SCORE: Final = re.compile(r"--score[ =]+(?P<begun>\w*)\Z")
@@ -27,6 +27,13 @@ def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str]
         return None
     if found["magic"] == "%deepseek_sweep":
         return _sweep_words(found["typed"], variables), True
+    if found["magic"] == "%deepseek_map":
+        first, space, _ = found["typed"].partition(" ")
+        named = space or first.startswith("-")
+        words = (
+            flag_words(found["typed"], variables, MAP_FLAGS) if named else _beginning(first, own_variables(variables))
+        )
+        return words, True
     if found["magic"] == "deepseek_sweeps":
         return _manage_words(found["typed"]), True
     return None

@@ -14,16 +14,20 @@ from IPython.core.inputtransformer2 import EscapedCommand, assemble_continued_li
 
 from ..frontend import can_await, request_id
 
-_CELL: Final = re.compile(r"%%(?P<name>deepseek(?:_sweep)?)(?:[ \t]+(?P<line>.*))?\s*$")
-_HELP: Final = re.compile(r"%%deepseek(?:_sweep)?\?{1,2}\s*$")
+_CELL: Final = re.compile(r"%%(?P<name>deepseek(?:_sweep|_map)?)(?:[ \t]+(?P<line>.*))?\s*$")
+_HELP: Final = re.compile(r"%%deepseek(?:_sweep|_map)?\?{1,2}\s*$")
 _ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")
-_AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r})\n"
+_AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r}{which})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
 _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
 """The semicolon: the answer is shown already, and a terminal would write an empty ``Out[n]:`` below it."""
 _OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
 """The magics that draw an answer, and so are awaited on a line."""
-_CELL_OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_sweep": "ExperimentMagics"}
+_CELL_OWNERS: Final = {
+    "deepseek": "DeepSeekMagics",
+    "deepseek_sweep": "ExperimentMagics",
+    "deepseek_map": "ExperimentMagics",
+}
 """Those of whole cells."""
 
 
@@ -56,7 +60,8 @@ class CellTransformer:
             return lines
         name, line, body = head["name"], head["line"] or "", "".join(lines[1:])
         if self.awaits:
-            return [_AWAIT.format(owner=_CELL_OWNERS[name], line=line, body=body)]
+            which = f", {name!r}" if name == "deepseek_map" else ""
+            return [_AWAIT.format(owner=_CELL_OWNERS[name], line=line, body=body, which=which)]
         if not body.strip():
             # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.
             return [_CALL.format(name=name, line=line)]
@@ -91,7 +96,7 @@ class DeepSeekLine(EscapedCommand):
         line = line.strip()
         before = lines[self.start_line][: self.start_col] + (assigned[0] if assigned else "")
         if self.cells.awaits and not before[:1].isspace():  # in a block it may stand in a function that awaits nothing
-            call = before + _AWAIT.format(owner=_OWNERS[name], line=line, body=None)
+            call = before + _AWAIT.format(owner=_OWNERS[name], line=line, body=None, which="")
         else:
             call = before + _CALL.format(name=name, line=line)
         return [*lines[: self.start_line], call, *lines[end_line + 1 :]]
