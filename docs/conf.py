@@ -15,7 +15,7 @@ copyright = "the deepseek-magic authors; MIT licence"
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "formulas", "generated_tables", "notebooks_on_demo", "self_contained"]
-exclude_patterns = ["_build", "_generated", "_ext", "Thumbs.db", ".DS_Store"]
+exclude_patterns = ["_build", "_generated", "_ext", "lite", "Thumbs.db", ".DS_Store"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3

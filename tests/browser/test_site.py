@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 SITE: Final = Path(__file__).parents[2] / "docs" / "_build" / "html"
-NO_PAGES: Final = ("_static", "_sources")
+NO_PAGES: Final = ("_static", "_sources", "lite")
 STEP_MS: Final = 30_000
 
 

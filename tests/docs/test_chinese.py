@@ -10,7 +10,11 @@ import nbformat
 import pytest
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = {"README.md": "docs/zh/README.md", "docs/start.md": "docs/zh/start.md"}
+PAGES: Final = {
+    "README.md": "docs/zh/README.md",
+    "docs/start.md": "docs/zh/start.md",
+    "docs/jupyterlite.md": "docs/zh/jupyterlite.md",
+}
 TOUR: Final = ("notebooks/01_first_steps.ipynb", "notebooks/zh/01_first_steps.ipynb")
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#]+)")
 LANGUAGES: Final = ("中文", "English")
