@@ -52,6 +52,8 @@ def scoring(plan: ds.Plan, compared: ds.Comparison) -> None:
     assert_type(ds.score.number("{answer}", within=0.01, name="sum"), Scorer)
     assert_type(ds.score.one_of("yes", "no", expected="{label}"), Scorer)
     assert_type(ds.score.length(max_words=20), Scorer)
+    assert_type(ds.score.judge("Is it polite?", choices={"yes": 1, "no": 0}, model="pro", votes=3), Scorer)
+    assert_type(ds.score.prefer("Which is clearer?"), Scorer)
     assert_type(ds.score.function(lambda answer, row: answer == row["answer"]), Scorer)
     assert_type(exact.scores("42", {"answer": 42}), dict[str, ds.Score])
     assert_type(ds.Score(1.0, "yes", "because").value, float | None)

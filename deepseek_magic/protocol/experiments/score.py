@@ -17,7 +17,7 @@ from ..schema import Schema
 from . import rules
 from .scoring import Function, Scorer
 
-__all__ = ["contains", "exact", "field", "function", "length", "number", "one_of", "regex", "schema"]
+__all__ = ["contains", "exact", "field", "function", "judge", "length", "number", "one_of", "prefer", "regex", "schema"]
 
 Scores = Scorer | Function | str | Sequence[Scorer | Function | str] | Mapping[str, Scorer | Function | str] | None
 
@@ -102,6 +102,47 @@ def function(check: Function, *, name: str | None = None) -> Scorer:
     return Scorer(name="function" if said == "<lambda>" else said, kind="function", runs=check)
 
 
+def judge(
+    question: str,
+    *,
+    choices: Mapping[str, float] | None = None,
+    model: str | None = None,
+    votes: int = 1,
+    name: str = "judge",
+) -> Scorer:
+    """What a model says to a question about the answer, as the value of the choice that it makes.
+
+    ``question`` may name columns: "Is this a polite answer to {question}?". ``choices`` go from words to values, yes to 1 and
+    no to 0 by default. ``votes`` asks so often and takes the mean. Each verdict is a call, in the journal, with its price.
+    """
+    values = {str(word): float(value) for word, value in (choices or {"yes": 1, "no": 0}).items()}
+    if len(values) < 2 or not question.strip():
+        said = Message("A judge takes a question and at least two choices.")
+        raise ConfigurationError(
+            said, hint=Message('Write it like judge("Is it polite?", choices={"yes": 1, "no": 0}).')
+        )
+    arguments = {"choices": values, "model": model, "votes": _votes(votes)}
+    return Scorer(name=name, kind="judge", expected=question, arguments=arguments)
+
+
+def prefer(question: str, *, model: str | None = None, votes: int = 1, name: str = "prefer") -> Scorer:
+    """Which of two settings' answers to an input a model prefers, asked for each pair in both orders.
+
+    A trial's score is the share of the other settings that it wins against; a tie, and a verdict that hangs on the order,
+    count one half.
+    """
+    if not question.strip():
+        said = Message("A judge takes a question.")
+        raise ConfigurationError(said, hint=Message('Write it like prefer("Which answer is clearer?").'))
+    return Scorer(name=name, kind="prefer", expected=question, arguments={"model": model, "votes": _votes(votes)})
+
+
+def _votes(votes: int) -> int:
+    if isinstance(votes, bool) or not isinstance(votes, int) or votes < 1:
+        raise ConfigurationError.of_setting("votes", repr(votes), Message("it takes a whole number from 1"))
+    return votes
+
+
 def scorers(given: Scores) -> tuple[Scorer, ...]:
     """The scorers of ``scores=``: one or several, with the names of a dict. Raises ConfigurationError for two of one name."""
     if given is None:
@@ -141,7 +182,7 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
         raise ConfigurationError(said, hint=Message("Write it like --score {example}.", example=_EXAMPLES[kind]))
     if kind == "schema":
         return schema(Schema.named(rest.strip(), variables).kind)
-    if kind in ("exact", "contains", "regex"):
+    if kind in ("exact", "contains", "regex", "judge", "prefer"):
         return make(rest)
     words = [word.strip() for word in rest.split(",")]
     named = dict(word.split("=", 1) for word in words if _KEYWORD.match(word))
@@ -165,6 +206,8 @@ _TYPED: Final[Mapping[str, Callable[..., Scorer]]] = {
     "schema": schema,
     "field": field,
     "length": length,
+    "judge": judge,
+    "prefer": prefer,
 }
 _EXAMPLES: Final[Mapping[str, str]] = {
     "exact": "exact={answer}",
@@ -175,6 +218,8 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "schema": "schema=Recipe",
     "field": "field=$.city,{city}",
     "length": "length=max_words=20",
+    "judge": '"judge=Is it polite?"',
+    "prefer": '"prefer=Which is clearer?"',
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ...engine.loop import CLOSE_S
@@ -105,10 +105,15 @@ def begun(here: Session, prompt: Plan | Prompts, options: SweepOptions) -> Sweep
     asked: Any = {name: value for name, value in options.items() if name not in _HOW}
     if not isinstance(prompt, Plan):
         prompt = planned(here, prompt, asked)
-    elif extra := sorted(name for name, value in asked.items() if value is not None and name not in _GIVEN):
-        said = Message("The plan says already what is asked, so {names} cannot be given beside it.")
-        raise ConfigurationError(said.filled(names=", ".join(extra)), hint=Message("Make another plan."))
-    return start_sweep(here, prepare_sweep(here, prompt, **given), **how)
+    else:
+        scores = asked.pop("scores", None)
+        if scores is not None:  # they are no part of what is asked
+            prompt = replace(prompt, scorers=score.scorers(scores))
+        extra = sorted(name for name, value in asked.items() if value is not None and name not in _GIVEN)
+        if extra:
+            said = Message("The plan says already what is asked, so {names} cannot be given beside it.")
+            raise ConfigurationError(said.filled(names=", ".join(extra)), hint=Message("Make another plan."))
+    return start_sweep(here, prepare_sweep(here, prompt, **given), given=given, **how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,18 +22,21 @@ from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
 from ...engine.trials.sweeping import SweepRun, SweepWork
-from ...metrics.row import Origin
+from ...metrics.row import Origin, Row
 from ...metrics.spending import Spending
 from ...policy.estimates import Estimate
 from ...policy.pricing import Cost
 from ...policy.schedule import MOST_OPEN, Schedule, beginnings, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.judging import judge_plan
 from ...protocol.experiments.plan import Plan
+from ...protocol.experiments.scoring import Scorer
 from ...protocol.options import OPTIONS_BY_NAME
 from ...text.messages import Message
 from ..prepared import Prepared
-from .scores import score_trials
+from .judged import judged, open_cases
+from .scores import JUDGES, score_trials
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -123,10 +126,19 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
 class SweepCall:
     """A sweep that is being asked, seen from any thread."""
 
-    def __init__(self, sweep: Sweep, run: SweepRun, plan: Plan, notices: tuple[Message | str, ...]) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        run: SweepRun,
+        plan: Plan,
+        notices: tuple[Message | str, ...],
+        judge: Callable[[Scorer, Plan], SweepCall],
+    ) -> None:
         self.sweep = sweep
         self.run = run
         self.notices = notices
+        self._judge = judge
+        self._judging: SweepCall | None = None
         self.future: concurrent.futures.Future[None] = engine.submit(self._whole(plan))
 
     async def _whole(self, plan: Plan) -> None:
@@ -135,8 +147,27 @@ class SweepCall:
             await self.run.run()
         finally:
             if plan.scorers:
-                journal, stopped = self.sweep.journal, lambda: self.run.stopping
-                await asyncio.to_thread(score_trials, journal, self.sweep.sweep_id, plan, stopped=stopped)
+                await asyncio.to_thread(self._score, plan)
+
+    def _score(self, plan: Plan) -> None:
+        journal, sweep_id = self.sweep.journal, self.sweep.sweep_id
+        score_trials(journal, sweep_id, plan, stopped=lambda: self.run.stopping)
+        for scorer in plan.scorers:
+            if scorer.kind not in JUDGES or self.run.stopping or self.run.error is not None:
+                continue
+            cases = open_cases(journal, sweep_id, plan, scorer)
+            asked = judge_plan(scorer, [each.case for each in cases if each.decided is None], plan.options)
+            replies: list[Row] = []
+            if asked is not None:
+                self._judging = self._judge(scorer, asked)
+                replies = self._judging.ended().rows()
+            kept = judged(scorer, sweep_id, cases, replies, int(scorer.arguments.get("votes", 1)))
+            ScoreStore(journal).keep(kept).result()
+
+    def ended(self) -> Sweep:
+        """The sweep once it has ended, however that was. Blocks, and never on the engine's loop."""
+        concurrent.futures.wait([self.future])
+        return self.sweep
 
     @property
     def done(self) -> bool:
@@ -146,6 +177,8 @@ class SweepCall:
     def stop(self, *, wait_s: float = 0.0) -> None:
         """End it now; what has come is kept. Waits at most ``wait_s`` seconds for its connections to be closed."""
         self.run.stop()
+        if self._judging is not None:
+            self._judging.stop()
         with contextlib.suppress(Exception):
             self.future.result(wait_s)
 
@@ -178,11 +211,12 @@ def start_sweep(
     concurrency: int | None = None,
     fresh: bool = False,
     retry: bool = False,
+    given: Mapping[str, Any] | None = None,
 ) -> SweepCall:
     """Begin or go on with the sweep of a plan.
 
     ``budget``: the most that its answers may cost together, those of earlier runs included (US dollars). ``fresh`` asks
-    everything anew, ``retry`` only what failed. Raises ConfigurationError without a journal.
+    everything anew, ``retry`` only what failed. ``given`` as for ``prepare_sweep``, for judges. Raises ConfigurationError without a journal.
     """
     if concurrency is not None and not 1 <= concurrency <= MOST_OPEN:
         said = Message("it takes a whole number from {low} to {high}", low=1, high=f"{MOST_OPEN:,}")
@@ -227,7 +261,17 @@ def start_sweep(
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)
-    return SweepCall(Sweep(session.journal, sweep_id), run, plan, prepared.notices)
+    sweep = Sweep(session.journal, sweep_id)
+
+    def judge(scorer: Scorer, asked: Plan) -> SweepCall:
+        """The judge's calls are a sweep of their own, within what this one may still cost."""
+        rest = None if budget is None else float(max(Decimal(str(budget)) - store.spent(sweep_id), Decimal(0)))
+        title = f"{sweep.name} · {scorer.name}"
+        return start_sweep(
+            session, prepare_sweep(session, asked, **(given or {})), name=title, budget=rest, given=given
+        )
+
+    return SweepCall(sweep, run, plan, prepared.notices, judge)
 
 
 def _beginner(

@@ -14,11 +14,15 @@ from ...metrics.frames import Types
 from ...metrics.row import Cell
 from ...metrics.stats.compare import Scored
 from ...protocol.experiments.plan import Plan
+from ...protocol.experiments.rows import Row
 from ...protocol.experiments.scoring import Scorer
 from ...text.messages import localized
 
 AT_ONCE: Final = 200
 """So many scores are one commit."""
+
+JUDGES: Final = ("judge", "prefer")
+"""The kinds whose scores are calls of their own, see ``judged``."""
 
 _DONE: Final = """
     SELECT trials.row, calls.call_id, calls.text FROM trials JOIN calls USING (call_id)
@@ -32,7 +36,8 @@ def score_trials(journal: Journal, sweep_id: str, plan: Plan, *, stopped: Callab
     What was scored before ``stopped`` is kept. A function that the plan only knows by name scores nothing.
     """
     store, marker, made = ScoreStore(journal), Marker(), list[KeptScore]()
-    scorers = [each for each in plan.scorers if each.kind not in ("function", "schema") or each.runs is not None]
+    scorers = [each for each in plan.scorers if each.kind not in JUDGES]
+    scorers = [each for each in scorers if each.kind not in ("function", "schema") or each.runs is not None]
     known = {
         (kept.call_id, kept.version, kept.row_digest, kept.column.partition(".")[0])
         for kept in store.of_sweep(sweep_id)
@@ -40,7 +45,7 @@ def score_trials(journal: Journal, sweep_id: str, plan: Plan, *, stopped: Callab
     try:
         for row, call_id, text in journal.stored(_DONE, (sweep_id,)):
             for scorer in scorers:
-                digest = scorer.row_digest(plan.rows[row])
+                digest = digest_of(scorer, plan.rows[row], sweep_id)
                 this = (call_id, scorer.version, digest, scorer.name.partition(".")[0])
                 if this in known or stopped():
                     continue
@@ -54,6 +59,11 @@ def score_trials(journal: Journal, sweep_id: str, plan: Plan, *, stopped: Callab
         marker.close()
         if made:
             store.keep(made).result()
+
+
+def digest_of(scorer: Scorer, row: Row, sweep_id: str) -> str:
+    """Of what a score was given for. One that compares answers is of its sweep, for elsewhere there are other answers."""
+    return f"{scorer.row_digest(row)}{sweep_id[:8] if scorer.kind == 'prefer' else ''}"
 
 
 class ScoreColumns(NamedTuple):
@@ -80,7 +90,7 @@ def score_columns(journal: Journal, sweep_id: str, plan: Plan) -> ScoreColumns:
     kept: dict[tuple[str, str, str], list[KeptScore]] = defaultdict(list)
     for each in ScoreStore(journal).of_sweep(sweep_id):
         kept[each.call_id, each.version, each.row_digest].append(each)
-    digests = [[scorer.row_digest(row) for scorer in plan.scorers] for row in plan.rows]
+    digests = [[digest_of(scorer, row, sweep_id) for scorer in plan.scorers] for row in plan.rows]
     names: dict[str, dict[str, None]] = {scorer.name: {} for scorer in plan.scorers}
     cells: list[dict[str, Cell]] = []
     for trial in SweepStore(journal).trials(sweep_id):

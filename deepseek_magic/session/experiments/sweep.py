@@ -29,7 +29,7 @@ from ...protocol.measured import StreamRecord
 from ...protocol.options import OPTIONS_BY_NAME, closest
 from ...text.messages import Message
 from .comparing import Comparisons
-from .scores import ScoreColumns, score_columns, score_trials, scored
+from .scores import JUDGES, ScoreColumns, score_columns, score_trials, scored
 from .showing import settled
 from .summary import SweepSummary, summed_up
 
@@ -217,6 +217,9 @@ class Sweep(Tabular):
         that the inputs do not have.
         """
         given = {scorer.name: scorer for scorer in scorers(scores)}
+        if judges := [scorer.name for scorer in given.values() if scorer.kind in JUDGES]:
+            said = Message("The score {name} asks a model, and scoring asks nothing.", name=judges[0])
+            raise ConfigurationError(said, hint=Message("Run the sweep again with it: ds.sweep(sweep.plan, scores=…)."))
         plan = replace(self.plan, scorers=(*(s for s in self.plan.scorers if s.name not in given), *given.values()))
         for scorer in given.values():
             scorer.check(plan.columns)
