@@ -184,6 +184,7 @@ def test_the_keyboard_goes_back_to_the_notebook_and_everything_explains_itself(
     page.wait_until(lambda: "flash or pro" in (model.get_attribute("title") or ""))
     label = panel.root.get_by_text("model", exact=True)
     assert model.get_attribute("aria-description") == model.get_attribute("title") == label.get_attribute("title")
+    assert panel.root.get_by_label("chat", exact=True).get_attribute("title") == "the conversation that is continued"
     demo.fault = "401"
     panel.ask("why?")
     panel.prompt.press("Enter")

@@ -16,7 +16,7 @@ from .sections import Guard, button
 
 
 class ChatPicker:
-    """``box`` and ``fold`` are the widgets, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
+    """``box`` and ``fold`` are the widgets, ``help`` their explanations, ``chosen`` the name. ``on_switch`` hears every other choice, ``tell`` what there is to say.
 
     While the panel is ``busy`` with an answer nothing can be switched. Cells keep their own conversation.
     """
@@ -36,7 +36,9 @@ class ChatPicker:
         self._on_switch = on_switch
         self._tell = tell
         self._sure = False
-        self._names = ipywidgets.Dropdown(description=say("chat"), tooltip=say("the conversation that is continued"))
+        self._names = ipywidgets.Dropdown(description=say("chat"))
+        self._names.add_class("deepseek-magic-option-chat")
+        self.help = {"chat": say("the conversation that is continued")}
         new = button(f"+ {say('New')}", say("start another chat"), guard, self._on_new)
         self._more = ipywidgets.ToggleButton(
             description="…", tooltip=say("rename, export or delete this chat"), layout=ipywidgets.Layout(width="auto")

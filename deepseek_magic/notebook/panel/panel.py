@@ -72,7 +72,7 @@ class Panel:
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
         )
         self._settings = Settings(self._controls, magics)
-        self._prompt.help = self._settings.help
+        self._prompt.help = {**self._settings.help, **self._chats.help}
         self._history, self._metrics = HistorySection(), Metrics()
         self._lab = Lab(demo, self._guard, self._ask_several)
         self._source = Source(self._guard, self._insert, lambda: self._prompt.copy(self._cell().source))
