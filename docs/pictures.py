@@ -59,7 +59,9 @@ def specimen() -> str:
     )
     parts = (colours, sizes, spaces, failed, series)
     body = "".join(f'<div style="margin-bottom:12px">{part}</div>' for part in parts)
-    return f'<style>{tokens.rule(".specimen")}</style><div class="specimen" style="padding:12px">{body}</div>'
+    return (
+        f'<style>{tokens.rule(".specimen")}</style><div class="specimen" style="padding:12px;width:700px">{body}</div>'
+    )
 
 
 def main() -> None:
