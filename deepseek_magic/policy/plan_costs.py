@@ -46,12 +46,16 @@ def usual_lengths(answers: Iterable[tuple[str, str | None, int | None]]) -> dict
 
 
 class PlannedRequest(NamedTuple):
-    """A request of a plan and how often it is sent; ``price_list``: the endpoint's name in the price table."""
+    """A request of a plan and how often it is sent; ``price_list``: the endpoint's name in the price table.
+
+    ``quoted``: as many tokens as the answers of others that its prompt will hold may have, at most and as expected.
+    """
 
     request: Request
     price_list: str
     calls: int = 1
     continuations: int = 0
+    quoted: tuple[int, int | None] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -90,12 +94,13 @@ def outlook(
         tokens, times = by_model[model, planned.price_list], planned.calls
         tokens.calls += times
         tokens.least_prompt += times * prompt / SPREAD
-        tokens.prompt += times * prompt
-        tokens.most_prompt += times * (sent * SPREAD + TEMPLATE_TOKENS * (1 + planned.continuations))
+        at_most, expected = planned.quoted
+        tokens.prompt += times * (prompt + (expected or 0))
+        tokens.most_prompt += times * ((sent + at_most) * SPREAD + TEMPLATE_TOKENS * (1 + planned.continuations))
         tokens.most_answer += times * longest
         key = (model, request.options.get("think"))
         known = usual.get(key)
-        if known is None or tokens.answer is None:
+        if known is None or tokens.answer is None or expected is None:
             tokens.answer = None
         else:
             learnt[key] = known.n

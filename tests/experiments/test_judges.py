@@ -14,7 +14,10 @@ from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments import score
+from deepseek_magic.protocol.experiments.outlook import Outlook
 from deepseek_magic.session.calls import Session
+from deepseek_magic.session.experiments.calls import planned
+from deepseek_magic.session.experiments.outlook import with_outlook
 from tests.experiments.conftest import Run
 
 ROWS = [{"word": f"item {n}"} for n in range(3)]
@@ -137,3 +140,21 @@ def test_a_judge_stays_within_the_sweep_s_budget(demo: DemoServer, run: Run, mon
     assert sweep.states == {"done": 1}
     assert sweep.rows()[0]["score.judge"] is None
     assert len(demo.requests) == 1
+
+
+def test_the_calls_of_judges_are_in_the_plan_and_in_its_price(demo: DemoServer, run: Run, session: Session) -> None:
+    def calls(**options: Any) -> Outlook:
+        given: Any = {"think": "off", "over": ROWS, "grid": GRID, **options}
+        plan = with_outlook(session, planned(session, None, given))
+        assert plan.outlook is not None
+        return plan.outlook
+
+    judge = score.judge("Is it polite?", votes=2)
+    both = [judge, score.prefer("Which is clearer?")]
+    assert calls().calls == 6
+    assert calls(scores=judge).calls == 6 + 12
+    assert calls(scores=both).calls == 6 + 12 + 6
+    run(over=ROWS, grid=GRID, think="off", scores=both)
+    assert len(demo.requests) == 6 + 12 + 6
+    run(over=ROWS, grid=GRID, think="off")
+    assert calls(scores=judge, repeats=2).calls == 6 + 24

@@ -64,6 +64,23 @@ def test_an_answer_that_is_continued_may_be_longer_and_sends_itself_along() -> N
     assert twice.cost.most.amount - once.cost.most.amount == (more * Decimal("0.15") + 100 * Decimal("0.60")) / M
 
 
+def test_the_answers_that_a_prompt_will_hold_count_as_its_own() -> None:
+    usual = {("deepseek-flash", None): Usual(40, 7)}
+    plain, quoting = (
+        outlook([asked(2)], usual, QUIET).cost,
+        outlook([asked(2)._replace(quoted=(500, 60))], usual, QUIET).cost,
+    )
+    assert None not in (plain.expected, plain.most, quoting.expected, quoting.most)
+    assert plain.least == quoting.least
+    assert quoting.expected is not None
+    assert plain.expected is not None
+    assert quoting.expected.amount - plain.expected.amount == 2 * 60 * Decimal("0.15") / M
+    assert quoting.most is not None
+    assert plain.most is not None
+    assert quoting.most.amount - plain.most.amount == 2 * 500 * SPREAD * Decimal("0.15") / M
+    assert outlook([asked(2)._replace(quoted=(500, None))], usual, QUIET).cost.expected is None
+
+
 def test_a_price_that_is_not_known_is_said() -> None:
     made, known = outlook([asked(4), asked(3, model="somebody-else")], {}, QUIET), outlook([asked(4)], {}, QUIET)
     assert (made.cost, made.other, made.unpriced, made.calls) == (known.cost, known.other, 3, 7)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from ...engine.trials.store import SweepStore, TrialSeed, TrialUnit, units_of
 from ...metrics.stats.intervals import visible_difference
 from ...policy.attempts import RecoveryPolicy
-from ...policy.plan_costs import PlannedRequest, outlook, usual_lengths
+from ...policy.estimates import tokens_at_most
+from ...policy.plan_costs import PlannedRequest, Usual, outlook, usual_lengths
+from ...protocol.chat import Request
+from ...protocol.experiments.judging import Case, judge_plan
 from ...protocol.experiments.outlook import Outlook
 from ...protocol.experiments.plan import Plan
+from ...protocol.options import OPTIONS_BY_NAME, Options
+from .judged import open_cases
 from .running import PreparedSweep, prepare_sweep
+from .scores import JUDGES
 
 if TYPE_CHECKING:
     from ..state import Session
@@ -41,9 +47,10 @@ def looked_at(session: Session, prepared: PreparedSweep, *, fresh: bool = False)
     known = set(reused)
     asked = [unit for unit in units if unit not in known]
     places = {first.endpoint.name for first in prepared.first}
+    usual = usual_lengths(store.lengths(places, limit=LEARNT_FROM))
     return outlook(
-        _requests(prepared, seeds, asked),
-        usual_lengths(store.lengths(places, limit=LEARNT_FROM)),
+        [*_requests(prepared, seeds, asked), *_judges(session, prepared, usual, open_trials=len(plan) - len(done))],
+        usual,
         datetime.now(UTC),
         prices=session.log.prices,
         reused=len(done) + sum(len(unit.trials) for unit in reused),
@@ -61,6 +68,36 @@ def _requests(prepared: PreparedSweep, seeds: list[TrialSeed], asked: list[Trial
         continued = RecoveryPolicy().continuations if first.options.get("continue_on_length") else 0
         request = prepared.cells[cell].addressed[0].request
         yield PlannedRequest(request, first.endpoint.price_list, times, continued)
+
+
+def _judges(
+    session: Session, prepared: PreparedSweep, usual: Mapping[tuple[str, str | None], Usual], *, open_trials: int
+) -> Iterator[PlannedRequest]:
+    """The calls of judges on answers that are not there yet, and on those that they have not judged.
+
+    Of an answer nobody knows how long it will be: at most as long as any setting lets it, and as expected.
+    """
+    plan, settings = prepared.plan, len(prepared.plan.settings)
+    firsts = [first.request for first in prepared.first]
+    longest = max(tokens_at_most(request, 0, 0)[1] for request in firsts)
+    known = [usual.get((request.model, request.options.get("think"))) for request in firsts]
+    expected = None if None in known else max(each.tokens for each in known if each is not None)
+    for scorer in plan.scorers:
+        if scorer.kind not in JUDGES:
+            continue
+        pairs = scorer.kind == "prefer"
+        left = len(open_cases(session.journal, prepared.sweep_id, plan, scorer))
+        # For each answer a call, or for each pair of settings two.
+        calls = (left * 2 + open_trials * (settings - 1)) if pairs else left + open_trials
+        asked = max((scorer.wanted(row) or "" for row in plan.rows), key=len)
+        made = judge_plan(scorer, [Case("", {"asked": asked}, "" if pairs else None)], plan.options)
+        assert made is not None
+        text = made.templates[0].text.replace("{asked}", asked)
+        options = {name: value for name, value in made.options.items() if OPTIONS_BY_NAME[name].scope == "request"}
+        request = Request.asking(text, Options(**options), system=str(made.options["system"]))
+        quoted = (longest * (1 + pairs), None if expected is None else expected * (1 + pairs))
+        place = prepared.first[0].endpoint.price_list
+        yield PlannedRequest(request, place, calls * made.repeats, quoted=quoted)
 
 
 def _inputs(plan: Plan) -> int:
