@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..session import watched
+
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
@@ -47,11 +49,21 @@ def load(shell: Any) -> None:
         return words(line, shell.user_ns)
 
     add_matcher(shell, find)
+    watched.watch = lambda call: _view_of(call, magics)
     magics.loaded()
+
+
+def _view_of(call: Any, magics: Any) -> Any:
+    """The view of a sweep that a cell asks for in Python."""
+    from .experiments.live import SweepView
+
+    magics.mute_echo(call.sweep)  # the table is there already when the cell ends with the sweep
+    return SweepView(call, magics.view_name, button=False, quiet=False)
 
 
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
+    watched.watch = None
     manager = shell.input_transformer_manager
     ours = tuple(f"{__name__}.{room}" for room in ("lazy", "experiments.", "magic.", "view."))
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]

@@ -120,8 +120,7 @@ def test_a_trial_that_fails_is_a_row_with_its_reason_and_is_retried_alone(demo: 
     assert all("400" in str(row["error"]) for row in sweep.failed)
     demo.fault = None
     before = len(demo.requests)
-    again = run(PROMPT, over=inputs(3), retry=True)
-    assert again.states == {"done": 3}
+    assert sweep.retry().states == {"done": 3}
     assert len(demo.requests) - before == 3
 
 

@@ -194,3 +194,14 @@ def test_a_map_puts_the_answers_beside_the_rows_and_its_failures_fail_the_cell(s
     assert [row["said_error"] is None for row in shell.user_ns["out"]] == [False] * 3 + [True] * 22
     assert isinstance(failed(shell, "%%deepseek_map\necho"), ConfigurationError)
     assert shell.Completer.custom_matchers[-1].find("%%deepseek_map rows --int")[0] == ["--into"]
+
+
+def test_a_sweep_of_python_is_drawn_in_its_cell_and_not_twice(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell("import deepseek_magic as ds")
+    capsys.readouterr()
+    shell.run_cell("ds.sweep('echo {question}', over=rows, limit=3, think='off', name='drawn')")
+    assert capsys.readouterr().out.count("Sweep drawn · 3 of 3 trials") == 1
+    shell.run_cell("ds.sweeps['drawn']")
+    assert "Sweep drawn" in capsys.readouterr().out

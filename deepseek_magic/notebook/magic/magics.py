@@ -165,7 +165,7 @@ class DeepSeekMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.turns = Turns(shell)
-        self._muted: list[Answer] = []
+        self._muted: list[Any] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
         self._speak()
 
@@ -305,7 +305,7 @@ class DeepSeekMagics(Magics):
         answer = BackgroundAnswer(run.call, run.view, self.shell)
         self.background_answers.add(answer)
         self._bind(run.order, answer)
-        self._mute_echo(answer)
+        self.mute_echo(answer)
         return answer
 
     def _end(self, run: Run) -> Completion:
@@ -329,20 +329,20 @@ class DeepSeekMagics(Magics):
             raise completion.error
         if settings.get("format") == "code" and completion.code is not None:
             offer_code(self.shell, completion.code, watched=self.watched)
-        self._mute_echo(completion)
+        self.mute_echo(completion)
         return completion
 
     def _bind(self, order: Order, answer: Answer) -> None:
         self.shell.push({order.output: answer} if order.output else {})
         self.shell.displayhook.update_user_ns(answer)
 
-    def _mute_echo(self, answer: Answer) -> None:
+    def mute_echo(self, answer: Any) -> None:
         """The answer is on the screen already: what the cell returns must not show it a second time."""
         shown = self.shell.display_formatter.ipython_display_formatter
         kind = type(answer)
         self._muted.append(answer)
 
-        def once(value: Answer) -> None:
+        def once(value: Any) -> None:
             if not any(value is muted for muted in self._muted):
                 self.shell.display_pub.publish(value._repr_mimebundle_())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from ...engine.loop import CLOSE_S
+from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.store import SweepStore
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments import score as score
@@ -15,11 +15,12 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.score import Scores
 from ...protocol.options import closest
 from ...text.messages import Message
+from .. import watched
 from ..calls import session
 from ..prepared import AskOptions, hide_key
 from .outlook import with_outlook
 from .planning import Grid, plan_of
-from .running import SweepCall, prepare_sweep, start_sweep
+from .running import SweepCall, prepare_sweep, start_sweep, sweep_of
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -83,18 +84,25 @@ def sweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Swe
     and the DeepSeekError that no trial could get past: a refused key, an empty account, a host that fails every call. An
     interrupt stops it, and all that has come is kept.
     """
-    return begun(session(), prompt, options).wait()
+    call = begun(session(), prompt, options)
+    with watched.watching(call) as look:
+        return call.wait(look)
 
 
 async def asweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Sweep:
     """The same as ``sweep`` for ``await``, on any loop. Cancelling it stops the sweep."""
     call = begun(session(), prompt, options)
-    try:
-        await asyncio.shield(asyncio.wrap_future(call.future))
-    except asyncio.CancelledError:
-        call.stop(wait_s=CLOSE_S)
-        raise
-    return call.result()
+    ended = asyncio.wrap_future(call.future)
+    with watched.watching(call) as look:
+        try:
+            while not ended.done():
+                # In short steps: a kernel's loop notices an interrupt only when it wakes.
+                await asyncio.wait((ended,), timeout=HEARTBEAT_S)
+                look()
+        except BaseException:
+            call.stop(wait_s=CLOSE_S)
+            raise
+        return call.result()
 
 
 def begun(here: Session, prompt: Plan | Prompts, options: SweepOptions) -> SweepCall:
@@ -125,7 +133,7 @@ class Sweeps:
         return SweepStore(session().journal)
 
     def __iter__(self) -> Iterator[Sweep]:
-        return (Sweep(session().journal, head.sweep_id) for head in self._store.heads())
+        return (sweep_of(session(), head.sweep_id) for head in self._store.heads())
 
     def __len__(self) -> int:
         return len(self._store.heads())
@@ -137,7 +145,7 @@ class Sweeps:
         """The sweep of a name, of the beginning of an id, or at a place. Raises ConfigurationError where there is none."""
         heads = self._store.heads()
         if isinstance(which, int):
-            return Sweep(session().journal, heads[which].sweep_id)
+            return sweep_of(session(), heads[which].sweep_id)
         found = [head for head in heads if head.name == which] or [
             head for head in heads if head.sweep_id.startswith(which)
         ]
@@ -147,13 +155,13 @@ class Sweeps:
                 Message("The journal has no sweep {name}{near}.", name=which, near=near),
                 hint=Message("%deepseek_sweeps lists those that it has."),
             )
-        return Sweep(session().journal, found[0].sweep_id)
+        return sweep_of(session(), found[0].sweep_id)
 
     def search(self, text: str) -> list[Sweep]:
         """The sweeps whose name, prompts or inputs hold ``text``, in either case, newest first."""
         wanted = text.casefold()
         heads = [h for h in self._store.heads() if any(wanted in part.casefold() for part in (h.name, h.plan, h.rows))]
-        return [Sweep(session().journal, head.sweep_id) for head in heads]
+        return [sweep_of(session(), head.sweep_id) for head in heads]
 
 
 sweeps: Final = Sweeps()

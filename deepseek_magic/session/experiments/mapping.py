@@ -16,6 +16,7 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rows import ONLY_COLUMN, Row
 from ...protocol.schema import Schema
 from ...text.messages import Message
+from .. import watched
 from ..calls import session
 from ..prepared import AskOptions, hide_key
 from .planning import plan_of, table_rows
@@ -130,7 +131,9 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
     made = TableMap.of(here, table, prompt, into=into, where=where, **asked)
     if made.plan is None:
         return made.result(None)
-    return made.result(start_sweep(here, made.prepared(here, **given), **how).wait())
+    call = start_sweep(here, made.prepared(here, **given), **how)
+    with watched.watching(call) as look:
+        return made.result(call.wait(look))
 
 
 def _chosen(where: Any, count: int) -> list[int]:

@@ -202,6 +202,15 @@ class SweepCall:
         return self.sweep
 
 
+def sweep_of(session: Session, sweep_id: str) -> Sweep:
+    """A sweep of the session's journal, which the session can ask again."""
+
+    def again(plan: Plan, name: str) -> None:
+        start_sweep(session, prepare_sweep(session, plan), name=name, retry=True).wait()
+
+    return Sweep(session.journal, sweep_id, again=again)
+
+
 def start_sweep(
     session: Session,
     prepared: PreparedSweep,
@@ -261,7 +270,7 @@ def start_sweep(
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)
-    sweep = Sweep(session.journal, sweep_id)
+    sweep = sweep_of(session, sweep_id)
 
     def judge(scorer: Scorer, asked: Plan) -> SweepCall:
         """The judge's calls are a sweep of their own, within what this one may still cost."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -64,8 +64,9 @@ class Sweep(Tabular):
 
     TYPES: ClassVar[Types] = {}
 
-    def __init__(self, journal: Journal, sweep_id: str) -> None:
+    def __init__(self, journal: Journal, sweep_id: str, *, again: Callable[[Plan, str], object] | None = None) -> None:
         self.sweep_id = sweep_id
+        self._again = again
         self._store = SweepStore(journal)
 
     @property
@@ -249,6 +250,16 @@ class Sweep(Tabular):
         cluster = plan.cluster
         grouped = None if cluster is None else (lambda place: plan.rows[place].get(cluster))
         return Comparisons(compare(trials, baseline=baseline, cluster=grouped), f"score.{name}")
+
+    def retry(self) -> Sweep:
+        """Ask once more what failed, and wait; the sweep itself. Raises as ``ds.sweep`` does."""
+        if self._again is None:
+            raise ConfigurationError(
+                Message("This sweep was read from a file, and cannot be asked."),
+                hint=Message("ds.sweeps has those of this machine's journal."),
+            )
+        self._again(self.plan, self.name)
+        return self
 
     def delete(self) -> None:
         """Forget the sweep. Its calls stay in the journal, from where ``ds.journal.prune`` takes them in time."""
