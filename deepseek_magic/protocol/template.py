@@ -131,7 +131,7 @@ class _Filling:
         context = self._contexts.of(*match.span())
         alone = context == "code" and self._contexts.alone(*match.span())
         if name not in self._variables:
-            if context is None and not self._contexts.formula(*match.span()):
+            if context is None and not self._contexts.in_dollars(match.start()):
                 self._missing.setdefault(name, match[0])
             return match[0]
         kept: str | None = context if not alone else None

@@ -18,10 +18,8 @@ _SIGNS: Final = re.compile(r"\$\$|\\[\[\]()]")
 _CLOSING: Final = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 """What only formulas stand between; a single dollar is as often one of money or of a shell."""
 _PLAIN_SCRIPT: Final = re.compile(r"[_^](?:\\[A-Za-z]+|[^\s{}\\])")
-_FORMULA: Final = re.compile(
-    r"\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)", re.DOTALL
-)
-"""Between dollars on one line as pandoc reads them (none of "$5 and $7"), or between TeX's own marks."""
+_DOLLARS: Final = re.compile(r"(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
+"""On one line, as pandoc reads them: none of "$5 and $7"."""
 _OPTIONAL: Final = re.compile(r"\[[^\]\n]{0,200}\](?=[\[{])")
 
 
@@ -30,7 +28,7 @@ class Contexts:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._formulas: list[tuple[int, int]] | None = None  # asked for rarely
+        self._dollars: list[tuple[int, int]] | None = None  # asked for rarely
         self._code = list(_code_spans(text))
         self._tex = _tex_spans(text) if "\\" in text or "{" in text else []
 
@@ -38,11 +36,11 @@ class Contexts:
         """What the text from ``start`` to ``end`` is part of."""
         return "code" if _around(self._code, start) else "tex" if _around(self._tex, start) else None
 
-    def formula(self, start: int, end: int) -> bool:
-        """Whether it stands in a formula, where braces group, or after a dollar as a shell's variable does."""
-        if self._formulas is None:
-            self._formulas = [found.span() for found in _FORMULA.finditer(self._text)]
-        return self._text[start - 1 : start] == "$" or _around(self._formulas, start)
+    def in_dollars(self, start: int) -> bool:
+        """Whether it may stand in a formula between single dollars, or after one as a shell's variable does."""
+        if self._dollars is None:
+            self._dollars = [found.span() for found in _DOLLARS.finditer(self._text)]
+        return self._text[start - 1 : start] == "$" or _around(self._dollars, start)
 
     def alone(self, start: int, end: int) -> bool:
         """Whether nothing else is on its line of code, or in its code span: a place that was left for it."""

@@ -138,6 +138,7 @@ def test_before_a_request_is_sent_its_notices_do_not_say_that_it_was() -> None:
     ]
     assert len(said) == 4
     assert all("would be sent" in each for each in said)
+    assert before_sending("a sentence of somebody else") == "a sentence of somebody else"
 
 
 def test_a_long_value_is_cut_with_a_notice() -> None:
