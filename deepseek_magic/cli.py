@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from . import __version__
 from .engine.hosts.endpoints import DEMO_PORT, DEMO_VARIABLE, in_order
+from .notebook import labextension
 from .notebook.frontend import locales
 from .notebook.magic.flags import parsed
 from .protocol.errors import ConfigurationError, DeepSeekError
@@ -168,6 +169,7 @@ def _demo(typed: argparse.Namespace) -> int:
                 f"--ServerApp.port={typed.port}",
                 f"--ServerApp.open_browser={not typed.no_browser}",
                 f"--LabApp.default_url=/lab/tree/{tour.of_reader()}",
+                f"--LabServerApp.extra_labextensions_path={labextension.folder()}",
                 *LAB_SETTINGS,
             ]
         )

@@ -352,6 +352,8 @@ def test_ctrl_c_ends_jupyterlab_its_kernels_and_the_server(home: Path) -> None:
         lab.expect(rf"http://127\.0\.0\.1:{port}/lab/tree/01_first_steps\.ipynb\?token=(\w+)")
         assert _within(START_S, lambda: _listens(port))  # Jupyter tells its address before it listens
         kernel = _start_kernel(port, lab.match[1])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/lab?token={lab.match[1]}", timeout=START_S) as page:
+            assert b'"name": "deepseek-magic"' in page.read()  # the package's own extension, from this checkout
         lab.sendintr()
         lab.expect(pexpect.EOF)
         lab.wait()

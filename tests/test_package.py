@@ -146,6 +146,22 @@ def test_the_installed_package_imports_with_warnings_as_errors(installed: Path, 
 
 
 @pytest.mark.slow
+def test_jupyterlab_finds_the_extension_of_the_installed_wheel_and_lets_it_be_disabled(
+    installed: Path, tmp_path: Path
+) -> None:
+    def labextension(*words: str) -> str:
+        command = [installed / "jupyter", "labextension", *words]
+        env = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, env=env, check=True)
+        return " ".join(re.sub(r"\x1b\[\d*m", "", done.stdout + done.stderr).split())
+
+    enabled = "deepseek-magic v0.1.0 enabled OK (python, deepseek-magic)"
+    assert enabled in labextension("list")
+    labextension("disable", "deepseek-magic")
+    assert enabled not in labextension("list")
+
+
+@pytest.mark.slow
 def test_the_tour_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     said = run(installed / "deepseek-magic", "demo", "--execute", "--no-browser", cwd=tmp_path, HOME=str(tmp_path))
     assert "BAD" not in said

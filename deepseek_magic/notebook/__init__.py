@@ -13,6 +13,7 @@ from ..session import watched
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from .experiments.magics import ExperimentMagics
+    from .labextension.names import NamesChannel
     from .lazy import add_matcher
     from .magic.cells import CellTransformer, line_transformer
     from .magic.chats import ChatMagics
@@ -22,6 +23,7 @@ def load(shell: Any) -> None:
     from .magic.fix import FixMagics
     from .magic.logs import Breaches, LogMagics
     from .magic.magics import DeepSeekMagics
+    from .magic.past import variables
     from .magic.resume import ResumeMagics
     from .magic.service import ServiceMagics
     from .panel.magic import PanelMagics
@@ -35,8 +37,9 @@ def load(shell: Any) -> None:
     cells = CellTransformer(shell)
     for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
         shell.events.register("pre_run_cell", begin)
-    for end in (magics.last_error.post_run_cell, magics.turns.post_run_cell, Breaches().post_run_cell):
-        shell.events.register("post_run_cell", end)
+    names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
+    for part in (magics.last_error, magics.turns, Breaches(), names):
+        shell.events.register("post_run_cell", part.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
     manager.token_transformers.append(line_transformer(cells))
@@ -65,7 +68,10 @@ def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
     watched.watch = None
     manager = shell.input_transformer_manager
-    ours = tuple(f"{__name__}.{room}" for room in ("lazy", "experiments.", "magic.", "view."))
+    ours = tuple(f"{__name__}.{room}" for room in ("labextension.", "lazy", "experiments.", "magic.", "view."))
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):
-        hooks[:] = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(ours)]
+        gone = [hook for hook in hooks if str(getattr(hook, "__module__", "")).startswith(ours)]
+        hooks[:] = [hook for hook in hooks if hook not in gone]
+        for hook in gone:
+            getattr(getattr(hook, "__self__", None), "close", lambda: None)()

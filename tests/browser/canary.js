@@ -7,12 +7,14 @@
     ".deepseek-magic-question, .deepseek-magic-story, .deepseek-magic-error";
   const MADE_BY_MARKDOWN =
     "p, h1, h2, h3, h4, h5, h6, ul, ol, li, blockquote, pre, code, em, strong, del, s, hr, br, div, span, a, dl, dt, dd, " +
-    "table, caption, thead, tbody, tr, th, td, input[type=checkbox][disabled], details, summary, sub, .deepseek-magic-story b";
-  const ITS_ATTRIBUTES = "class id href target rel start align open style scope data-jupyter-id".split(" ");
+    "table, caption, thead, tbody, tr, th, td, input[type=checkbox][disabled], details, summary, small, sub, .deepseek-magic-story b";
+  const ITS_ATTRIBUTES = "class id href target rel start align open style scope tabindex data-jupyter-id".split(" ");
   const FORMULA = "mjx-container, .MathJax, .MathJax_CHTML, .MathJax_Preview, .MJXc-display, [id^=MathJax], script[type^='math/']";
   const NOT_IN_FORMULAS = "a, img, image, iframe, object, embed, style, foreignObject, script:not([type^='math/'])";
   const DRAWING = ".jp-RenderedMermaid, .jp-Mermaid";
   const MADE_BY_MERMAID = "figure, figcaption, details, summary, pre, code, div, img:not([src]), img[src^='data:image/svg+xml']";
+  const BUTTONS = "pre > .deepseek-magic-code-bar"; // which JupyterLab's extension puts into a block of code
+  const MADE_OF = "div, span, button, svg, svg :not(a, image, script, style, foreignObject, use)";
 
   const told = new Set();
   const tell = (kind, what) => {
@@ -36,7 +38,7 @@
   const isMade = (element) => {
     if (element.closest(FORMULA)) return !element.matches(NOT_IN_FORMULAS);
     if (element.closest(DRAWING)) return element.matches(MADE_BY_MERMAID);
-    return element.matches(MADE_BY_MARKDOWN);
+    return element.matches(element.closest(BUTTONS) ? MADE_OF : MADE_BY_MARKDOWN);
   };
 
   const isAllowed = (name, value, element) => {
@@ -44,6 +46,7 @@
     if (name.endsWith("href")) return !leadsAstray(value);
     if (name === "style") return !/url|@import|position: *fixed/i.test(value);
     if (element.closest(FORMULA)) return name !== "class" || !/\b(jp|lm)-/.test(value);
+    if (element.closest(BUTTONS)) return true;
     return ITS_ATTRIBUTES.includes(name) || element.closest(DRAWING) || element.localName === "input";
   };
 

@@ -22,6 +22,7 @@ import nbformat
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook import labextension
 from tests.ports import free_port
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -88,6 +89,8 @@ class Lab:
         command += [f"--ServerApp.root_dir={root}", f"--IdentityProvider.token={TOKEN}"]
         command += ["--LabApp.extension_manager=readonly", "--ServerApp.port_retries=0"]
         command += [f"--{app}.expose_app_in_browser=True" for app in ("LabApp", "JupyterNotebookApp")]
+        # As an installed wheel would have it; a checkout that is installed in place may have an older copy, or none.
+        command.append(f"--LabServerApp.extra_labextensions_path={labextension.folder()}")
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")
         self._process = subprocess.Popen(command, env=environment, stdout=self._log, stderr=subprocess.STDOUT)
@@ -107,9 +110,17 @@ class Lab:
 
     def disable(self, *extensions: str) -> None:
         """Let pages that are opened from now on do without these of JupyterLab's extensions."""
+        self._disabled |= dict.fromkeys(extensions, True)
+        self._write_page_config()
+
+    def enable(self, *extensions: str) -> None:
+        """And let them have these again."""
+        self._disabled |= dict.fromkeys(extensions, False)
+        self._write_page_config()
+
+    def _write_page_config(self) -> None:
         config = self.home / "jupyter" / "config" / "labconfig" / "page_config.json"
         config.parent.mkdir(parents=True, exist_ok=True)
-        self._disabled |= dict.fromkeys(extensions, True)
         config.write_text(json.dumps({"disabledExtensions": self._disabled}), "utf-8")
 
     def _wait(self) -> None:

@@ -152,7 +152,12 @@ def test_a_hostile_answer_runs_nothing_live_and_settled(open_notebook: Open, dem
     assert page.page.evaluate("window.pwned") is None
     assert "end of the unsafe answer" in texts[-1]
     area = page.output(1)
-    assert area.locator("script, iframe, object, embed, img, svg:not(mjx-container svg)").count() == 0
+    assert (
+        area.locator(
+            "script, iframe, object, embed, img, svg:not(mjx-container svg, .deepseek-magic-code-bar svg)"
+        ).count()
+        == 0
+    )
     links = [str(link.get_attribute("href")) for link in area.locator("a").all()]
     assert all(re.match(r"https?:|mailto:|#", link) for link in links), links
     own = re.compile(r"http://127\.0\.0\.1:|ws://127\.0\.0\.1:|data:|blob:")

@@ -13,6 +13,7 @@ import pytest
 from deepseek_magic.demo.faults.kinds import KINDS
 from deepseek_magic.engine.network.failures import ROWS
 from deepseek_magic.metrics.columns import MEANINGS
+from deepseek_magic.notebook import labextension
 from deepseek_magic.notebook.experiments.magics import ExperimentMagics
 from deepseek_magic.notebook.magic.chats import ChatMagics
 from deepseek_magic.notebook.magic.demo import DemoMagics
@@ -37,6 +38,15 @@ ALL_MAGICS: Final = (
     *(ChatMagics, DeepSeekMagics, DemoMagics, ExperimentMagics, FixMagics, LogMagics, PanelMagics, ResumeMagics),
     ServiceMagics,
 )
+
+IN_THE_PAGE: Final = dict(
+    re.findall(
+        r'^  "(.+)": "(.+)",$',
+        (labextension.folder() / "deepseek-magic" / "static" / "texts.js").read_text("utf-8"),
+        re.MULTILINE,
+    )
+)
+"""What the extension of JupyterLab says, in a table of its own: it speaks without a kernel, too."""
 
 NO_WORDS = re.compile(
     r"\{[a-z_]+\}|pip install \S+|(?:%%?|--?)[\w-]+(?: [A-Z]{2,})*|[\w.]+\(.*?\)|https?://\S+|``.*?``|“.*?”|\"[^\"]*\"|deepseek-magic \w+|[A-Z]+_\w+(?:=\S+)?|\[.*?\]"
@@ -110,6 +120,7 @@ def said() -> Iterator[Said]:
 
 def declared() -> Iterator[str]:
     """The texts that are declared as plain strings in one place each: tables, manuals and settings."""
+    yield from IN_THE_PAGE
     for meaning in MEANINGS.values():
         yield from filter(None, (meaning.unit, meaning.says))
     yield from (option.help.template for option in OPTIONS)
@@ -140,6 +151,11 @@ def test_every_template_has_its_chinese() -> None:
 
 def test_every_text_that_is_declared_elsewhere_has_its_chinese() -> None:
     assert [text for text in declared() if text and text not in CHINESE] == []
+
+
+def test_the_chinese_of_the_page_is_that_of_the_catalogue() -> None:
+    assert IN_THE_PAGE
+    assert {text: CHINESE.get(text) for text in IN_THE_PAGE} == IN_THE_PAGE
 
 
 def test_every_entry_is_used() -> None:

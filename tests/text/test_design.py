@@ -7,16 +7,25 @@ from pathlib import Path
 
 import pytest
 
+from deepseek_magic.notebook import labextension
 from deepseek_magic.notebook.view.widgets import STYLE
 from deepseek_magic.text.design import tokens
 from tests.colours import contrast
 
 PANEL = (Path(tokens.__file__).parents[2] / "notebook" / "panel" / "panel.css").read_text("utf-8")
 
+EXTENSION = (labextension.folder() / "deepseek-magic" / "static" / "style.css").read_text("utf-8")
 
-@pytest.mark.parametrize("sheet", [PANEL, STYLE], ids=["panel", "live view"])
+
+@pytest.mark.parametrize("sheet", [PANEL, STYLE, EXTENSION], ids=["panel", "live view", "JupyterLab's extension"])
 def test_a_style_sheet_uses_only_variables_that_are_defined(sheet: str) -> None:
     assert set(re.findall(rf"var\({tokens.PREFIX}([\w-]+)\)", sheet)) <= set(tokens.VARIABLES)
+
+
+def test_what_the_extension_defines_by_itself_is_from_the_table() -> None:
+    defined = dict(re.findall(rf"^  {tokens.PREFIX}([\w-]+): (.+);$", EXTENSION, re.MULTILINE))
+    assert defined == {name: tokens.value(name) for name in defined}
+    assert set(re.findall(rf"var\({tokens.PREFIX}([\w-]+)\)", EXTENSION)) == set(defined)
 
 
 def test_no_style_sheet_has_a_colour_of_its_own() -> None:
