@@ -158,3 +158,18 @@ def test_the_calls_of_judges_are_in_the_plan_and_in_its_price(demo: DemoServer, 
     assert len(demo.requests) == 6 + 12 + 6
     run(over=ROWS, grid=GRID, think="off")
     assert calls(scores=judge, repeats=2).calls == 6 + 24
+
+
+def test_a_judge_is_held_against_people_s_labels(demo: DemoServer, run: Run, judge: Callable[[Says], None]) -> None:
+    judge(lambda prompt: verdict("no" if "item 1" in prompt else "yes"))
+    rows = [{"word": f"item {n}"} for n in range(4)]
+    sweep = run(PROMPT, over=rows, scores=score.judge("Is it polite?", name="polite"))
+    made = sweep.agreement("score.polite", [True, True, None, True])
+    assert (made.labels, made.by_judge, made.agree, made.corrected) == (3, 0.75, pytest.approx(2 / 3), None)
+    words = sweep.agreement("polite", {0: "yes", 1: "no"})
+    assert (words.kappa, words.by_judge) == (1, 0.75)
+    assert str(words) == "0.75 by the judge's word; κ 1.00"
+    assert sweep.agreement("polite", {0: "yes", 1: "no"}, positive="no").by_judge == 0.25
+    for labels, said in (([True], "There are 1 labels for 4 trials"), ([None] * 4, "None of the labels")):
+        with pytest.raises(ConfigurationError, match=said):
+            sweep.agreement("polite", labels)

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ...text.messages import Message
+from ...text.messages import Message, localized
 from .intervals import Interval, Z
 
 MIN_LABELS: Final = 20
@@ -39,6 +39,14 @@ class Agreement:
     corrected: float | None = None
     low: float | None = None
     high: float | None = None
+
+    def __str__(self) -> str:
+        kappa = (
+            self.shown
+            if self.kappa is None
+            else Message("{rate}; κ {kappa}", rate=self.shown, kappa=f"{self.kappa:.2f}")
+        )
+        return localized(kappa)
 
     @property
     def shown(self) -> Message:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 from ...metrics.files import Tabular
 from ...metrics.frames import Types
+from ...metrics.row import Row
+from ...metrics.stats.agreement import Agreement, agreement
 from ...metrics.stats.compare import METHODS, VERDICTS, Comparison
+from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.rows import plain
 from ...text.inline import code_span
 from ...text.messages import Message, localized
 
@@ -89,6 +93,35 @@ class Comparisons(Tabular):
     def __repr__(self) -> str:
         lines = [f"{each.b} − {each.a}: {difference}, {verdict}" for each, difference, verdict in self._lines()]
         return "\n".join(lines) or localized(Message("There is nothing to compare."))
+
+
+def agreed(
+    rows: Sequence[Row], name: str, labels: Sequence[object] | Mapping[int, object], positive: object = None
+) -> Agreement:
+    """How the scores in a column agree with people's ``labels``: one for each row, None where there is none, or by trial.
+
+    Labels of True and False are held against scores from one half on; words, against the column's own. ``positive`` is the
+    word whose share is told, by default the one with the highest scores. Raises ConfigurationError without labels.
+    """
+    if not isinstance(labels, Mapping) and len(labels) != len(rows):
+        said = Message("There are {count} labels for {rows} trials.", count=len(labels), rows=len(rows))
+        raise ConfigurationError(said, hint=Message("Give one for each row of the table, None where there is none."))
+    given = labels if isinstance(labels, Mapping) else dict(enumerate(labels))
+    said_by = {number: plain(label) for number, label in given.items() if plain(label) is not None}
+    yes_no = all(isinstance(label, bool) for label in said_by.values())
+    judged: dict[int, object] = {}
+    value_of: dict[object, float] = {}
+    for number, row in enumerate(rows):
+        value, word = row[f"score.{name}"], row[f"label.{name}"]
+        if isinstance(value, float | int):
+            judged[number] = value >= 0.5 if yes_no else word
+            value_of[judged[number]] = max(float(value), value_of.get(judged[number], float(value)))
+    both = [(judged[number], label) for number, label in said_by.items() if number in judged]
+    if not both:
+        said = Message("None of the labels is of an answer that has the score {name}.", name=name)
+        raise ConfigurationError(said, hint=Message("Label some answers that were judged."))
+    best = True if yes_no else positive if positive is not None else max(value_of, key=lambda word: value_of[word])
+    return agreement(both, list(judged.values()), positive=best)
 
 
 def _signed(value: float) -> str:

@@ -21,6 +21,7 @@ from ...engine.trials.store import SweepHead, SweepStore, TrialRow, TrialState
 from ...metrics.files import Tabular
 from ...metrics.frames import Types
 from ...metrics.row import Cell, Row
+from ...metrics.stats.agreement import Agreement
 from ...metrics.stats.compare import compare
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.plan import Plan
@@ -28,7 +29,7 @@ from ...protocol.experiments.score import Scores, scorers
 from ...protocol.measured import StreamRecord
 from ...protocol.options import OPTIONS_BY_NAME, closest
 from ...text.messages import Message
-from .comparing import Comparisons
+from .comparing import Comparisons, agreed
 from .scores import JUDGES, ScoreColumns, score_columns, score_trials, scored
 from .showing import settled
 from .summary import SweepSummary, summed_up
@@ -260,6 +261,17 @@ class Sweep(Tabular):
             )
         self._again(self.plan, self.name)
         return self
+
+    def agreement(
+        self, score: str, labels: Sequence[object] | Mapping[int, object], *, positive: object = None
+    ) -> Agreement:
+        """How a score, a judge's above all, agrees with people's labels, and its share corrected by them.
+
+        ``labels``: a word, or True and False, for each row of the table, None where nobody has looked; or by the number of the
+        trial. ``positive``: the word whose share is told. Raises ConfigurationError where nothing is labelled.
+        """
+        name = _known(score.removeprefix("score."), self._scores.names)
+        return agreed(self.rows(), name, labels if isinstance(labels, Mapping) else list(labels), positive)
 
     def delete(self) -> None:
         """Forget the sweep. Its calls stay in the journal, from where ``ds.journal.prune`` takes them in time."""
