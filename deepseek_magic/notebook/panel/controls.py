@@ -129,7 +129,7 @@ def _control(option: Option) -> Any:
 
 
 def _made(option: Option) -> Any:
-    common: dict[str, Any] = {"description": say(option.name.replace("_", " ")), "tooltip": _explained(option)}
+    common: dict[str, Any] = {"description": say(option.name.replace("_", " "))}
     default = _hint(option)
     if option.kind == "choice":
         return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)
