@@ -99,8 +99,8 @@ def test_settings_are_compared_by_a_score(demo: DemoServer, run: Run) -> None:
     ]
     assert len(sweep.compare("contains")) == 6
     shown = made._repr_mimebundle_()
-    assert shown["text/plain"] == "other − echo: −1.00, worse"
-    assert shown["text/markdown"].splitlines()[2].startswith("| `other` − `echo` | −1.00 | worse | 0.002 |")
+    assert shown["text/plain"] == "other against echo: −1.00, worse"
+    assert shown["text/markdown"].splitlines()[2].startswith("| `other` against `echo` | −1.00 | worse | 0.002 |")
     assert made.to_pandas()["verdict"].tolist() == ["worse"]
     for wrong in ({"score": "score.exakt"}, {"by": "modell"}, {"baseline": "nobody"}):
         with pytest.raises(ConfigurationError, match="The sweep has no"):
@@ -111,7 +111,7 @@ def test_what_cannot_be_told_says_what_could_have_been_seen(demo: DemoServer, ru
     rows = [{"word": f"item {n}"} for n in range(3)]
     sweep = run(PROMPT, over=rows, grid={"seed": [1, 2]}, scores=score.contains("{word}"))
     (line,) = repr(sweep.compare()).splitlines()
-    assert line.startswith("2 − 1: +0.00 (−0.55–+0.55), cannot tell: differences of about ")
+    assert line.startswith("2 against 1: +0.00 (−0.55 to +0.55), cannot tell: differences of about ")
     with pytest.raises(ConfigurationError, match="The sweep has no score"):
         run(PROMPT, over=rows).compare()
     assert repr(run(PROMPT, over=rows, scores=score.contains("{word}")).compare()) == "There is nothing to compare."

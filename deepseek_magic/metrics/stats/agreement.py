@@ -21,7 +21,7 @@ MIN_LABELS: Final = 20
 """With fewer labels of either kind the judge's errors are not known well enough to correct by."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Agreement:
     """``kappa`` is the agreement beyond chance, 1 for all and 0 for none; None where only one label is used.
 
@@ -40,7 +40,7 @@ class Agreement:
     low: float | None = None
     high: float | None = None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         kappa = (
             self.shown
             if self.kappa is None

@@ -61,7 +61,7 @@ class Comparisons(Tabular):
                 Message("no input in common") if each.difference is None else Message("{n}", n=_signed(each.difference))
             )
             if each.low is not None and each.high is not None:
-                difference = Message("{score} ({low}–{high})").filled(
+                difference = Message("{score} ({low} to {high})").filled(
                     score=difference, low=_signed(each.low), high=_signed(each.high)
                 )
             if each.dropped:
@@ -85,13 +85,17 @@ class Comparisons(Tabular):
         )
         lines = ["| " + " | ".join(map(localized, heads)) + " |", "|---|---|---|---|---|"]
         for each, difference, verdict in self._lines():
-            pair = f"{code_span(each.b, table=True)} − {code_span(each.a, table=True)}"
+            b, a = code_span(each.b, table=True), code_span(each.a, table=True)
+            pair = localized(Message("{b} against {a}", b=b, a=a))
             method = localized(METHODS[each.method]) if each.method else "–"
             lines.append(f"| {pair} | {difference} | {verdict} | {_p(each.p_corrected)} | {method} |")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        lines = [f"{each.b} − {each.a}: {difference}, {verdict}" for each, difference, verdict in self._lines()]
+        lines = [
+            f"{localized(Message('{b} against {a}', b=each.b, a=each.a))}: {difference}, {verdict}"
+            for each, difference, verdict in self._lines()
+        ]
         return "\n".join(lines) or localized(Message("There is nothing to compare."))
 
 
