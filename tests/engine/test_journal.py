@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -466,6 +467,21 @@ def test_a_place_that_cannot_be_written_ends_in_one_notice(tmp_path: Path, obsta
     assert not journal.flush(10)
     ask(journal, "c2")
     assert "cannot be written" in str(journal.notice)
+
+
+def test_where_no_thread_can_be_had_the_journal_is_given_up_with_one_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    journal = Journal(tmp_path / "journal.sqlite3")
+    monkeypatch.setattr(threading.Thread, "start", start)
+    ask(journal, "c1")
+    assert "cannot be written (can't start new thread)" in str(journal.notice)
+    ask(journal, "c2")
+    journal.close()
+    assert len(journal) == 0
 
 
 @POSIX

@@ -170,7 +170,11 @@ class JournalWriter:
         if not self._runs():  # also in a forked child, where the thread is gone
             self._closing = False
             self._thread = threading.Thread(target=self._run, name="deepseek-magic journal", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # the machine gives no more threads; a web page has none
+                self._thread = None
+                self._give_up(error)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything so far is on disk; False if that took too long or the journal was given up."""
