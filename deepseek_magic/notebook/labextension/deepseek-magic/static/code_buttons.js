@@ -2,13 +2,19 @@
 // again, and in panels. An answer that is still written redraws its blocks and gets them when it settles.
 
 const COPIED_MS = 2000;
-const BLOCK = ".jp-RenderedMarkdown pre";
+const BLOCK = ".jp-RenderedMarkdown pre:not(.deepseek-magic-code)";
 const WITHOUT = ".deepseek-magic, .jp-Mermaid, .jp-RenderedMermaid"; // an answer that grows, and what is drawn
 const PANEL = ".deepseek-magic-transcript";
 const BAR = "deepseek-magic-code-bar";
 
 export function follow({ notebook: { NotebookActions }, apputils: { Clipboard }, components }, notebooks, names, texts) {
-  const { copyIcon, addBelowIcon, checkIcon } = components;
+  const drawn = new Map();
+
+  // A picture is read once: a notebook may have hundreds of blocks.
+  function picture(name) {
+    if (!drawn.has(name)) drawn.set(name, components[name].element({ tag: "span" }));
+    return drawn.get(name).cloneNode(true);
+  }
 
   async function copy(text) {
     try {
@@ -34,7 +40,7 @@ export function follow({ notebook: { NotebookActions }, apputils: { Clipboard },
     const made = document.createElement("button");
     made.type = "button";
     made.dataset.text = text;
-    made.append(icon.element({ tag: "span" }));
+    made.append(picture(icon));
     made.addEventListener("click", () => act(made));
     return made;
   }
@@ -57,7 +63,7 @@ export function follow({ notebook: { NotebookActions }, apputils: { Clipboard },
       await copy(code());
       const before = pressed.firstChild;
       said.textContent = spoken(panel)("Copied.");
-      pressed.replaceChildren(checkIcon.element({ tag: "span" }));
+      pressed.replaceChildren(picture("checkIcon"));
       setTimeout(() => {
         said.textContent = "";
         pressed.replaceChildren(before);
@@ -68,8 +74,8 @@ export function follow({ notebook: { NotebookActions }, apputils: { Clipboard },
     made.addEventListener("keydown", ({ key }) => key === "Escape" && toNotebook(panel.content));
     made.append(
       said,
-      button(copyIcon, "Copy", copied),
-      button(addBelowIcon, "Insert below", () => insert(panel.content, cell, code())),
+      button("copyIcon", "Copy", copied),
+      button("addBelowIcon", "Insert below", () => insert(panel.content, cell, code())),
     );
     label(panel, made);
     return made;
@@ -84,9 +90,11 @@ export function follow({ notebook: { NotebookActions }, apputils: { Clipboard },
 
   function decorate(panel) {
     for (const block of panel.content.node.querySelectorAll(BLOCK)) {
-      if (block.closest(WITHOUT) || block.querySelector(`.${BAR}`)) continue;
+      if (block.closest(WITHOUT)) continue;
       const cell = panel.content.widgets.find(({ node }) => node.contains(block));
-      if (cell?.model.type === "code" && isAnswer(cell, block)) block.prepend(bar(panel, cell, block));
+      if (cell?.model.type !== "code" || !isAnswer(cell, block)) continue;
+      block.classList.add("deepseek-magic-code");
+      block.prepend(bar(panel, cell, block));
     }
   }
 
