@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_magic.demo.api import frames
 from deepseek_magic.demo.api.inquiry import asked_for
-from deepseek_magic.demo.api.replies import reply
+from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
@@ -225,3 +226,21 @@ def test_the_costs_of_the_rows_are_those_of_the_servers_usage(demo: DemoServer, 
     assert tokens == sum(len(tokenize(reply(asked_for(seen.body)).text)) for seen in demo.requests)
     again = run(PROMPT, over=inputs(6), endpoint="demo", repeats=3)
     assert cost(again) == pytest.approx(cost(sweep) / 2)
+
+
+def test_answers_stand_side_by_side_as_text_and_equal_ones_are_left_out(
+    demo: DemoServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(asked: Any) -> Reply:
+        same = "item 1" in asked.prompt or asked.temperature == 0
+        return Reply(text="same" if same else "<img src=x onerror=alert(1)> $\\href{x}{y}$ | `a`")
+
+    monkeypatch.setattr(frames, "reply", answer)
+    side = run(PROMPT, over=inputs(3), grid={"temperature": [0, 1]}).side()
+    assert side.settings == ["0", "1"]
+    assert [answers[0] for _, answers in side.rows] == ["same", "same"]
+    assert side.alike == 1
+    shown = side._repr_mimebundle_()
+    assert "<img" not in shown["text/html"]
+    assert "$" not in shown["text/html"]
+    assert "item 2" in shown["text/plain"]

@@ -78,6 +78,8 @@ class ExperimentMagics(Magics):
 
           %deepseek_sweeps                       list them
           %deepseek_sweeps show NAME             show one as a table
+          %deepseek_sweeps side NAME             show the answers of its settings side by side
+          %deepseek_sweeps compare NAME          say which settings are better by their score
           %deepseek_sweeps resume NAME           ask what is missing
           %deepseek_sweeps retry NAME            ask what failed
           %deepseek_sweeps export NAME FILE      write its table to FILE.csv, .jsonl or .parquet; --overwrite replaces one

@@ -22,7 +22,7 @@ from ..magic.manuals import helped
 if TYPE_CHECKING:
     from ..magic.magics import DeepSeekMagics
 
-ACTIONS: Final = ("show", "resume", "retry", "export", "delete")
+ACTIONS: Final = ("show", "side", "compare", "resume", "retry", "export", "delete")
 SHOWN_SWEEPS: Final = 30
 _HEADS: Final = words("name", "made", "prompt", "trials", "done", "failed", "open")
 _WRITERS: Final = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
@@ -54,6 +54,10 @@ def manage(shell: Any, magics: DeepSeekMagics, owner: Any, line: str) -> None:
     match action:
         case "show":
             display(sweep)
+        case "side":
+            display(sweep.side())
+        case "compare":
+            display(sweep.compare())
         case "resume" | "retry":
             from .sweep_cell import SweepCells
 

@@ -32,6 +32,7 @@ from ...text.messages import Message
 from .comparing import Comparisons, agreed
 from .scores import JUDGES, ScoreColumns, score_columns, score_trials, scored
 from .showing import settled
+from .side import SideBySide, side_by_side
 from .summary import SweepSummary, summed_up
 
 if TYPE_CHECKING:
@@ -251,6 +252,11 @@ class Sweep(Tabular):
         cluster = plan.cluster
         grouped = None if cluster is None else (lambda place: plan.rows[place].get(cluster))
         return Comparisons(compare(trials, baseline=baseline, cluster=grouped), f"score.{name}")
+
+    def side(self, inputs: int = 20, *, only_different: bool = True) -> SideBySide:
+        """The first answers of all settings side by side, for at most so many inputs; unless ``only_different`` is False,
+        those are left out to which every setting gave the same answer."""
+        return side_by_side(self.plan, self.rows(), inputs=inputs, only_different=only_different)
 
     def retry(self) -> Sweep:
         """Ask once more what failed, and wait; the sweep itself. Raises as ``ds.sweep`` does."""
