@@ -143,9 +143,12 @@ class Journal(Tabular):
     def search(self, text: str, *, limit: int = SEARCH_LIMIT) -> list[Entry]:
         """Calls whose prompt, answer or reasoning holds ``text`` (ASCII letters in either case), newest first."""
         pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        where = " OR ".join(f"{column} LIKE ?1 ESCAPE '\\'" for column in ("prompt", "text", "reasoning"))
+        columns = ("prompt", "text", "reasoning")
+        where = " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in columns)
         found = []
-        for entry in self._entries(f"WHERE ended_at IS NULL OR {where} ORDER BY started_at DESC", (pattern,)):
+        for entry in self._entries(
+            f"WHERE ended_at IS NULL OR {where} ORDER BY started_at DESC", (pattern,) * len(columns)
+        ):
             answer = entry.completion
             words = (answer.request.prompt, answer.text, answer.reasoning)
             if entry.ended_at is not None or any(text.casefold() in part.casefold() for part in words):
