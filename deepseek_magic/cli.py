@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -196,11 +198,17 @@ def _serve(typed: argparse.Namespace) -> int:
 
 
 def _origin(typed: str) -> str:
-    """A web page's origin as its browser writes it: ``*``, or scheme, host and port of its address. Raises
-    ConfigurationError."""
-    parts = urlsplit(typed)
-    if typed == "*" or (parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc):
-        return typed if typed == "*" else f"{parts.scheme}://{parts.netloc.lower()}"
+    """A web page's origin as its browser writes it: ``*``, or scheme, host and port of its address, without the port that
+    goes without saying. Raises ConfigurationError."""
+    if typed == "*":
+        return typed
+    with contextlib.suppress(ValueError):  # of a bracket or a port that is none, or a name that no browser could write
+        parts = urlsplit(typed)
+        host = (parts.hostname or "").encode("idna").decode()
+        usual = {"http": 80, "https": 443}
+        if parts.scheme in usual and re.fullmatch(r"[\w.:-]+", host) and "@" not in parts.netloc:
+            port = "" if parts.port in (None, usual[parts.scheme]) else f":{parts.port}"
+            return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
     said = Message("--allow-origin {text} is no origin of a web page.", text=typed[:60])
     raise ConfigurationError(said, hint=Message("Write it like https://example.org or http://localhost:8000."))
 

@@ -131,13 +131,24 @@ def test_a_pace_below_nothing_is_refused_in_one_sentence(capsys: pytest.CaptureF
 def test_serve_lets_the_pages_ask_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr("deepseek_magic.demo.server.serve", lambda **given: asked.update(given))
-    pages = ["https://Lessons.example/lite/lab/index.html", "http://localhost:8000", "*"]
+    pages = ["https://Lessons.example:443/lite/lab/index.html", "http://localhost:8000", "http://[::1]:80", "*"]
+    pages.append("https://课.example")
     assert main(["serve", *(word for page in pages for word in ("--allow-origin", page))]) == 0
-    assert asked["allow_origins"] == ("https://lessons.example", "http://localhost:8000", "*")
+    written = ("https://lessons.example", "http://localhost:8000", "http://[::1]", "*", "https://xn--kf3a.example")
+    assert asked["allow_origins"] == written
 
 
 @pytest.mark.parametrize(
-    "page", ["lessons.example", "file:///lesson.html", "https://", "https://me:secret@lessons.example"]
+    "page",
+    [
+        "lessons.example",
+        "file:///lesson.html",
+        "https://",
+        "https://me:secret@lessons.example",
+        "https://*.example",
+        "https://[::1",
+        "https://a.example:port",
+    ],
 )
 def test_what_is_no_origin_is_said_to_be_none(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--allow-origin", page]) == 1

@@ -23,11 +23,12 @@ _LOCAL_HOST: Final = re.compile(r"(127\.0\.0\.1|(.*\.)?localhost|\[::1\])(:\d+)?
 async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: Seen) -> bool:
     """Answer one request; whether the connection may be used again."""
     path = request.path.removesuffix("/") or "/"
+    switch = path.startswith(CONTROL_PATH)
     try:
-        _refuse_web_pages(request, allowed=bool(seen.allowed))
+        _refuse_web_pages(request, asks=not switch, allowed=bool(seen.allowed))
         if request.method == "OPTIONS" and seen.allowed:
             return await reply(answer, seen, 200, b"", preflight_headers(seen))
-        if path.startswith(CONTROL_PATH):
+        if switch:
             return await reply(answer, seen, 200, json.dumps(_switch(state, request)).encode())
         if request.method == "HEAD":  # somebody warms a connection up; a body would end it
             return await reply(answer, seen, 200, b"")
@@ -42,14 +43,18 @@ async def respond(state: DemoState, request: HTTPRequest, answer: Answer, seen: 
         return await refuse(answer, seen, refused)
 
 
-def _refuse_web_pages(request: HTTPRequest, *, allowed: bool) -> None:
-    """Refuse a page that reaches this machine by a name of its own (DNS rebinding), or that writes from another origin."""
+def _refuse_web_pages(request: HTTPRequest, *, asks: bool, allowed: bool) -> None:
+    """Refuse a page that reaches this machine by a name of its own (DNS rebinding), or that writes from another origin.
+
+    One that is ``allowed`` may ask the model; to switch faults for all others it may not.
+    """
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if host and not _LOCAL_HOST.fullmatch(host):
         raise Refused("The demo answers only as localhost; this request names another host.", status=403)
-    if origin is not None and origin != f"http://{host}" and not allowed:
+    if origin is not None and origin != f"http://{host}" and not (asks and allowed):
         said = "The demo answers programs on this machine, not web pages of another origin"
-        raise Refused(f"{said}; deepseek-magic serve --allow-origin {origin} lets this one ask.", status=403)
+        how = f"; deepseek-magic serve --allow-origin {origin} lets this one ask" if asks and origin != "null" else ""
+        raise Refused(f"{said}{how}.", status=403)
 
 
 def _authorise(state: DemoState, request: HTTPRequest) -> None:

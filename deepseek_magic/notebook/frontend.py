@@ -107,20 +107,25 @@ class Stopped(KeyboardInterrupt):
 def unpainted(shell: Any) -> bool:
     """Let a ``Stopped`` that ends the running cell send no error, only the reply that says so; False where it must.
 
-    Whoever catches exceptions by ``set_custom_exc``, too, goes on to; after the cell all is as it was.
+    Whoever catches exceptions by ``set_custom_exc``, too, goes on to; after the cell all is as it was, or as the cell has
+    set it meanwhile.
     """
     if not takes_failure_from_reply(shell):
         return False
+    if Stopped in shell.custom_exceptions:  # the cell has caught one before
+        return True
     others, show = shell.custom_exceptions, shell.CustomTB
 
     def nothing(_shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: Any = None) -> Any:
         return None if issubclass(kind, Stopped) else show(kind, error, trace, tb_offset)
 
     def restore(*_args: Any) -> None:
-        shell.custom_exceptions, shell.CustomTB = others, show
+        if shell.CustomTB is ours:
+            shell.custom_exceptions, shell.CustomTB = others, show
         shell.events.unregister("post_run_cell", restore)
 
     shell.set_custom_exc((*others, Stopped), nothing)
+    ours = shell.CustomTB
     shell.events.register("post_run_cell", restore)
     return True
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import keyword
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ class _Filling:
             if near := closest(name, known):
                 slip = Message("{path} {was} sent as typed: there is no variable {name}{near}.")
                 yield slip.filled(path=typed, name=name, near=near)
-            elif typed == f"{{{name}}}":
+            elif typed == f"{{{name}}}" and not keyword.iskeyword(name):  # code without a fence
                 strange.append(typed)
         if len(strange) > 1:
             names = ", ".join(strange[:-1])

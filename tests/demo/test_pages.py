@@ -55,3 +55,12 @@ def test_programs_are_told_nothing_of_pages() -> None:
         answer = client.get(f"{server.base_url}/models", headers={"authorization": "Bearer sk-test-1234"})
     assert answer.status_code == 200
     assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_a_page_that_may_ask_cannot_switch_faults_for_the_others() -> None:
+    with DemoServer(pace=0, allow_origins=("*",)) as server, httpx.Client(trust_env=False) as client:
+        answer = client.post(f"{server.base_url}/_demo/fault", headers={"origin": PAGE}, json={"fault": "500"})
+        first = client.options(f"{server.base_url}/_demo/fault", headers={"origin": PAGE, **PREFLIGHT})
+        fault = server.fault
+    assert (answer.status_code, first.status_code, fault) == (403, 403, None)
+    assert "--allow-origin" not in answer.json()["error"]["message"]

@@ -110,6 +110,11 @@ def test_whoever_shows_errors_in_a_way_of_their_own_goes_on_to(kernel: Kernel, s
     assert (ran.reply["ename"], ran.of("error")) == ("Stopped", [])
     assert kernel.run("raise ValueError").printed == "mine\n"
     assert kernel.run("print(get_ipython().custom_exceptions)").printed == "(<class 'ValueError'>,)\n"
+    caught = "from deepseek_magic.notebook.frontend import Stopped, unpainted\nunpainted(get_ipython())\n" * 2
+    kernel.run(caught)  # as a cell does that catches two Stops
+    assert kernel.run("print(get_ipython().custom_exceptions)").printed == "(<class 'ValueError'>,)\n"
+    kernel.run(f"{caught}get_ipython().set_custom_exc((KeyError,), lambda *_args, **_more: print('its own'))")
+    assert kernel.run("{}[1]").printed == "its own\n"
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,7 @@ def test_plain_names_that_nothing_defines_are_told_in_one_sentence(typed: str, s
         "$$\n{a}\n$$\n\n\\[\n{b}\n\\]",
         "```\nprint(f'{x}')\n{y}\n```\n`{z}`",
         "echo ${HOME}",
+        "function f() {return} and {None}",
     ],
 )
 def test_braces_of_formulas_code_and_json_are_no_names_that_are_missing(text: str) -> None:

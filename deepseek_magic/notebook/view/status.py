@@ -76,8 +76,9 @@ def status_text(status: Status) -> str:
 
 
 def status_html(status: Status) -> str:
-    """The same for a widget, whose style sheet makes it quiet, but for what a reader has to notice."""
-    parts = (f"<b>{html.escape(text)}</b>" if news else html.escape(text) for text, news in _said(status))
+    """The same for a widget, whose style sheet makes it quiet, but for what a reader has to notice. Its lines break between
+    the parts, and in those that are sentences."""
+    parts = (f"<b>{html.escape(text)}</b>" if news else f"<i>{html.escape(text)}</i>" for text, news in _said(status))
     return f'<span role="status">{" · ".join(parts)}</span>'
 
 

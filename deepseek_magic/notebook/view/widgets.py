@@ -41,6 +41,7 @@ STYLE: Final = f"""<style>
 .{CLASS} .{CLASS}-status > div {{line-height: var(--deepseek-line-height); font-variant-numeric: tabular-nums;}}
 .{CLASS} .{CLASS}-status span {{color: var(--deepseek-quiet);}}
 .{CLASS} .{CLASS}-status b {{color: var(--deepseek-text); font-weight: normal;}}
+.{CLASS} .{CLASS}-status i {{font-style: normal; display: inline-block;}}
 .{CLASS} .{CLASS}-top > .{CLASS}-fold {{flex: 1 0 100%; padding-bottom: var(--deepseek-space-1);}}
 .{CLASS} .jupyter-widgets-disconnected::before, .{CLASS} button.jupyter-widgets-disconnected {{display: none;}}
 </style>"""
