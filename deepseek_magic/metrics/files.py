@@ -55,7 +55,7 @@ class Tabular(ABC):
         """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(self._types())
+            writer.writerow([self._written(name) for name in self._types()])
             for row in zip(*self._columns().values(), strict=True):
                 writer.writerow([v.isoformat() if isinstance(v, date) else self._written(v) for v in row])
 

@@ -168,6 +168,14 @@ def test_a_csv_holds_no_formula(demo: DemoServer, run: Run, tmp_path: Path) -> N
     sweep.to_csv(tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         assert [row["question"] for row in csv.DictReader(file)] == ["'=1+1", "-5", "'@SUM(A1)"]
+    run("echo {=cmd()}", over=[{"=cmd()": "a"}]).to_csv(tmp_path / "out.csv")
+    assert "'=cmd()" in (tmp_path / "out.csv").read_text("utf-8").splitlines()[0].split(",")
+
+
+def test_a_number_that_no_frame_can_hold_is_a_text_in_it(demo: DemoServer, run: Run) -> None:
+    sweep = run("echo {n}", over=[{"n": 2**70}, {"n": 1}])
+    for frame in (sweep.to_pandas(), sweep.to_polars()):
+        assert list(frame["n"]) == [str(2**70), "1"]
 
 
 def test_without_the_journal_a_sweep_is_refused(demo: DemoServer, run: Run, session: Session) -> None:

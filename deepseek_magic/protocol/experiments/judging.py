@@ -33,6 +33,8 @@ PAIR: Final = (
 MAX_TOKENS: Final = 400
 TIE: Final = 0.5
 _PLACES: Final = ("1", "2", "tie")
+_AS_PLACES: Final = {"first": "1", "second": "2"}
+"""What judges say for them all the same."""
 
 
 class Case(NamedTuple):
@@ -125,6 +127,8 @@ def _vote(text: str, choices: Sequence[str]) -> tuple[str, str | None] | None:
         said = str(value.get("verdict", ""))
         why = rules.shortened(str(value["why"]), 300) if value.get("why") else None
     choice = rules.one_of(said, choices).label
+    if choice is None and choices == _PLACES:
+        choice = _AS_PLACES.get(rules.one_of(said, tuple(_AS_PLACES)).label or "")
     return None if choice is None else (choice, why)
 
 

@@ -142,32 +142,45 @@ class Scorer:
     def _of_function(self, answer: str, row: Row) -> dict[str, Score]:
         try:
             said = self.runs(answer, dict(row))
-        except Exception as error:
+            if isinstance(said, Mapping):
+                return {f"{self.name}.{key}": score_of(value) for key, value in said.items()}
+            return {self.name: score_of(said)}
+        except BaseException as error:  # its sys.exit() as well, which in a thread would be silence
             return {self.name: Score(None, why=shortened_error(error))}
-        if isinstance(said, Mapping):
-            return {f"{self.name}.{key}": score_of(value) for key, value in said.items()}
-        return {self.name: score_of(said)}
 
 
 def score_of(said: Any) -> Score:
     """What a function returned, as a score: True and False are 1 and 0, a text is a category without a number."""
-    if isinstance(said, Score):
-        if said.value is None or math.isfinite(said.value):
-            return Score(None if said.value is None else float(said.value), said.label, said.why)
-        said = said.value
     if isinstance(said, str):
         return Score(None, label=str(said))
-    value = float(said) if isinstance(said, Decimal | Fraction) else plain(said)
-    if isinstance(value, bool | int | float):
-        return Score(float(value))
-    if value is None or isinstance(said, float):
-        return Score(None, why=Message("the function returned no score ({value})", value=str(said)))
-    return Score(None, why=Message("the function returned no score ({value})", value=type(said).__name__))
+    value, label, why = said, None, None
+    if isinstance(said, Score):
+        value, why = said.value, said.why
+        label = None if said.label is None else str(said.label)
+    number = _finite(value)
+    if number is not None or (isinstance(said, Score) and value is None):
+        return Score(number, label, why)
+    missing = value is None or type(value).__name__ == "NAType"
+    shown = str(value) if missing or isinstance(value, float | Decimal) else type(value).__name__
+    return Score(None, label, Message("the function returned no score ({value})", value=shown))
+
+
+def _finite(value: Any) -> float | None:
+    """A finite number as a float; None for all else, also for what a user's type makes of the question."""
+    try:
+        number = float(value) if isinstance(value, Decimal | Fraction) else plain(value)
+        number = float(number) if isinstance(number, bool | int | float) else math.nan
+    except Exception:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def shortened_error(error: BaseException) -> str:
     """An exception on one line, as Python's own last line of a traceback says it."""
-    said = str(error)
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
     return rules.shortened(f"{type(error).__name__}: {said}" if said else type(error).__name__, MAX_WHY_CHARS)
 
 

@@ -97,4 +97,5 @@ def _together(scores: Sequence[Score]) -> Score:
     values = [score.value for score in scores if score.value is not None]
     if len(scores) == 1 or not values:
         return scores[0]
-    return Score(sum(values) / len(values))
+    labels = {score.label for score in scores}
+    return Score(sum(values) / len(values), labels.pop() if len(labels) == 1 else None)

@@ -330,7 +330,10 @@ def _recorded(record: StreamRecord | None, *, reused: bool) -> dict[str, Cell]:
 
 
 def _kind(values: Iterator[Any]) -> type:
-    kinds = {type(value) for value in values if value is not None}
+    given = [value for value in values if value is not None]
+    kinds = {type(value) for value in given}
+    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in given):  # no frame has such numbers
+        return str
     if kinds and kinds <= {int, float}:
         return int if kinds == {int} else float
     return bool if kinds == {bool} else str

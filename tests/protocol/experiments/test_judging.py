@@ -76,6 +76,8 @@ def test_votes_are_averaged_and_the_most_frequent_one_is_the_label() -> None:
         (["2"], ["2"], TIE, "tie"),
         (["tie"], ["tie"], TIE, "tie"),
         (["tie"], ["2"], TIE, "tie"),
+        (["first"], ['{"verdict": "First"}'], TIE, "tie"),
+        (["the first one"], ["Second."], 1.0, "better"),
         (["1", "1", "2"], ["2", "tie", "2"], 1.0, "better"),
         (["1", "2"], ["2", "1"], TIE, "tie"),
         (["1"], ["?"], None, None),

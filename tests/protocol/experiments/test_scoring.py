@@ -63,6 +63,10 @@ def test_a_function_may_return_many_things(said: Any, made: Score) -> None:
         (np.float64("nan"), "nan"),
         (pd.NA, "<NA>"),
         ([1], "list"),
+        (Decimal("NaN"), "NaN"),
+        (Decimal("sNaN"), "sNaN"),
+        pytest.param(10**400, "int", id="a number that no float can hold"),
+        (Score("abc"), "str"),  # type: ignore[arg-type]
         pytest.param(object(), "object", id="an object"),
     ],
     ids=repr,
@@ -71,6 +75,24 @@ def test_what_is_no_score_is_missing_and_says_so(said: Any, word: str) -> None:
     made = score_of(said)
     assert made.value is None
     assert str(made.why) == f"the function returned no score ({word})"
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nothing to say")
+
+
+@pytest.mark.parametrize(("error", "why"), [(SystemExit(3), "SystemExit: 3"), (Speechless(), "Speechless")], ids=repr)
+def test_whatever_a_function_raises_is_why_there_is_no_score(error: BaseException, why: str) -> None:
+    def broken(answer: str, row: Any) -> float:
+        raise error
+
+    assert score.function(broken).scores("", {})["broken"] == Score(None, why=why)
+
+
+def test_one_value_that_is_no_score_leaves_the_others() -> None:
+    made = score.function(lambda answer, row: {"good": 1, "bad": 10**400}, name="two").scores("", {})
+    assert (made["two.good"].value, made["two.bad"].value) == (1.0, None)
 
 
 def test_a_function_that_raises_gives_no_score_and_the_sentence() -> None:
