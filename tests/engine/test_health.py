@@ -64,6 +64,14 @@ async def test_the_step_that_fails_says_why_and_ends_the_check(status: str) -> N
     assert health.error is not None
 
 
+async def test_a_network_that_shows_its_own_page_for_every_address_is_no_server_without_a_list() -> None:
+    page = fixed("200 OK", b"<html><title>Sign in</title></html>", kind="text/html")
+    async with ScriptedServer([page]) as server, Client(server.base_url) as client:
+        health = await client.check()
+    assert not health.ok
+    assert "not JSON" in str(health.steps[-1].said)
+
+
 async def test_a_server_that_is_not_there_fails_at_the_connection() -> None:
     async with ScriptedServer([[HANG]]) as server:
         url = server.base_url

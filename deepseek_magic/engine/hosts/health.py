@@ -186,7 +186,9 @@ async def _ask_nothing(transport: Transport, endpoint: Endpoint, key: Key | None
     one. Raises the error of an address that knows no chat."""
     call = HTTPCall(method="POST", url=endpoint.chat_url, headers=_JSON, body=b"{}", key=key, read_s=_READ_S)
     async with transport.open(call) as answer:
-        if answer.status not in (400, 422) and not 200 <= answer.status < 300:
+        if 200 <= answer.status < 300:  # a page of HTML, as of a network that wants a login first, is no chat
+            await _json_of(answer, endpoint.chat_url)
+        elif answer.status not in (400, 422):
             raise await status_error_of(answer)
 
 
@@ -202,12 +204,17 @@ async def _get(
             on_answer(answer)
         if not 200 <= answer.status < 300:
             raise await status_error_of(answer)
-        body = await read_all(answer.chunks(), _LARGEST_BODY_BYTES)
-        try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            said = Message("{host} answered with something that is not JSON.", host=urlsplit(url).netloc)
-            raise ProtocolError(said, hint=Message("Check the base URL.")) from None
+        return await _json_of(answer, url)
+
+
+async def _json_of(answer: HTTPAnswer, url: str) -> Any:
+    """The JSON of an answer. Raises ProtocolError where it is none."""
+    body = await read_all(answer.chunks(), _LARGEST_BODY_BYTES)
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = Message("{host} answered with something that is not JSON.", host=urlsplit(url).netloc)
+        raise ProtocolError(said, hint=Message("Check the base URL.")) from None
 
 
 def _read_models(raw: Any) -> list[Model]:

@@ -68,8 +68,8 @@ class PromptBox(anywidget.AnyWidget):
         self.act(str(message["do"]), str(message["text"]))
 
     def taken(self, text: str) -> None:
-        """The text was sent: empty the box, unless the user has kept typing."""
-        if self.value == text:
+        """The text was sent: empty the box, unless the user has kept typing, of which the page knows first."""
+        if not self._drawn and self.value == text:
             self.value = ""
         self.send({"do": "taken", "text": text})
 
