@@ -19,6 +19,7 @@ import pytest
 
 from deepseek_magic.cli import main
 from tests.ports import free_port
+from tests.terminals import end
 
 ROOT = Path(__file__).parents[1]
 START_S = 60
@@ -345,7 +346,7 @@ def test_ctrl_c_ends_a_headless_run_and_its_kernel_without_a_traceback(home: Pat
         assert run.exitstatus == 130
         assert "Traceback" not in run.before
     finally:
-        run.close(force=True)
+        end(run)
     for kernel in map(int, kernels.split()):
         assert _within(15, lambda pid=kernel: not _runs(pid))
 
@@ -370,7 +371,7 @@ def test_ctrl_c_ends_jupyterlab_its_kernels_and_the_server(home: Path) -> None:
         lab.wait()
         assert lab.exitstatus == 0
     finally:
-        lab.close(force=True)
+        end(lab)
     assert not _listens(int(demo_url.rsplit(":", 1)[1]))
     assert not _listens(port)
     assert _within(15, lambda: not _runs(kernel))

@@ -7,6 +7,7 @@ this package, not with an accident.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import shutil
@@ -111,7 +112,9 @@ def execute(folder: Path, name: str = TOUR) -> bool:
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
         print(f"{_mark(False)}  {str(error).strip().splitlines()[0]}")
     except AssertionError:
-        # nbclient answers Ctrl-C itself: it ends the kernel, and then trips over its absence.
+        # nbclient answers Ctrl-C itself: it ends the kernel, and then trips over its absence; asyncio would show the
+        # traceback of a task that did so unseen.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         raise KeyboardInterrupt from None
     finally:
         sockets.cleanup()

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..session import watched
-
 
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
+    from ..session import watched
     from .experiments.magics import ExperimentMagics
     from .labextension.names import NamesChannel
     from .lazy import add_matcher
@@ -66,6 +65,8 @@ def _view_of(call: Any, magics: Any) -> Any:
 
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
+    from ..session import watched
+
     watched.watch = None
     manager = shell.input_transformer_manager
     ours = tuple(f"{__name__}.{room}" for room in ("labextension.", "lazy", "experiments.", "magic.", "view."))

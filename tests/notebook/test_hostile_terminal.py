@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile_server import HostileServer
+from tests.terminals import end
 from tests.text.hostile import PAYLOADS
 
 pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
@@ -67,7 +68,7 @@ def test_nothing_that_is_answered_or_refused_steers_the_terminal(
             shell.expect_exact("THE END")
             shown = shell.before
         finally:
-            shell.close(force=True)
+            end(shell)
     assert "pwned" in shown  # the corpus was seen
     left = OF_RICH.sub("", shown) if view == "rich" else shown
     assert [left[max(0, m.start() - 60) : m.end() + 20] for m in CONTROL.finditer(left)] == []

@@ -10,6 +10,7 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.text.characters import printable
+from tests.terminals import end
 
 pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
 
@@ -38,7 +39,7 @@ def test_a_terminal_prints_the_answer_and_ctrl_c_keeps_the_part(
         demo.pace = LIKE_A_MODEL
         shell.expect_exact("In [4]:")
         shell.sendline("%deepseek -o b --think off long 20")
-        shell.expect("paragraph.{0,20}1", timeout=20)
+        shell.expect("paragraph.{0,20}1")
         time.sleep(0.5)
         shell.sendintr()
         shell.expect_exact("Stopped. The text so far is in b; %deepseek_resume -o b resumes the answer.")
@@ -47,7 +48,7 @@ def test_a_terminal_prints_the_answer_and_ctrl_c_keeps_the_part(
         shell.sendline("print('kept:', b.outcome, 'paragraph 1' in b.text)")
         shell.expect_exact("kept: interrupted True")
     finally:
-        shell.close(force=True)
+        end(shell)
 
 
 def test_a_model_cannot_steer_the_terminal() -> None:
