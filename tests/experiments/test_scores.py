@@ -42,6 +42,15 @@ def test_each_answer_has_its_scores_as_columns(demo: DemoServer, run: Run) -> No
     assert str(frame["score.contains"].dtype) == "float64"
 
 
+def test_a_summary_shows_its_rows(demo: DemoServer, run: Run) -> None:
+    said = [{"word": f"a{n}"} for n in range(3)]
+    summary = run(PROMPT, over=said, grid={"system": {"<b>": "Be brief."}}, scores=score.contains("a")).summary()
+    for shown in (repr(summary), summary._repr_html_()):
+        assert "contains" in shown
+        assert "wilson" in shown.lower()
+    assert "<b>" not in summary._repr_html_()
+
+
 def test_a_changed_scorer_scores_anew_and_asks_nothing(demo: DemoServer, run: Run) -> None:
     calls: list[str] = []
 

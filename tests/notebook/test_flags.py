@@ -9,6 +9,7 @@ import pytest
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.magic.fix import FixMagics
 from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line
+from deepseek_magic.notebook.magic.magics import read_order
 from deepseek_magic.notebook.magic.manuals import helped, plain
 from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.protocol.chat import Request
@@ -130,3 +131,9 @@ def test_printed_help_has_no_marks_for_what_renders_docstrings(capsys: pytest.Ca
         assert "%deepseek_" in text
         assert "::" not in text
         assert "``" not in text
+
+
+@pytest.mark.parametrize("name", ["class", "1x", "a.b"])
+def test_an_answer_is_bound_to_a_name_that_can_be_read_again(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="takes the name of a variable"):
+        read_order(f"-o {name}", "echo a")

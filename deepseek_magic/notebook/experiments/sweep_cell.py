@@ -26,7 +26,7 @@ from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, say
 from ..frontend import Stopped, notebook_path
 from ..magic.flags import Line
-from ..magic.magics import DeepSeekMagics, refuse_key
+from ..magic.magics import DeepSeekMagics, check_output, refuse_key
 from ..magic.past import variables
 from .flags import grid_of, read_sweep_line, split, sweep_help
 from .live import BackgroundSweep, SweepView
@@ -110,8 +110,7 @@ class SweepCells:
             raise ConfigurationError(
                 Message("There is nothing to ask."), hint=Message("Write the prompt below the first line.")
             )
-        if output is not None and not output.isidentifier():
-            raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
+        check_output(output)
         session().chats.notebook = notebook_path(self.shell)
 
     def _ask(

@@ -7,6 +7,7 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
+import keyword
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -88,6 +89,12 @@ def refuse_key(*typed: str) -> None:
         )
 
 
+def check_output(name: str | None) -> None:
+    """Raise ConfigurationError where ``-o`` does not name a variable; a keyword could never be read again."""
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=name))
+
+
 def read_order(line: str, body: str | None) -> Order | None:
     """The order that was typed; None when it asks for help. Raises ConfigurationError."""
     below = body or ""
@@ -105,8 +112,7 @@ def read_order(line: str, body: str | None) -> Order | None:
         )
     options = dict(typed.options)
     output = options.pop("output", None)
-    if output is not None and not output.isidentifier():
-        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=output))
+    check_output(output)
     prompt = (below if below.strip() else typed.rest).rstrip("\n")
     quiet = options.get("quiet", False) or line.rstrip().endswith(";")
     return Order(prompt=prompt, options=options, output=output, quiet=quiet, alone=body is not None)

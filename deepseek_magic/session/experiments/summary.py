@@ -12,6 +12,7 @@ from ...metrics.files import Tabular
 from ...metrics.frames import Types
 from ...metrics.row import Cell, Row
 from ...metrics.stats.compare import Scored, SettingScore, summarize
+from ...metrics.tables import cell, html_table, text_table
 from ...protocol.experiments.plan import Plan
 
 FIGURES: Final[Types] = {
@@ -66,6 +67,18 @@ class SweepSummary(Tabular):
     def _columns(self) -> dict[str, list[Any]]:
         rows = self.rows()
         return {name: [row[name] for row in rows] for name in self._types()}
+
+    def _shown(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and cells of the columns that hold anything."""
+        rows = self.rows()
+        heads = [name for name in self._types() if any(row[name] is not None for row in rows)]
+        return heads, [[cell(row[name]) for name in heads] for row in rows]
+
+    def __repr__(self) -> str:
+        return text_table(*self._shown(), "").lstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._shown(), "")
 
 
 def summed_up(
