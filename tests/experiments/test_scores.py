@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.journal.reader import Journal
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments import score
 from deepseek_magic.protocol.experiments.rules import Score
 from deepseek_magic.session.calls import Session
+from deepseek_magic.session.experiments import scores
 from deepseek_magic.session.experiments.calls import begun
 from tests.experiments.conftest import Run
 
@@ -40,6 +42,23 @@ def test_each_answer_has_its_scores_as_columns(demo: DemoServer, run: Run) -> No
     wanted = [f"{prefix}.{name}" for name in names for prefix in ("score", "label", "why")]
     assert [name for name in frame.columns if "." in name] == wanted
     assert str(frame["score.contains"].dtype) == "float64"
+
+
+def test_answers_are_scored_a_few_at_a_time(demo: DemoServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "AT_ONCE", 3)
+    read: list[int] = []
+
+    def stored(journal: Journal, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        found = plainly(journal, query, values)
+        if "calls.text FROM trials" in query and "trial <" in query:
+            read.append(len(found))
+        return found
+
+    plainly = Journal.stored
+    monkeypatch.setattr(Journal, "stored", stored)
+    rows = run(PROMPT, over=[{"word": f"item {n}"} for n in range(8)], scores=score.contains("item")).rows()
+    assert [row["score.contains"] for row in rows] == [1] * 8
+    assert read == [3, 3, 2]
 
 
 def test_a_summary_shows_its_rows(demo: DemoServer, run: Run) -> None:

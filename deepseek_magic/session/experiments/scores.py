@@ -19,14 +19,14 @@ from ...protocol.experiments.scoring import Scorer
 from ...text.messages import localized
 
 AT_ONCE: Final = 200
-"""So many scores are one commit."""
+"""So many scores are one commit, and so many answers are in memory while they are scored."""
 
 JUDGES: Final = ("judge", "prefer")
 """The kinds whose scores are calls of their own, see ``judged``."""
 
 _DONE: Final = """
     SELECT trials.row, calls.call_id, calls.text FROM trials JOIN calls USING (call_id)
-    WHERE sweep_id = ? AND state = 'done' ORDER BY trial
+    WHERE sweep_id = ? AND state = 'done' AND trial >= ? AND trial < ? ORDER BY trial
 """
 
 
@@ -43,7 +43,7 @@ def score_trials(journal: Journal, sweep_id: str, plan: Plan, *, stopped: Callab
         for kept in store.of_sweep(sweep_id)
     }
     try:
-        for row, call_id, text in journal.stored(_DONE, (sweep_id,)):
+        for row, call_id, text in _done(journal, sweep_id, len(plan)):
             for scorer in scorers:
                 digest = digest_of(scorer, plan.rows[row], sweep_id)
                 this = (call_id, scorer.version, digest, scorer.name.partition(".")[0])
@@ -59,6 +59,12 @@ def score_trials(journal: Journal, sweep_id: str, plan: Plan, *, stopped: Callab
         marker.close()
         if made:
             store.keep(made).result()
+
+
+def _done(journal: Journal, sweep_id: str, trials: int) -> Iterator[tuple[int, str, str | None]]:
+    """Row, call and text of each answer, a few at a time: together they may be larger than all else of a sweep."""
+    for first in range(0, trials, AT_ONCE):
+        yield from journal.stored(_DONE, (sweep_id, first, first + AT_ONCE))
 
 
 def digest_of(scorer: Scorer, row: Row, sweep_id: str) -> str:
