@@ -12,7 +12,7 @@ const TEX = /\\[A-Za-z]+\*?(?=[[{_^])|(?:(?<![A-Za-z0-9])[A-Za-z0-9]|[)\]|'])(?=
 const SIGNS = /\$\$|\\[[\]()]/g;
 const CLOSING = { $$: "$$", "\\[": "\\]", "\\(": "\\)" };
 const PLAIN_SCRIPT = /[_^](?:\\[A-Za-z]+|[^\s{}\\])/y;
-const FORMULA = /\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)/gs;
+const DOLLARS = /(?<![\\$])\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)/g;
 const OPTIONAL = /\[[^\]\n]{0,200}\](?=[[{])/y;
 
 const LINE = /[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]|$)/g;
@@ -106,8 +106,15 @@ function argumentsEnd(text, at, closing) {
   }
 }
 
+// Of spans in their order, none over another.
 function isWithin(spans, at) {
-  return spans.some(([start, end]) => start <= at && at < end);
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (spans[middle][0] <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low > 0 && at < spans[low - 1][1];
 }
 
 // Whether nothing else is on the line of code, or in the code span.
@@ -123,7 +130,7 @@ function isAlone(text, start, end) {
 export function places(text, isKnown) {
   const code = codeSpans(text);
   const tex = /[\\{]/.test(text) ? texSpans(text) : [];
-  const formulas = Array.from(text.matchAll(FORMULA), ({ 0: { length }, index }) => [index, index + length]);
+  const dollars = Array.from(text.matchAll(DOLLARS), ({ 0: { length }, index }) => [index, index + length]);
   const found = [];
   for (const match of text.matchAll(PATH)) {
     const [all, opened, first, steps, other, closed] = match;
@@ -134,8 +141,8 @@ export function places(text, isKnown) {
     const filled = isKnown(name);
     const inCode = isWithin(code, start);
     const kept = inCode ? !isAlone(text, start, end) : isWithin(tex, start);
-    // In a formula braces group, and after a dollar they are a shell's.
-    const strange = inCode || text[start - 1] === "$" || isWithin(formulas, start);
+    // Between dollars braces may group, and after one they are a shell's.
+    const strange = inCode || text[start - 1] === "$" || isWithin(dollars, start);
     if (kept || (strange && !filled)) continue;
     const pairs = Math.min(opened.length, closed.length);
     const half = Math.floor(pairs / 2);
