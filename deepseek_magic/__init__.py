@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .session.experiments.calls import plan as plan
     from .session.experiments.calls import score as score
     from .session.experiments.calls import sweep as sweep
-    from .session.experiments.calls import sweeps as sweeps
+    from .session.experiments.listing import sweeps as sweeps
     from .session.experiments.mapping import map as map
     from .session.experiments.sweep import Sweep as Sweep
 
@@ -79,7 +79,8 @@ _NAMES = {
     "protocol.experiments.plan": "Plan Trial",
     "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",
-    "session.experiments.calls": "asweep plan score sweep sweeps",
+    "session.experiments.calls": "asweep plan score sweep",
+    "session.experiments.listing": "sweeps",
     "session.experiments.mapping": "map",
     "session.experiments.sweep": "Sweep",
 }

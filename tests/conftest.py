@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from deepseek_magic.demo import routes
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import failover as relay
 from deepseek_magic.engine import gate, stream
+
+# The session of a process keeps the home that it first saw, which may be while tests are collected.
+_HOME = tempfile.TemporaryDirectory(prefix="deepseek-magic-tests-")
+os.environ["DEEPSEEK_MAGIC_HOME"] = _HOME.name
 
 # The same examples every time, so that a failure is about the change at hand, and no example is too slow for a busy
 # machine. New ones are drawn by `bash .ci/test tests/policy --hypothesis-profile=chance`.

@@ -16,7 +16,8 @@ from deepseek_magic.demo.api.replies import reply
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.notebook.experiments.flags import grid_of, read_sweep_line
 from deepseek_magic.protocol.errors import ConfigurationError
-from tests.notebook.conftest import LOAD, Kernel
+from deepseek_magic.session.experiments.listing import sweeps
+from tests.notebook.conftest import LOAD, WIDGETS_VIEW, Kernel
 
 ROWS = "rows = [{'question': f'item {number}'} for number in range(25)]"
 SWEEP = """%%deepseek_sweep -o s --over rows --vary temperature=0,1 --vary model=flash,pro --repeat 3 --go --think off
@@ -116,7 +117,17 @@ def test_the_list_of_sweeps_and_what_it_does(
 ) -> None:
     shell.run_cell("%%deepseek_sweep --over rows --limit 3 --go --name tries\necho {question}")
     shell.run_cell("%deepseek_sweeps")
-    assert "tries" in capsys.readouterr().out
+    shell.run_cell("import deepseek_magic as ds\nds.sweeps")
+    typed, shown = capsys.readouterr().out.split("Out[")
+    assert [line for line in typed.splitlines() if line.startswith("tries ")][-1] in shown
+    one = sweeps.to_pandas().to_dict("records")[0]
+    assert (one["name"], one["prompt"], one["trials"], one["done"], one["open"]) == (
+        "tries",
+        "echo {question}",
+        3,
+        3,
+        0,
+    )
     shell.run_cell(f"%deepseek_sweeps export tries {tmp_path}/out.csv")
     assert (tmp_path / "out.csv").read_text("utf-8").count("\n") >= 4
     shell.run_cell("%deepseek_sweeps delete tries")
@@ -145,7 +156,7 @@ def test_quotes_keep_a_comma_in_an_axis_and_a_slip_gets_a_guess() -> None:
 def test_a_watched_kernel_shows_one_display_that_becomes_the_table_and_an_interrupt_keeps_what_came(
     kernel: Kernel, demo: DemoServer
 ) -> None:
-    kernel.run(f"{LOAD}\n{ROWS}")
+    kernel.run(f"{LOAD}\n{ROWS}\n{WIDGETS_VIEW}")
     demo.pace = 0.2
     slow = SWEEP.replace("echo {question}", "{question} stream")
     ran = kernel.run(

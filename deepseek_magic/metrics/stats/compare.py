@@ -248,6 +248,8 @@ def _by_differences(
     p = intervals.sign_flips(_sums(differences, cluster)) if few else intervals.t_test(mean, variance, units)
     spread = variance if variance > intervals.NOTHING else 1 / (units + 2) / units
     low, high = interval or (None, None)
+    if shares and low is not None and high is not None:  # what two shares can differ by
+        low, high = max(low, -1.0), min(high, 1.0)
     return replace(
         made,
         difference=mean,

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from ...engine.trials.store import SweepStore
-from ...metrics.tables import cell, table_bundle
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
-from ...session import session
-from ...session.experiments.calls import sweeps
+from ...session.experiments.listing import sweeps
 from ...session.files import free_path
-from ...text.language import MOMENT
-from ...text.messages import Message, say, words
+from ...text.messages import Message, say
 from ..magic.manuals import helped
 
 if TYPE_CHECKING:
     from ..magic.magics import DeepSeekMagics
 
 ACTIONS: Final = ("show", "side", "compare", "resume", "retry", "export", "delete")
-SHOWN_SWEEPS: Final = 30
-_HEADS: Final = words("name", "made", "prompt", "trials", "done", "failed", "open")
 _WRITERS: Final = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
 
 
@@ -38,7 +31,7 @@ def manage(shell: Any, magics: DeepSeekMagics, owner: Any, line: str) -> None:
         said = Message("The line cannot be read: {error}.", error=error)
         raise ConfigurationError(said, hint=Message("Close the quotation mark.")) from None
     if not action:
-        _list()
+        display(sweeps)
         return
     if action not in ACTIONS:
         raise ConfigurationError(
@@ -77,30 +70,3 @@ def _export(sweep: Any, rest: list[str]) -> None:
     path = free_path(names[0], tuple(_WRITERS), overwrite="--overwrite" in rest)
     getattr(sweep, _WRITERS[path.suffix])(path)
     print(say("{count} trials written to {path}.", count=f"{len(sweep):,}", path=path))
-
-
-def _list() -> None:
-    store = SweepStore(session().journal)
-    counts = store.counts()
-    rows = []
-    for head in store.heads()[:SHOWN_SWEEPS]:
-        states = counts.get(head.sweep_id, {})
-        made = datetime.fromisoformat(head.made_at).astimezone().strftime(MOMENT)
-        plan = sweeps[head.sweep_id].plan
-        prompt = " / ".join(" ".join(each.text.split()) for each in plan.templates)
-        rows.append(
-            [
-                head.name,
-                made,
-                cell(prompt),
-                cell(sum(states.values())),
-                cell(states.get("done", 0)),
-                cell(states.get("failed", 0)),
-                cell(sum(states.get(name, 0) for name in ("waiting", "running", "unpaid"))),
-            ]
-        )
-    if not rows:
-        print(say("There are no sweeps yet. %%deepseek_sweep makes one."))
-        return
-    caption = say("%deepseek_sweeps resume NAME asks what one has open")
-    display(table_bundle([head.localized() for head in _HEADS.values()], rows, caption), raw=True)

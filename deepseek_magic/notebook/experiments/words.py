@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ...protocol.experiments.axes import VARIED
 from ...protocol.options import OPTIONS_BY_NAME
-from ...session.experiments.calls import sweeps
+from ...session.experiments.listing import sweeps
 from ..magic.completion import flag_words, own_variables, values_of
 from .flags import FLAGS, MAP_FLAGS
 from .managing import ACTIONS

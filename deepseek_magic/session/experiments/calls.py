@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
-from ...engine.trials.store import SweepStore
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments import score as score
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.score import Scores
-from ...protocol.options import closest
 from ...text.messages import Message
 from .. import watched
 from ..calls import session
 from ..prepared import AskOptions, hide_key
 from .outlook import with_outlook
 from .planning import Grid, plan_of
-from .running import SweepCall, prepare_sweep, start_sweep, sweep_of
+from .running import SweepCall, prepare_sweep, start_sweep
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -122,47 +120,3 @@ def begun(here: Session, prompt: Plan | Prompts, options: SweepOptions) -> Sweep
             said = Message("The plan says already what is asked, so {names} cannot be given beside it.")
             raise ConfigurationError(said.filled(names=", ".join(extra)), hint=Message("Make another plan."))
     return start_sweep(here, prepare_sweep(here, prompt, **given), given=given, **how)
-
-
-@dataclass(frozen=True, slots=True)
-class Sweeps:
-    """Every sweep that this machine's journal has, newest first: by place or by name, where the newest of a name counts."""
-
-    @property
-    def _store(self) -> SweepStore:
-        return SweepStore(session().journal)
-
-    def __iter__(self) -> Iterator[Sweep]:
-        return (sweep_of(session(), head.sweep_id) for head in self._store.heads())
-
-    def __len__(self) -> int:
-        return len(self._store.heads())
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __getitem__(self, which: int | str) -> Sweep:
-        """The sweep of a name, of the beginning of an id, or at a place. Raises ConfigurationError where there is none."""
-        heads = self._store.heads()
-        if isinstance(which, int):
-            return sweep_of(session(), heads[which].sweep_id)
-        found = [head for head in heads if head.name == which] or [
-            head for head in heads if head.sweep_id.startswith(which)
-        ]
-        if not found:
-            near = closest(which, [head.name for head in heads])
-            raise ConfigurationError(
-                Message("The journal has no sweep {name}{near}.", name=which, near=near),
-                hint=Message("%deepseek_sweeps lists those that it has."),
-            )
-        return sweep_of(session(), found[0].sweep_id)
-
-    def search(self, text: str) -> list[Sweep]:
-        """The sweeps whose name, prompts or inputs hold ``text``, in either case, newest first."""
-        wanted = text.casefold()
-        heads = [h for h in self._store.heads() if any(wanted in part.casefold() for part in (h.name, h.plan, h.rows))]
-        return [sweep_of(session(), head.sweep_id) for head in heads]
-
-
-sweeps: Final = Sweeps()
-"""``ds.sweeps``: every sweep of this machine's notebooks."""

@@ -129,6 +129,14 @@ def test_repeats_are_averaged_before_inputs_are_compared() -> None:
     assert twice.verdict == "better"
 
 
+def test_no_interval_goes_beyond_what_two_shares_can_differ_by() -> None:
+    a, b = ([[0.0, 0.0]] * 3 + [[1.0, 0.0]], [[1.0, 1.0]] * 3 + [[0.0, 0.0]])
+    made = pair(scored("a", a) + scored("b", b))
+    assert made.high == 1
+    thousands = pair(scored("a", [[0.0, 0.0], [0.0, 5.0]]) + scored("b", [[9.0, 9.0], [1000.0, 9.0]]))
+    assert (thousands.high or 0) > 1
+
+
 def test_where_nothing_differs_the_interval_still_has_width() -> None:
     for n, method in ((12, "t over inputs, sign flips"), (20, "t over inputs")):
         made = pair(scored("a", [[1.0, 0.0]] * n) + scored("b", [[0.0, 1.0]] * n))
