@@ -16,6 +16,7 @@ from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
+from deepseek_magic.engine.trials.store import SweepStore
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import begun
@@ -161,6 +162,18 @@ def test_stopped_it_keeps_what_is_there_and_goes_on_with_the_rest(demo: DemoServ
     begun(session, "{question} stream", {"over": inputs(40), "think": "off"}).wait()
     assert call.sweep.states == {"done": 40}
     assert len(demo.requests) - before == 40 - done
+
+
+def test_a_sweep_whose_requests_would_be_others_now_is_not_asked_as_another_one(
+    demo: DemoServer, run: Run, session: Session
+) -> None:
+    demo.fault = "400"
+    sweep = run("echo {key}", over=[{"key": "sk-test-1234"}])
+    demo.fault, before = None, len(demo.requests)
+    with pytest.raises(ConfigurationError, match="would be others now"):
+        sweep.retry()
+    assert (len(demo.requests), sweep.states) == (before, {"failed": 1})
+    assert len(SweepStore(session.journal).heads()) == 1
 
 
 def test_a_csv_holds_no_formula(demo: DemoServer, run: Run, tmp_path: Path) -> None:

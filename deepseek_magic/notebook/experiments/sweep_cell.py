@@ -21,7 +21,7 @@ from ...protocol.experiments.plan import Plan
 from ...session import session
 from ...session.experiments.outlook import looked_at
 from ...session.experiments.planning import plan_of
-from ...session.experiments.running import PreparedSweep, SweepCall, prepare_sweep, start_sweep
+from ...session.experiments.running import PreparedSweep, SweepCall, prepare_again, prepare_sweep, start_sweep
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, say
 from ..frontend import Stopped, notebook_path
@@ -134,7 +134,7 @@ class SweepCells:
 
     def again(self, sweep: Sweep, *, retry: bool) -> None:
         """Ask what a sweep of the journal has open, or only what failed; blocks."""
-        prepared = prepare_sweep(session(), sweep.plan)
+        prepared = prepare_again(session(), sweep.sweep_id, sweep.plan)
         order = self._start(prepared, {"name": sweep.name, "retry": retry}, button=False)
         assert order is not None
         self._wait(order)

@@ -123,6 +123,20 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
     return PreparedSweep(plan=plan, cells=tuple(cells), first=tuple(first), notices=tuple(notices.values()))
 
 
+def prepare_again(session: Session, sweep_id: str, plan: Plan) -> PreparedSweep:
+    """The requests of a sweep of the journal. Raises ConfigurationError where they would be others now: that would be another
+    sweep, paid for anew, and this one would stay as it is."""
+    prepared = prepare_sweep(session, plan)
+    if prepared.sweep_id != sweep_id:
+        raise ConfigurationError(
+            Message("This sweep cannot be asked from the journal, because its requests would be others now."),
+            hint=Message(
+                "Run the cell or the call that made it: a key in its inputs was masked, or another endpoint or default is set."
+            ),
+        )
+    return prepared
+
+
 class SweepCall:
     """A sweep that is being asked, seen from any thread."""
 
@@ -206,7 +220,7 @@ def sweep_of(session: Session, sweep_id: str) -> Sweep:
     """A sweep of the session's journal, which the session can ask again."""
 
     def again(plan: Plan, name: str) -> None:
-        start_sweep(session, prepare_sweep(session, plan), name=name, retry=True).wait()
+        start_sweep(session, prepare_again(session, sweep_id, plan), name=name, retry=True).wait()
 
     return Sweep(session.journal, sweep_id, again=again)
 
