@@ -211,6 +211,16 @@ def test_the_keyboard_goes_back_to_the_notebook_and_everything_explains_itself(
     assert cut_tabs(panel) == []
     panel.shoot("chinese")
 
+    # a kernel that was restarted knows nothing of it, which is said
+    page.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    panel.root.locator(".jupyter-widgets-disconnected").first.wait_for(state="attached")
+    box = panel.root.locator(".deepseek-magic-prompt textarea")
+    box.fill("在吗")
+    box.press("Control+Enter")
+    panel.reads("内核已结束或已重启")
+    assert box.input_value() == "在吗"
+    panel.shoot("restarted")
+
 
 def test_opened_again_without_a_kernel_the_panel_is_a_picture(
     open_notebook: Open, start_lab: Callable[..., Any], demo: DemoServer

@@ -93,6 +93,7 @@ function render({ model, el }) {
     if (note.textContent !== text) note.textContent = text;
   };
   const tell = (message) => {
+    if (el.closest(".jupyter-widgets-disconnected")) return say(model.get("texts").ended);
     asked += 1;
     model.send({ ...message, number: asked });
     clearTimeout(timer);

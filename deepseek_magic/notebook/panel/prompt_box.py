@@ -118,6 +118,7 @@ def texts(enter: str, who: str) -> dict[str, str]:
             "This front end cannot load the panel's own prompt box: no key sends, and no cell can be inserted or copied."
         ),
         "busy": say("The kernel is busy with a cell: it acts on this when the cell has ended."),
+        "ended": say("The kernel has ended or was restarted: run this cell again."),
         "inserted": say("The cell was inserted below the panel."),
         "copied": say("Copied."),
         "copied_instead": say(
