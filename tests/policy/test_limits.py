@@ -274,6 +274,19 @@ def test_the_window_closes_to_the_told_limit_at_once() -> None:
     assert limiter.may_start(0.1) is None  # a told number needs no freeze
 
 
+def test_a_window_whose_cap_is_raised_grows_at_once_unless_it_was_made_smaller() -> None:
+    w = ConcurrencyWindow(4)
+    w.recap(16)
+    assert (w.cap, w.size) == (16, 16)
+    w.refused(0.0, sent_at_s=0.0, accepted=15)
+    eased = w.size
+    assert eased < 16
+    w.recap(32)
+    assert (w.cap, w.size) == (32, eased)
+    w.recap(1)
+    assert w.size == 1
+
+
 def test_one_decrease_an_epoch_however_many_were_refused() -> None:
     w = ConcurrencyWindow(32)
     for now in (1.0, 1.1, 1.2):

@@ -718,3 +718,13 @@ def test_a_finish_inside_a_tool_call_is_not_told(reason: str, arguments: str) ->
     told = [event.reason for event in events if isinstance(event, Finish)]
     held = arguments != "{}" and reason != "length"
     assert (told, decoder.finish_in_call, decoder.finish_reason) == ([] if held else [reason], held, reason)
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON at all", b'"a"\n"b"', b"[\n1]"])
+def test_an_answer_in_one_piece_that_is_no_chunk_is_refused_as_it_is(body: bytes) -> None:
+    decoder = ChatDecoder()
+    if not body:
+        assert decoder.decode_whole(body) == []
+        return
+    with pytest.raises(ProtocolError, match="not a chat chunk"):
+        decoder.decode_whole(body)

@@ -132,6 +132,20 @@ def test_braces_of_formulas_code_and_json_are_no_names_that_are_missing(text: st
     assert fill(text, {}) == Filled(text=text)
 
 
+def test_a_closing_sign_alone_ends_no_formula() -> None:
+    assert fill(r"\] {a} \) {a}", {"a": "1"}).text == r"\] 1 \) 1"
+
+
+def test_what_has_two_dimensions_but_no_columns_is_no_table() -> None:
+    class Grid:
+        shape = (1, 2)
+
+        def __str__(self) -> str:
+            return "1 2"
+
+    assert fill("{grid}", {"grid": Grid()}).text == "1 2"
+
+
 def test_before_a_request_is_sent_its_notices_do_not_say_that_it_was() -> None:
     said = [
         str(before_sending(notice))
