@@ -113,7 +113,7 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(title=say("commands"), metavar="command")
 
-    demo = commands.add_parser("demo", help=say("open the tour in JupyterLab, on a DeepSeek that runs on this machine"))
+    demo = commands.add_parser("demo", help=say("open the tour in JupyterLab, with a demo server on this machine"))
     add = demo.flags.add_argument
     add("--no-browser", action="store_true", help=say("do not open a browser; print the address"))
     add("--port", type=int, default=8888, help=say("JupyterLab's port; the next free one if taken (8888)"))
@@ -122,7 +122,7 @@ def _parser() -> _Parser:
     add("--execute", action="store_true", help=say("run the tour without JupyterLab; the exit code says how it went"))
     demo.set_defaults(run=_demo)
 
-    serve = commands.add_parser("serve", help=say("run the demo's DeepSeek alone"))
+    serve = commands.add_parser("serve", help=say("run the demo server alone"))
     add = serve.flags.add_argument
     port = say("0 takes a free one; the first line printed has it ({port})", port=DEMO_PORT)
     add("--port", type=int, default=DEMO_PORT, help=port)
@@ -161,7 +161,7 @@ def _demo(typed: argparse.Namespace) -> int:
         if labapp is None:
             os.environ[PACE_VARIABLE] = str(HEADLESS_PACE)
             return 0 if tour.execute(folder, tour.of_reader()) else 1
-        print(say("The demo's DeepSeek answers at {url}: no key, no network.", url=server.base_url))
+        print(say("The demo server answers at {url}: no key, no network.", url=server.base_url))
         print(say("The tour is {path}; Ctrl-C ends everything.", path=folder / tour.of_reader()), flush=True)
         os.environ["JUPYTER_CONFIG_PATH"] = str(_quiet_lab(folder))
         # In this process, so that no process is left; kernels end with their server.

@@ -88,7 +88,7 @@ class Transcript:
         """What an empty conversation shows: examples that go into the box at a click."""
         row = HBox(tuple(self._chip(example.localized()) for example in EXAMPLES))
         row.add_class("deepseek-magic-chips")
-        return VBox((Html(f"<p>{html.escape(say('Nothing was asked in this chat yet. An example:'))}</p>"), row))
+        return VBox((Html(f"<p>{html.escape(say('Nothing was asked in this chat yet. For example:'))}</p>"), row))
 
     def _chip(self, text: str) -> Any:
         chip = Button(description=text, tooltip=say("put this into the prompt box"))

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any, Final, get_args
 
 from ...metrics.tables import cell, html_table
+from ...protocol.measured import currency_name
 from ...protocol.outcome import OUTCOME_WORDS, Outcome
 from ...text.messages import Message, say
 
@@ -55,7 +56,8 @@ def _shown(row: Mapping[str, Any], name: str, today: date) -> str:
     if name.endswith("_s") and value is not None:
         return say("{seconds} s", seconds=f"{value:.2f}")
     if name == "cost" and value is not None and row.get("currency"):
-        return f"{cell(value, 2)} {row['currency']}"
+        unit = currency_name(row["currency"])
+        return f"{cell(value, 2)}\n{unit}"  # below it, or the column is cut at 1280 pixels
     return cell(value)
 
 
