@@ -34,9 +34,10 @@ OTHERS_COMPLETE = IPython.version_info[:2] < (8, 6)
 """This IPython adds names and magics of its own to what a matcher finds."""
 
 
-def newer_only(why: str, *, twin: str) -> pytest.MarkDecorator:
-    """A test of what kernels like Colab's lack. ``twin`` is the test of what there is in its place."""
-    return pytest.mark.skipif(not HEARS_CLICKS, reason=f"needs a newer kernel: {why}; in its place: {twin}")
+def newer_only(why: str, *, twin: str, has: bool = HEARS_CLICKS) -> pytest.MarkDecorator:
+    """A test of what kernels like Colab's lack; ``has``: this one does not. ``twin`` is the test of what there is in its
+    place."""
+    return pytest.mark.skipif(not has, reason=f"needs a newer kernel: {why}; in its place: {twin}")
 
 
 @pytest.fixture

@@ -7,17 +7,17 @@ import json
 from importlib.util import find_spec
 from typing import Any, Final
 
-import pytest
-
 import deepseek_magic
 from deepseek_magic.notebook import labextension
 from deepseek_magic.notebook.labextension.names import TARGET
 
-from .conftest import Kernel, Ran
+from .conftest import Kernel, Ran, newer_only
 
 EXTENSION: Final = labextension.folder() / "deepseek-magic"
 FILES: Final = sorted((EXTENSION / "static").iterdir())
 LARGEST_BYTES: Final = 50_000
+HAS_COMM: Final = find_spec("comm") is not None
+"""ipykernel has it from 6.18 on, and so every kernel that JupyterLab 4 starts."""
 
 
 def test_it_is_small() -> None:
@@ -59,7 +59,7 @@ def told(ran: Ran) -> list[set[str]]:
     return [set(content["data"]["names"]) for content in ran.of("comm_msg")]
 
 
-@pytest.mark.skipif(find_spec("comm") is None, reason="this ipykernel is older than any that JupyterLab 4 has")
+@newer_only("it has the package comm", twin="test_a_kernel_without_the_package_comm_has_no_channel", has=HAS_COMM)
 def test_a_page_that_asks_is_told_the_names_and_then_what_changes_them(kernel: Kernel) -> None:
     assert told(kernel.run("rows = 344")) == []  # nobody has asked
     (comm,) = comms(kernel)
@@ -76,7 +76,7 @@ def test_a_page_that_asks_is_told_the_names_and_then_what_changes_them(kernel: K
     assert kernel.run("1").reply["execution_count"] == 6  # the page's questions were no cells
 
 
-@pytest.mark.skipif(find_spec("comm") is None, reason="this ipykernel is older than any that JupyterLab 4 has")
+@newer_only("it has the package comm", twin="test_a_kernel_without_the_package_comm_has_no_channel", has=HAS_COMM)
 def test_there_is_one_channel_while_the_extension_is_loaded_and_none_before_and_after(kernel: Kernel) -> None:
     before = comms(kernel)
     kernel.run("%reload_ext deepseek_magic")
@@ -84,3 +84,10 @@ def test_there_is_one_channel_while_the_extension_is_loaded_and_none_before_and_
     assert before != [comm]
     kernel.run("%unload_ext deepseek_magic")
     assert comms(kernel) == []
+
+
+def test_a_kernel_without_the_package_comm_has_no_channel(kernel: Kernel) -> None:
+    kernel.run("import sys; sys.modules['comm'] = None")
+    assert kernel.run("%reload_ext deepseek_magic").reply["status"] == "ok"
+    assert comms(kernel) == []
+    assert told(kernel.run("rows = 344")) == []
