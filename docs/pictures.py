@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import io
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import nbformat
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
 from deepseek_magic.text.design import tokens  # noqa: E402
-from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, clean_environment  # noqa: E402
+from docs.record import notebook_in_lab  # noqa: E402
+from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab  # noqa: E402
 from tests.browser.panel_page import Panel  # noqa: E402
 
 TARGET: Final = ROOT / "docs" / "_static"
@@ -66,22 +64,9 @@ def specimen() -> str:
 
 def main() -> None:
     """Open a notebook, ask, and take the pictures."""
-    with tempfile.TemporaryDirectory() as folder, DemoServer() as demo:
-        root, home = Path(folder, "notebooks"), Path(folder, "home")
-        root.mkdir()
-        home.mkdir()
-        path = root / "picture.ipynb"
-        cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
-        cells[2].source = f"specimen = {specimen()!r}\n{CELLS[2]}"
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-        settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
-        lab = Lab(root, home, {**clean_environment(home), **settings})
-        try:
-            with sync_playwright() as playwright:
-                take(playwright, lab, path)
-        finally:
-            lab.stop()
+    sources = [*CELLS[:2], f"specimen = {specimen()!r}\n{CELLS[2]}", *CELLS[3:]]
+    with DemoServer() as demo, notebook_in_lab(sources, demo) as opened:
+        take(*opened)
 
 
 def take(playwright: Any, lab: Lab, path: Path) -> None:

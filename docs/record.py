@@ -7,10 +7,12 @@ Needs the extra ``browser``, Pillow and Chromium.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,23 +45,30 @@ BARE: Final = """
 PAPER: Final = ".jp-WindowedPanel-outer"
 
 
-def main() -> None:
-    """Record, assemble, write."""
-    with tempfile.TemporaryDirectory() as folder, DemoServer(pace=0.55, fault=FAULT) as demo:
+@contextlib.contextmanager
+def notebook_in_lab(sources: Sequence[str], demo: DemoServer) -> Iterator[tuple[Any, Lab, Path]]:
+    """Playwright, and a JupyterLab that asks ``demo``, with a notebook of these cells and its path."""
+    with tempfile.TemporaryDirectory() as folder:
         root, home = Path(folder, "notebooks"), Path(folder, "home")
         root.mkdir()
         home.mkdir()
         path = root / "picture.ipynb"
-        cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
         settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
         lab = Lab(root, home, {**clean_environment(home), **settings})
         try:
             with sync_playwright() as playwright:
-                frames = record(playwright, lab, path)
+                yield playwright, lab, path
         finally:
             lab.stop()
+
+
+def main() -> None:
+    """Record, assemble, write."""
+    with DemoServer(pace=0.55, fault=FAULT) as demo, notebook_in_lab(CELLS, demo) as opened:
+        frames = record(*opened)
     shown = [Image.open(io.BytesIO(png)).convert("RGB") for png in frames]
     times = [round(1000 * FRAME_S)] * (len(shown) - 1) + [round(1000 * LAST_FRAME_S)]
     shown[0].save(TARGET, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=60, method=6)

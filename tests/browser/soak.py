@@ -87,7 +87,7 @@ class Soak:
         self._panels = [Panel(page, cell) for cell in (PANEL, OTHER_PANEL)]
 
     def round(self) -> None:
-        """Ten answers, as a person asks: to their end, stopped, gone on with, once more, cut, in cells and beside them."""
+        """Ten answers, as a person asks: to their end, stopped, continued, regenerated, cut, in cells and beside them."""
         panel, other = self._panels
         self._ask(panel, "A table and code")
         self._ended(panel)

@@ -1,7 +1,7 @@
 """A scorer as a value: what it is called, what it reads of an input, and the score that it gives an answer.
 
 Its ``version`` is a digest of its arguments, or of a function's source: a score that was given by another version, or
-for another expected value, is given anew. An answer is never asked anew for it.
+for another expected value, is given anew. No answer is asked for again because of it.
 """
 
 from __future__ import annotations
