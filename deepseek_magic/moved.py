@@ -19,9 +19,10 @@ _FOLDERS = {
     ("engine", "session"): "asking cache earlier:previous images project prompts remembered:chats",
     ("notebook", "notebook.magic"): "cells chats completion defaults demo fix flags logs magics manuals past preview "
     "resume service turns",
-    ("notebook", "notebook.panel"): "as_magic panel_answers:answers panel_calls:calls panel_chats:chats "
-    "panel_controls:controls panel_gauges:gauges panel_history:history panel_lab:lab panel_magic:magic "
-    "panel_sections:sections panel_still:still prompt_box",
+    ("notebook", "notebook.panel"): "panel_answers:answers panel_calls:calls panel_chats:chats panel_gauges:gauges "
+    "panel_magic:magic panel_still:still prompt_box",
+    ("notebook", "notebook.panel.tabs"): "as_magic panel_controls:controls panel_history:history panel_lab:lab "
+    "panel_sections:sections",
     ("notebook", "notebook.view"): "background broom formats handles live parts seam_marks settled status terminal "
     "views widgets",
     ("notebook", "session"): "files",

@@ -21,13 +21,13 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.engine.hosts.endpoints import in_order
 from deepseek_magic.notebook.magic.flags import read_line
-from deepseek_magic.notebook.panel.as_magic import SYSTEM_VARIABLE, as_cell
-from deepseek_magic.notebook.panel.controls import EXAMPLES, Controls, panel_options
 from deepseek_magic.notebook.panel.gauges import Gauges, Reading, curve, gauges_html
 from deepseek_magic.notebook.panel.head import now_html, who_html
-from deepseek_magic.notebook.panel.history import history_html, matching
-from deepseek_magic.notebook.panel.lab import EXPERIMENTS, Story, story_html
 from deepseek_magic.notebook.panel.still import still, still_class
+from deepseek_magic.notebook.panel.tabs.as_magic import SYSTEM_VARIABLE, as_cell
+from deepseek_magic.notebook.panel.tabs.controls import EXAMPLES, Controls, panel_options
+from deepseek_magic.notebook.panel.tabs.history import history_html, matching
+from deepseek_magic.notebook.panel.tabs.lab import EXPERIMENTS, Story, story_html
 from deepseek_magic.notebook.view.status import Status
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting

@@ -23,9 +23,9 @@ from deepseek_magic.notebook.magic.magics import DeepSeekMagics
 from deepseek_magic.notebook.magic.manuals import texts_of
 from deepseek_magic.notebook.magic.resume import ResumeMagics
 from deepseek_magic.notebook.magic.service import ServiceMagics
-from deepseek_magic.notebook.panel.controls import panel_options
-from deepseek_magic.notebook.panel.lab import EXPERIMENTS
 from deepseek_magic.notebook.panel.magic import PanelMagics
+from deepseek_magic.notebook.panel.tabs.controls import panel_options
+from deepseek_magic.notebook.panel.tabs.lab import EXPERIMENTS
 from deepseek_magic.protocol.errors import BY_STATUS
 from deepseek_magic.protocol.options import OPTIONS
 from deepseek_magic.text import catalogue as module
@@ -71,8 +71,8 @@ LOOK_UPS: Final = {
         *("_english(trait, 'help')", "_english(action, 'help')", "_english(group, 'title')"),
         *("' '.join(paragraph.split())", "found['why']"),
     ),
-    "notebook/panel/controls.py": ("option.name.replace('_', ' ')",),
-    "notebook/panel/sections.py": ("e.name", "chosen.breaks", "chosen.watch"),
+    "notebook/panel/tabs/controls.py": ("option.name.replace('_', ' ')",),
+    "notebook/panel/tabs/sections.py": ("e.name", "chosen.breaks", "chosen.watch"),
     "protocol/errors.py": ("advice",),
     "protocol/options.py": ("help",),
     "text/messages.py": ("template", "self.template", "code"),

@@ -30,7 +30,7 @@ from ..view.status import Status
 from ..view.views import live_view
 from .answers import PanelSurface, Transcript
 from .gauges import Gauges
-from .lab import Story
+from .tabs.lab import Story
 
 if TYPE_CHECKING:
     from .panel import Panel

@@ -12,7 +12,7 @@ from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import Message, say
 from ..magic.chats import export, rename
-from .sections import Guard, button
+from .tabs.sections import Guard, button
 
 
 class ChatPicker:

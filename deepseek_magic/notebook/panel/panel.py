@@ -34,16 +34,16 @@ from ..view.parts import bundle, close, set_titles
 from ..view.settled import escape
 from ..view.status import Status
 from .answers import Transcript
-from .as_magic import as_cell
 from .calls import Calls
 from .chats import ChatPicker
-from .controls import Controls
 from .gauges import Reading
 from .head import Now, answerers, names_of, who_html
-from .lab import Story
 from .prompt_box import PromptBox, actions, texts
-from .sections import HistorySection, Lab, Metrics, Settings, Source
 from .still import still, still_class
+from .tabs.as_magic import as_cell
+from .tabs.controls import Controls
+from .tabs.lab import Story
+from .tabs.sections import HistorySection, Lab, Metrics, Settings, Source
 
 STYLE = Path(__file__).with_name("panel.css")
 

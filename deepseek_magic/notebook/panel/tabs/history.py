@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, get_args
 
-from ...metrics.tables import cell, html_table
-from ...protocol.measured import currency_name
-from ...protocol.outcome import OUTCOME_WORDS, Outcome
-from ...text.messages import Message, say
+from ....metrics.tables import cell, html_table
+from ....protocol.measured import currency_name
+from ....protocol.outcome import OUTCOME_WORDS, Outcome
+from ....text.messages import Message, say
 
 OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 SHOWN_ROWS: Final = 100

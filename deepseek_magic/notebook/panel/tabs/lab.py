@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ...protocol.completion import Completion
-from ...protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from ...text.messages import localized, say, words
-from ..view.seam_marks import SEAM_WORDS
-from ..view.status import WAIT_WORDS
+from ....protocol.completion import Completion
+from ....protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
+from ....text.messages import localized, say, words
+from ...view.seam_marks import SEAM_WORDS
+from ...view.status import WAIT_WORDS
 
 STORY_LINES: Final = 40
 STRATEGY_WORDS: Final = words("first", "retry", "resume", "continue", "restart")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...protocol.options import OPTIONS_BY_NAME
+from ....protocol.options import OPTIONS_BY_NAME
 
 SYSTEM_VARIABLE: Final = "system_prompt"
 """A system prompt of several lines does not fit on the line of a magic; this variable then holds it."""

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import ipywidgets
 
-from ...engine.hosts.endpoints import ENDPOINTS
-from ...protocol.models import MODELS
-from ...protocol.options import OPTIONS, Option, Options
-from ...session import session
-from ...text.messages import Message, localized, say, words
+from ....engine.hosts.endpoints import ENDPOINTS
+from ....protocol.models import MODELS
+from ....protocol.options import OPTIONS, Option, Options
+from ....session import session
+from ....text.messages import Message, localized, say, words
 
 _ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "quiet")
 """Options that the panel has other means for, or that mean nothing in it."""

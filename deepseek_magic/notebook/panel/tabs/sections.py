@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import ipywidgets
 
-from ...engine.gate import Gate
-from ...metrics.canvas import PlotKind
-from ...metrics.log import MetricsLog
-from ...protocol.outcome import OUTCOME_WORDS
-from ...session import session
-from ...text.messages import say
-from ..magic.demo import DemoMagics
-from ..magic.magics import DeepSeekMagics
+from ....engine.gate import Gate
+from ....metrics.canvas import PlotKind
+from ....metrics.log import MetricsLog
+from ....protocol.outcome import OUTCOME_WORDS
+from ....session import session
+from ....text.messages import say
+from ...magic.demo import DemoMagics
+from ...magic.magics import DeepSeekMagics
+from ..gauges import Reading, gauges_html
 from .as_magic import Cell
 from .controls import GROUP_WORDS, Controls
-from .gauges import Reading, gauges_html
 from .history import OUTCOMES, history_html
 from .lab import EXPERIMENTS, story_html
 
