@@ -15,12 +15,12 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from ..protocol.chat import Request
-from ..protocol.experiments.outlook import CostRange, Outlook
+from ..protocol.experiments.outlook import CostRange, OffPeak, Outlook
 from ..protocol.measured import Cost
 from ..text.messages import Message
 from .budget import CURRENCY
 from .estimates import prompt_tokens, tokens_at_most
-from .pricing import MILLION, PRICES, Price, PriceTable, is_peak
+from .pricing import MILLION, PRICES, Price, PriceTable, is_peak, next_tariff
 
 SPREAD: Final = Decimal("1.5")
 """Real counts of a prompt differ from the rule of thumb; over all of a plan by less than this factor, either way."""
@@ -79,11 +79,12 @@ def outlook(
     reused: int = 0,
     shared: int = 0,
     visible: float | None = None,
+    waits_s: float | None = None,
     notices: Iterable[Message | str] = (),
 ) -> Outlook:
     """What all of a plan's calls would take if they were sent at ``at`` (with a time zone).
 
-    The other arguments are passed on. Where no answer of a model and thinking setting is known, nothing is expected.
+    ``waits_s``: of a plan that waits for the half tariff, how long that is. The other arguments are passed on. Where no answer of a model and thinking setting is known, nothing is expected.
     """
     by_model: dict[tuple[str, str], _Tokens] = defaultdict(_Tokens)
     learnt: dict[tuple[str, str | None], int] = {}
@@ -122,6 +123,7 @@ def outlook(
         unpriced=unpriced,
         earlier=sum(learnt.values()),
         visible=visible,
+        off_peak=None if waits_s is None else OffPeak(waits_s, at, next_tariff(at, prices.holidays, peak=True)),
         notices=tuple(notices),
     )
 

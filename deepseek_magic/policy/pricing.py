@@ -91,6 +91,21 @@ def is_peak(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS) ->
     return None if days is None else there.date() not in days
 
 
+def next_tariff(at: datetime, holidays: Mapping[int, frozenset[date]] = HOLIDAYS, *, peak: bool) -> datetime:
+    """The first moment from ``at`` (with a time zone) on at which it is peak, or else is not; Beijing's time.
+
+    Hours of which nobody knows, in a year whose holidays are not known, count as peak: who waits for the half tariff must
+    not be surprised.
+    """
+    there = _in_beijing(at)
+    bounds = sorted(hour for hours in PEAK_HOURS for hour in (hours.start, hours.stop))
+    while (is_peak(there, holidays) is not False) is not peak:
+        whole = there.replace(minute=0, second=0, microsecond=0)
+        later = [hour for hour in bounds if hour > there.hour]
+        there = whole.replace(hour=later[0]) if later else whole.replace(hour=bounds[0]) + timedelta(days=1)
+    return there
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceTable:
     """Prices and the holidays they depend on. ``PRICES.with_prices(...)`` makes one that knows more.

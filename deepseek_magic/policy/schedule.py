@@ -48,9 +48,12 @@ class SchedulePolicy:
     in_a_row: int = 20
 
 
-def window(limiter: int, concurrency: int | None = None) -> int:
-    """How many calls may exist at once, where the limiter lets ``limiter`` of them run; ``concurrency`` is the user's word."""
-    return max(1, min(PER_SLOT * limiter, concurrency or MAX_OPEN, MOST_OPEN))
+def window(limiter: int, concurrency: int | None = None, *, per_slot: int = PER_SLOT) -> int:
+    """How many calls may exist at once, where the limiter lets ``limiter`` of them run; ``concurrency`` is the user's word.
+
+    ``per_slot`` 1: none that would be sent later, when it may be too late for it.
+    """
+    return max(1, min(per_slot * limiter, concurrency or MAX_OPEN, MOST_OPEN))
 
 
 def beginnings(plan: Plan) -> tuple[Hashable | None, ...]:
@@ -133,6 +136,12 @@ class Schedule(Generic[Item]):
             return ready_s - now_s
         soonest.popleft()
         return item
+
+    def back(self, item: Item) -> None:
+        """One that was given out is not asked now: it is the next one again."""
+        if item in self._warming:
+            self._warming[item] = None
+        self._fresh.appendleft(item)
 
     def _group_of(self, item: Item) -> Hashable | None:
         return self._groups[self._trial_of(item).setting]

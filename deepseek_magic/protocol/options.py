@@ -231,7 +231,10 @@ OPTIONS: Final[tuple[Option, ...]] = (
         many=600,
     ),
     _integer(
-        "--seed N", "ask for repeatable sampling (accepted, not documented by DeepSeek)", minimum=0, maximum=2**63 - 1
+        "--seed N",
+        "ask the model to answer the same way each time (accepted, not documented by DeepSeek)",
+        minimum=0,
+        maximum=2**63 - 1,
     ),
     _choice(
         "--format",

@@ -14,7 +14,7 @@ import ast
 import functools
 import keyword
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,6 +52,8 @@ _STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
 _PATH: Final = re.compile(rf"(?<!\{{)(\{{++)(?:([^\W\d]\w*)((?:{_STEP})*)|([^{{}}\n]{{1,200}}))(\}}+)")
 """The fourth group is what no variable is called but a column of a table may be."""
 _STEPS: Final = re.compile(_STEP)
+_COLUMN: Final = re.compile(r"[\w .-]+")
+"""What is a column's name rather than code or a set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,27 @@ def paths(template: str) -> Iterator[str]:
     for opened, name, steps, whole, closed in _PATH.findall(template):
         if min(len(opened), len(closed)) % 2:
             yield whole or name + steps
+
+
+def strangers(template: str, known: Sequence[str]) -> dict[str, Message | str]:
+    """What looks like a slip in a prompt that a table fills: ``{name}`` as it is typed, where no ``known`` name is that, and the
+    known one that is near it.
+
+    Braces of code and formulas, and doubled ones, are not looked at; a text with more than ``MAX_GUESSES`` is no template.
+    """
+    names, contexts = set(known), Contexts(template)
+    found: dict[str, Message | str] = {}
+    for match in _PATH.finditer(template):
+        opened, name, steps, whole, closed = match.groups()
+        typed = whole or name + steps
+        if {typed, name} & names or len(opened) != 1 or len(closed) != 1 or keyword.iskeyword(typed):
+            continue
+        if contexts.of(*match.span()) is not None or contexts.in_dollars(match.start()):
+            continue
+        near = closest(name or typed, known) if name or _COLUMN.fullmatch(typed) else ""
+        if near or typed == name:
+            found[match[0]] = near
+    return found if len(found) <= MAX_GUESSES else {}
 
 
 def beginning(template: str, variables: Iterable[str]) -> tuple[str, bool]:

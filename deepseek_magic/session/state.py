@@ -10,7 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Unpack
@@ -28,7 +28,7 @@ from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
 from ..policy.deadlines import Timeouts
 from ..policy.estimates import Estimate, estimate
-from ..policy.pricing import Cost, PriceTable
+from ..policy.pricing import Cost
 from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
@@ -59,6 +59,8 @@ class Session:
         self.chats = Remembered(self.journal)
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
+        self.wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """The wall clock, by which prices change with the hour."""
         self.last: Completion | None = None
         """The completion of the call that ended last."""
         self._turns: dict[str, tuple[str, str]] = {}
@@ -145,7 +147,7 @@ class Session:
         any_text = Delivered(text_chars=1, text_kept_chars=1)
         if options.get("continue_on_length") and (why := cannot_continue(any_text, can)):
             said.append(Message("An answer that reaches its length cannot be continued here: {why}.", why=why))
-        if "budget" in options and _most(request, place, options, self.log.prices) is None:
+        if "budget" in options and self._estimated(request, place, options)[1] is None:
             said.append(
                 Message(
                     "The price of {model} at {place} is not known in US dollars, so the budget cannot count this call.",
@@ -247,8 +249,16 @@ class Session:
         )
 
     def estimated(self, prepared: Prepared) -> tuple[Estimate, Cost | None]:
-        """What a request will take, and the most that a budget counts of it; None where that is unknown."""
-        return _estimated(prepared.request, prepared.endpoint, prepared.options, self.log.prices)
+        """What a request will take, and the most that a budget counts of it if it is sent now; None where that
+        is unknown, or in a currency that no budget counts."""
+        return self._estimated(prepared.request, prepared.endpoint, prepared.options)
+
+    def _estimated(self, request: Request, endpoint: Endpoint, options: Options) -> tuple[Estimate, Cost | None]:
+        continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
+        found = estimate(
+            request, self.wall(), endpoint=endpoint.price_list, prices=self.log.prices, continuations=continuations
+        )
+        return found, found.most if found.most is not None and found.most.currency in COUNTED else None
 
     def kept(self, prepared: Prepared) -> Entry | None:
         """The call of the journal that ``--cache`` would answer ``prepared`` from; None where there is none."""
@@ -271,7 +281,7 @@ class Session:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)
-            most = _most(prepared.request, prepared.endpoint, prepared.options, self.log.prices)
+            _, most = self.estimated(prepared)
             try:
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
             except BudgetExceeded as error:
@@ -366,18 +376,3 @@ def _whole(completion: Completion) -> Completion:
         completion.error.completion = completion
         raise completion.error
     return completion
-
-
-def _most(request: Request, endpoint: Endpoint, options: Options, prices: PriceTable) -> Cost | None:
-    return _estimated(request, endpoint, options, prices)[1]
-
-
-def _estimated(
-    request: Request, endpoint: Endpoint, options: Options, prices: PriceTable
-) -> tuple[Estimate, Cost | None]:
-    """The estimate, and the most that a call may cost; None when its price is unknown, or in a currency that no budget
-    counts."""
-    continuations = RecoveryPolicy().continuations if options.get("continue_on_length") else 0
-    now = datetime.now(UTC)
-    found = estimate(request, now, endpoint=endpoint.price_list, prices=prices, continuations=continuations)
-    return found, found.most if found.most is not None and found.most.currency in COUNTED else None

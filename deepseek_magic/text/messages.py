@@ -88,6 +88,11 @@ def localized(said: Any, into: Language | None = None) -> str:
     return said.localized(into) if isinstance(said, Message) else str(said)
 
 
+def numbered(count: int, one: Message, many: Message) -> Message:
+    """``one``, or ``many`` with its ``{count}``; for languages that have a plural."""
+    return one if count == 1 else many.filled(count=f"{count:,}")
+
+
 def words(*codes: str) -> dict[str, Message]:
     """A message for each of these words, for codes that read as they are written: outcomes, verdicts, groups."""
     return {code: Message(code) for code in codes}

@@ -20,6 +20,7 @@ from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.mapping import TableMap
 from deepseek_magic.session.experiments.running import start_sweep
+from tests.experiments.maps import KINDS, one
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_only_the_chosen_rows_are_asked_and_the_others_keep_what_they_have(mappe
     none = mapped(frame, into="label", where=[False] * 3)
     assert none["label"].tolist()[0] == "old"
     assert len(demo.requests) == 2
-    with pytest.raises(ConfigurationError, match="2 values"):
+    with pytest.raises(ConfigurationError, match="2 instead of 3"):
         mapped(frame, where=[True, False])
 
 
@@ -115,3 +116,11 @@ def test_the_same_map_asks_nothing_and_each_distinct_row_once(mapped: Any, demo:
     assert first.equals(second)
     bodies = Counter(json.dumps(seen.body) for seen in demo.requests)
     assert (len(bodies), set(bodies.values())) == (20, {1})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_a_large_table_get_their_own_answer_or_their_own_reason(
+    kind: str, session: Session, demo: DemoServer
+) -> None:
+    mapped = one(kind, 150, 1, demo, session)
+    assert mapped.holds, mapped

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
+from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments.outlook import Outlook
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import planned
 from deepseek_magic.session.experiments.outlook import with_outlook
 from tests.experiments.conftest import Run
+from tests.experiments.plans import one
 
 
 @pytest.fixture(autouse=True)
@@ -46,35 +46,27 @@ def test_a_plan_asks_nothing_and_needs_neither_server_nor_key(session: Session) 
     ]
 
 
-def test_the_price_lies_between_least_and_most_and_is_near_what_was_expected(
-    demo: DemoServer, run: Run, session: Session
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_spent_lies_between_least_and_most_and_no_plan_opens_a_connection(
+    demo: DemoServer, session: Session, seed: int
 ) -> None:
-    chance = random.Random(1)
-    for number in range(8):
-        rows = [{"n": f"{number} {n} " + "word " * chance.randrange(40)} for n in range(chance.randrange(1, 5))]
-        options: dict[str, Any] = {
-            "over": rows,
-            "grid": {"temperature": [0, 1][: chance.randrange(1, 3)]},
-            "repeats": chance.randrange(1, 3),
-            "endpoint": "demo",
-        }
-        if chance.random() < 0.5:
-            options["max_tokens"] = chance.randrange(1, 50)
-        prompt = "echo {n}"
-        made, before = looked_at(session, prompt, **options), len(demo.requests)
-        sweep = run(prompt, **options)
-        assert made.calls == len(demo.requests) - before
-        spent = sum(Decimal(str(row["cost"])) for row in sweep.rows() if isinstance(row["cost"], float))
-        assert made.cost.least is not None
-        assert made.cost.most is not None
-        assert made.cost.least.currency == "demo USD"
-        assert made.cost.least.amount <= spent <= made.cost.most.amount
-        assert (made.cost.expected is None) == (number == 0)
-        if made.cost.expected is not None:
-            assert made.cost.least.amount <= made.cost.expected.amount <= made.cost.most.amount
-            assert made.earlier > 0
-        again = looked_at(session, prompt, **options)
-        assert (again.calls, again.reused) == (0, len(sweep))
+    for number in range(3):
+        priced = one(number, seed, demo, session)
+        assert priced.holds, priced
+        if number:
+            assert priced.expected is None or priced.least <= priced.expected <= priced.most
+
+
+def test_answers_of_before_say_what_to_expect(demo: DemoServer, run: Run, session: Session) -> None:
+    rows = [{"n": n} for n in range(3)]
+    assert looked_at(session, "echo {n}", over=rows, endpoint="demo").cost.expected is None
+    run("echo {n}", over=rows, endpoint="demo")
+    made = looked_at(session, "echo the {n}", over=rows, endpoint="demo")
+    assert made.cost.least is not None
+    assert made.cost.expected is not None
+    assert made.cost.most is not None
+    assert made.cost.least.amount <= made.cost.expected.amount <= made.cost.most.amount
+    assert (made.cost.least.currency, made.earlier) == ("demo USD", 3)
 
 
 def test_what_the_journal_has_and_what_rows_share_is_not_sent(demo: DemoServer, run: Run, session: Session) -> None:
@@ -90,3 +82,55 @@ def test_inputs_that_belong_together_count_as_one_for_what_can_be_seen(session: 
     rows = [{"n": n, "topic": n % 2} for n in range(20)]
     made = looked_at(session, "{n}", over=rows, grid={"seed": [1, 2]}, cluster="topic", endpoint="demo")
     assert made.visible == 1
+
+
+def test_a_plan_takes_what_a_sweep_takes_and_the_sweep_of_it_is_asked_so(
+    demo: DemoServer, session: Session, run: Run
+) -> None:
+    options: Any = {"over": [{"n": n} for n in range(3)], "think": "off", "endpoint": "demo", "max_tokens": 50}
+    how: dict[str, Any] = {"name": "three", "budget": 0.0, "concurrency": 2}
+    plan = with_outlook(session, planned(session, "echo {n}", {**options, **how}), how)
+    assert run(plan).states == {"unpaid": 3}
+    done = run(plan, budget=1.0)
+    assert (done.name, done.states) == ("three", {"done": 3})
+    fresh = with_outlook(session, planned(session, "echo {n}", options), {"fresh": True}).outlook
+    assert fresh is not None
+    assert (fresh.calls, fresh.reused) == (3, 0)
+    retried = with_outlook(session, planned(session, "echo {n}", options), {"retry": True}).outlook
+    assert retried is not None
+    assert retried.calls == 0
+    with pytest.raises(ConfigurationError, match="concurrency"):
+        with_outlook(session, planned(session, "echo {n}", options), {"concurrency": 0})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Say {qestion}.", r"\{qestion\} in the prompt is neither a column of the table nor a variable "
+         r"\(did you mean question\?\)\. The columns are question, unit price\. In backticks it is sent as typed"),
+        ("Say {nope} and {question}.", r"\{nope\} in the prompt is neither a column of the table nor a variable\."),
+        ("{nope} {questio.title}", r"\{questio.title\} in the prompt .* \(did you mean question\?\)"),
+        ("{unit prise} of {question}", r"\(did you mean unit price\?\)"),
+        ({"a": "{question}", "b": "{qestion}"}, r"did you mean question"),
+    ],
+)  # fmt: skip
+def test_a_name_that_nothing_fills_is_refused_before_anything_is_sent(session: Session, prompt: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        looked_at(session, prompt, over=[{"question": "1 + 1", "unit price": 2}])
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        'Is {question} JSON: {"a": 1}, {}?',
+        "Solve \\frac{a}{b} = x_{i} for {question}, or $\\sum_{k} {n}$",
+        "```python\nprint(f'{name}')\n``` {question}",
+        "What does `{nope}` mean in {question}?",
+        "the set {x, y} and {{nope}} for {question}",
+        " ".join(f"{{name{number}}}" for number in range(20)),
+    ],
+)
+def test_braces_that_are_none_of_a_tables_are_left_alone(session: Session, prompt: str) -> None:
+    looked_at(session, prompt, over=[{"question": "1 + 1"}])
+    looked_at(session, "{nope}", over=[{"question": "1 + 1"}], raw=True)
+    looked_at(session, "{nope}", over=[{"question": "1 + 1"}], variables={"nope": "a variable"})

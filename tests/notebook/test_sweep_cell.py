@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,8 +15,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import reply
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.trials import store
 from deepseek_magic.notebook.experiments.flags import grid_of, read_sweep_line
 from deepseek_magic.protocol.errors import ConfigurationError
+from deepseek_magic.session import session
 from deepseek_magic.session.experiments.listing import sweeps
 from tests.notebook.conftest import LOAD, WIDGETS_VIEW, Kernel
 
@@ -75,6 +78,7 @@ def test_what_costs_more_than_the_pocket_is_not_sent_without_a_word(shell: Any, 
     assert isinstance(error, ConfigurationError)
     assert "--budget" in str(error)
     assert "--go" in str(error)
+    assert "demo USD, and 0.02 demo USD may be spent unasked" in str(error)
     assert "s" not in shell.user_ns
     assert demo.requests == []
     shell.run_cell("%config DeepSeekMagics.pocket = 100.0")
@@ -141,6 +145,14 @@ def test_tab_offers_flags_axes_values_and_tables(shell: Any, demo: DemoServer) -
     assert find("%%deepseek_sweep --vary think=off,l")[0] == ["low"]
     assert find("%%deepseek_sweep --over ro")[0] == ["rows"]
     assert find("%deepseek_sweeps res")[0] == ["resume"]
+    assert find("%%deepseek_sweep --over rows --cluster ")[0] == ["question"]
+    assert find("%%deepseek_sweep --over rows --score exact={qu")[0] == ["question"]
+    assert find("%%deepseek_sweep --score ju")[0] == ["judge="]
+    assert find("%%deepseek_sweep --vary json=")[0] == ["on", "off"]
+    assert find("%%deepseek_sweep --at ")[0] == ["off-peak"]
+    assert find("%%deepseek_map ro")[0] == ["rows"]
+    assert find("%%deepseek_map rows --into q")[0] == ["question"]
+    assert find("%%deepseek_map rows --where ro")[0] == ["rows"]
 
 
 def test_quotes_keep_a_comma_in_an_axis_and_a_slip_gets_a_guess() -> None:
@@ -205,6 +217,51 @@ def test_a_map_puts_the_answers_beside_the_rows_and_its_failures_fail_the_cell(s
     assert [row["said_error"] is None for row in shell.user_ns["out"]] == [False] * 3 + [True] * 22
     assert isinstance(failed(shell, "%%deepseek_map\necho"), ConfigurationError)
     assert shell.Completer.custom_matchers[-1].find("%%deepseek_map rows --int")[0] == ["--into"]
+
+
+def test_a_map_without_a_name_shows_its_rows_and_says_where_they_are(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell("%%deepseek_map rows --into said --think off --go\necho {question}").raise_error()
+    shown = capsys.readouterr().out
+    assert "The table is in _; -o NAME keeps it under a name. Its first 10 rows:" in shown
+    assert "item 9" in shown
+    assert "item 10" not in shown
+    assert [row["question"] for row in shell.user_ns["_"]] == [f"item {number}" for number in range(25)]
+    shell.run_cell("%%deepseek_map rows -o out --into said --think off --go\necho {question}").raise_error()
+    assert "item 9" not in capsys.readouterr().out
+
+
+def test_a_dry_run_opens_no_connection_and_an_unknown_name_is_refused(
+    shell: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as knocked:
+        monkeypatch.setenv("DEEPSEEK_BASE_URL", f"http://127.0.0.1:{knocked.getsockname()[1]}")
+        shell.run_cell(SWEEP.replace("--go", "--dry-run")).raise_error()
+        shell.run_cell("%%deepseek_map rows -o m --dry-run\necho {question}").raise_error()
+        assert (len(shell.user_ns["s"]), len(shell.user_ns["m"])) == (300, 25)
+        error = failed(shell, SWEEP.replace("{question}", "{qestion}"))
+        assert (
+            "{qestion} in the prompt is neither a column of the table nor a variable (did you mean question?)"
+            in str(error)
+        )
+        knocked.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            knocked.accept()
+    assert "300 trials: 4 settings × 25 inputs × 3 repeats" in capsys.readouterr().out
+
+
+def test_a_page_without_a_journal_says_so_and_still_shows_a_plan(
+    shell: Any, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "IN_PAGE", True)
+    monkeypatch.setattr(session().journal, "enabled", False)
+    for cell in (SWEEP, "%%deepseek_map rows --go\necho {question}"):
+        error = failed(shell, cell)
+        assert "A web page keeps no journal" in str(error)
+        assert "enabled" not in str(error)
+    shell.run_cell(SWEEP.replace("--go", "--dry-run")).raise_error()
+    assert demo.requests == []
 
 
 def test_a_sweep_of_python_is_drawn_in_its_cell_and_not_twice(

@@ -16,6 +16,7 @@ from deepseek_magic.policy.pricing import (
     Price,
     estimate_tokens,
     is_peak,
+    next_tariff,
     total,
 )
 from deepseek_magic.protocol.events import Usage
@@ -79,6 +80,26 @@ def test_peak_is_beijings_working_time_and_its_end_is_not_part_of_it(hour: int, 
     there = datetime(2026, 11, 23, hour, minute, tzinfo=BEIJING)
     assert is_peak(there) is peak
     assert is_peak(there.astimezone(UTC)) is peak
+
+
+@pytest.mark.parametrize(
+    ("at", "ends", "begins"),
+    [
+        (datetime(2026, 11, 23, 10, 30), datetime(2026, 11, 23, 12), datetime(2026, 11, 23, 10, 30)),
+        (datetime(2026, 11, 23, 12, 59), datetime(2026, 11, 23, 12, 59), datetime(2026, 11, 23, 14)),
+        (datetime(2026, 11, 23, 17, 59, 59), datetime(2026, 11, 23, 18), datetime(2026, 11, 23, 17, 59, 59)),
+        (datetime(2026, 11, 23, 23, 30), datetime(2026, 11, 23, 23, 30), datetime(2026, 11, 24, 9)),
+        (datetime(2026, 11, 27, 18), datetime(2026, 11, 27, 18), datetime(2026, 11, 30, 9)),  # over a weekend
+        (datetime(2026, 9, 30, 20), datetime(2026, 9, 30, 20), datetime(2026, 10, 8, 9)),  # over National Day
+        (datetime(2027, 2, 10, 10), datetime(2027, 2, 10, 12), datetime(2027, 2, 10, 10)),  # nobody knows: as at peak
+        (datetime(2026, 12, 31, 18), datetime(2026, 12, 31, 18), datetime(2027, 1, 1, 9)),
+    ],
+)
+def test_the_half_tariff_and_the_peak_begin_at_these_moments(at: datetime, ends: datetime, begins: datetime) -> None:
+    for zone in (BEIJING, UTC, timezone(timedelta(hours=-11, minutes=-30))):
+        there = at.replace(tzinfo=BEIJING).astimezone(zone)
+        assert next_tariff(there, peak=False) == ends.replace(tzinfo=BEIJING)
+        assert next_tariff(there, peak=True) == begins.replace(tzinfo=BEIJING)
 
 
 @pytest.mark.parametrize("day", [date(2026, 10, 1), date(2026, 10, 7), date(2026, 9, 25)])

@@ -200,3 +200,12 @@ def test_an_item_may_be_anything_that_knows_its_trial() -> None:
     order: Schedule[str] = Schedule(["b", "a"], {"a": plan.trial(0), "b": plan.trial(1)}.__getitem__, beginnings(plan))
     assert [order.next(0.0), order.next(0.0)] == ["a", "b"]
     assert isinstance(plan.trial(0), Trial)
+
+
+def test_one_that_is_given_back_is_the_next_one_and_warms_its_group_when_it_is_asked() -> None:
+    schedule = scheduled(a_plan(2, seed=[1, 2], prompt=LONG + "{n}"))
+    first = schedule.next(0.0)
+    assert isinstance(first, int)
+    schedule.back(first)
+    assert schedule.next(100.0) == first
+    assert schedule.next(100.0) == WARM_S

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ...protocol.errors import ConfigurationError
 from ...protocol.outcome import WHOLE
 from ...text.messages import Message
+from ..home import IN_PAGE
 from ..journal.reader import Journal, is_alive
 from ..journal.writer import now
 
@@ -134,6 +135,13 @@ class SweepStore:
 
     def check(self) -> None:
         """Raise ConfigurationError where nothing can be kept: a sweep without a journal could not be resumed, nor read."""
+        if IN_PAGE and not self.journal.enabled:
+            raise ConfigurationError(
+                Message(
+                    "A web page keeps no journal, and sweeps and maps are written there, so they cannot be asked here."
+                ),
+                hint=Message("Ask cell by cell with %%deepseek, or run this notebook in Jupyter on a computer."),
+            )
         if not self.journal.enabled:
             raise ConfigurationError(
                 Message("A sweep keeps its trials in the journal, and that is switched off."),

@@ -14,8 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ...policy.causes import cause_of, is_passing, quota_exhausted
 from ...protocol.completion import Completion
@@ -45,6 +46,9 @@ class TrialOrder(Protocol):
     def next(self, now_s: float) -> TrialUnit | float | None:
         """The next one; the seconds until there may be one; None when all have been given out."""
 
+    def back(self, item: TrialUnit) -> None:
+        """One that was given out is not asked now: it is the next one again."""
+
     def answering(self, item: TrialUnit) -> None:
         """An answer has begun."""
 
@@ -59,9 +63,17 @@ class TrialOrder(Protocol):
         """Whether so many failed one after the other that the rest is not worth asking."""
 
 
+class Shut(NamedTuple):
+    """No call may begin before ``until``, by the wall clock; that is in ``left_s`` seconds."""
+
+    until: datetime
+    left_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepStanding:
-    """How far a sweep is. ``states`` counts trials by setting and state, ``cost`` is by currency what this run has spent."""
+    """How far a sweep is. ``states`` counts trials by setting and state, ``cost`` is by currency what this run has spent.
+    ``elapsed_s`` leaves out the time for which it was ``shut``."""
 
     states: Mapping[tuple[int, TrialState], int]
     asked: int
@@ -70,6 +82,7 @@ class SweepStanding:
     cost: Mapping[str, Decimal]
     elapsed_s: float
     pause_s: float | None
+    shut: Shut | None
     stopping: bool
     ended: bool
 
@@ -95,6 +108,8 @@ class SweepWork:
     """How many calls may exist at once."""
     at_once: Callable[[], int]
     """How many requests run at the moment, of whoever shares the limit."""
+    shut: Callable[[], Shut | None] | None = None
+    """Until when no call may begin; it gives None while they may. Asked at every look, for a machine may have slept."""
     widened: contextlib.AbstractContextManager[None] = field(default_factory=contextlib.nullcontext)
 
 
@@ -119,6 +134,9 @@ class SweepRun:
         self._cost: dict[str, Decimal] = {}
         self._asked = self._reused = self._running = 0
         self._pause_s: float | None = None
+        self._shut: Shut | None = None
+        self._shut_since_s: float | None = None
+        self._shut_s = 0.0
         self._began_s = time.monotonic()
         self._ended_s: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -135,14 +153,17 @@ class SweepRun:
     def standing(self) -> SweepStanding:
         """How far it is."""
         now_s = self._ended_s if self._ended_s is not None else time.monotonic()
+        since_s = self._shut_since_s
+        shut_s = self._shut_s + (0 if since_s is None else now_s - since_s)
         return SweepStanding(
             states=dict(self._counts),
             asked=self._asked,
             reused=self._reused,
             running=min(self._running, self._work.at_once()),
             cost=dict(self._cost),
-            elapsed_s=now_s - self._began_s,
+            elapsed_s=now_s - self._began_s - shut_s,
             pause_s=self._pause_s,
+            shut=self._shut,
             stopping=self.stopping,
             ended=self._ended_s is not None,
         )
@@ -205,7 +226,8 @@ class SweepRun:
                 break
             lane = asyncio.get_running_loop().create_task(self._lane(ready))
             self._lanes.add(lane)
-        self._pause_s = ready if isinstance(ready, float) and not self._lanes else None
+        self._pause_s = ready if isinstance(ready, float) and not self._lanes and self._shut is None else None
+        self._note_shut()
         if self._lanes:
             await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
             self._sweep_lanes()
@@ -219,6 +241,15 @@ class SweepRun:
             return False
         return True
 
+    def _note_shut(self) -> None:
+        """Count the time in which nothing is asked because nothing may begin."""
+        idle, now_s = self._shut is not None and not self._lanes, time.monotonic()
+        if self._shut_since_s is not None and not idle:
+            self._shut_s += now_s - self._shut_since_s
+            self._shut_since_s = None
+        elif idle and self._shut_since_s is None:
+            self._shut_since_s = now_s
+
     def _sweep_lanes(self) -> None:
         for lane in [lane for lane in self._lanes if lane.done()]:
             self._lanes.discard(lane)
@@ -230,11 +261,25 @@ class SweepRun:
             self._sweep_lanes()
 
     def _next(self) -> TrialUnit | float | None:
-        """The order's next that has no answer yet."""
+        """The order's next that has no answer yet; while none may begin, the seconds until the next look."""
+        self._shut = None
         while True:
             found = self._returned.popleft() if self._returned else self._work.order.next(time.monotonic())
-            if not isinstance(found, TrialUnit) or self._state[found.trials[0]] != "done":
+            if not isinstance(found, TrialUnit):
                 return found
+            if self._state[found.trials[0]] == "done":
+                continue
+            if self._is_shut(found):
+                return LOOK_S
+            return found
+
+    def _is_shut(self, unit: TrialUnit) -> bool:
+        """Whether it may not begin now; then it is the next one again."""
+        self._shut = self._work.shut() if self._work.shut is not None else None
+        if self._shut is None:
+            return False
+        self._work.order.back(unit)
+        return True
 
     async def _lane(self, unit: TrialUnit | None) -> None:
         """Ask one unit after the other, until there is none for now or the window has become too small for this lane."""
@@ -273,6 +318,8 @@ class SweepRun:
     async def _hold(self, unit: TrialUnit) -> ExitStack | None:
         """The unit's price set aside, once those under way leave it room; None where they never can, and it is unpaid."""
         while not self._is_over:
+            if self._is_shut(unit):
+                return None
             try:
                 return self._work.hold(unit)
             except BudgetExceeded as error:

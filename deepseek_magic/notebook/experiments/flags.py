@@ -9,6 +9,7 @@ from typing import Any, Final
 from ...policy.schedule import MOST_OPEN
 from ...protocol.experiments.axes import VARIED, Axis
 from ...protocol.options import OPTIONS, Option
+from ...session.experiments.off_peak import AT
 from ...text.messages import Message, say
 from ..magic.flags import Line, explained, read_line, wrapped
 
@@ -60,7 +61,16 @@ SWEEP_OPTIONS: Final = (
         flags=("--sample",),
         metavar="N",
         minimum=1,
-        help=Message("ask only so many rows of the table, drawn by chance; the same ones with the same --seed"),
+        help=Message("ask only so many rows of the table, drawn by chance, the same ones each time"),
+    ),
+    Option(
+        name="sample_seed",
+        kind="integer",
+        flags=("--sample-seed",),
+        metavar="N",
+        minimum=0,
+        default="0",
+        help=Message("draw other rows for --sample with another number"),
     ),
     Option(
         name="go",
@@ -104,6 +114,7 @@ SWEEP_OPTIONS: Final = (
         default="4",
         help=Message("so many calls are open at once, as far as the server lets them"),
     ),
+    AT,
     Option(
         name="allow_failed",
         kind="number",
@@ -151,7 +162,7 @@ def grid_of(typed: Sequence[str]) -> tuple[Axis, ...]:
 
 def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that make the plan, and those that say how the cell goes about it."""
-    how = {*_CELL, "go", "name", "retry", "allow_failed", "concurrency"}
+    how = {*_CELL, "go", "name", "retry", "at", "allow_failed", "concurrency"}
     return (
         {name: value for name, value in options.items() if name not in how},
         {name: value for name, value in options.items() if name in how},
@@ -200,7 +211,11 @@ MAP_OPTIONS: Final = (
         metavar="NAME",
         help=Message("a variable with true or false for each row: only the true ones are asked"),
     ),
-    *(option for option in SWEEP_OPTIONS if option.name in ("go", "name", "retry", "concurrency", "allow_failed")),
+    *(
+        option
+        for option in SWEEP_OPTIONS
+        if option.name in ("go", "name", "retry", "concurrency", "at", "allow_failed")
+    ),
 )
 MAP_FLAGS: Final[Mapping[str, Option]] = {
     flag: option for option in (*MAP_OPTIONS, *SHARED_OPTIONS) for flag in option.flags

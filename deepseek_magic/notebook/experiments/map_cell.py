@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from IPython.display import display
+
+from ...metrics.tables import cell, table_bundle
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.rows import columns_of
 from ...session import session
 from ...session.experiments.mapping import INTO, TableMap
-from ...text.messages import Message
+from ...session.experiments.planning import table_rows
+from ...text.messages import Message, say
 from ..magic.past import variables
 from .flags import map_help, read_map_line, split
 from .sweep_cell import SweepCells, SweepOrder
+
+SHOWN_ROWS: Final = 10
 
 
 class MapCells(SweepCells):
@@ -44,9 +51,23 @@ class MapCells(SweepCells):
             **asked,
         )
         if made.plan is None:
-            self._bind(how.get("output"), made.result(None))
+            result = made.result(None)
+            self._bind(how.get("output"), result)
+            self._show(how, result)
             return None
         return self._ask(made.plan, how, button=button, made=made.result)
+
+    def _show(self, how: Mapping[str, Any], made: Any) -> None:
+        """Of a table that no -o names, the first rows, and where it is."""
+        if how.get("output") is not None or how.get("quiet"):
+            return
+        rows = table_rows(made)
+        caption = say("The table is in _; -o NAME keeps it under a name.")
+        if len(rows) > SHOWN_ROWS:
+            caption = f"{caption} {say('Its first {count} rows:', count=SHOWN_ROWS)}"
+        heads = columns_of(rows)
+        shown = [[cell(row.get(head)) for head in heads] for row in rows[:SHOWN_ROWS]]
+        display(table_bundle(heads, shown, caption), raw=True)
 
     def _where(self, name: str, order: SweepOrder) -> str:
         return f'{name}["{self._into}_error"]'

@@ -14,16 +14,17 @@ from typing import Any
 from IPython.display import display
 
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
-from ...policy.budget import dollars
+from ...policy.budget import CURRENCY
+from ...policy.pricing import PLAY_MONEY, Cost
 from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
 from ...protocol.experiments import score
 from ...protocol.experiments.plan import Plan
 from ...session import session
 from ...session.experiments.outlook import looked_at
 from ...session.experiments.planning import plan_of
-from ...session.experiments.running import PreparedSweep, SweepCall, prepare_again, prepare_sweep, start_sweep
+from ...session.experiments.running import HOW, PreparedSweep, SweepCall, prepare_again, prepare_sweep, start_sweep
 from ...session.experiments.sweep import Sweep
-from ...text.messages import Message, say
+from ...text.messages import Message, numbered, say
 from ..frontend import Stopped, notebook_path
 from ..magic.flags import Line
 from ..magic.magics import DeepSeekMagics, check_output, refuse_key
@@ -124,7 +125,8 @@ class SweepCells:
         """Have a plan asked, if that may be; a dry run leaves the plan. ``made``: what becomes of the sweep."""
         here = session()
         prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")))
-        plan = replace(plan, outlook=looked_at(here, prepared, fresh=bool(how.get("fresh"))))
+        asked = {name: how[name] for name in HOW if name in how}
+        plan = replace(plan, outlook=looked_at(here, prepared, **asked), how=asked)
         if how.get("dry_run"):
             self._bind(how.get("output"), plan)
             display(plan)
@@ -171,8 +173,9 @@ class SweepCells:
             return
         display(plan)
         said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
+        unasked = Cost(amount=pocket, currency=PLAY_MONEY if most.currency == PLAY_MONEY else CURRENCY)
         raise ConfigurationError(
-            said.filled(most=dollars(most.amount), pocket=dollars(pocket)),
+            said.filled(most=most.rounded, pocket=unasked.rounded),
             hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
         )
 
@@ -184,7 +187,7 @@ class SweepCells:
         button: bool,
         made: Callable[[Sweep], Any] = lambda sweep: sweep,
     ) -> SweepOrder | None:
-        given = {name: how[name] for name in ("name", "budget", "fresh", "retry", "concurrency") if name in how}
+        given = {name: how[name] for name in HOW if name in how}
         call = start_sweep(session(), prepared, **given)
         detached = bool(how.get("background")) and self._magics.watched
         front_end = self._magics.view_name
@@ -204,14 +207,15 @@ class SweepCells:
         call, name = order.call, order.how.get("output")
         with contextlib.suppress(concurrent.futures.TimeoutError, concurrent.futures.CancelledError):
             call.future.exception(CLOSE_S)
-        self._bind(name, order.made(call.sweep))
+        made = order.made(call.sweep)
+        self._bind(name, made)
         order.view.settle()
+        self._show(order.how, made)
         states = call.sweep.states
         done, count = states.get("done", 0), len(call.sweep)
+        of_all = numbered(count, Message("1 trial"), Message("{count} trials"))
         kept = Message(
-            "{done} of {count} trials are done and kept; running the cell again asks the rest.",
-            done=f"{done:,}",
-            count=f"{count:,}",
+            "Done and kept: {done} of {trials}; running the cell again asks the rest.", done=f"{done:,}", trials=of_all
         )
         if order.interrupted or call.run.stopping:
             raise Stopped(say("Stopped. {kept}", kept=kept))
@@ -222,11 +226,7 @@ class SweepCells:
             raise
         if unpaid := states.get("unpaid", 0):
             raise BudgetExceeded(
-                Message(
-                    "{count} of {all} trials were not asked, because the budget is used up.",
-                    count=f"{unpaid:,}",
-                    all=f"{count:,}",
-                ),
+                Message("Over the budget, and not asked: {count} of {trials}.", count=f"{unpaid:,}", trials=of_all),
                 hint=Message(
                     "A higher --budget asks them, and nothing twice; a lower --max-tokens lets each call count for less."
                 ),
@@ -234,12 +234,15 @@ class SweepCells:
         failed = states.get("failed", 0)
         if failed > order.how.get("allow_failed", 0) * count:
             raise SweepFailed(
-                Message("{count} of {all} trials failed.", count=f"{failed:,}", all=f"{count:,}"),
+                Message("{count} of {trials} failed.", count=f"{failed:,}", trials=of_all),
                 hint=Message(
                     "{where} says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
                     where=self._where(name or "_", order),
                 ),
             )
+
+    def _show(self, how: Mapping[str, Any], made: Any) -> None:
+        """Show what was made, where nothing else does: the table of a sweep is its view's."""
 
     def _where(self, name: str, order: SweepOrder) -> str:
         """Where the reasons of failed trials are."""

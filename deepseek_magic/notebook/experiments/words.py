@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ...protocol.experiments.axes import VARIED
-from ...protocol.options import OPTIONS_BY_NAME
+from ...protocol.experiments.score import TYPED
+from ...protocol.options import OPTIONS_BY_NAME, Option
 from ...session.experiments.listing import sweeps
 from ..magic.completion import flag_words, own_variables, values_of
 from .flags import FLAGS, MAP_FLAGS
@@ -16,8 +17,11 @@ from .managing import ACTIONS
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_(?:sweeps?|map))\s(?P<typed>.*)\Z")
 _AXIS: Final = re.compile(r"--vary[ =]+(?P<name>[\w-]*)(?:=(?:[^\s,]*,)*(?P<value>[^\s,]*))?\Z")
 _OVER: Final = re.compile(r"--over[ =]+(?P<begun>\w*)\Z")
+_TABLE: Final = re.compile(r"--over[ =]+(?P<table>\w+)")
+_WHERE: Final = re.compile(r"--where[ =]+(?P<begun>\w*)\Z")
+_COLUMN: Final = re.compile(r"--(?:cluster|into)[ =]+(?P<begun>\w*)\Z")
 _SCORE: Final = re.compile(r"--score[ =]+(?P<begun>\w*)\Z")
-_SCORES: Final = ("exact=", "contains=", "number=", "regex=", "one_of=", "field=", "length=", "schema=")
+_SCORED: Final = re.compile(r"--score[ =]+\S*\{(?P<begun>\w*)\Z")
 
 
 def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
@@ -28,12 +32,7 @@ def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str]
     if found["magic"] == "%deepseek_sweep":
         return _sweep_words(found["typed"], variables), True
     if found["magic"] == "%deepseek_map":
-        first, space, _ = found["typed"].partition(" ")
-        named = space or first.startswith("-")
-        words = (
-            flag_words(found["typed"], variables, MAP_FLAGS) if named else _beginning(first, own_variables(variables))
-        )
-        return words, True
+        return _map_words(found["typed"], variables), True
     if found["magic"] == "deepseek_sweeps":
         return _manage_words(found["typed"]), True
     return None
@@ -44,13 +43,44 @@ def _sweep_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
         option = OPTIONS_BY_NAME.get(axis["name"].replace("-", "_"))
         if axis["value"] is None:
             return [f"{name}=" for name in _beginning(axis["name"], VARIED)]
-        return [] if option is None else _beginning(axis["value"], values_of(option, variables))
+        return [] if option is None else _beginning(axis["value"], _axis_values(option, variables))
     if over := _OVER.search(typed):
         return _beginning(over["begun"], own_variables(variables))
+    table = _TABLE.search(typed)
+    columns = _columns(variables.get(table["table"])) if table else []
+    if (scored := _SCORED.search(typed)) or (scored := _COLUMN.search(typed)):
+        return _beginning(scored["begun"], columns)
     if score := _SCORE.search(typed):
         functions = [n for n, v in variables.items() if callable(v) and not isinstance(v, type) and n[:1] != "_"]
-        return _beginning(score["begun"], (*_SCORES, *functions))
+        return _beginning(score["begun"], (*(f"{kind}=" for kind in TYPED), *functions))
     return flag_words(typed, variables, FLAGS)
+
+
+def _map_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
+    first, space, _ = typed.partition(" ")
+    if not space and not first.startswith("-"):
+        return _beginning(first, own_variables(variables))
+    if where := _WHERE.search(typed):
+        return _beginning(where["begun"], own_variables(variables))
+    if into := _COLUMN.search(typed):  # one that is there is written anew
+        return _beginning(into["begun"], _columns(variables.get(first)))
+    return flag_words(typed, variables, MAP_FLAGS)
+
+
+def _axis_values(option: Option, variables: Mapping[str, Any]) -> list[str]:
+    return ["on", "off"] if option.kind == "switch" else values_of(option, variables)
+
+
+def _columns(table: Any) -> list[str]:
+    """The names of a table's columns, as far as they are known without a look at its rows."""
+    names: Iterable[Any] = ()
+    if isinstance(table, list | tuple):
+        names = table[0] if table and isinstance(table[0], Mapping) else ()
+    elif hasattr(type(table), "column_names"):  # Arrow's
+        names = table.column_names
+    elif not hasattr(table, "collect"):  # a lazy frame would have to work it out
+        names = getattr(table, "columns", ())
+    return [name for name in names if isinstance(name, str)]
 
 
 def _manage_words(typed: str) -> list[str]:

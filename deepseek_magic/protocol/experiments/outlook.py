@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...text.inline import code_span
-from ...text.messages import Message, localized
+from ...text.language import MOMENT
+from ...text.messages import Message, localized, numbered
 from ..measured import Cost
 
 if TYPE_CHECKING:
@@ -33,6 +35,14 @@ class CostRange:
     most: Cost | None = None
 
 
+class OffPeak(NamedTuple):
+    """The half tariff begins in ``waits_s`` seconds, 0 if it has begun, at ``begins``, and ends at ``ends`` (with time zones)."""
+
+    waits_s: float
+    begins: datetime
+    ends: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What would happen if a plan were asked now.
@@ -40,7 +50,7 @@ class Outlook:
     ``calls`` are sent; ``reused`` trials take an answer from the journal, ``shared`` ones that of an equal row. ``cost`` is
     of the tariff of the hour, ``other`` of DeepSeek's other one; None where there is none. ``peak`` tells which is which.
     ``unpriced`` calls have no known price and are left out of the costs. ``earlier`` answers are what the expected price was learnt from. ``visible`` is
-    the difference of two settings' scores that the inputs can show.
+    the difference of two settings' scores that the inputs can show. ``off_peak`` tells when a plan is asked that waits for it.
     """
 
     calls: int
@@ -52,6 +62,7 @@ class Outlook:
     unpriced: int = 0
     earlier: int = 0
     visible: float | None = None
+    off_peak: OffPeak | None = None
     notices: tuple[Message | str, ...] = ()
 
 
@@ -87,7 +98,7 @@ def _counts(plan: Plan) -> Message:
         (plan.repeats, Message("{count} repeats")),
     )
     parts = [said.filled(count=f"{count:,}") for count, said in counts if count > 1]
-    trials = Message("1 trial") if len(plan) == 1 else Message("{count} trials", count=f"{len(plan):,}")
+    trials = numbered(len(plan), Message("1 trial"), Message("{count} trials"))
     if not parts:
         return trials
     product = parts[0]
@@ -110,14 +121,24 @@ def _rows(plan: Plan) -> Iterator[tuple[Message | str, Message | tuple[str, ...]
 
 
 def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
-    calls = Message("1 call") if outlook.calls == 1 else Message("{count} calls", count=f"{outlook.calls:,}")
+    calls = numbered(outlook.calls, Message("1 call"), Message("{count} calls"))
     if outlook.reused:
-        calls = Message("{calls}; {count} answers are in the journal", calls=calls, count=f"{outlook.reused:,}")
-    if outlook.shared:
-        calls = Message(
-            "{calls}; {count} trials take the answer of an equal row", calls=calls, count=f"{outlook.shared:,}"
+        more = numbered(
+            outlook.reused,
+            Message("{calls}; 1 answer is in the journal"),
+            Message("{calls}; {count} answers are in the journal"),
         )
+        calls = more.filled(calls=calls)
+    if outlook.shared:
+        more = numbered(
+            outlook.shared,
+            Message("{calls}; 1 trial takes the answer of an equal row"),
+            Message("{calls}; {count} trials take the answer of an equal row"),
+        )
+        calls = more.filled(calls=calls)
     yield Message("to be sent"), calls
+    if outlook.off_peak is not None:
+        yield Message("begins"), _beginning(outlook.off_peak)
     yield Message("price"), _price(outlook.cost, outlook)
     if outlook.other is not None:
         label = Message("price off-peak") if outlook.peak else Message("price at peak hours")
@@ -126,7 +147,9 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
         points = f"{100 * outlook.visible:.0f}"
         yield (
             Message("can be seen"),
-            Message("differences of about {points} points between two settings", points=points),
+            Message(
+                "differences of about {points} percentage points between the scores of two settings", points=points
+            ),
         )
 
 
@@ -134,14 +157,47 @@ def _price(cost: CostRange, outlook: Outlook) -> Message:
     if cost.least is None or cost.most is None:
         if not outlook.unpriced:
             return Message("unknown: the models are priced in several currencies")
-        return Message("unknown: {count} calls have no known price", count=f"{outlook.unpriced:,}")
+        return numbered(
+            outlook.unpriced,
+            Message("unknown: the call has no known price"),
+            Message("unknown: {count} calls have no known price"),
+        )
     said = Message("at least {least}, at most {most}", least=cost.least.rounded, most=cost.most.rounded)
     if cost.expected is not None:
-        about = Message("about {expected}, by {count} earlier answers; {bounds}")
-        said = about.filled(expected=cost.expected.rounded, count=f"{outlook.earlier:,}", bounds=said)
+        about = numbered(
+            outlook.earlier,
+            Message("about {expected}, by 1 earlier answer; {bounds}"),
+            Message("about {expected}, by {count} earlier answers; {bounds}"),
+        )
+        said = about.filled(expected=cost.expected.rounded, bounds=said)
     if outlook.unpriced:
-        said = Message("{price}; and {count} calls of unknown price", price=said, count=f"{outlook.unpriced:,}")
+        more = numbered(
+            outlook.unpriced,
+            Message("{price}; and 1 call of unknown price"),
+            Message("{price}; and {count} calls of unknown price"),
+        )
+        said = more.filled(price=said)
     return said
+
+
+def _beginning(off_peak: OffPeak) -> Message:
+    """When a plan that is asked off-peak begins, and when peak hours will stop it."""
+    ends = off_peak.ends.astimezone().strftime(MOMENT)
+    if not off_peak.waits_s:
+        return Message("now; it pauses at peak hours, next at {until}", until=ends)
+    begins = Message("at {moment}, in {time}; it pauses at peak hours, next at {until}")
+    moment = off_peak.begins.astimezone().strftime(MOMENT)
+    return begins.filled(moment=moment, time=lasting(off_peak.waits_s), until=ends)
+
+
+def lasting(seconds: float) -> Message:
+    """A length of time as it is said in passing."""
+    if seconds < 90:
+        return Message("{seconds} s", seconds=f"{seconds:.0f}")
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return Message("{minutes} min", minutes=minutes)
+    return Message("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def _few(names: tuple[str, ...]) -> tuple[str, ...]:

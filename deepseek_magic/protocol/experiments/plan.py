@@ -85,6 +85,8 @@ class Plan:
     scorers: tuple[Scorer, ...] = ()
     outlook: Outlook | None = field(default=None, compare=False, repr=False)
     """What it would take, as ``ds.plan`` has found; no part of what is asked."""
+    how: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What ``ds.plan`` was told of how it is asked (``budget``, ``concurrency``, …), for ``ds.sweep``; no part of it either."""
 
     @classmethod
     def of(

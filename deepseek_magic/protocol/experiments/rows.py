@@ -71,7 +71,7 @@ def rows_of_csv(text: str) -> tuple[Row, ...]:
     header, *lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if line] or [[]]
     for number, line in enumerate(lines, 1):
         if len(line) != len(header):
-            said = Message("Row {number} of the CSV file has {count} values, its header has {expected}.")
+            said = Message("Row {number} of the CSV file is not as long as its header: {count} instead of {expected}.")
             raise ConfigurationError(
                 said.filled(number=number, count=len(line), expected=len(header)),
                 hint=Message("A value with the separator in it stands in double quotes."),

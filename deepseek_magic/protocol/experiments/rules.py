@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from ...text.extract import read_json
-from ...text.messages import Message
+from ...text.messages import Message, numbered
 from ..schema import Schema
 
 Why = Message | str
@@ -215,8 +215,9 @@ def length(
     words, chars = count_words(answer), len(answer.strip())
     for least, count, most, unit in ((min_words, words, max_words, "words"), (min_chars, chars, max_chars, "chars")):
         if (least is not None and count < least) or (most is not None and count > most):
-            said = Message("it has {count} words") if unit == "words" else Message("it has {count} characters")
-            return Score(0.0, why=said.filled(count=f"{count:,}"))
+            in_words = numbered(count, Message("it has 1 word"), Message("it has {count} words"))
+            in_chars = numbered(count, Message("it has 1 character"), Message("it has {count} characters"))
+            return Score(0.0, why=in_words if unit == "words" else in_chars)
     return Score(1.0)
 
 

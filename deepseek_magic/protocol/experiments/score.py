@@ -170,12 +170,12 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
     kind, variables = kind.strip(), variables or {}
     if not equals and callable(variables.get(kind)):
         return function(variables[kind], name=kind)
-    make = _TYPED.get(kind)
+    make = TYPED.get(kind)
     if make is None:
-        known = (*_TYPED, *(name for name in variables if not name.startswith("_")))
+        known = (*TYPED, *(name for name in variables if not name.startswith("_")))
         raise ConfigurationError(
             Message("There is no score {name}{near}.", name=kind, near=closest(kind, known)),
-            hint=Message("It is a function of the notebook, or one of {names}.", names=", ".join(_TYPED)),
+            hint=Message("It is a function of the notebook, or one of {names}.", names=", ".join(TYPED)),
         )
     if not rest.strip():
         said = Message("The score {name} says nothing to compare with.", name=kind)
@@ -197,7 +197,7 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
 
 
 _KEYWORD: Final = re.compile(r"[a-z_]+=")
-_TYPED: Final[Mapping[str, Callable[..., Scorer]]] = {
+TYPED: Final[Mapping[str, Callable[..., Scorer]]] = {
     "exact": exact,
     "contains": contains,
     "regex": regex,
@@ -209,6 +209,7 @@ _TYPED: Final[Mapping[str, Callable[..., Scorer]]] = {
     "judge": judge,
     "prefer": prefer,
 }
+"""What ``--score`` takes besides functions, by the word before its ``=``."""
 _EXAMPLES: Final[Mapping[str, str]] = {
     "exact": "exact={answer}",
     "contains": "contains={answer}",

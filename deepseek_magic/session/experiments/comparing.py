@@ -14,7 +14,7 @@ from ...metrics.stats.compare import METHODS, VERDICTS, Comparison
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.rows import plain
 from ...text.inline import code_span
-from ...text.messages import Message, localized
+from ...text.messages import Message, localized, numbered
 
 
 class Comparisons(Tabular):
@@ -65,10 +65,13 @@ class Comparisons(Tabular):
                     score=difference, low=_signed(each.low), high=_signed(each.high)
                 )
             if each.dropped:
-                difference = Message("{score}; {count} inputs dropped", score=difference, count=f"{each.dropped:,}")
+                dropped = numbered(
+                    each.dropped, Message("{score}; 1 input dropped"), Message("{score}; {count} inputs dropped")
+                )
+                difference = dropped.filled(score=difference)
             verdict = VERDICTS[each.verdict]
             if each.verdict == "cannot tell" and each.visible is not None:
-                seen = Message("{verdict}: differences of about {points} points could be seen")
+                seen = Message("{verdict}: differences of about {points} percentage points could be seen")
                 verdict = seen.filled(verdict=verdict, points=f"{100 * each.visible:.0f}")
             yield each, localized(difference), localized(verdict)
 

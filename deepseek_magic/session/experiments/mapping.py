@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
 from ...metrics.frames import library
 from ...protocol.errors import ConfigurationError
@@ -20,7 +20,7 @@ from .. import watched
 from ..calls import session
 from ..prepared import AskOptions, hide_key
 from .planning import plan_of, table_rows
-from .running import prepare_sweep, start_sweep
+from .running import HOW, prepare_sweep, start_sweep
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .running import PreparedSweep
 
 INTO: Final = "answer"
-_HOW: Final = ("budget", "concurrency", "fresh", "retry", "name")
 _GIVEN: Final = ("api_key", "timeouts")
 _WHY: Final = {
     "unpaid": Message("the budget did not allow it"),
@@ -47,6 +46,7 @@ class MapOptions(AskOptions, total=False):
     name: str | None
     retry: bool
     concurrency: int | None
+    at: Literal["off-peak"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +119,14 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
     values; ``{column}`` in the prompt takes the row's value (``{input}`` that of a list of values). The column ``into_error`` says
     what a row without an answer failed of; both columns are always there. With ``schema`` the fields of each answer are in
     ``into.field``. ``where`` chooses rows, by true and false for each; the others keep what they have. ``options`` are those of
-    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry`` and ``name`` as for ``sweep``.
+    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry``, ``at`` and ``name`` as for ``sweep``.
 
     A row that failed raises nothing. Raises ConfigurationError, and what no row could get past, as ``sweep`` does.
     """
     hide_key(options)
     here = session()
     asked: Any = dict(options)
-    how = {name: asked.pop(name) for name in _HOW if name in asked}
+    how = {name: asked.pop(name) for name in HOW if name in asked}
     given = {name: asked.pop(name, None) for name in _GIVEN}
     made = TableMap.of(here, table, prompt, into=into, where=where, **asked)
     if made.plan is None:
@@ -140,7 +140,7 @@ def _chosen(where: Any, count: int) -> list[int]:
     values = list(where.to_list() if callable(getattr(where, "to_list", None)) else where)
     if len(values) != count:
         raise ConfigurationError(
-            Message("where has {count} values, and the table has {rows} rows.", count=len(values), rows=count),
+            Message("where is not as long as the table: {count} instead of {rows}.", count=len(values), rows=count),
             hint=Message("Give one true or false for each row."),
         )
     return [place for place, value in enumerate(values) if value is not None and bool(value)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.trials.store import SweepStore, TrialSeed, TrialUnit, units_of
@@ -19,7 +18,8 @@ from ...protocol.experiments.outlook import Outlook
 from ...protocol.experiments.plan import Plan
 from ...protocol.options import OPTIONS_BY_NAME, Options
 from .judged import open_cases
-from .running import PreparedSweep, prepare_sweep
+from .off_peak import beginning
+from .running import PreparedSweep, check_how, prepare_sweep
 from .scores import JUDGES
 
 if TYPE_CHECKING:
@@ -29,19 +29,35 @@ LEARNT_FROM: Final = 1_000
 """So many of the newest answers say how long answers are."""
 
 
-def with_outlook(session: Session, plan: Plan, **given: Any) -> Plan:
-    """The plan with what it would take, see ``Outlook``. ``given`` as for ``prepare_sweep``; no key is needed.
+def with_outlook(session: Session, plan: Plan, how: Mapping[str, Any] | None = None, **given: Any) -> Plan:
+    """The plan with what it would take, see ``Outlook``. ``how`` it is to be asked as for ``start_sweep``, ``given`` as for
+    ``prepare_sweep``; no key is needed.
 
     Raises ConfigurationError where one of its requests cannot be made.
     """
-    return replace(plan, outlook=looked_at(session, prepare_sweep(session, plan, dry=True, **given)))
+    prepared = prepare_sweep(session, plan, dry=True, **given)
+    return replace(plan, outlook=looked_at(session, prepared, **(how or {})), how=how or {})
 
 
-def looked_at(session: Session, prepared: PreparedSweep, *, fresh: bool = False) -> Outlook:
-    """The outlook of a prepared sweep; ``fresh``: no answer of the journal is used."""
+def looked_at(
+    session: Session,
+    prepared: PreparedSweep,
+    *,
+    fresh: bool = False,
+    retry: bool = False,
+    at: str | None = None,
+    **others: Any,
+) -> Outlook:
+    """The outlook of a prepared sweep that is asked as ``start_sweep`` would be told to: with ``fresh`` no answer of the journal
+    is used, with ``retry`` only what failed is asked. Raises as ``check_how`` does for ``others``."""
+    check_how(**others)
     plan, seeds, store = prepared.plan, list(prepared.seeds), SweepStore(session.journal)
-    done = {row.trial for row in store.trials(prepared.sweep_id) if row.state == "done" and not fresh}
-    units = units_of(seeds, each=plan.each, wanted=lambda number: number not in done)
+    now = session.wall()
+    begins = beginning(session, prepared, now, at)
+    states = {row.trial: row.state for row in store.trials(prepared.sweep_id)}
+    done = {trial for trial, state in states.items() if state == "done" and not fresh}
+    failed = {trial for trial, state in states.items() if state == "failed"}
+    units = units_of(seeds, each=plan.each, wanted=lambda number: number in failed if retry else number not in done)
     kept = {} if fresh else store.whole_answers({unit.digest for unit in units})
     reused = [unit for unit in units if unit.place < kept.get((unit.digest, unit.base_url), 0)]
     known = set(reused)
@@ -49,13 +65,17 @@ def looked_at(session: Session, prepared: PreparedSweep, *, fresh: bool = False)
     places = {first.endpoint.name for first in prepared.first}
     usual = usual_lengths(store.lengths(places, limit=LEARNT_FROM))
     return outlook(
-        [*_requests(prepared, seeds, asked), *_judges(session, prepared, usual, open_trials=len(plan) - len(done))],
+        [
+            *_requests(prepared, seeds, asked),
+            *_judges(session, prepared, usual, open_trials=len(failed) if retry else len(plan) - len(done)),
+        ],
         usual,
-        datetime.now(UTC),
+        begins,
         prices=session.log.prices,
         reused=len(done) + sum(len(unit.trials) for unit in reused),
         shared=sum(len(unit.trials) - 1 for unit in asked),
         visible=visible_difference(_inputs(plan)) if len(plan.settings) > 1 else None,
+        waits_s=None if at is None else (begins - now).total_seconds(),
         notices=prepared.notices,
     )
 

@@ -49,6 +49,7 @@ def plan_of(
     variables: Mapping[str, Any] | None = None,
     limit: int | None = None,
     sample: int | None = None,
+    sample_seed: int = 0,
     schema: type | str | Schema | None = None,
     each: bool = False,
     cluster: str | None = None,
@@ -57,7 +58,7 @@ def plan_of(
     **options: Any,
 ) -> Plan:
     """The plan. ``over`` is a table, or the path of a CSV or JSONL file; of it the first ``limit`` rows are taken, or
-    ``sample`` of them by chance (the same ones with the same ``seed``), in the table's order. ``variables`` fill what no column
+    ``sample`` of them by chance (the same ones with the same ``sample_seed``), in the table's order. ``variables`` fill what no column
     does. Raises ConfigurationError for what is missing or does not go together.
     """
     for name in set(_TAKEN) & {name for name, value in options.items() if value is not None}:
@@ -71,7 +72,7 @@ def plan_of(
     schema = schema if schema is not None else shared.pop("schema", None)
     if isinstance(schema, str):
         schema = Schema.named(schema, variables)
-    rows = None if over is None else _part(table_rows(over), limit=limit, sample=sample, seed=shared.get("seed", 0))
+    rows = None if over is None else _part(table_rows(over), limit=limit, sample=sample, seed=sample_seed)
     plan = Plan.of(
         prompt,
         rows=rows,
@@ -85,6 +86,8 @@ def plan_of(
         framed=framed,
         saved=_saved(shared, grid),
     )
+    if rows is not None:
+        _check_names(plan, variables or {})
     texts = _texts(plan, variables or {})
     return plan if not texts else Plan(**{**_fields(plan), "texts": texts})
 
@@ -146,6 +149,25 @@ def _texts(plan: Plan, variables: Mapping[str, Any]) -> dict[str, str]:
         if system.startswith("$") and system[1:] in variables:
             found[system[1:]] = template.show(variables[system[1:]])
     return found
+
+
+def _check_names(plan: Plan, variables: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for ``{name}`` in a prompt that nothing fills: a slip would be paid for row by row."""
+    # What a saved prompt calls so is the cell's text.
+    known = [*plan.columns, "prompt", *(name for name in variables if not name.startswith("_"))]
+    found: dict[str, Message | str] = {}
+    for text in _prompts(plan):
+        found |= template.strangers(text, known)
+    if found:
+        typed, near = next((each for each in found.items() if each[1]), next(iter(found.items())))
+        raise ConfigurationError(
+            Message(
+                "{name} in the prompt is neither a column of the table nor a variable{near}.", name=typed, near=near
+            ),
+            hint=Message(
+                "The columns are {names}. In backticks it is sent as typed.", names=", ".join(map(str, plan.columns))
+            ),
+        )
 
 
 def _prompts(plan: Plan) -> Iterator[str]:

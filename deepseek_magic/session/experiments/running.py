@@ -21,12 +21,10 @@ from ...engine.home import engine
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
-from ...engine.trials.sweeping import SweepRun, SweepWork
+from ...engine.trials.sweeping import Shut, SweepRun, SweepWork
 from ...metrics.row import Origin, Row
 from ...metrics.spending import Spending
-from ...policy.estimates import Estimate
-from ...policy.pricing import Cost
-from ...policy.schedule import MOST_OPEN, Schedule, beginnings, window
+from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, beginnings, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.judging import judge_plan
@@ -36,6 +34,7 @@ from ...protocol.options import OPTIONS_BY_NAME
 from ...text.messages import Message
 from ..prepared import Prepared
 from .judged import judged, open_cases
+from .off_peak import shutter
 from .scores import JUDGES, score_trials
 from .sweep import Sweep
 
@@ -43,18 +42,19 @@ if TYPE_CHECKING:
     from ...engine.client import Addressed
     from ..state import Session
 
+HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name")
+"""What says how a plan is asked, and is no part of it; see ``start_sweep``."""
+
 ID_CHARS: Final = 32
 NAME_CHARS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRequest:
-    """One input of one setting: the request as it is sent, and the most that it may cost."""
+    """One input of one setting: the request as it is sent."""
 
     addressed: tuple[Addressed, ...]
     digest: str
-    estimate: Estimate
-    most: Cost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +94,10 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
     """Make every request of a plan. ``given``: what ``Session.prepare`` takes besides options (``api_key``, ``timeouts``).
     ``dry``: it will not be sent, so no key is needed.
 
-    Raises ConfigurationError, and MissingKey but not for a dry run; nothing is sent.
+    Raises ConfigurationError, and MissingKey and without a journal, but not for a dry run; nothing is sent.
     """
+    if not dry:
+        SweepStore(session.journal).check()
     cells, first = [], []
     notices: dict[str, Message | str] = {}
     key = given.pop("api_key", None)
@@ -111,10 +113,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
             )
             shared = shared or made
             notices |= {str(said): said for said in made.notices}
-            estimate, most = session.estimated(made)
-            cells.append(
-                CellRequest(addressed=made.addressed, digest=made.request.digest(), estimate=estimate, most=most)
-            )
+            cells.append(CellRequest(addressed=made.addressed, digest=made.request.digest()))
         assert shared is not None
         first.append(shared)
     if plan.repeats > 1 and any(setting.options.get("temperature") == 0 for setting in plan.settings):
@@ -225,6 +224,18 @@ def sweep_of(session: Session, sweep_id: str) -> Sweep:
     return Sweep(session.journal, sweep_id, again=again)
 
 
+def check_how(*, concurrency: int | None = None, budget: float | None = None, name: str | None = None) -> None:
+    """Raise ConfigurationError for what says how a sweep is asked, and cannot be."""
+    whole = isinstance(concurrency, int) and not isinstance(concurrency, bool)
+    if concurrency is not None and not (whole and 1 <= concurrency <= MOST_OPEN):
+        said = Message("it takes a whole number from {low} to {high}", low=1, high=f"{MOST_OPEN:,}")
+        raise ConfigurationError.of_setting("concurrency", repr(concurrency), said)
+    if budget is not None:
+        OPTIONS_BY_NAME["budget"].check(budget)
+    if name is not None and not (isinstance(name, str) and name.strip()):
+        raise ConfigurationError.of_setting("name", repr(name), Message("it takes text that is not empty"))
+
+
 def start_sweep(
     session: Session,
     prepared: PreparedSweep,
@@ -234,20 +245,19 @@ def start_sweep(
     concurrency: int | None = None,
     fresh: bool = False,
     retry: bool = False,
+    at: str | None = None,
+    shut: Callable[[], Shut | None] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> SweepCall:
     """Begin or go on with the sweep of a plan.
 
     ``budget``: the most that its answers may cost together, those of earlier runs included (US dollars). ``fresh`` asks
-    everything anew, ``retry`` only what failed. ``given`` as for ``prepare_sweep``, for judges. Raises ConfigurationError without a journal.
+    everything anew, ``retry`` only what failed. ``at`` "off-peak" begins calls only at DeepSeek's half tariff; ``shut`` is a sweep's own word for it.
+    ``given`` as for ``prepare_sweep``, for judges. Raises ConfigurationError.
     """
-    if concurrency is not None and not 1 <= concurrency <= MOST_OPEN:
-        said = Message("it takes a whole number from {low} to {high}", low=1, high=f"{MOST_OPEN:,}")
-        raise ConfigurationError.of_setting("concurrency", concurrency, said)
-    if budget is not None:
-        budget = OPTIONS_BY_NAME["budget"].check(budget)
+    check_how(concurrency=concurrency, budget=budget)
+    shut = shut or shutter(session, prepared, at)
     store, seeds, plan = SweepStore(session.journal), list(prepared.seeds), prepared.plan
-    store.check()
     sweep_id = prepared.sweep_id
     head = SweepHead(
         sweep_id=sweep_id,
@@ -279,8 +289,9 @@ def start_sweep(
         begin=_beginner(session, prepared, seeds),
         hold=account.hold,
         paid=account.own.add,
-        window=lambda: window(client.gate.standing.window, concurrency),
+        window=lambda: window(client.gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
         at_once=lambda: client.gate.standing.running,
+        shut=shut,
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)
@@ -291,7 +302,7 @@ def start_sweep(
         rest = None if budget is None else float(max(Decimal(str(budget)) - store.spent(sweep_id), Decimal(0)))
         title = f"{sweep.name} · {scorer.name}"
         return start_sweep(
-            session, prepare_sweep(session, asked, **(given or {})), name=title, budget=rest, given=given
+            session, prepare_sweep(session, asked, **(given or {})), name=title, budget=rest, shut=shut, given=given
         )
 
     return SweepCall(sweep, run, plan, prepared.notices, judge)
@@ -337,11 +348,12 @@ class _Account:
         self._cap = None if budget is None else float(max(Decimal(str(budget)) - spent, Decimal(0)))
 
     def hold(self, unit: TrialUnit) -> ExitStack:
-        """Set aside what a unit may cost. Raises BudgetExceeded."""
-        seed = self._seeds[unit.trials[0]]
-        most = self._prepared.cells[seed.setting * len(self._prepared.plan.rows) + seed.row].most
+        """Set aside what a unit may cost at the tariff of the hour. Raises BudgetExceeded."""
+        seed, prepared = self._seeds[unit.trials[0]], self._prepared
+        cell, first = prepared.cells[seed.setting * len(prepared.plan.rows) + seed.row], prepared.first[seed.setting]
+        _, most = self._session.estimated(replace(first, addressed=cell.addressed))
         with ExitStack() as both:
             both.enter_context(self.own.hold(most, cap=self._cap))
-            cap = self._prepared.first[seed.setting].options.get("budget")
+            cap = first.options.get("budget")
             both.enter_context(self._session.log.spending.hold(most, cap=cap))
             return both.pop_all()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from ...engine.trials.sweeping import SweepStanding
 from ...metrics.row import Cell
 from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
+from ...protocol.experiments.outlook import lasting
 from ...protocol.experiments.plan import Plan
-from ...text.messages import Message, localized, say, words
+from ...text.messages import Message, localized, numbered, say, words
 from .summary import SettingSummary
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def growing(name: str, plan: Plan, standing: SweepStanding) -> SweepTable:
 def progress(standing: SweepStanding, trials: int) -> str:
     """One line: how many of how many, what failed, cost, rate, and the time that is left at this rate."""
     done = standing.count("done")
-    said = [say("{done} of {count} trials", done=f"{done:,}", count=f"{trials:,}")]
+    said = [_done(done, trials)]
     if failed := standing.count("failed"):
         said.append(say("{count} failed", count=f"{failed:,}"))
     if unpaid := standing.count("unpaid"):
@@ -102,23 +103,25 @@ def progress(standing: SweepStanding, trials: int) -> str:
     if standing.cost:
         said.append(spent_on(standing.cost, 0))
     rate = standing.asked / standing.elapsed_s if standing.elapsed_s > 1 else 0.0
-    if rate and not standing.ended:
+    if rate and not standing.ended and standing.shut is None:
         left = trials - done - failed - unpaid
         said.append(say("{rate} calls/s", rate=f"{rate:.2g}"))
-        said.append(say("about {time} left", time=_time(left / rate)))
+        said.append(say("about {time} left", time=lasting(left / rate)))
     if standing.pause_s is not None:
         said.append(say("pausing before another round"))
+    if standing.shut is not None and not standing.ended:
+        begins = standing.shut.until.astimezone().strftime("%H:%M")
+        said.append(
+            say("waiting for the half tariff at {hour}, {time} left", hour=begins, time=lasting(standing.shut.left_s))
+        )
     if standing.stopping and not standing.ended:
         said.insert(0, say("Stopping…"))
     return " · ".join(said)
 
 
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return say("{seconds} s", seconds=f"{seconds:.0f}")
-    if seconds < 5_400:
-        return say("{minutes} min", minutes=f"{seconds / 60:.0f}")
-    return say("{hours} h", hours=f"{seconds / 3600:.1f}")
+def _done(done: int, count: int) -> str:
+    trials = numbered(count, Message("1 trial"), Message("{count} trials"))
+    return say("{done} of {trials}", done=f"{done:,}", trials=trials)
 
 
 def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
@@ -159,7 +162,7 @@ def _result(sweep: Sweep) -> str:
     states = [row["state"] for row in rows]
     said = [
         say("Sweep {name}", name=sweep.name),
-        say("{done} of {count} trials", done=f"{states.count('done'):,}", count=f"{len(rows):,}"),
+        _done(states.count("done"), len(rows)),
         extent(plan),
     ]
     if reused := sum(row["reused"] is True for row in rows):
@@ -175,7 +178,9 @@ def _result(sweep: Sweep) -> str:
 
 def extent(plan: Plan) -> str:
     """How many inputs, settings and repeats a plan has."""
-    said = say("{rows} inputs × {settings} settings", rows=f"{len(plan.rows):,}", settings=f"{len(plan.settings):,}")
+    inputs = numbered(len(plan.rows), Message("1 input"), Message("{count} inputs")).localized()
+    settings = numbered(len(plan.settings), Message("1 setting"), Message("{count} settings")).localized()
+    said = f"{inputs} × {settings}"
     return said if plan.repeats == 1 else f"{said} × {plan.repeats:,}"
 
 

@@ -9,7 +9,7 @@ from ...metrics.row import Row
 from ...metrics.tables import cell
 from ...protocol.experiments.plan import Plan
 from ...text.inline import plain_html
-from ...text.messages import say
+from ...text.messages import Message, numbered, say
 
 ONLY: tuple[str, ...] = ("answer",)
 MAX_CHARS = 2_000
@@ -30,9 +30,14 @@ class SideBySide:
 
     @property
     def _caption(self) -> str:
-        said = [say("{count} inputs", count=f"{len(self.rows):,}")]
+        said = [numbered(len(self.rows), Message("1 input"), Message("{count} inputs")).localized()]
         if self.alike:
-            said.append(say("{count} with the same answer everywhere are left out", count=f"{self.alike:,}"))
+            alike = numbered(
+                self.alike,
+                Message("1 with the same answer everywhere is left out"),
+                Message("{count} with the same answer everywhere are left out"),
+            )
+            said.append(alike.localized())
         if self.more:
             said.append(say("{count} more", count=f"{self.more:,}"))
         return " · ".join(said)

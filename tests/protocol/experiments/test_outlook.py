@@ -53,7 +53,7 @@ def test_a_plan_says_all_of_it_in_lines() -> None:
         "to be sent: 180 calls; 120 answers are in the journal; 3 trials take the answer of an equal row",
         "price: about 0.0456 USD, by 84 earlier answers; at least 0.00123 USD, at most 1.23 USD",
         "price at peak hours: about 0.0912 USD, by 84 earlier answers; at least 0.00246 USD, at most 2.47 USD",
-        "can be seen: differences of about 30 points between two settings",
+        "can be seen: differences of about 30 percentage points between the scores of two settings",
         "At temperature 0 repeats differ little.",
     ]
 
@@ -81,6 +81,15 @@ def test_markdown_says_the_same_and_what_is_typed_cannot_act() -> None:
         ),
         (Outlook(calls=9), "price: unknown: the models are priced in several currencies"),
         (Outlook(calls=1), "to be sent: 1 call"),
+        (
+            Outlook(calls=1, reused=1, shared=1),
+            "to be sent: 1 call; 1 answer is in the journal; 1 trial takes the answer of an equal row",
+        ),
+        (Outlook(calls=1, unpriced=1), "price: unknown: the call has no known price"),
+        (
+            Outlook(calls=2, unpriced=1, earlier=1, cost=costs("0.5", "1", "2")),
+            "price: about 1 USD, by 1 earlier answer; at least 0.5 USD, at most 2 USD; and 1 call of unknown price",
+        ),
         (
             Outlook(calls=9, cost=costs("1", "2", "4"), other=costs("0.5", "1", "2"), peak=True, earlier=3),
             "price off-peak: about 1 USD, by 3 earlier answers; at least 0.5 USD, at most 2 USD",

@@ -136,7 +136,7 @@ def test_a_csv_text_is_read_with_the_separator_of_its_header(delimiter: str) -> 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n1\n", "Row 2 of the CSV file has 1 values, its header has 2."),
+        ("a,b\n1,2\n1\n", "Row 2 of the CSV file is not as long as its header: 1 instead of 2."),
         ("a,a\n1,2\n", "The inputs have two columns called a."),
     ],
 )
