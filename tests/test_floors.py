@@ -167,7 +167,7 @@ def test_a_public_class_name_is_there_once() -> None:
 
 
 STATE = {
-    "demo.api.texts.table_of",  # the texts of the demo in a language, read once
+    "demo.api.texts._tables",  # the texts of the demo in a language, and its figures, read once
     "engine.failover._DOWN",  # endpoints that did not answer, for as long as they are avoided
     "engine.gate._GATES",  # one queue for an endpoint and key, whoever asks
     "engine.gate._GATES_LOCK",

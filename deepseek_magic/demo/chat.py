@@ -55,7 +55,7 @@ class Chat:
             check(body)
             if state.balance <= 0:
                 raise no_money()
-            made = plan(body, beta=self.request.path.startswith("/beta"), cache=state.cache)
+            made = plan(body, beta=self.request.path.startswith("/beta"), cache=state.cache, draws=state.draws)
             self.fault = state.faults.take(_phases(made), prefixed=is_prefix(body["messages"][-1]))
             seen.fault = str(self.fault) if self.fault else ""
             if self.fault is not None and self.fault.kind in ERROR_FAULTS:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from .api.frames import Frame
 from .api.ratelimit import RateLimit
+from .api.sums import Draws
 from .api.tokens import PrefixCache
 from .faults.spec import Faults
 from .wire.http import HTTPRequest
@@ -97,6 +98,7 @@ class DemoState:
     running: int = field(default=0, init=False)
     most_running: int = field(default=0, init=False)
     cache: PrefixCache = field(default_factory=PrefixCache, init=False)
+    draws: Draws = field(default_factory=Draws, init=False)
     streams: OrderedDict[str, tuple[Any, list[Frame]]] = field(default_factory=OrderedDict, init=False)
     _pace: Pace = field(default=LIKE_A_MODEL, init=False)
 

@@ -16,6 +16,7 @@ from .checks import CONTEXT_TOKENS, is_prefix
 from .inquiry import Inquiry, asked_for, prompt_tokens
 from .replies import Reply, continuation, reply
 from .shapes import Refused
+from .sums import Draws
 from .tokens import CACHE_UNIT_TOKENS, PrefixCache, tokenize
 
 FINGERPRINT: Final = "fp_demo_2026"
@@ -65,7 +66,7 @@ class PlannedReply:
         return {**usage, "prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": prompt - hit}
 
 
-def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> PlannedReply:
+def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache, draws: Draws | None = None) -> PlannedReply:
     """What will be answered. Raises Refused when the context overflows or a prefix is sent to another path than /beta."""
     asked = asked_for(body)
     last = body["messages"][-1]
@@ -74,6 +75,7 @@ def plan(body: Mapping[str, Any], *, beta: bool, cache: PrefixCache) -> PlannedR
         raise Refused(
             "The prefix parameter is a Beta feature: set base_url to https://api.deepseek.com/beta to use it."
         )
+    asked = (draws or Draws()).drawn(asked, again=prefixed, seed=body.get("seed"))
     text, thought = (last["content"], last.get("reasoning_content")) if prefixed else ("", None)
     text = text if isinstance(text, str) else "\n\n".join(part.get("text", "") for part in text)
     whole = continuation(asked, text, thought) if prefixed else reply(asked)

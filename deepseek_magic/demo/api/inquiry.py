@@ -20,7 +20,7 @@ _EFFORTS: Final = {"minimal": "low", "medium": "high", "xhigh": "high", "ultra":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
-    """What decides a reply; ``messages`` without a prefix to be continued."""
+    """What decides a reply; ``messages`` without a prefix to be continued. ``draw`` counts the times that a sum was asked."""
 
     model: str
     messages: tuple[Mapping[str, Any], ...]
@@ -30,6 +30,7 @@ class Inquiry:
     json_mode: bool = False
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: Any = None
+    draw: int = 1
 
     @property
     def said(self) -> list[str]:
@@ -40,6 +41,11 @@ class Inquiry:
     def prompt(self) -> str:
         """The text of the last user message."""
         return self.said[-1] if self.said else ""
+
+    @property
+    def system(self) -> str:
+        """The text of the first system message."""
+        return next((text_of(m.get("content")) for m in self.messages if m["role"] == "system"), "")
 
     @property
     def language(self) -> Language:

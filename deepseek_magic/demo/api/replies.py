@@ -5,11 +5,12 @@ Words in the last user message choose the pieces:
     table, code, formula, markdown, chinese, stream   that subject (also in Chinese: 表格, 代码, 公式, …)
     echo          (before all others) the message itself, unchanged, in a code block: shows how {name} was filled
     long N        about N kB of numbered paragraphs
+    17 × 24?      the result of that sum, right or wrong by the setting, see sums.py; a judge of such answers gets a verdict
     a failed cell and its error, as %deepseek_fix sends them    the cell again, with the error as a comment above it
     unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
     a tool's name or a word of its description    a call of that tool, when tools are given
 
-Anything else gets an explanation of what was sent. ``max_tokens``, ``stop`` and streaming never change the text: they
+Anything else gets an explanation of what was sent. The n-th answer to a sum may be another one than the first: ``Inquiry.draw``. ``max_tokens``, ``stop`` and streaming never change the text: they
 only end it, so a continuation with other budgets continues the same answer.
 """
 
@@ -30,7 +31,9 @@ from .calls import CalledTool, calls_for, value_for
 from .checks import text_of
 from .images import described
 from .inquiry import Inquiry, prompt_tokens
+from .sums import worked_out
 from .texts import say, sections, table_of, unsafe
+from .verdicts import verdict_on
 
 _FAILED: Final = re.compile(
     r"^(?P<fence>`{3,})python\n(?P<cell>.*?)^(?P=fence)$.*?^(?P<mark>`{3,})\n(?P<error>.*?)^(?P=mark)$",
@@ -39,6 +42,8 @@ _FAILED: Final = re.compile(
 _LONG: Final = re.compile(r"\blong\s+(\d{1,5})\b", re.IGNORECASE)
 _THOUGHTS: Final = {"low": 1, "high": 3, "max": 4}
 _SHOWN_CHARS: Final = 60
+_DRAWS: Final = 50
+"""So many of the newest answers to a sum are looked through for one that began as a prefix does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +70,9 @@ def continuation(asked: Inquiry, text: str, reasoning: str | None) -> Reply:
     or in JSON mode; any other text is answered with a few sentences that fit after it. With thinking off, newlines at
     the start of a continuation are lost, as in DeepSeek's published protocol code.
     """
-    modes = product((asked.json_mode, not asked.json_mode), (asked.thinking, not asked.thinking))
-    replies = [reply(replace(asked, json_mode=as_json, thinking=on)) for as_json, on in modes]
+    draws = range(asked.draw, max(0, asked.draw - _DRAWS), -1)
+    modes = product(draws, (asked.json_mode, not asked.json_mode), (asked.thinking, not asked.thinking))
+    replies = [reply(replace(asked, draw=draw, json_mode=as_json, thinking=on)) for draw, as_json, on in modes]
     if not text and asked.thinking:
         thought = reasoning or ""
         whole = next((r for r in replies if r.reasoning and r.reasoning.startswith(thought)), None)
@@ -129,6 +135,8 @@ def _answer(asked: Inquiry) -> str:
         error = (failed["error"].strip().splitlines() or ["?"])[-1]
         cell = fenced(f"# {error}\n{failed['cell']}", "python")
         return f"{say(asked.language, 'repair', error=error)}\n\n{cell}"
+    if (result := worked_out(asked)) is not None:
+        return result
     if wanted := [*sections(asked.language, prompt)]:
         footer = say(asked.language, "footer", s=_plural(asked.messages), **_facts(asked, "footer"))
         return "\n\n".join([*wanted, footer])
@@ -160,13 +168,12 @@ def _after_tools(asked: Inquiry) -> str:
 
 def _explanation(asked: Inquiry) -> str:
     """What was sent, in a table: after an introduction at first, later after a proof that the chat is remembered."""
-    system = next((text_of(m.get("content")) for m in asked.messages if m["role"] == "system"), "")
     table = say(
         asked.language,
         "table",
         temperature=_temperature(asked),
         turns=len(asked.said),
-        system=_cell(system) or say(asked.language, "no_system"),
+        system=_cell(asked.system) or say(asked.language, "no_system"),
         **_facts(asked, "thinking"),
     )
     quote = "> " + (_cell(asked.prompt) or "…")
@@ -199,6 +206,8 @@ def _cell(text: str) -> str:
 
 
 def _json_text(asked: Inquiry) -> str:
+    if (verdict := verdict_on(asked)) is not None:
+        return json.dumps(verdict, ensure_ascii=False, indent=2)
     schema = next((found for m in asked.messages if (found := _schema_in(text_of(m.get("content"))))), None)
     if schema is not None:
         return json.dumps(value_for(schema, asked.prompt), ensure_ascii=False, indent=2)

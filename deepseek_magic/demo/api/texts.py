@@ -1,4 +1,4 @@
-"""What the demo says, in English and Chinese: read from the data files in ``texts/`` at first use."""
+"""What the demo says, in English and Chinese, and the figures that it goes by: read from the data files in ``texts/`` at first use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ def _read(name: str) -> str:
 
 
 @cache
+def _tables(file: str) -> dict[str, dict[str, Any]]:
+    return tomllib.loads(_read(f"{file}.toml"))
+
+
+def figures(name: str) -> dict[str, Any]:
+    """The table ``name`` of the figures about sums. Not to be changed."""
+    return _tables("sums")[name]
+
+
 def table_of(language: Language, name: str) -> dict[str, Any]:
     """The table ``name`` of a language's file. Not to be changed."""
-    tables: dict[str, dict[str, Any]] = tomllib.loads(_read(f"{language}.toml"))
-    return tables[name]
+    return _tables(language)[name]
 
 
 def say(language: Language, phrase: str, **values: Any) -> str:

@@ -56,7 +56,11 @@ class DemoMagics(Magics):
     @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
     @line_magic
     def deepseek_demo(self, line: str) -> None:
-        """Answer from a demo server in this kernel: no key, no network, no cost."""
+        """Answer from a demo server in this kernel: no key, no network, no cost.
+
+        It has no model: it tells what reached it. It does sums, such as "What is 17 × 24?", which come out right or wrong by
+        chance, and more often right with thinking or step by step, so that an experiment has something to find.
+        """
         if helped(self, "deepseek_demo", line):
             return
         typed = arguments(self.deepseek_demo, line)
