@@ -12,8 +12,9 @@ import io
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import nbformat
@@ -46,7 +47,9 @@ PAPER: Final = ".jp-WindowedPanel-outer"
 
 
 @contextlib.contextmanager
-def notebook_in_lab(sources: Sequence[str], demo: DemoServer) -> Iterator[tuple[Any, Lab, Path]]:
+def notebook_in_lab(
+    sources: Sequence[str], demo: DemoServer, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[Any, Lab, Path]]:
     """Playwright, and a JupyterLab that asks ``demo``, with a notebook of these cells and its path."""
     with tempfile.TemporaryDirectory() as folder:
         root, home = Path(folder, "notebooks"), Path(folder, "home")
@@ -57,7 +60,7 @@ def notebook_in_lab(sources: Sequence[str], demo: DemoServer) -> Iterator[tuple[
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
         settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
-        lab = Lab(root, home, {**clean_environment(home), **settings})
+        lab = Lab(root, home, {**clean_environment(home), **settings, **environment})
         try:
             with sync_playwright() as playwright:
                 yield playwright, lab, path
