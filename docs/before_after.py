@@ -4,13 +4,14 @@
 
 One picture for each point, in the light theme and in the dark one, at 1280 × 800 and at 150 % zoom; ``index.html`` in the
 folder shows them in pairs. A control that only one of the two sides has is told there, and the picture is taken without it.
-Needs what ``docs/record.py`` needs, and takes about four minutes a side.
+Needs what ``docs/record.py`` needs, and takes about three minutes a side.
 """
 
 from __future__ import annotations
 
 import argparse
 import html
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ def _tab(name: str) -> Callable[[Stage], None]:
 
 def _chat_menu(stage: Stage) -> None:
     stage.top()
-    stage.panel.root.get_by_role("button", name="More", exact=False).first.click(timeout=SHORT_MS)
+    stage.panel.root.get_by_text("…", exact=True).click(timeout=SHORT_MS)
 
 
 PANEL: Final = "%deepseek_panel --think off"
@@ -210,7 +211,9 @@ def _take(side: str, root: Path, points: list[Point], out: Path) -> Iterator[tup
         for zoom, (size, scale) in VIEWS.items():
             context = browser.new_context(viewport=size, device_scale_factor=scale)
             for theme in ("light", "dark"):
-                page = lab.open(context.new_page(), path)
+                own = path.with_stem(f"{theme}_{zoom}")  # and so a kernel of its own, in which nothing was asked
+                shutil.copy(path, own)
+                page = lab.open(context.new_page(), own)
                 if theme == "dark":
                     page.dark()
                 page.run(0)
