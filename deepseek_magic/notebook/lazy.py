@@ -92,7 +92,7 @@ class _Loader:
 def add_matcher(shell: Any, find: Find) -> None:
     """Have ``shell`` ask ``find`` on Tab, in place of what was added before.
 
-    ``find`` takes the line up to the cursor. It returns the words that its last word can become and whether these are
+    ``find`` takes the line up to the cursor; below a cell's magic of ours, that magic's line and this one. It returns the words that its last word can become and whether these are
     all, so that file names and variables are left out; or None where it has nothing to say.
     """
     remove_matcher(shell)
@@ -128,7 +128,9 @@ def _of_version_2(find: Find) -> Any:
 
     @context_matcher()
     def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        words, alone = find(context.text_until_cursor) or ([], False)
+        first, line = context.full_text.partition("\n")[0], context.text_until_cursor
+        below = context.cursor_line > 0 and _ASKS.match(first)
+        words, alone = find(f"{first}\n{line}" if below else line) or ([], False)
         completions = [SimpleCompletion(text=word, type="param" if alone else None) for word in words]
         return SimpleMatcherResult(completions=completions, suppress=alone, ordered=alone)
 

@@ -73,7 +73,12 @@ class Option:
                 return self._check_number(value)
             case "choice" if value not in self.choices:
                 choices, near = ", ".join(self.choices), closest(str(value), self.choices)
-                raise self._wrong(value, Message("it takes one of {choices}{near}", choices=choices, near=near))
+                said = (
+                    Message("it takes one of {choices}{near}")
+                    if self.choices[1:]
+                    else Message("it takes {choices}{near}")
+                )
+                raise self._wrong(value, said.filled(choices=choices, near=near))
             case "switch" if not isinstance(value, bool):
                 raise self._wrong(value, Message("it is on or off (True or False)"))
             case "text":

@@ -153,6 +153,14 @@ def test_tab_offers_flags_axes_values_and_tables(shell: Any, demo: DemoServer) -
     assert find("%%deepseek_map ro")[0] == ["rows"]
     assert find("%%deepseek_map rows --into q")[0] == ["question"]
     assert find("%%deepseek_map rows --where ro")[0] == ["rows"]
+    shell.run_cell("def short(answer, row): return len(answer) < 5")
+    assert find("%%deepseek_sweep --score ")[0][-1] == "short"
+    assert "open" not in find("%%deepseek_sweep --score ")[0]
+    assert "In" not in find("%%deepseek_sweep --over ")[0]
+    for first in ("%%deepseek_sweep --over rows", "%%deepseek_map rows -o out"):
+        assert find(f"{first}\nSay {{")[0] == ["question", "rows"]
+        assert find(f"{first}\nSay {{qu")[0] == ["question"]
+        assert find(f"{first}\nSay ro") is None
 
 
 def test_quotes_keep_a_comma_in_an_axis_and_a_slip_gets_a_guess() -> None:
@@ -210,7 +218,7 @@ def test_a_map_puts_the_answers_beside_the_rows_and_its_failures_fail_the_cell(s
     assert all("item" in row["said"] for row in shell.user_ns["out"])
     demo.fault = "400 p=1"
     error = failed(shell, cell.format(flags="--think low --where few"))
-    assert "There is no table few" in str(error)
+    assert "There is no variable few" in str(error)
     shell.user_ns["few"] = [True] * 3 + [False] * 22
     error = failed(shell, cell.format(flags="--think low --where few"))
     assert '3 of 3 trials failed. out["said_error"] says why' in str(error)

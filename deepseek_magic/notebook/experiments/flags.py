@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ...policy.schedule import MOST_OPEN
 from ...protocol.experiments.axes import VARIED, Axis
+from ...protocol.experiments.score import TYPED
 from ...protocol.options import OPTIONS, Option
 from ...session.experiments.off_peak import AT
 from ...text.messages import Message, say
@@ -45,7 +46,11 @@ SWEEP_OPTIONS: Final = (
         flags=("--score",),
         metavar="KIND=ARG",
         many=20,
-        help=Message("score each answer, like exact={answer}, or by a function of that name; may be given often"),
+        help=Message(
+            "score each answer, like {example}; by one of {kinds}, or by a function of that name; may be given often",
+            example="exact={answer}",
+            kinds=", ".join(TYPED),
+        ),
     ),
     Option(
         name="limit",
@@ -130,12 +135,12 @@ SWEEP_OPTIONS: Final = (
 _CELL: Final = ("output", "budget", "fresh", "dry_run", "background", "quiet")
 _ASKED: Final = (*VARIED, "fill", "raw", "first_token", "idle", "total", "timeline")
 _SAID: Final[Mapping[str, Message]] = {
-    "output": Message("bind the sweep to this variable; it is bound even when trials fail"),
+    "output": Message("bind the sweep to this variable, besides _; it is bound even when trials fail"),
     "budget": Message("the most that the sweep may cost; what that does not allow is left unpaid"),
     "fresh": Message("ask everything anew, and use no answer from before"),
     "dry_run": Message("show what would be asked and what it would cost, and send nothing"),
     "background": Message("let the next cell run meanwhile; the variable named by -o has wait() and stop()"),
-    "quiet": Message("show nothing; the table is in the variable named by -o"),
+    "quiet": Message("show nothing; the sweep is in the variable named by -o"),
 }
 """What these flags of ``%%deepseek`` mean for a sweep."""
 SHARED_OPTIONS: Final = tuple(
@@ -217,8 +222,18 @@ MAP_OPTIONS: Final = (
         if option.name in ("go", "name", "retry", "concurrency", "at", "allow_failed")
     ),
 )
+_SAID_OF_MAPS: Final[Mapping[str, Message]] = {
+    "output": Message(
+        "bind the table with the answers to this variable; without it the table is in _, and its first rows are shown"
+    ),
+    "budget": Message("the most that the map may cost; what that does not allow is left without an answer"),
+    "quiet": Message("show nothing; the table is in the variable named by -o"),
+}
+_SHARED_BY_MAPS: Final = tuple(
+    replace(option, help=_SAID_OF_MAPS.get(option.name, option.help)) for option in SHARED_OPTIONS
+)
 MAP_FLAGS: Final[Mapping[str, Option]] = {
-    flag: option for option in (*MAP_OPTIONS, *SHARED_OPTIONS) for flag in option.flags
+    flag: option for option in (*MAP_OPTIONS, *_SHARED_BY_MAPS) for flag in option.flags
 }
 
 
@@ -242,9 +257,9 @@ def map_help() -> str:
         *explained(MAP_OPTIONS),
         "",
         say("The cell"),
-        *explained(option for option in SHARED_OPTIONS if option.name in _CELL),
+        *explained(option for option in _SHARED_BY_MAPS if option.name in _CELL),
         "",
         say("Each call"),
-        *explained(option for option in SHARED_OPTIONS if option.name not in _CELL),
+        *explained(option for option in _SHARED_BY_MAPS if option.name not in _CELL),
     ]
     return "\n".join(lines)

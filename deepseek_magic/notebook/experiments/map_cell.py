@@ -10,6 +10,7 @@ from IPython.display import display
 from ...metrics.tables import cell, table_bundle
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.rows import columns_of
+from ...protocol.options import closest
 from ...session import session
 from ...session.experiments.mapping import INTO, TableMap
 from ...session.experiments.planning import table_rows
@@ -46,7 +47,7 @@ class MapCells(SweepCells):
             self._table(table, known),
             (body or "").strip("\n"),
             into=self._into,
-            where=None if where is None else self._table(where, known),
+            where=None if where is None else _chosen(where, known),
             variables=known,
             **asked,
         )
@@ -66,8 +67,21 @@ class MapCells(SweepCells):
         if len(rows) > SHOWN_ROWS:
             caption = f"{caption} {say('Its first {count} rows:', count=SHOWN_ROWS)}"
         heads = columns_of(rows)
-        shown = [[cell(row.get(head)) for head in heads] for row in rows[:SHOWN_ROWS]]
+        shown = [[cell(_line(row.get(head))) for head in heads] for row in rows[:SHOWN_ROWS]]
         display(table_bundle(heads, shown, caption), raw=True)
 
     def _where(self, name: str, order: SweepOrder) -> str:
         return f'{name}["{self._into}_error"]'
+
+
+def _chosen(name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise ConfigurationError(
+            Message("There is no variable {name}{near}.", name=name, near=closest(name, list(known))),
+            hint=Message("--where takes the name of one with true or false for each row."),
+        )
+    return known[name]
+
+
+def _line(value: Any) -> Any:
+    return " ".join(value.split()) if isinstance(value, str) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from types import FunctionType
 from typing import Any, Final
 
 from ...protocol.experiments.axes import VARIED
@@ -17,6 +18,8 @@ from .managing import ACTIONS
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_(?:sweeps?|map))\s(?P<typed>.*)\Z")
 _AXIS: Final = re.compile(r"--vary[ =]+(?P<name>[\w-]*)(?:=(?:[^\s,]*,)*(?P<value>[^\s,]*))?\Z")
 _OVER: Final = re.compile(r"--over[ =]+(?P<begun>\w*)\Z")
+_BRACE: Final = re.compile(r"\{(?P<begun>\w*)\Z")
+_FIRST: Final = re.compile(r"\s*(?P<table>\w+)")
 _TABLE: Final = re.compile(r"--over[ =]+(?P<table>\w+)")
 _WHERE: Final = re.compile(r"--where[ =]+(?P<begun>\w*)\Z")
 _COLUMN: Final = re.compile(r"--(?:cluster|into)[ =]+(?P<begun>\w*)\Z")
@@ -25,8 +28,14 @@ _SCORED: Final = re.compile(r"--score[ =]+\S*\{(?P<begun>\w*)\Z")
 
 
 def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
-    """What the last word of a line can become, and that these are all; None where it is no line of these magics."""
+    """What the last word of a line can become, and that these are all; None where it is no line of these magics.
+
+    Of two lines the first is the magic's: in a brace below it stands a column of its table, or a variable.
+    """
+    line, below, typed = line.partition("\n")
     found = _LINE.match(line)
+    if below:
+        return None if found is None else _prompt_words(found, typed, variables)
     if found is None:
         return None
     if found["magic"] == "%deepseek_sweep":
@@ -51,7 +60,7 @@ def _sweep_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
     if (scored := _SCORED.search(typed)) or (scored := _COLUMN.search(typed)):
         return _beginning(scored["begun"], columns)
     if score := _SCORE.search(typed):
-        functions = [n for n, v in variables.items() if callable(v) and not isinstance(v, type) and n[:1] != "_"]
+        functions = [name for name, value in variables.items() if _scores(name, value)]
         return _beginning(score["begun"], (*(f"{kind}=" for kind in TYPED), *functions))
     return flag_words(typed, variables, FLAGS)
 
@@ -67,8 +76,25 @@ def _map_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
     return flag_words(typed, variables, MAP_FLAGS)
 
 
+def _prompt_words(magic: re.Match[str], typed: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
+    brace = _BRACE.search(typed)
+    if brace is None:
+        return None
+    named = _TABLE.search(magic["typed"]) if magic["magic"] == "%deepseek_sweep" else _FIRST.match(magic["typed"])
+    columns = _columns(variables.get(named["table"])) if named else []
+    return _beginning(brace["begun"], dict.fromkeys([*columns, *own_variables(variables)])), True
+
+
 def _axis_values(option: Option, variables: Mapping[str, Any]) -> list[str]:
     return ["on", "off"] if option.kind == "switch" else values_of(option, variables)
+
+
+def _scores(name: str, value: Any) -> bool:
+    """Whether it may be a function of the user's."""
+    if not isinstance(value, FunctionType) or name.startswith("_"):
+        return False
+    home = str(value.__globals__.get("__name__"))  # wrapped ones have another ``__module__``
+    return not home.startswith(("IPython.", "ipykernel."))
 
 
 def _columns(table: Any) -> list[str]:

@@ -124,7 +124,10 @@ def own_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in variables.items()
-        if not name.startswith("_") and not callable(value) and type(value).__name__ != "module"
+        if not name.startswith("_")
+        and name not in ("In", "Out")
+        and not callable(value)
+        and type(value).__name__ != "module"
     }
 
 
@@ -138,7 +141,7 @@ def values_of(option: Option, variables: Mapping[str, Any]) -> list[str]:
         case "image":
             return list(own_variables(variables))
         case "output":
-            return [name for name in own_variables(variables) if name not in ("In", "Out")]
+            return list(own_variables(variables))
         case "template":
             return _saved()
         case "schema":

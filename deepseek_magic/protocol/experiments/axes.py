@@ -48,6 +48,11 @@ class Axis:
         Raises ConfigurationError for a name that cannot be varied, a value that the option does not take, and a value
         that is there twice.
         """
+        if name == PROMPT:  # a grid's prompts are taken out of it before
+            raise ConfigurationError(
+                Message("Several prompts are no values of --vary."),
+                hint=Message("Write them in the cell, each below a line --- name; saved ones are template=a,b."),
+            )
         if name not in VARIED:
             known = (*VARIED, PROMPT)
             said = Message("{name} cannot be varied{near}.", name=name, near=closest(name, known))

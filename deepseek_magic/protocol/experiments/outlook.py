@@ -139,7 +139,7 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
     yield Message("to be sent"), calls
     if outlook.off_peak is not None:
         yield Message("begins"), _beginning(outlook.off_peak)
-    yield Message("price"), _price(outlook.cost, outlook)
+    yield Message("price"), _price(outlook.cost, outlook) if outlook.calls else Message("nothing")
     if outlook.other is not None:
         label = Message("price off-peak") if outlook.peak else Message("price at peak hours")
         yield label, _price(outlook.other, outlook)

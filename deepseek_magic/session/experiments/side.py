@@ -54,9 +54,15 @@ class SideBySide:
     def _plain(self) -> str:
         lines = [self._caption]
         for given, answers in self.rows:
-            lines.append(f"\n{cell(given)}")
-            lines += [f"  {name}: {cell(_shown(text))}" for name, text in zip(self.settings, answers, strict=True)]
+            lines.append(f"\n{cell(_line(given))}")
+            lines += [
+                f"  {name}: {cell(_line(_shown(text)))}" for name, text in zip(self.settings, answers, strict=True)
+            ]
         return "\n".join(lines)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _shown(text: str | None) -> str:
