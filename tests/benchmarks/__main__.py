@@ -1,6 +1,6 @@
 """The command: measure the rows, write the report, the figures and the pictures.
 
-python -m tests.benchmarks [--short] [--rows P1,P5] [--peers ours,httpx] [--rounds N] [--out FOLDER] [--keep] [--ai-python PATH]
+python -m tests.benchmarks [--short] [--rows P1,P5] [--peers ours,httpx] [--rounds N] [--out FOLDER] [--keep] [--apart FOLDER]
 python -m tests.benchmarks --against COMMIT_OR_FOLDER [--short] [--rows P1,P5] [--rounds N] [--out FOLDER]
 """
 
@@ -22,6 +22,8 @@ from typing import Final
 
 from . import against
 from .browser import feeling
+from .experiments.peers import APART, RUNNERS
+from .experiments.rows import ROWS as EXPERIMENTS
 from .measuring import ROOT, Bench
 from .peers import PEERS
 from .plots import draw
@@ -29,7 +31,8 @@ from .report import Table, markdown, read
 from .rows import ROWS
 from .screen import rendering
 
-EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling}
+EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling, **EXPERIMENTS}
+EVERY_PEER: Final = tuple(dict.fromkeys((*PEERS, *RUNNERS)))
 PACKAGES: Final = (
     "httpx", "httpx-sse", "openai", "langchain-deepseek", "litellm", "requests",
     "jupyterlab", "ipython", "ipykernel", "ipywidgets",
@@ -44,9 +47,7 @@ def main() -> int:
     before = json.loads(stored.read_text("utf-8")) if asked.keep and stored.exists() else []
     tables = {each["id"]: read(each) for each in before}
     with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        bench = Bench(
-            folder=Path(folder), rounds=asked.rounds, short=asked.short, peers=asked.peers, ai_python=asked.ai_python
-        )
+        bench = Bench(folder=Path(folder), rounds=asked.rounds, short=asked.short, peers=asked.peers, apart=asked.apart)
         with bench.serving():
             if asked.against:
                 return _compare(bench, asked)
@@ -56,7 +57,7 @@ def main() -> int:
                 when = time.strftime("%d %B %Y, %H:%M UTC", time.gmtime())
                 load = f"load {busy} before and {_load()} after"
                 tables[name] = replace(table, measured=f"{when}, {load}, rounds: {asked.rounds}")
-                _write([tables[each] for each in EVERY_ROW if each in tables], asked)
+                _write([tables[each] for each in EVERY_ROW if each in tables], asked, bench)
                 print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
     print(f"Report: {asked.out / 'report.md'}")
     wrong = lacking(list(tables.values()))
@@ -83,12 +84,12 @@ def _compare(bench: Bench, asked: argparse.Namespace) -> int:
     return 1 if lacking else 0
 
 
-def _write(tables: Sequence[Table], asked: argparse.Namespace) -> None:
+def _write(tables: Sequence[Table], asked: argparse.Namespace, bench: Bench) -> None:
     """The report so far: after each row, so that an interrupted run leaves what it had."""
     machine = _machine()
     if asked.short:
         machine["form"] = "short: too little is measured to mean anything"
-    page = markdown(tables, machine=machine, versions=_versions(asked.ai_python), plots=_pictures(tables, asked.out))
+    page = markdown(tables, machine=machine, versions=_versions(bench), plots=_pictures(tables, asked.out))
     (asked.out / "report.md").write_text(page, "utf-8")
     (asked.out / "figures.json").write_text(json.dumps([asdict(table) for table in tables], indent=1), "utf-8")
 
@@ -114,15 +115,15 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="little of everything: does each row yield a figure?")
     parser.add_argument("--rows", type=names, default=list(EVERY_ROW), help=f"of {', '.join(EVERY_ROW)}")
-    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--peers", type=names, default=list(EVERY_PEER), help=f"of {', '.join(EVERY_PEER)}")
     parser.add_argument("--rounds", type=int, help="default 3, short 1")
     parser.add_argument("--keep", action="store_true", help="keep what the report's folder has of the other rows")
-    parser.add_argument("--ai-python", default=sys.executable, help="the interpreter that has jupyter-ai-magics")
+    parser.add_argument("--apart", type=Path, metavar="FOLDER", help="where peers have environments of their own")
     parser.add_argument("--against", metavar="COMMIT_OR_FOLDER", help="measure our own rows there as well, in turns")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "benchmarks", help="where the report goes")
     asked = parser.parse_args()
     asked.rounds = asked.rounds or (1 if asked.short else 3)
-    for given, known in ((asked.rows, EVERY_ROW), (asked.peers, PEERS)):
+    for given, known in ((asked.rows, EVERY_ROW), (asked.peers, EVERY_PEER)):
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     return asked
@@ -146,16 +147,29 @@ def _load() -> str:
     return f"{os.getloadavg()[0]:.1f}"
 
 
-def _versions(ai_python: str) -> dict[str, str]:
+def _versions(bench: Bench) -> dict[str, str]:
     found = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
-    ask = "from importlib.metadata import version; print(version('jupyter-ai-magics'))"
-    said = subprocess.run([ai_python, "-c", ask], capture_output=True, text=True, check=False)
-    return {**found, "jupyter-ai-magics": said.stdout.strip() or "not installed"}
+    return found | {
+        package: _version_apart(bench, peer, package) for peer, package in (("ai", "jupyter-ai-magics"), *APART.items())
+    }
+
+
+def _version_apart(bench: Bench, peer: str, package: str) -> str:
+    """The version of a package in the environment of a peer that stands apart, of Python or of npm."""
+    python = bench.python_of(peer)
+    if python is None:
+        return "not installed"
+    described = Path(python).parents[1] / "node_modules" / package / "package.json"
+    if described.exists():
+        return str(json.loads(described.read_text("utf-8"))["version"])
+    ask = f"from importlib.metadata import version; print(version({package!r}))"
+    said = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "not installed"
 
 
 def _pictures(tables: Sequence[Table], folder: Path) -> dict[str, str]:

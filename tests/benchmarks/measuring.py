@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +70,8 @@ class Bench:
     rounds: int
     short: bool
     peers: Sequence[str]
-    ai_python: str = sys.executable
-    """Where jupyter-ai-magics is: it needs an older langchain than langchain-deepseek does."""
+    apart: Path | None = None
+    """The folder of the environments of peers that cannot share one, each under its own name."""
     root: Path = ROOT
     """The checkout whose code is measured."""
     alone: bool = False
@@ -113,26 +113,37 @@ class Bench:
         wanted = json.dumps({"peer": peer, "measure": measure, "target": target, **how})
         return json.loads(self.python("-m", f"{__package__}.one", wanted).splitlines()[-1])
 
-    def python(self, *arguments: str) -> str:
+    def python_of(self, peer: str) -> str | None:
+        """The interpreter of a peer that stands apart; None where it is not installed."""
+        python = None if self.apart is None else self.apart / peer / "bin" / "python"
+        return str(python) if python is not None and python.exists() else None
+
+    def python(self, *arguments: str, interpreter: str = sys.executable, longest_s: float = LONGEST_S) -> str:
         """What a fresh interpreter prints. Raises RuntimeError when it fails."""
         try:
             ran = subprocess.run(
-                [sys.executable, *arguments],
+                [interpreter, *arguments],
                 cwd=self.root,
                 env=self.environment,
                 capture_output=True,
                 text=True,
-                timeout=LONGEST_S,
+                timeout=longest_s,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"took more than {LONGEST_S} s") from None
+            raise RuntimeError(f"took more than {longest_s:.0f} s") from None
         if ran.returncode:
             raise RuntimeError((ran.stderr.strip() or "no output").splitlines()[-1])
         return ran.stdout
 
     def in_turns(
         self, peers: Sequence[str], measure: str, base_url: str, *, rounds: int | None = None, **how: Any
+    ) -> tuple[Medians, dict[str, str]]:
+        """One figure of each peer, see ``turns``."""
+        return self.turns(peers, lambda peer: self.one(peer, measure, base_url, **how), rounds=rounds)
+
+    def turns(
+        self, peers: Sequence[str], figures_of: Callable[[str], Any], *, rounds: int | None = None
     ) -> tuple[Medians, dict[str, str]]:
         """Each peer once a round, every round beginning with another one; the medians by peer and figure.
 
@@ -147,7 +158,7 @@ class Bench:
                 if peer in missing:
                     continue
                 try:
-                    figures = self.one(peer, measure, base_url, **how)
+                    figures = figures_of(peer)
                 except RuntimeError as error:
                     figures = {"missing": str(error)}
                 if "missing" in figures:

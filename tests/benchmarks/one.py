@@ -8,17 +8,15 @@ prints one line of JSON: figures by name, or ``{"missing": why}`` when the peer'
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import json
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from .peers import Answer, Ask, Target, module_of
+from .resident import growth
 from .wire import Ask as Wanted
 
 Figures = dict[str, float]
@@ -97,30 +95,10 @@ async def memory(peer: Any, target: Target, *, chunks: int) -> Figures:
     wanted = Wanted(chunks=chunks)
     async with peer.connected(target) as ask:
         await ask(Wanted(chunks=200).prompt)
-        gc.collect()
-        _trim()
-        before = _resident_kb_from_now()
-        answer = checked(await ask(wanted.prompt), wanted)
-        grown = _status_kb("VmHWM") - before
+        with growth() as grown:
+            answer = checked(await ask(wanted.prompt), wanted)
         del answer
-    return {"grown_mb": grown / 1024}
-
-
-def _trim() -> None:
-    """Give back what the C library keeps free: left by the imports, it would hide the first megabytes of growth."""
-    with contextlib.suppress(AttributeError):  # not every C library can
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _resident_kb_from_now() -> int:
-    """Resident memory; its peak begins anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status_kb("VmRSS")
-
-
-def _status_kb(name: str) -> int:
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
+    return {"grown_mb": grown.mb}
 
 
 MEASURES = {each.__name__: each for each in (cpu, first_token, prewarmed, throughput, memory)}

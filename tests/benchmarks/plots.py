@@ -12,7 +12,11 @@ OTHERS: Final = "#b8bcc8"
 FAR_APART: Final = 20
 """Beyond this ratio a linear scale shows only the largest bar."""
 
-PLOTTED: Final = {"P1": 0, "P2": 0, "P3": 0, "P4": 1, "P5": 1, "P6": 0, "P8": 0, "P9": 0}
+PLOTTED: Final = {
+    **dict.fromkeys(("P1", "P2", "P3", "P6", "P8", "P9", "E1", "E7", "E9"), 0),
+    **dict.fromkeys(("P4", "P5", "E8"), 1),
+    "E4": 2,
+}
 """The tables that have a picture, and the column that it shows."""
 
 

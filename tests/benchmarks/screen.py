@@ -163,7 +163,7 @@ def screen(bench: Bench, python: str) -> Iterator[Screen]:
 def show(bench: Bench, name: str, ask: Ask) -> Shown:
     """Show one answer in a fresh kernel. Raises RuntimeError with the kernel's word when it cannot."""
     way = WAYS[name]
-    with screen(bench, bench.ai_python if name == PEER else sys.executable) as seen:
+    with screen(bench, (name == PEER and bench.python_of("ai")) or sys.executable) as seen:
         warm = seen.run(way.setup.format(url=bench.http))
         if not warm.failed:
             warm = seen.run(_cell(way, bench, Ask(chunks=20, per_s=100, prose=1)))

@@ -76,6 +76,11 @@ def token(ask: Ask, index: int) -> str:
     return f"k{index:05d} " if is_mark(ask, index) else _PIECES[index % len(_PIECES)]
 
 
+def in_words(ask: Ask) -> str:
+    """The whole answer's text."""
+    return "".join(token(ask, index) for index in range(ask.chunks))
+
+
 def event(content: str, finish: str = "null") -> bytes:
     """One event, as long as DeepSeek's are."""
     return (
@@ -100,8 +105,7 @@ def framed(data: bytes) -> bytes:
 
 def in_one_piece(ask: Ask) -> bytes:
     """The answer for those who do not stream."""
-    text = "".join(token(ask, index) for index in range(ask.chunks))
-    message = {"role": "assistant", "content": text}
+    message = {"role": "assistant", "content": in_words(ask)}
     choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
     usage = {"prompt_tokens": 10, "completion_tokens": ask.chunks, "total_tokens": ask.chunks + 10}
     answer = {"id": "1", "object": "chat.completion", "created": 1763800000, "model": "deepseek-flash"}
