@@ -44,7 +44,9 @@ def load(shell: Any) -> None:
     manager.token_transformers.append(line_transformer(cells))
 
     def find(line: str) -> tuple[list[str], bool] | None:
-        if "deepseek_sweep" in line or "deepseek_map" in line:  # here, because the extension loads this room
+        if any(
+            name in line for name in ("deepseek_sweep", "deepseek_map", "deepseek_judge")
+        ):  # here, because the extension loads this room
             from .experiments.words import experiment_words
 
             return experiment_words(line, shell.user_ns)

@@ -19,6 +19,7 @@ _WORDS: Final = (
     "demo",
     "doctor",
     "fix",
+    "judge",
     "key",
     "log",
     "map",

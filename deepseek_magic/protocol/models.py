@@ -5,6 +5,7 @@ Source: api-docs.deepseek.com, quick_start/pricing, read in November 2026; the f
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -72,3 +73,11 @@ def resolve_model(name: str) -> ResolvedModel:
     meant = "" if "/" in name or name.lower() in known else closest(name, known)
     notice = Message("{name} is not a known model{near}.", name=name, near=meant) if meant else ""
     return ResolvedModel(id=name, notice=notice)
+
+
+def family(model: str) -> str:
+    """The family of a model by its name: ``deepseek`` of ``deepseek-flash`` and of ``deepseek-ai/DeepSeek-V3.2``; the whole name
+    where it begins with no letters."""
+    name = model.rpartition("/")[2].lower()
+    found = re.match("[a-z]+", name)
+    return found[0] if found else name

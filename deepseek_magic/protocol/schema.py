@@ -7,7 +7,8 @@ when it is there. msgspec reads all types but pydantic's models, which read them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -45,7 +46,7 @@ class Schema:
         except (TypeError, ValueError) as error:
             why = str(error).splitlines()[0].rstrip(".")
             raise _no_schema(name, why) from None
-        root = found.get("$defs", {}).get(found.get("$ref", "").rpartition("/")[2], found)
+        root = _resolved(found, found)
         if root.get("type") != "object" or "properties" not in root:
             raise _no_schema(name, Message("it is not an object with named fields"))
         return cls(kind=kind, name=name, text=json.dumps(found, ensure_ascii=False))
@@ -63,6 +64,24 @@ class Schema:
                 hint=Message("Define it first.") if variables is not None else Message("Give the class itself."),
             )
         return cls.of(lookup(variables, first, dot + rest))
+
+    @property
+    def fields(self) -> dict[str, type]:
+        """The fields, each with the type of a column that holds it: int, float, bool, or str, which is JSON where the field is
+        neither of these nor text."""
+        whole = json.loads(self.text)
+        return {name: _column(each, whole) for name, each in _resolved(whole, whole).get("properties", {}).items()}
+
+    def values(self, text: str) -> dict[str, Any]:
+        """The fields of an answer as ``fields`` has their types. What an answer lacks, or has of another type, is not among them."""
+        try:
+            found = read_json(text)
+        except ValueError:
+            return {}
+        if not isinstance(found, Mapping):
+            return {}
+        made = {name: _as(found.get(name), kind) for name, kind in self.fields.items()}
+        return {name: value for name, value in made.items() if value is not None}
 
     def ask_in(self, request: Request) -> Request:
         """``request`` with the schema after its system prompt."""
@@ -100,6 +119,57 @@ def _is_pydantic(kind: Any) -> bool:
 def _json_schema(kind: Any) -> dict[str, Any]:
     found: dict[str, Any] = kind.model_json_schema() if _is_pydantic(kind) else msgspec.json.schema(kind)
     return found
+
+
+def _resolved(part: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part of a JSON Schema, or what it refers to."""
+    found: Mapping[str, Any] = whole.get("$defs", {}).get(part.get("$ref", "").rpartition("/")[2], part)
+    return found
+
+
+_COLUMNS: Final = {"string": str, "integer": int, "number": float, "boolean": bool}
+_INT64: Final = 2**63
+
+
+def _column(part: Mapping[str, Any], whole: Mapping[str, Any]) -> type:
+    """The type of a column for a field; what may be missing is not another type."""
+    part = _resolved(part, whole)
+    choices = part.get("anyOf") or part.get("oneOf") or part.get("allOf")
+    kinds: Iterable[type]
+    if choices:
+        kinds = (_column(each, whole) for each in choices if each.get("type") != "null")
+    elif "enum" in part or "const" in part:
+        kinds = (type(each) for each in part.get("enum", [part.get("const")]) if each is not None)
+    else:
+        said = part.get("type", "")
+        kinds = (_COLUMNS.get(each, str) for each in (said if isinstance(said, list) else [said]) if each != "null")
+    found = set(kinds)
+    if found == {int, float}:
+        return float
+    (kind,) = found if len(found) == 1 else {str}
+    return kind if kind in (int, float, bool) else str
+
+
+def _as(value: Any, kind: type) -> Any:
+    """A value of an answer's JSON in a column of that type; None where it is of another one."""
+    if kind is str:
+        return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if kind is bool or isinstance(value, bool):
+        return value if kind is bool and isinstance(value, bool) else None
+    if not isinstance(value, int | float):
+        return None
+    if kind is float:
+        return _float(value)
+    whole = isinstance(value, int) or value.is_integer()
+    return int(value) if whole and -_INT64 <= value < _INT64 else None  # no frame has other numbers
+
+
+def _float(value: float) -> float | None:
+    try:
+        made = float(value)
+    except OverflowError:
+        return None
+    return made if math.isfinite(made) else None
 
 
 def _told_by_pydantic(error: ValueError) -> Message | str:

@@ -11,13 +11,17 @@ import pytest
 from deepseek_magic.demo.api import frames
 from deepseek_magic.demo.api.inquiry import Inquiry
 from deepseek_magic.demo.api.replies import Reply, reply
+from deepseek_magic.demo.api.shapes import Refused
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments import score
 from deepseek_magic.protocol.experiments.outlook import Outlook
+from deepseek_magic.protocol.models import family
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import planned
+from deepseek_magic.session.experiments.judged import Judging
 from deepseek_magic.session.experiments.outlook import with_outlook
+from deepseek_magic.session.experiments.running import prepare_sweep, start_sweep
 from tests.experiments.conftest import Run
 
 ROWS = [{"word": f"item {n}"} for n in range(3)]
@@ -173,3 +177,83 @@ def test_a_judge_is_held_against_people_s_labels(demo: DemoServer, run: Run, jud
     for labels, said in (([True], "There are 1 labels for 4 trials"), ([None] * 4, "None of the labels")):
         with pytest.raises(ConfigurationError, match=said):
             sweep.agreement("polite", labels)
+
+
+THREE = {"prompt": {"a": "echo {word}", "b": "echo {word} indeed", "c": "echo {word} once more"}}
+
+
+def test_a_comparison_that_failed_is_missing_alone_and_asked_again_alone(
+    demo: DemoServer, run: Run, judge: Callable[[Says], None]
+) -> None:
+    is_down = True
+
+    def shorter(prompt: str) -> str:
+        first, second = (part.split("\n")[2] for part in prompt.split("========")[1:4:2])
+        if is_down and {first, second} == {"echo item 0 indeed", "echo item 0 once more"}:
+            raise Refused("not this one")
+        return verdict("1" if len(first) < len(second) else "2")
+
+    judge(shorter)
+    sweep = run(over=ROWS[:1], grid=THREE, think="off", scores=score.prefer("Which is shorter?"))
+    asked = len(demo.requests)
+    assert [row["score.prefer"] for row in sweep.rows()] == [1, 0, 0]
+    why = "no verdict in 1 of 2 comparisons: the judge did not answer"
+    assert [row["why.prefer"] for row in sweep.rows()] == [None, why, why]
+    note = "prefer: no verdict in 1 of 3 comparisons; the score is that of the others."
+    assert note in repr(sweep.summary())
+    assert note in str(sweep._repr_mimebundle_()["text/plain"])
+    is_down = False
+    again = run(sweep.plan)
+    assert len(demo.requests) == asked + 2
+    assert [row["score.prefer"] for row in again.rows()] == [1, 0.5, 0]
+    assert "no verdict in" not in repr(again.summary())
+
+
+def test_a_judge_of_the_answers_own_family_is_told_with_the_length_of_answers(
+    demo: DemoServer, run: Run, judge: Callable[[Says], None]
+) -> None:
+    judge(lambda prompt: verdict("yes"))
+    polite = [score.judge("Is it polite?", name="polite"), score.judge("Is it kind?", name="kind")]
+    sweep = run(PROMPT, over=ROWS, scores=polite)
+    said = "polite, kind: deepseek-flash judged answers of its own family of models, which judges tend to favour."
+    assert repr(sweep.summary()).count(said) == 1
+    shown = str(sweep._repr_mimebundle_()["text/plain"])
+    assert shown.count(said) == 1
+    assert "median words" in shown
+    assert sweep.summary().rows()[0]["words_p50"] == 4
+    other = run(PROMPT, over=ROWS, scores=score.judge("Is it polite?", model="qwen-max"))
+    assert "family" not in repr(other.summary())
+    assert "median words" not in str(run("echo {word}!", over=ROWS)._repr_mimebundle_()["text/plain"])
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("deepseek-flash", "deepseek"),
+        ("deepseek-ai/DeepSeek-V3.2", "deepseek"),
+        ("Qwen/Qwen3-32B", "qwen"),
+        ("gpt-5-mini", "gpt"),
+        ("7b", "7b"),
+    ],
+)
+def test_the_family_of_a_model_is_the_beginning_of_its_name(model: str, name: str) -> None:
+    assert family(model) == name
+
+
+def test_a_judge_that_was_stopped_has_not_given_half_of_its_votes(
+    demo: DemoServer, run: Run, judge: Callable[[Says], None], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_MAGIC_DEMO", demo.base_url)
+    judge(lambda prompt: verdict("yes"))
+    made = score.judge("Is it polite?", votes=2)
+    sweep = run(PROMPT, over=ROWS[:1], endpoint="demo", max_tokens=20)
+    judging = Judging.of(sweep, made)
+    assert judging.plan is not None
+    prepared = prepare_sweep(session, judging.plan)
+    _, most = session.estimated(prepared.first[0])
+    assert most is not None
+    half = start_sweep(session, prepared, budget=float(most.amount), concurrency=1).wait()
+    assert half.states == {"done": 1, "unpaid": 1}
+    sweep.rescored([made])
+    assert judging.keep(half).rows()[0]["score.judge"] is None
+    assert run(sweep.plan).rows()[0]["score.judge"] == 1

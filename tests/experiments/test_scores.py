@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from deepseek_magic.protocol.experiments.rules import Score
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments import scores
 from deepseek_magic.session.experiments.calls import begun
-from tests.experiments.conftest import Run
+from deepseek_magic.session.experiments.showing import growing
+from tests.experiments.conftest import Run, wait_until
 
 ROWS = [{"n": n, "word": f"item {n}"} for n in range(4)]
 PROMPT = "echo {word}"
@@ -50,7 +53,7 @@ def test_answers_are_scored_a_few_at_a_time(demo: DemoServer, run: Run, monkeypa
 
     def stored(journal: Journal, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         found = plainly(journal, query, values)
-        if "calls.text FROM trials" in query and "trial <" in query:
+        if "text FROM calls WHERE call_id IN" in query:
             read.append(len(found))
         return found
 
@@ -58,7 +61,7 @@ def test_answers_are_scored_a_few_at_a_time(demo: DemoServer, run: Run, monkeypa
     monkeypatch.setattr(Journal, "stored", stored)
     rows = run(PROMPT, over=[{"word": f"item {n}"} for n in range(8)], scores=score.contains("item")).rows()
     assert [row["score.contains"] for row in rows] == [1] * 8
-    assert read == [3, 3, 2]
+    assert (max(read), sum(read)) == (3, 8)
 
 
 def test_a_summary_shows_its_rows(demo: DemoServer, run: Run) -> None:
@@ -168,3 +171,36 @@ def test_a_scorer_that_sleeps_holds_up_no_stream(demo: DemoServer, session: Sess
     assert not call.done
     free.set()
     assert [row["score.slow"] for row in call.wait().rows()] == [1]
+
+
+def test_answers_are_scored_while_others_are_asked_for(demo: DemoServer, session: Session) -> None:
+    demo.pace = 0.2
+    rows = [{"word": f"item {n}"} for n in range(200)]
+    given: Any = {"over": rows, "grid": {"seed": [1, 2]}, "think": "off", "scores": score.contains("{word}")}
+    call = begun(session, PROMPT, given)
+    wait_until(lambda: bool(call.scoring.so_far))
+    assert not call.done
+    (one, two), standing = sorted(call.scoring.so_far), call.run.standing
+    assert (one, two) == ((0, "contains"), (1, "contains"))
+    assert all(each.mean == 1 for each in call.scoring.so_far.values())
+    text = growing("s", call.sweep.plan, standing, call.scoring.so_far, "caption").text
+    assert "contains so far" in text
+    assert f"1.00, {call.scoring.so_far[one].answers} scored" in text
+    assert "(" not in text.replace("caption", "")
+    call.stop(wait_s=10)
+    demo.pace = 0
+    sweep = begun(session, PROMPT, given).wait()
+    assert [row["score.contains"] for row in sweep.rows()] == [1] * 400
+
+
+def test_a_slow_function_gets_the_time_that_it_needs_after_the_last_answer(demo: DemoServer, run: Run) -> None:
+    threads: set[str] = set()
+
+    def slow(answer: str, row: Any) -> bool:
+        time.sleep(0.1)
+        threads.add(threading.current_thread().name)
+        return True
+
+    rows = run(PROMPT, over=[{"word": f"item {n}"} for n in range(12)], scores=slow).rows()
+    assert [row["score.slow"] for row in rows] == [1] * 12
+    assert "MainThread" not in threads

@@ -166,9 +166,11 @@ def compare(
     trials: Iterable[Scored],
     *,
     baseline: Hashable | None = None,
+    pairs: Sequence[tuple[Hashable, Hashable]] | None = None,
     cluster: Cluster | None = None,
 ) -> list[Comparison]:
-    """Every side against ``baseline``, or without one each pair of sides, in the order in which they come up.
+    """Every side against ``baseline``, or of each of the ``pairs`` of sides the second against the first, or else each pair
+    there is, in the order in which they come up.
 
     Raises ValueError for a baseline that is no side.
     """
@@ -176,13 +178,13 @@ def compare(
     for trial in trials:
         mine = cells.setdefault(trial.side, defaultdict(lambda: defaultdict(list)))
         mine[trial.input][trial.block].append(trial.value)
-    if baseline is None:
+    if pairs is None and baseline is None:
         pairs = list(itertools.combinations(cells, 2))
-    elif baseline in cells:
+    elif pairs is None:
+        if baseline not in cells:
+            raise ValueError(baseline)
         pairs = [(baseline, side) for side in cells if side != baseline]
-    else:
-        raise ValueError(baseline)
-    made = [_pair(a, b, cells[a], cells[b], cluster) for a, b in pairs]
+    made = [_pair(a, b, cells[a], cells[b], cluster) for a, b in pairs or ()]
     corrected = iter(intervals.holm([each.p for each in made if each.p is not None]))
     return [_judged(each if each.p is None else replace(each, p_corrected=next(corrected))) for each in made]
 

@@ -37,8 +37,12 @@ _STYLE: Final = """<style>
 class SweepView:
     """Draws ``call`` for a front end; ``look`` often, ``settle`` once. What fails in drawing costs the drawing alone."""
 
-    def __init__(self, call: SweepCall, front_end: ViewName, *, button: bool, quiet: bool) -> None:
-        self._call = call
+    def __init__(
+        self, call: SweepCall, front_end: ViewName, *, button: bool, quiet: bool, shown: Sweep | None = None
+    ) -> None:
+        """``shown``: whose table is left at the end, if that is another sweep than the one that is asked."""
+        self._call, self._plan = call, call.sweep.plan
+        self._shown = shown or call.sweep
         self._quiet = quiet
         self._live = front_end in ("widgets", "handles") and not quiet
         self._terminal = front_end in ("text", "rich")
@@ -68,14 +72,18 @@ class SweepView:
 
     def _draw(self, now_s: float) -> None:
         call, standing = self._call, self._call.run.standing
+        line = progress(standing, len(self._plan))
+        if call.judging is not None:
+            judged = progress(call.judging.run.standing, len(call.judging.sweep))
+            line = say("{asked}; judged: {judged}", asked=line, judged=judged)
         self._line_s = now_s + LINE_S
         table_due = now_s >= self._table_s
         if self._widget is not None:
-            self._widget.line.value = f"<span>{html.escape(progress(standing, len(call.sweep)))}</span>"
+            self._widget.line.value = f"<span>{html.escape(line)}</span>"
         if not table_due:
             return
         self._table_s = now_s + max(LINE_S, (now_s - self._began_s) / TABLE_SHARE)
-        table = growing(call.sweep.name, call.sweep.plan, standing)
+        table = growing(call.sweep.name, self._plan, standing, call.scoring.so_far, line)
         drawn = f"{_STYLE}{table.body}" if self._widget is not None else table.html
         if drawn == self._drawn:
             return
@@ -92,7 +100,7 @@ class SweepView:
         if self._quiet:
             return
         try:
-            table = settled(self._call.sweep, self._call.notices)
+            table = settled(self._shown, self._call.notices)
             data = {"text/markdown": table.markdown, "text/plain": table.text}
             if self._terminal:
                 print_somewhere(table.text)

@@ -47,7 +47,8 @@ class ExperimentMagics(Magics):
 
     async def awaited(self, line: str, body: str | None, name: str = "deepseek_sweep") -> None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        await (self._maps if name == "deepseek_map" else self._cells).awaited(line, body)
+        cells = {"deepseek_map": self._maps, "deepseek_judge": self._judges}.get(name, self._cells)
+        await cells.awaited(line, body)
 
     @property
     def _maps(self) -> SweepCells:
@@ -70,6 +71,29 @@ class ExperimentMagics(Magics):
         """
         self._maps.blocking(line, cell, local_ns or {})
 
+    @property
+    def _judges(self) -> SweepCells:
+        from .judge_cell import JudgeCells
+
+        return JudgeCells(self.shell, self._magics)
+
+    @no_var_expand
+    @needs_local_scope
+    @line_cell_magic
+    def deepseek_judge(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> None:
+        """Have a model judge the answers of a sweep, and get their scores in its table.
+
+        ::
+
+          %%deepseek_judge SWEEP --name NAME       the question is the body, like: Is this a polite answer to {question}?
+          %%deepseek_judge SWEEP --prefer          which answer of two settings is better, asked in both orders
+          %%deepseek_judge SWEEP --dry-run         what would be asked, and what it would cost
+          %%deepseek_judge --help                  all flags
+
+        Each verdict is a call. Run again, it asks only for those that are missing.
+        """
+        self._judges.blocking(line, cell, local_ns or {})
+
     @line_magic
     def deepseek_sweeps(self, line: str) -> None:
         """List the sweeps of this machine, and look after them.
@@ -80,8 +104,9 @@ class ExperimentMagics(Magics):
           %deepseek_sweeps show NAME             show one as a table
           %deepseek_sweeps side NAME             show the answers of its settings side by side
           %deepseek_sweeps compare NAME          say which settings are better by their score
-          %deepseek_sweeps resume NAME           ask what is missing
-          %deepseek_sweeps retry NAME            ask what failed
+          %deepseek_sweeps compare NAME NAME     compare two sweeps of the same inputs, the second against the first
+          %deepseek_sweeps resume NAME           ask what is missing; --go or --budget USD as for %%deepseek_sweep
+          %deepseek_sweeps retry NAME            ask what failed, with the same flags
           %deepseek_sweeps export NAME FILE      write its table to FILE.csv, .jsonl or .parquet; --overwrite replaces one
           %deepseek_sweeps delete NAME           forget it; its answers stay in the journal
         """

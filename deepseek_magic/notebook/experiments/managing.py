@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
 from ...protocol.errors import ConfigurationError
-from ...protocol.options import closest
+from ...protocol.options import Option, closest
 from ...session.experiments.listing import sweeps
 from ...session.files import free_path
 from ...text.messages import Message, say
+from ..magic.flags import read_line
 from ..magic.manuals import helped
+from .flags import FLAGS
 
 if TYPE_CHECKING:
     from ..magic.magics import DeepSeekMagics
 
 ACTIONS: Final = ("show", "side", "compare", "resume", "retry", "export", "delete")
+AGAIN_FLAGS: Final[Mapping[str, Option]] = {
+    flag: option for flag, option in FLAGS.items() if option.name in ("go", "budget", "concurrency", "quiet")
+}
+"""What ``resume`` and ``retry`` take besides a name."""
 _WRITERS: Final = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}
 
 
@@ -43,20 +50,26 @@ def manage(shell: Any, magics: DeepSeekMagics, owner: Any, line: str) -> None:
             Message("%deepseek_sweeps {action} needs the name of a sweep.", action=action),
             hint=Message("%deepseek_sweeps lists them."),
         )
-    sweep = sweeps[rest[0]]
+    sweep, more = sweeps[rest[0]], rest[1:]
+    if (more and action in ("show", "side", "delete")) or (len(more) > 1 and action == "compare"):
+        raise ConfigurationError(
+            Message('"{text}" on the line was not understood.', text=" ".join(more)),
+            hint=Message("%deepseek_sweeps? lists what it does."),
+        )
     match action:
         case "show":
             display(sweep)
         case "side":
             display(sweep.side())
         case "compare":
-            display(sweep.compare())
+            display(sweeps[more[0]].compare(against=sweep) if more else sweep.compare())
         case "resume" | "retry":
             from .sweep_cell import SweepCells
 
-            SweepCells(shell, magics).again(sweep, retry=action == "retry")
+            how = read_line(shlex.join(more), AGAIN_FLAGS, see=Message("%deepseek_sweeps? lists what it does."))
+            SweepCells(shell, magics).again(sweep, {**how.options, "retry": action == "retry"})
         case "export":
-            _export(sweep, rest[1:])
+            _export(sweep, more)
         case "delete":
             sweep.delete()
             print(say("The sweep {name} is forgotten; its answers stay in the journal.", name=rest[0]))

@@ -51,6 +51,9 @@ class SweepOrder:
 class SweepCells:
     """Has the sweeps of cells asked; their defaults are those of ``%%deepseek``."""
 
+    _shown: Sweep | None = None
+    """Whose table is left, if that is another sweep than the one that is asked."""
+
     def __init__(self, shell: Any, magics: DeepSeekMagics) -> None:
         self.shell = shell
         self._magics = magics
@@ -134,10 +137,13 @@ class SweepCells:
         self._allow(plan, how)
         return self._start(prepared, how, button=button, made=made)
 
-    def again(self, sweep: Sweep, *, retry: bool) -> None:
-        """Ask what a sweep of the journal has open, or only what failed; blocks."""
-        prepared = prepare_again(session(), sweep.sweep_id, sweep.plan)
-        order = self._start(prepared, {"name": sweep.name, "retry": retry}, button=False)
+    def again(self, sweep: Sweep, how: Mapping[str, Any]) -> None:
+        """Ask what a sweep of the journal has open, or with ``retry`` only what failed; blocks."""
+        here = session()
+        prepared = prepare_again(here, sweep.sweep_id, sweep.plan)
+        asked = {name: how[name] for name in HOW if name in how}
+        self._allow(replace(sweep.plan, outlook=looked_at(here, prepared, **asked)), how)
+        order = self._start(prepared, {"name": sweep.name, **how}, button=False)
         assert order is not None
         self._wait(order)
 
@@ -191,7 +197,8 @@ class SweepCells:
         call = start_sweep(session(), prepared, **given)
         detached = bool(how.get("background")) and self._magics.watched
         front_end = self._magics.view_name
-        view = SweepView(call, front_end, button=button or detached, quiet=bool(how.get("quiet")))
+        quiet = bool(how.get("quiet"))
+        view = SweepView(call, front_end, button=button or detached, quiet=quiet, shown=self._shown)
         order = SweepOrder(call=call, view=view, how=how, made=made)
         if detached:
             self._bind(how.get("output"), BackgroundSweep(call, view, self.shell, made))
@@ -233,13 +240,17 @@ class SweepCells:
             )
         failed = states.get("failed", 0)
         if failed > order.how.get("allow_failed", 0) * count:
-            raise SweepFailed(
-                Message("{count} of {trials} failed.", count=f"{failed:,}", trials=of_all),
-                hint=Message(
-                    "{where} says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
-                    where=self._where(name or "_", order),
-                ),
-            )
+            raise self._failed(failed, of_all, order)
+
+    def _failed(self, failed: int, of_all: Message, order: SweepOrder) -> SweepFailed:
+        """The error of a sweep of which too many trials failed."""
+        return SweepFailed(
+            Message("{count} of {trials} failed.", count=f"{failed:,}", trials=of_all),
+            hint=Message(
+                "{where} says why; the same cell with --retry asks them again, --allow-failed lets a share pass.",
+                where=self._where(order.how.get("output") or "_", order),
+            ),
+        )
 
     def _show(self, how: Mapping[str, Any], made: Any) -> None:
         """Show what was made, where nothing else does: the table of a sweep is its view's."""

@@ -11,11 +11,14 @@ from ...protocol.experiments.axes import VARIED
 from ...protocol.experiments.score import TYPED
 from ...protocol.options import OPTIONS_BY_NAME, Option
 from ...session.experiments.listing import sweeps
+from ...session.experiments.sweep import Sweep
 from ..magic.completion import flag_words, own_variables, values_of
 from .flags import FLAGS, MAP_FLAGS
-from .managing import ACTIONS
+from .judge_flags import JUDGE_FLAGS
+from .live import BackgroundSweep
+from .managing import ACTIONS, AGAIN_FLAGS
 
-_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_(?:sweeps?|map))\s(?P<typed>.*)\Z")
+_LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek_(?:sweeps?|map|judge))\s(?P<typed>.*)\Z")
 _AXIS: Final = re.compile(r"--vary[ =]+(?P<name>[\w-]*)(?:=(?:[^\s,]*,)*(?P<value>[^\s,]*))?\Z")
 _OVER: Final = re.compile(r"--over[ =]+(?P<begun>\w*)\Z")
 _BRACE: Final = re.compile(r"\{(?P<begun>\w*)\Z")
@@ -25,6 +28,9 @@ _WHERE: Final = re.compile(r"--where[ =]+(?P<begun>\w*)\Z")
 _COLUMN: Final = re.compile(r"--(?:cluster|into)[ =]+(?P<begun>\w*)\Z")
 _SCORE: Final = re.compile(r"--score[ =]+(?P<begun>\w*)\Z")
 _SCORED: Final = re.compile(r"--score[ =]+\S*\{(?P<begun>\w*)\Z")
+_NAMED: Final = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"']+) +""")
+_QUOTED: Final = re.compile(r""""[^"]*|'[^']*|[^\s"'-]*""")
+"""A name that is being typed, with a quotation mark before it or without one."""
 
 
 def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:
@@ -42,8 +48,10 @@ def experiment_words(line: str, variables: Mapping[str, Any]) -> tuple[list[str]
         return _sweep_words(found["typed"], variables), True
     if found["magic"] == "%deepseek_map":
         return _map_words(found["typed"], variables), True
+    if found["magic"] == "%deepseek_judge":
+        return _judge_words(found["typed"], variables), True
     if found["magic"] == "deepseek_sweeps":
-        return _manage_words(found["typed"]), True
+        return _manage_words(found["typed"])
     return None
 
 
@@ -109,11 +117,36 @@ def _columns(table: Any) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _manage_words(typed: str) -> list[str]:
-    words = typed.split(" ")
-    if len(words) == 1:
-        return _beginning(words[0], ACTIONS)
-    return _beginning(words[-1], dict.fromkeys(sweep.name for sweep in sweeps)) if len(words) == 2 else []
+def _judge_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
+    first = _QUOTED.fullmatch(typed)
+    if first is None:
+        return flag_words(typed, variables, JUDGE_FLAGS)
+    own = [name for name, value in own_variables(variables).items() if isinstance(value, Sweep | BackgroundSweep)]
+    return _beginning(typed, [*own, *_sweep_names()])
+
+
+def _manage_words(typed: str) -> tuple[list[str], bool]:
+    """The words, and that these are all: but for files, which IPython knows."""
+    action, space, rest = typed.partition(" ")
+    if not space:
+        return _beginning(action, ACTIONS), True
+    if _QUOTED.fullmatch(rest):
+        return _beginning(rest, _sweep_names()), True
+    begun = rest.rpartition(" ")[2]
+    named = _NAMED.match(rest)
+    if action == "compare" and named and _QUOTED.fullmatch(second := rest[named.end() :]):
+        return _beginning(second, _sweep_names()), True
+    if action in ("resume", "retry"):
+        return flag_words(rest, {}, AGAIN_FLAGS), True
+    if action == "export":
+        return (_beginning(begun, ("--overwrite",)), True) if begun.startswith("-") else ([], False)
+    return [], True
+
+
+def _sweep_names() -> list[str]:
+    """The names of all sweeps, in quotation marks where they would not be one word."""
+    names = dict.fromkeys(sweep.name for sweep in sweeps)
+    return [f'"{name}"' if " " in name or "'" in name else name for name in names]
 
 
 def _beginning(begun: str, names: Iterable[str]) -> list[str]:

@@ -14,8 +14,8 @@ from IPython.core.inputtransformer2 import EscapedCommand, assemble_continued_li
 
 from ..frontend import can_await, request_id
 
-_CELL: Final = re.compile(r"%%(?P<name>deepseek(?:_sweep|_map)?)(?:[ \t]+(?P<line>.*))?\s*$")
-_HELP: Final = re.compile(r"%%deepseek(?:_sweep|_map)?\?{1,2}\s*$")
+_CELL: Final = re.compile(r"%%(?P<name>deepseek(?:_sweep|_map|_judge)?)(?:[ \t]+(?P<line>.*))?\s*$")
+_HELP: Final = re.compile(r"%%deepseek(?:_sweep|_map|_judge)?\?{1,2}\s*$")
 _ASSIGNED: Final = re.compile(r"[^\W\d][\w.]*\s*=\s*(?=%deepseek)")
 _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited({line!r}, {body!r}{which})\n"
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
@@ -27,6 +27,7 @@ _CELL_OWNERS: Final = {
     "deepseek": "DeepSeekMagics",
     "deepseek_sweep": "ExperimentMagics",
     "deepseek_map": "ExperimentMagics",
+    "deepseek_judge": "ExperimentMagics",
 }
 """Those of whole cells."""
 
@@ -60,7 +61,7 @@ class CellTransformer:
             return lines
         name, line, body = head["name"], head["line"] or "", "".join(lines[1:])
         if self.awaits:
-            which = f", {name!r}" if name == "deepseek_map" else ""
+            which = f", {name!r}" if name in ("deepseek_map", "deepseek_judge") else ""
             return [_AWAIT.format(owner=_CELL_OWNERS[name], line=line, body=body, which=which)]
         if not body.strip():
             # IPython refuses an empty cell magic before we could say what is missing, or give the help asked for.

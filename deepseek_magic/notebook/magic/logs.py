@@ -17,7 +17,7 @@ from ...metrics.spending import Account
 from ...metrics.tables import counted
 from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
-from ...protocol.errors import ConfigurationError
+from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...session import session, session_in_use
 from ...session.files import free_path
 from ...text.messages import say
@@ -107,14 +107,19 @@ def _account() -> Account:
 
 
 class Breaches:
-    """Says once, below the cell where it happened, that a service level is missed; again only after it was met."""
+    """Says once, below the cell where it happened, that a service level is missed; again only after it was met.
+
+    Below a cell that ended in an error of a call it says nothing: that has said what went wrong, and errors are counted as told.
+    """
 
     def __init__(self) -> None:
         self._calls = 0
         self._told: set[str] = set()
 
-    def post_run_cell(self, _result: Any = None) -> None:
+    def post_run_cell(self, result: Any = None) -> None:
         """IPython's event: a cell has ended."""
+        error = getattr(result, "error_in_exec", None)
+        has_said = isinstance(error, DeepSeekError) and not isinstance(error, ConfigurationError)
         used = session_in_use()
         if used is None or used.log.spending.calls == self._calls:
             return
@@ -123,6 +128,9 @@ class Breaches:
             if level.verdict == "met":
                 self._told.discard(level.name)
             elif level.verdict == "missed" and level.n >= TELLING_CALLS and level.name not in self._told:
+                if has_said:
+                    self._told |= {level.name} & {"errors"}
+                    continue
                 from ...metrics.summary import LEVEL_WORDS  # here, because the extension loads this room
 
                 self._told.add(level.name)

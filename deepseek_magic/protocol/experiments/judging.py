@@ -32,6 +32,7 @@ PAIR: Final = (
 )
 MAX_TOKENS: Final = 400
 TIE: Final = 0.5
+NOT_ANSWERED: Final = Message("the judge did not answer")
 _PLACES: Final = ("1", "2", "tie")
 _AS_PLACES: Final = {"first": "1", "second": "2"}
 """What judges say for them all the same."""
@@ -135,5 +136,5 @@ def _vote(text: str, choices: Sequence[str]) -> tuple[str, str | None] | None:
 def _no_verdict(texts: Iterable[str | None]) -> Message:
     said = next((text for text in texts if text), None)
     if said is None:
-        return Message("the judge did not answer")
+        return NOT_ANSWERED
     return Message("the judge gave no verdict: {text}", text=rules.shortened(said))

@@ -69,7 +69,8 @@ class Plan:
     ``options`` are those that every setting shares. ``texts`` hold what the templates take from variables of the notebook,
     by the path in their braces: as they were when the plan was made, so that it can be resumed without the notebook.
     ``saved`` has the digest of each saved prompt that is asked by name. ``schema`` is what every answer must fit. ``each``: equal rows are asked each, not once.
-    ``cluster`` names the column whose equal values are inputs that belong together, for the statistics.
+    ``cluster`` names the column whose equal values are inputs that belong together, for the statistics. ``chosen``: of the
+    combinations of the axes' values only these are settings, by their places from 0; None: all are.
     """
 
     templates: tuple[Template, ...]
@@ -82,6 +83,7 @@ class Plan:
     schema: Schema | None = None
     each: bool = False
     cluster: str | None = None
+    chosen: tuple[int, ...] | None = None
     scorers: tuple[Scorer, ...] = ()
     outlook: Outlook | None = field(default=None, compare=False, repr=False)
     """What it would take, as ``ds.plan`` has found; no part of what is asked."""
@@ -135,11 +137,12 @@ class Plan:
             cluster=cluster,
             scorers=tuple(scorers),
         )
-        plan._check()
+        plan.check()
         check_columns(plan.columns, [axis.name for axis in axes] if framed else None, cluster=cluster)
         return plan
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises ConfigurationError for what does not go together."""
         for axis in self.axes:
             if axis.name in self.options:
                 said = Message("{name} is given twice, as an option and as an axis.", name=axis.name)
@@ -174,7 +177,8 @@ class Plan:
         by_name = {template.name: template for template in self.templates}
         made = []
         pairs = [list(zip(axis.values, axis.names, strict=True)) for axis in self.axes]
-        for index, chosen in enumerate(itertools.product(*pairs)):
+        combined = list(itertools.product(*pairs))
+        for index, chosen in enumerate(combined if self.chosen is None else [combined[c] for c in self.chosen]):
             values = {axis.name: value for axis, (value, _) in zip(self.axes, chosen, strict=True)}
             names = {axis.name: name for axis, (_, name) in zip(self.axes, chosen, strict=True)}
             varied = {name: value for name, value in values.items() if name != PROMPT and value is not None}
@@ -191,7 +195,8 @@ class Plan:
 
     def __len__(self) -> int:
         """How many trials there are."""
-        return math.prod(len(axis.values) for axis in self.axes) * len(self.rows) * self.repeats
+        settings = math.prod(len(axis.values) for axis in self.axes) if self.chosen is None else len(self.chosen)
+        return settings * len(self.rows) * self.repeats
 
     def trial(self, number: int) -> Trial:
         """The trial at a place of the plan's own order: repeats change fastest, then rows, then settings."""
@@ -246,6 +251,7 @@ class Plan:
             "each": self.each,
             "cluster": self.cluster,
             "scorers": [scorer.to_json() for scorer in self.scorers],
+            **({} if self.chosen is None else {"chosen": list(self.chosen)}),
         }
 
     def to_json(self) -> str:
@@ -262,7 +268,7 @@ class Plan:
         and of functions only the name and the digest are kept: its values are dicts, and what scores must be given again."""
         fields = json.loads(plan)
         options = Options(**fields.pop("options"))
-        schema = fields.pop("schema")
+        schema, chosen = fields.pop("schema"), fields.pop("chosen", None)
         return cls(
             templates=tuple(Template(name=name, text=text) for name, text in fields.pop("templates")),
             axes=tuple(_axis(**axis) for axis in fields.pop("axes")),
@@ -272,6 +278,7 @@ class Plan:
             saved=fields.pop("saved"),
             schema=None if schema is None else Schema(kind=dict, name=schema[0], text=schema[1]),
             scorers=tuple(Scorer(**scorer) for scorer in fields.pop("scorers")),
+            chosen=None if chosen is None else tuple(chosen),
             **fields,
         )
 

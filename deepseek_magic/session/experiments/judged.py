@@ -1,4 +1,4 @@
-"""The answers of a sweep before a judge: which are still to be judged, and what its replies make of their scores."""
+"""The answers of a sweep before a judge: which are still to be judged, what it is asked, and what its replies make of scores."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...engine.journal.reader import Journal
 from ...engine.trials.scores import KeptScore, ScoreStore
 from ...metrics.row import Row
-from ...protocol.experiments.judging import TIE, Case, preference, verdict
+from ...protocol.experiments.judging import TIE, Case, judge_plan, preference, verdict
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rules import Score
 from ...protocol.experiments.scoring import MISSING, Scorer
-from .scores import digest_of
+from .scores import pair_digest
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
 
 _ANSWERS: Final = """
     SELECT trials.setting, trials.row, trials.repeat, calls.call_id, calls.text FROM trials JOIN calls USING (call_id)
@@ -32,6 +35,36 @@ class OpenCase:
     decided: Score | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What a judge has not yet judged of a sweep. ``plan`` has it asked; None where nobody needs to be."""
+
+    sweep: Sweep
+    scorer: Scorer
+    cases: Sequence[OpenCase]
+    plan: Plan | None
+
+    @classmethod
+    def of(cls, sweep: Sweep, scorer: Scorer) -> Judging:
+        """Of a sweep as it is now."""
+        cases = open_cases(sweep.journal, sweep.sweep_id, sweep.plan, scorer)
+        asked = judge_plan(scorer, [each.case for each in cases if each.decided is None], sweep.plan.options)
+        return cls(sweep=sweep, scorer=scorer, cases=cases, plan=asked)
+
+    @property
+    def title(self) -> str:
+        """What the judge's own sweep is called."""
+        return f"{self.sweep.name} · {self.scorer.name}"
+
+    def keep(self, replies: Sweep | None) -> Sweep:
+        """The scores that the judge's replies make are the sweep's. Where a reply is missing there is no score: it is asked
+        for next time. The judged sweep."""
+        votes = int(self.scorer.arguments.get("votes", 1))
+        rows = [] if replies is None else replies.rows()
+        ScoreStore(self.sweep.journal).keep(_judged(self.scorer, self.cases, rows, votes)).result()
+        return self.sweep
+
+
 def open_cases(journal: Journal, sweep_id: str, plan: Plan, scorer: Scorer) -> list[OpenCase]:
     """What a judge has not yet judged in a sweep: each answer once, or each pair of settings' answers to an input."""
     stored = ScoreStore(journal).of_sweep(sweep_id)
@@ -45,42 +78,46 @@ def open_cases(journal: Journal, sweep_id: str, plan: Plan, scorer: Scorer) -> l
         rows[row, repeat].append((setting, call_id, text or ""))
     found = list[OpenCase]()
     for (row, _), answers in rows.items():
-        digest = digest_of(scorer, plan.rows[row], sweep_id)
-        left = [(call_id, text) for _, call_id, text in answers if (call_id, digest) not in known]
+        digest = scorer.row_digest(plan.rows[row])
         decided = Score(None, why=MISSING) if scorer.wanted(plan.rows[row]) is None else None
         if scorer.kind == "judge":
-            fresh = dict(left)
+            fresh = {call_id: text for _, call_id, text in answers if (call_id, digest) not in known}
             known.update((call_id, digest) for call_id in fresh)
             found += [OpenCase(Case(text, plan.rows[row]), (call_id,), decided) for call_id, text in fresh.items()]
-        elif left:
-            for (_, one, text), (_, two, other) in itertools.combinations(answers, 2):
+            continue
+        for (_, one, text), (_, two, other) in itertools.combinations(answers, 2):
+            if (one, pair_digest(digest, two)) not in known:
+                known.add((one, pair_digest(digest, two)))
                 same = Score(TIE, label="tie") if text == other else None
                 found.append(OpenCase(Case(text, plan.rows[row], other), (one, two), decided or same))
     return found
 
 
-def judged(
-    scorer: Scorer, sweep_id: str, cases: Sequence[OpenCase], replies: Sequence[Row], votes: int
-) -> Iterator[KeptScore]:
-    """The scores that the judge's replies make, ``replies`` being the rows of its own sweep in their order.
-
-    Where a judge has not answered there is no score to keep: it is asked again next time.
-    """
+def _judged(scorer: Scorer, cases: Sequence[OpenCase], replies: Sequence[Row], votes: int) -> Iterator[KeptScore]:
+    """The scores that the judge's replies make, ``replies`` being the rows of its own sweep in their order."""
     shown = iter([replies[begin : begin + votes] for begin in range(0, len(replies), votes)])
-    fared: dict[tuple[str, str], list[Score]] = defaultdict(list)
     for each in cases:
-        digest = digest_of(scorer, each.case.row, sweep_id)
-        score = each.decided
+        digest, pair = scorer.row_digest(each.case.row), each.case.other is not None
+        score, call_id = each.decided, None
         if score is None:
-            forth = [_text(reply) for reply in next(shown)]
-            back = [_text(reply) for reply in next(shown)] if each.case.other is not None else []
-            if not any(forth) or (each.case.other is not None and not any(back)):
+            said = [next(shown, ()) for _ in range(1 + pair)]
+            if not all(map(_is_answered, said)):
                 continue
-            score = verdict(scorer, forth) if each.case.other is None else preference(forth, back)
-        for place, call_id in enumerate(each.calls):
-            fared[call_id, digest].append(_turned(score) if place else score)
-    for (call_id, digest), scores in fared.items():
-        yield KeptScore(call_id, scorer.name, scorer.version, digest, _together(scores))
+            texts = [[_text(reply) for reply in order] for order in said]
+            score = preference(*texts) if pair else verdict(scorer, texts[0])
+            call_id = next((str(reply["call_id"]) for reply in said[0] if _text(reply) is not None), None)
+        if not pair:
+            yield KeptScore(each.calls[0], scorer.name, scorer.version, digest, score, call_id)
+            continue
+        one, two = each.calls
+        yield KeptScore(one, scorer.name, scorer.version, pair_digest(digest, two), score, call_id)
+        yield KeptScore(two, scorer.name, scorer.version, pair_digest(digest, one), _turned(score), call_id)
+
+
+def _is_answered(votes: Sequence[Row]) -> bool:
+    """Whether a judge has said all that it will: a vote that failed is none, one that was not asked may still be."""
+    asked = all(reply["state"] in ("done", "failed") for reply in votes)
+    return asked and any(_text(reply) is not None for reply in votes)
 
 
 def _text(reply: Row) -> str | None:
@@ -91,11 +128,3 @@ def _turned(score: Score) -> Score:
     """The same comparison from the other answer's side."""
     label = {"better": "worse", "worse": "better"}.get(score.label or "", score.label)
     return Score(None if score.value is None else 1 - score.value, label, score.why)
-
-
-def _together(scores: Sequence[Score]) -> Score:
-    values = [score.value for score in scores if score.value is not None]
-    if len(scores) == 1 or not values:
-        return scores[0]
-    labels = {score.label for score in scores}
-    return Score(sum(values) / len(values), labels.pop() if len(labels) == 1 else None)

@@ -108,8 +108,7 @@ class TableMap:
                 except ValueError as error:
                     errors[place] = str(error)
             values.append(value)
-        names = _properties(self.schema)
-        return {f"{self.into}.{name}": [value.get(name) for value in values] for name in names}
+        return {f"{self.into}.{name}": [value.get(name) for value in values] for name in self.schema.fields}
 
 
 def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **options: Unpack[MapOptions]) -> Any:
@@ -144,12 +143,6 @@ def _chosen(where: Any, count: int) -> list[int]:
             hint=Message("Give one true or false for each row."),
         )
     return [place for place, value in enumerate(values) if value is not None and bool(value)]
-
-
-def _properties(schema: Schema) -> list[str]:
-    found = json.loads(schema.text)
-    root = found.get("$defs", {}).get(found.get("$ref", "").rpartition("/")[2], found)
-    return list(root.get("properties", ()))
 
 
 def _with(table: Any, rows: Sequence[Row], columns: Mapping[str, list[Any]], chosen: Sequence[int]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,7 +68,7 @@ def looked_at(
     return outlook(
         [
             *_requests(prepared, seeds, asked),
-            *_judges(session, prepared, usual, open_trials=len(failed) if retry else len(plan) - len(done)),
+            *_judges(session, prepared, usual, done, failed if retry else set(range(len(plan))) - done),
         ],
         usual,
         begins,
@@ -91,13 +92,20 @@ def _requests(prepared: PreparedSweep, seeds: list[TrialSeed], asked: list[Trial
 
 
 def _judges(
-    session: Session, prepared: PreparedSweep, usual: Mapping[tuple[str, str | None], Usual], *, open_trials: int
+    session: Session,
+    prepared: PreparedSweep,
+    usual: Mapping[tuple[str, str | None], Usual],
+    done: Collection[int],
+    coming: Collection[int],
 ) -> Iterator[PlannedRequest]:
     """The calls of judges on answers that are not there yet, and on those that they have not judged.
 
     Of an answer nobody knows how long it will be: at most as long as any setting lets it, and as expected.
     """
-    plan, settings = prepared.plan, len(prepared.plan.settings)
+    plan = prepared.plan
+    met = Counter((trial.row, trial.repeat) for trial in map(plan.trial, done))
+    more = Counter((trial.row, trial.repeat) for trial in map(plan.trial, coming))
+    pairs_to_come = sum(math.comb(met[at] + count, 2) - math.comb(met[at], 2) for at, count in more.items())
     firsts = [first.request for first in prepared.first]
     longest = max(tokens_at_most(request, 0, 0)[1] for request in firsts)
     known = [usual.get((request.model, request.options.get("think"))) for request in firsts]
@@ -108,7 +116,7 @@ def _judges(
         pairs = scorer.kind == "prefer"
         left = len(open_cases(session.journal, prepared.sweep_id, plan, scorer))
         # For each answer a call, or for each pair of settings two.
-        calls = (left * 2 + open_trials * (settings - 1)) if pairs else left + open_trials
+        calls = 2 * (left + pairs_to_come) if pairs else left + len(coming)
         asked = max((scorer.wanted(row) or "" for row in plan.rows), key=len)
         made = judge_plan(scorer, [Case("", {"asked": asked}, "" if pairs else None)], plan.options)
         assert made is not None

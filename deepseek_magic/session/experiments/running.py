@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,20 +23,20 @@ from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
 from ...engine.trials.sweeping import Shut, SweepRun, SweepWork
-from ...metrics.row import Origin, Row
+from ...metrics.row import Origin
 from ...metrics.spending import Spending
 from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, beginnings, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
-from ...protocol.experiments.judging import judge_plan
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.scoring import Scorer
 from ...protocol.options import OPTIONS_BY_NAME
 from ...text.messages import Message
+from .. import watched
 from ..prepared import Prepared
-from .judged import judged, open_cases
+from .judged import Judging
 from .off_peak import shutter
-from .scores import JUDGES, score_trials
+from .scores import JUDGES, Scoring, in_thread
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -145,37 +146,37 @@ class SweepCall:
         run: SweepRun,
         plan: Plan,
         notices: tuple[Message | str, ...],
-        judge: Callable[[Scorer, Plan], SweepCall],
+        judge: Callable[[str, Plan], SweepCall],
     ) -> None:
         self.sweep = sweep
         self.run = run
         self.notices = notices
         self._judge = judge
-        self._judging: SweepCall | None = None
+        self.judging: SweepCall | None = None
+        """The sweep of the judge that is asked now."""
+        self._asked = threading.Event()
+        self.scoring = Scoring(sweep.journal, sweep.sweep_id, plan)
         self.future: concurrent.futures.Future[None] = engine.submit(self._whole(plan))
 
     async def _whole(self, plan: Plan) -> None:
-        """Ask, then score what was answered, in a thread: a slow scorer holds up no stream."""
+        """Ask, and score in a thread what is answered: a slow scorer holds up no stream."""
+        scored = in_thread(lambda: self._score(plan)) if plan.scorers else None
         try:
             await self.run.run()
         finally:
-            if plan.scorers:
-                await asyncio.to_thread(self._score, plan)
+            self._asked.set()
+            if scored is not None:
+                await asyncio.wrap_future(scored)
 
     def _score(self, plan: Plan) -> None:
-        journal, sweep_id = self.sweep.journal, self.sweep.sweep_id
-        score_trials(journal, sweep_id, plan, stopped=lambda: self.run.stopping)
+        self.scoring.follow(self._asked, stopped=lambda: self.run.stopping)
         for scorer in plan.scorers:
             if scorer.kind not in JUDGES or self.run.stopping or self.run.error is not None:
                 continue
-            cases = open_cases(journal, sweep_id, plan, scorer)
-            asked = judge_plan(scorer, [each.case for each in cases if each.decided is None], plan.options)
-            replies: list[Row] = []
-            if asked is not None:
-                self._judging = self._judge(scorer, asked)
-                replies = self._judging.ended().rows()
-            kept = judged(scorer, sweep_id, cases, replies, int(scorer.arguments.get("votes", 1)))
-            ScoreStore(journal).keep(kept).result()
+            judging = Judging.of(self.sweep, scorer)
+            if judging.plan is not None:
+                self.judging = self._judge(judging.title, judging.plan)
+            judging.keep(None if self.judging is None or judging.plan is None else self.judging.ended())
 
     def ended(self) -> Sweep:
         """The sweep once it has ended, however that was. Blocks, and never on the engine's loop."""
@@ -190,8 +191,8 @@ class SweepCall:
     def stop(self, *, wait_s: float = 0.0) -> None:
         """End it now; what has come is kept. Waits at most ``wait_s`` seconds for its connections to be closed."""
         self.run.stop()
-        if self._judging is not None:
-            self._judging.stop()
+        if self.judging is not None:
+            self.judging.stop()
         with contextlib.suppress(Exception):
             self.future.result(wait_s)
 
@@ -215,13 +216,28 @@ class SweepCall:
         return self.sweep
 
 
-def sweep_of(session: Session, sweep_id: str) -> Sweep:
-    """A sweep of the session's journal, which the session can ask again."""
+def sweep_of(session: Session, sweep_id: str, scorers: Sequence[Scorer] = ()) -> Sweep:
+    """A sweep of the session's journal, which the session can ask again. ``scorers``: those at hand, with what they run."""
+    return Sweep(session.journal, sweep_id, asker=_Asking(session), scorers=scorers)
 
-    def again(plan: Plan, name: str) -> None:
-        start_sweep(session, prepare_again(session, sweep_id, plan), name=name, retry=True).wait()
 
-    return Sweep(session.journal, sweep_id, again=again)
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The session, as sweeps ask it."""
+
+    session: Session
+
+    def again(self, sweep: Sweep) -> Sweep:
+        """Ask what failed in a sweep, and wait."""
+        prepared = prepare_again(self.session, sweep.sweep_id, sweep.plan)
+        return start_sweep(self.session, prepared, name=sweep.name, retry=True).wait()
+
+    def anew(self, plan: Plan, notices: Sequence[Message], **how: Any) -> Sweep:
+        """Ask a plan, and wait."""
+        prepared = prepare_sweep(self.session, plan)
+        call = start_sweep(self.session, replace(prepared, notices=(*prepared.notices, *notices)), **how)
+        with watched.watching(call) as look:
+            return call.wait(look)
 
 
 def check_how(*, concurrency: int | None = None, budget: float | None = None, name: str | None = None) -> None:
@@ -295,12 +311,11 @@ def start_sweep(
         widened=client.gate.widened(concurrency),
     )
     run = SweepRun(work, states)
-    sweep = sweep_of(session, sweep_id)
+    sweep = sweep_of(session, sweep_id, plan.scorers)
 
-    def judge(scorer: Scorer, asked: Plan) -> SweepCall:
+    def judge(title: str, asked: Plan) -> SweepCall:
         """The judge's calls are a sweep of their own, within what this one may still cost."""
         rest = None if budget is None else float(max(Decimal(str(budget)) - store.spent(sweep_id), Decimal(0)))
-        title = f"{sweep.name} · {scorer.name}"
         return start_sweep(
             session, prepare_sweep(session, asked, **(given or {})), name=title, budget=rest, shut=shut, given=given
         )

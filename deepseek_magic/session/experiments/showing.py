@@ -16,6 +16,7 @@ from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.experiments.outlook import lasting
 from ...protocol.experiments.plan import Plan
 from ...text.messages import Message, localized, numbered, say, words
+from .scores import SoFar
 from .summary import SettingSummary
 
 if TYPE_CHECKING:
@@ -72,19 +73,31 @@ def _inert(text: str) -> str:
     return "".join(f"&#{ord(sign)};" if sign in _MARKS else sign for sign in text)
 
 
-def growing(name: str, plan: Plan, standing: SweepStanding) -> SweepTable:
-    """The table of a sweep that is being asked."""
+def growing(
+    name: str, plan: Plan, standing: SweepStanding, scores: Mapping[tuple[int, str], SoFar], caption: str
+) -> SweepTable:
+    """The table of a sweep that is being asked. Scores are told as they are so far, without an interval: who looks at one until
+    it pleases, and stops then, is deceived."""
+    columns = list(dict.fromkeys(column for _, column in scores))
     heads = [*_axes(plan), say("done"), say("failed"), say("waiting")]
+    heads += [say("{score} so far", score=column) for column in columns]
     rows = [
         [
             *(setting.names.values() or [name]),
             cell(standing.count("done", setting.index)),
             cell(standing.count("failed", setting.index)),
             cell(standing.count("waiting", setting.index) + standing.count("running", setting.index)),
+            *(_so_far(scores.get((setting.index, column))) for column in columns),
         ]
         for setting in plan.settings[:SHOWN_SETTINGS]
     ]
-    return SweepTable(caption=progress(standing, len(plan)), heads=heads, rows=rows, names=len(_axes(plan)))
+    return SweepTable(caption=caption, heads=heads, rows=rows, names=len(_axes(plan)))
+
+
+def _so_far(score: SoFar | None) -> str:
+    if score is None:
+        return UNKNOWN
+    return say("{score}, {count} scored", score=f"{score.mean:.2f}", count=f"{score.answers:,}")
 
 
 def progress(standing: SweepStanding, trials: int) -> str:
@@ -130,9 +143,12 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
     scorers = list(dict.fromkeys(name for setting in summary.settings for name in setting.scores))
     open_ones = [name for name in _OPEN if any(s.figures[name] for s in summary.settings)]
     heads = [*_axes(plan), say("answered"), *(_OPEN[name].localized() for name in open_ones)]
-    heads += [*scorers, say("cost"), say("median, s")]
-    rows = [_row(sweep.name, setting, open_ones, scorers) for setting in summary.settings[:SHOWN_SETTINGS]]
-    foot = [localized(said) for said in notices]
+    judged = any(setting.figures["words_p50"] is not None for setting in summary.settings)
+    heads += [*scorers, *([say("median words")] if judged else ()), say("cost"), say("median, s")]
+    rows = [
+        _row(sweep.name, setting, open_ones, scorers, judged=judged) for setting in summary.settings[:SHOWN_SETTINGS]
+    ]
+    foot = [localized(said) for said in (*notices, *summary.notes)]
     if len(summary.settings) > SHOWN_SETTINGS:
         foot.append(
             say(
@@ -144,7 +160,9 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
     return SweepTable(caption=_result(sweep), heads=heads, rows=rows, names=len(_axes(plan)), foot=foot)
 
 
-def _row(name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: Sequence[str]) -> list[str]:
+def _row(
+    name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: Sequence[str], *, judged: bool
+) -> list[str]:
     figures: Mapping[str, Cell] = setting.figures
     spent = figures["cost"]
     cost = UNKNOWN if spent is None else f"{cell(spent)} {figures['currency'] or ''}".strip()
@@ -152,6 +170,7 @@ def _row(name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: 
         *(setting.names.values() or [name]),
         *(cell(figures[each]) for each in ("answered", *open_ones)),
         *(setting.scores[each].shown.localized() for each in scorers),
+        *([cell(figures["words_p50"])] if judged else ()),
         cost,
         cell(figures["total_s_p50"]),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -14,6 +14,12 @@ from ...metrics.row import Cell, Row
 from ...metrics.stats.compare import Scored, SettingScore, summarize
 from ...metrics.tables import cell, html_table, text_table
 from ...protocol.experiments.plan import Plan
+from ...protocol.experiments.rules import count_words
+from ...protocol.models import family
+from ...text.inline import plain_html
+from ...text.messages import Message, localized
+from .frame import TrialFrame
+from .scores import JUDGES, ScoreColumns
 
 FIGURES: Final[Types] = {
     "n_inputs": int,
@@ -26,7 +32,11 @@ FIGURES: Final[Types] = {
     "cost": float,
     "currency": str,
     "total_s_p50": float,
+    "words_p50": float,
 }
+MANY: Final = 3
+"""Of so many settings the best one looks clearly better than it is."""
+
 SCORED: Final[Types] = {"scorer": str, "score": float, "low": float, "high": float, "method": str}
 
 
@@ -41,12 +51,15 @@ class SettingSummary:
 
 
 class SweepSummary(Tabular):
-    """A row a setting, or where there are several scores a row a setting and scorer."""
+    """A row a setting, or where there are several scores a row a setting and scorer. ``words_p50``, the median number of words
+    of an answer, is counted where a judge gave scores: judges like long answers."""
 
     TYPES: ClassVar[Types] = {}
 
-    def __init__(self, settings: Sequence[SettingSummary], axes: Types) -> None:
+    def __init__(self, settings: Sequence[SettingSummary], axes: Types, notes: Sequence[Message] = ()) -> None:
         self.settings = settings
+        self.notes = notes
+        """What is to be known of the scores."""
         self._axes = axes
 
     def rows(self) -> list[Row]:
@@ -75,33 +88,57 @@ class SweepSummary(Tabular):
         return heads, [[cell(row[name]) for name in heads] for row in rows]
 
     def __repr__(self) -> str:
-        return text_table(*self._shown(), "").lstrip("\n")
+        return "\n".join([text_table(*self._shown(), "").lstrip("\n"), *map(localized, self.notes)])
 
     def _repr_html_(self) -> str:
-        return html_table(*self._shown(), "")
+        notes = "".join(f"<p><small>{plain_html(localized(said))}</small></p>" for said in self.notes)
+        return html_table(*self._shown(), "") + notes
 
 
 def summed_up(
-    plan: Plan, rows: Sequence[Row], axes: Sequence[Mapping[str, Cell]], types: Types, scorers: Sequence[str]
+    plan: Plan, rows: Sequence[Row], frame: TrialFrame, judges: Sequence[tuple[str, str, str]]
 ) -> SweepSummary:
-    """The summary of a sweep's ``rows``; ``axes`` are the values of each setting as its frame has them."""
+    """The summary of a sweep's ``rows``, which its ``frame`` made. ``judges`` are who judged whom, see ``ScoreStore.judges``."""
     of: dict[int, list[tuple[int, Row]]] = defaultdict(list)
     each = len(plan.rows) * plan.repeats
     for number, row in enumerate(rows):
         of[number // each].append((number // plan.repeats % len(plan.rows), row))
+    is_judged = any(scorer.kind in JUDGES for scorer in plan.scorers)
     made = []
     for setting in plan.settings:
         mine = of[setting.index]
-        scores = {name: _score(plan, setting.index, mine, name) for name in scorers}
-        made.append(
-            SettingSummary(
-                names=setting.names,
-                axes=axes[setting.index],
-                figures=_figures(plan, [row for _, row in mine]),
-                scores=scores,
-            )
-        )
-    return SweepSummary(made, types)
+        scores = {name: _score(plan, setting.index, mine, name) for name in frame.scores.names}
+        figures = _figures(plan, [row for _, row in mine])
+        figures["words_p50"] = _words(mine) if is_judged else None
+        made.append(SettingSummary(names=setting.names, axes=frame.axes[setting.index], figures=figures, scores=scores))
+    return SweepSummary(made, frame.axis_types, tuple(_notes(plan, frame.scores, made, judges)))
+
+
+def _notes(
+    plan: Plan, scores: ScoreColumns, settings: Sequence[SettingSummary], judges: Sequence[tuple[str, str, str]]
+) -> Iterator[Message]:
+    of: dict[str, dict[str, None]] = defaultdict(dict)
+    for scorer in plan.scorers:
+        for version, answerer, judge in judges:
+            if version == scorer.version and family(judge) == family(answerer):
+                of[judge][scorer.name] = None
+    for judge, mine in of.items():
+        said = Message("{names}: {judge} judged answers of its own family of models, which judges tend to favour.")
+        yield said.filled(names=", ".join(mine), judge=judge)
+    for name, (lost, pairs) in scores.missing.items():
+        said = Message("{name}: no verdict in {count} of {all} comparisons; the score is that of the others.")
+        yield said.filled(name=name, count=f"{lost:,}", all=f"{pairs:,}")
+    yield from flattered(max((sum(s.scores[n].score is not None for s in settings) for n in scores.names), default=0))
+
+
+def flattered(settings: int) -> tuple[Message, ...]:
+    """What is to be known of the best of so many settings; nothing where they are few."""
+    if settings < MANY:
+        return ()
+    said = Message(
+        "The best of {count} looks better than it is; sweep.confirm(over=…) asks the first two again on other inputs."
+    )
+    return (said.filled(count=f"{settings:,}"),)
 
 
 def _score(plan: Plan, setting: int, mine: Sequence[tuple[int, Row]], name: str) -> SettingScore:
@@ -113,6 +150,11 @@ def _score(plan: Plan, setting: int, mine: Sequence[tuple[int, Row]], name: str)
         trials.append(Scored(setting, place, float(value) if isinstance(value, float | int) else None, failed))
     grouped = None if cluster is None else lambda place: plan.rows[place].get(cluster)
     return summarize(trials, cluster=grouped)[0]
+
+
+def _words(mine: Sequence[tuple[int, Row]]) -> float | None:
+    counts = [count_words(text) for _, row in mine if isinstance(text := row["text"], str)]
+    return float(statistics.median(counts)) if counts else None
 
 
 def _figures(plan: Plan, rows: Sequence[Row]) -> dict[str, Cell]:

@@ -5,13 +5,13 @@ Nothing is counted beside the rows. Whatever ended how, in this kernel or anothe
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -20,45 +20,38 @@ from ...engine.trials.scores import ScoreStore
 from ...engine.trials.store import SweepHead, SweepStore, TrialRow, TrialState
 from ...metrics.files import Tabular
 from ...metrics.frames import Types
-from ...metrics.row import Cell, Row
+from ...metrics.row import Row
 from ...metrics.stats.agreement import Agreement
 from ...metrics.stats.compare import compare
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.narrowing import narrowed
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.score import Scores, scorers
+from ...protocol.experiments.scoring import Scorer
 from ...protocol.measured import StreamRecord
-from ...protocol.options import OPTIONS_BY_NAME, closest
 from ...text.messages import Message
-from .comparing import Comparisons, agreed
-from .scores import JUDGES, ScoreColumns, score_columns, score_trials, scored
+from .comparing import Comparisons, agreed, best_settings, check_scorers, compared_sweeps, known_name, other_rows
+from .frame import TrialFrame, is_formula
+from .planning import table_rows
+from .scores import JUDGES, ScoreColumns, Scoring, score_columns, scored
 from .showing import settled
 from .side import SideBySide, side_by_side
 from .summary import SweepSummary, summed_up
 
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-RECORDED: Final[Mapping[str, type]] = {
-    "response_model": str,
-    "outcome": str,
-    "attempts": int,
-    "ttft_s": float,
-    "total_s": float,
-    "prompt_tokens": int,
-    "completion_tokens": int,
-    "reasoning_tokens": int,
-    "cache_hit_tokens": int,
-    "cost": float,
-    "currency": str,
-}
-"""The columns of the log that say something about a trial."""
-
-_NUMERIC: Final[Mapping[str, type]] = {"integer": int, "number": float}
-_FORMULA: Final = ("=", "+", "-", "@")
 _JOINED: Final = """
     SELECT trials.trial, calls.text, calls.record FROM trials LEFT JOIN calls USING (call_id)
     WHERE sweep_id = ? ORDER BY trial
 """
+
+
+class Asker(Protocol):
+    """Who has sweeps asked: the session."""
+
+    def again(self, sweep: Sweep) -> object:
+        """Ask what failed in a sweep, and wait."""
+
+    def anew(self, plan: Plan, notices: Sequence[Message], **how: Any) -> Sweep:
+        """Ask a plan, ``how`` as for ``ds.sweep``, and wait; the notices are told with it."""
 
 
 class Sweep(Tabular):
@@ -66,10 +59,14 @@ class Sweep(Tabular):
 
     TYPES: ClassVar[Types] = {}
 
-    def __init__(self, journal: Journal, sweep_id: str, *, again: Callable[[Plan, str], object] | None = None) -> None:
+    def __init__(
+        self, journal: Journal, sweep_id: str, *, asker: Asker | None = None, scorers: Sequence[Scorer] = ()
+    ) -> None:
         self.sweep_id = sweep_id
-        self._again = again
+        self._asker = asker
+        self._runs = {scorer.version: scorer.runs for scorer in scorers}
         self._store = SweepStore(journal)
+        self._read: tuple[str, Plan] | None = None
 
     @property
     def journal(self) -> Journal:
@@ -80,19 +77,30 @@ class Sweep(Tabular):
     def _head(self) -> SweepHead:
         head = next((head for head in self._store.heads() if head.sweep_id == self.sweep_id), None)
         if head is None:
-            said = Message("The journal has no sweep {name} any more.", name=self.sweep_id)
-            raise ConfigurationError(said, hint=Message("%deepseek_sweeps lists those that it has."))
+            raise self._gone()
         return head
+
+    def _gone(self) -> ConfigurationError:
+        said = Message("The journal has no sweep {name} any more.", name=self.sweep_id)
+        return ConfigurationError(said, hint=Message("%deepseek_sweeps lists those that it has."))
 
     @property
     def name(self) -> str:
         """What it was called, else the beginning of its id."""
         return self._head.name
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
-        """What was to be asked."""
-        return Plan.from_json(self._head.plan, self._head.rows)
+        """What was to be asked, and how it is scored now; a cell of a judge may have added to that."""
+        stored = self.journal.stored("SELECT plan FROM sweeps WHERE sweep_id = ?", (self.sweep_id,))
+        if not stored:
+            raise self._gone()
+        ((written,),) = stored
+        if self._read is None or self._read[0] != written:
+            plan = Plan.from_json(written, self._head.rows)
+            known = [replace(scorer, runs=self._runs.get(scorer.version)) for scorer in plan.scorers]
+            self._read = (written, replace(plan, scorers=tuple(known)))
+        return self._read[1]
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -117,88 +125,35 @@ class Sweep(Tabular):
 
     def rows(self) -> list[Row]:
         """Every trial as a flat mapping with the columns of a frame."""
-        return list(self._rows())
+        return list(self._rows(self._frame))
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows())
 
-    def _rows(self) -> Iterator[Row]:
-        plan, name = self.plan, self.name
-        settings = [self._axes(index) for index in range(len(plan.settings))]
-        inputs = [self._input(row) for row in range(len(plan.rows))]
+    def _rows(self, frame: TrialFrame) -> Iterator[Row]:
         answers = {
             number: (text, record) for number, text, record in self._store.journal.stored(_JOINED, (self.sweep_id,))
         }
         decode = msgspec.json.Decoder(StreamRecord).decode
-        scores = self._scores
         for trial in self.trials:
             text, stored = answers.get(trial.trial, (None, None))
-            record = None if stored is None else decode(stored)
-            yield {
-                "sweep": name,
-                "trial": trial.trial,
-                **settings[trial.setting],
-                **inputs[trial.row],
-                "repeat": trial.repeat,
-                "state": trial.state,
-                "text": text if trial.state == "done" else None,
-                **scores.of(trial.trial),
-                "reused": bool(trial.reused),
-                "round": trial.round,
-                "call_id": trial.call_id,
-                **_recorded(record, reused=bool(trial.reused)),
-                "error": trial.why,
-            }
-
-    def _axes(self, index: int) -> dict[str, Cell]:
-        setting = self.plan.settings[index]
-        numeric = self._numeric
-        return {name: setting.values[name] if name in numeric else shown for name, shown in setting.names.items()}
-
-    @cached_property
-    def _numeric(self) -> dict[str, type]:
-        """The axes whose values are numbers under no other names, so that a frame can sort by them and compute with them."""
-        found = {}
-        for axis in self.plan.axes:
-            kind = _NUMERIC.get(OPTIONS_BY_NAME[axis.name].kind) if axis.name in OPTIONS_BY_NAME else None
-            shown = [f"{value:g}" for value in axis.values if kind is not None and value is not None]
-            if kind is not None and shown == list(axis.names):
-                found[axis.name] = kind
-        return found
+            yield frame.row(trial, text, None if stored is None else decode(stored))
 
     @property
-    def _axis_types(self) -> Types:
-        return {axis.name: self._numeric.get(axis.name, str) for axis in self.plan.axes}
+    def _frame(self) -> TrialFrame:
+        return TrialFrame(self.name, self.plan, self.scores)
 
-    def _input(self, index: int) -> dict[str, Cell]:
-        row = self.plan.rows[index]
-        return {name: _as(row.get(name), kind) for name, kind in self._inputs.items()}
-
-    @cached_property
-    def _inputs(self) -> dict[str, type]:
-        """The columns of the inputs, each with the one type that all its values have, else as text."""
-        return {name: _kind(row.get(name) for row in self.plan.rows) for name in self.plan.columns}
+    @property
+    def scores(self) -> ScoreColumns:
+        """The scores of the trials, as columns."""
+        return score_columns(self._store.journal, self.sweep_id, self.plan)
 
     def _types(self) -> Types:
-        return {
-            "sweep": str,
-            "trial": int,
-            **self._axis_types,
-            **self._inputs,
-            "repeat": int,
-            "state": str,
-            "text": str,
-            **self._scores.types,
-            "reused": bool,
-            "round": int,
-            "call_id": str,
-            **RECORDED,
-            "error": str,
-        }
+        return self._frame.types
 
     def _columns(self) -> dict[str, list[Any]]:
         rows = self.rows()
-        return {name: [row[name] for row in rows] for name in self._types()}
+        return {name: [row[name] for row in rows] for name in rows[0]}
 
     def _written(self, value: object) -> object:
         """A text that a spreadsheet would take for a formula is written with an apostrophe before it."""
@@ -206,12 +161,9 @@ class Sweep(Tabular):
 
     def summary(self) -> SweepSummary:
         """A row a setting: answered, failed, cost, median seconds, and the score with its 95 % interval."""
-        axes = [self._axes(index) for index in range(len(self.plan.settings))]
-        return summed_up(self.plan, self.rows(), axes, self._axis_types, self._scores.names)
-
-    @property
-    def _scores(self) -> ScoreColumns:
-        return score_columns(self._store.journal, self.sweep_id, self.plan)
+        plan, frame = self.plan, self._frame
+        judges = ScoreStore(self.journal).judges(self.sweep_id) if plan.scorers else []
+        return summed_up(plan, list(self._rows(frame)), frame, judges)
 
     def score(self, scores: Scores) -> Sweep:
         """Score the answers, besides or anew, and return the sweep. Nothing is asked; functions run here, so it may block.
@@ -222,36 +174,82 @@ class Sweep(Tabular):
         given = {scorer.name: scorer for scorer in scorers(scores)}
         if judges := [scorer.name for scorer in given.values() if scorer.kind in JUDGES]:
             said = Message("The score {name} asks a model, and scoring asks nothing.", name=judges[0])
-            raise ConfigurationError(said, hint=Message("Run the sweep again with it: ds.sweep(sweep.plan, scores=…)."))
-        plan = replace(self.plan, scorers=(*(s for s in self.plan.scorers if s.name not in given), *given.values()))
-        for scorer in given.values():
-            scorer.check(plan.columns)
-        journal = self._store.journal
-        ScoreStore(journal).keep_plan(self.sweep_id, plan.to_json()).result()
-        score_trials(journal, self.sweep_id, plan)
-        for name in ("plan", "_head"):
-            vars(self).pop(name, None)
+            raise ConfigurationError(
+                said,
+                hint=Message("%%deepseek_judge has the answers judged, and so does ds.sweep(sweep.plan, scores=…)."),
+            )
+        with contextlib.closing(Scoring(self.journal, self.sweep_id, self.rescored(given.values()))) as scoring:
+            scoring.look()
         return self
 
-    def compare(self, score: str = "", *, by: str | None = None, baseline: str | None = None) -> Comparisons:
+    def rescored(self, given: Collection[Scorer]) -> Plan:
+        """Have its answers scored by these scorers as well, each in place of one of its name; the plan with them.
+
+        Raises ConfigurationError where one reads a column that the inputs do not have.
+        """
+        names = {scorer.name for scorer in given}
+        plan = replace(self.plan, scorers=(*(s for s in self.plan.scorers if s.name not in names), *given))
+        for scorer in given:
+            scorer.check(plan.columns)
+            self._runs[scorer.version] = scorer.runs
+        self._read = None
+        ScoreStore(self.journal).keep_plan(self.sweep_id, plan.to_json()).result()
+        return plan
+
+    def compare(
+        self, score: str = "", *, by: str | None = None, baseline: str | None = None, against: Sweep | None = None
+    ) -> Comparisons:
         """The settings against each other by one score, on the inputs that both have answered.
 
         ``score`` is a column like ``score.exact``; the first one by default. ``by`` compares the values of one axis and holds
         the others equal. ``baseline`` is the name of the setting, or of the axis' value, that all others are set against;
-        without it, each pair is compared. Raises ConfigurationError for a name that is not there.
+        without it, each pair is compared. ``against`` is another sweep of the same inputs: its settings are compared with
+        those of their name here, or else each with each. Raises ConfigurationError for a name that is not there.
         """
-        plan, columns = self.plan, self._scores
+        plan, columns = self.plan, self.scores
+        name = known_name(score.removeprefix("score.") or next(iter(columns.names), ""), columns.names)
+        if against is not None:
+            if by is not None or baseline is not None:
+                said = Message("Two sweeps are compared setting by setting, without by and baseline.")
+                raise ConfigurationError(said, hint=Message("Leave them out."))
+            return compared_sweeps(against, self, name)
         axes = [axis.name for axis in plan.axes]
         by = by if by is not None or len(axes) != 1 else axes[0]
-        name = _known(score.removeprefix("score.") or next(iter(columns.names), ""), columns.names)
         if by is not None:
-            _known(by, axes)
+            known_name(by, axes)
         trials = scored(plan, columns, name, [trial.state for trial in self.trials], by)
         if baseline is not None:
-            _known(baseline, [str(trial.side) for trial in trials])
+            known_name(baseline, [str(trial.side) for trial in trials])
         cluster = plan.cluster
         grouped = None if cluster is None else (lambda place: plan.rows[place].get(cluster))
-        return Comparisons(compare(trials, baseline=baseline, cluster=grouped), f"score.{name}")
+        made = compare(trials, baseline=baseline, cluster=grouped)
+        return Comparisons(made, f"score.{name}", best_of=len({t.side for t in trials if t.value is not None}))
+
+    def confirm(
+        self,
+        top: int = 2,
+        *,
+        over: Any,
+        score: str = "",
+        name: str | None = None,
+        budget: float | None = None,
+        concurrency: int | None = None,
+    ) -> Sweep:
+        """Ask the ``top`` settings with the best score once more, on other inputs, and wait; that is a sweep of its own.
+
+        The best of several settings was chosen for its score, so that score is too high. On inputs that had no part in the
+        choice it is not. ``over`` is a table as for ``ds.sweep``; rows that this sweep was asked are left out. ``score`` is a
+        column like ``score.exact``; the first one by default. ``name``, ``budget`` and ``concurrency`` are those of ``ds.sweep``.
+        Raises as it does, and ConfigurationError where there is nothing to confirm.
+        """
+        plan, names = self.plan, self.scores.names
+        column = known_name(score.removeprefix("score.") or next(iter(names), ""), names)
+        check_scorers(plan)
+        best = best_settings(self.summary(), column, top)
+        rows, known = other_rows(plan, table_rows(over))
+        said = [Message("Rows left out, because they were asked before: {count}.", count=f"{known:,}")] if known else []
+        title = name or f"{self.name} · confirmed"
+        return self._asking.anew(narrowed(plan, best, rows), said, name=title, budget=budget, concurrency=concurrency)
 
     def side(self, inputs: int = 20, *, only_different: bool = True) -> SideBySide:
         """The first answers of all settings side by side, for at most so many inputs; unless ``only_different`` is False,
@@ -260,13 +258,17 @@ class Sweep(Tabular):
 
     def retry(self) -> Sweep:
         """Ask once more what failed, and wait; the sweep itself. Raises as ``ds.sweep`` does."""
-        if self._again is None:
+        self._asking.again(self)
+        return self
+
+    @property
+    def _asking(self) -> Asker:
+        if self._asker is None:
             raise ConfigurationError(
                 Message("This sweep was read from a file, and cannot be asked."),
                 hint=Message("ds.sweeps has those of this machine's journal."),
             )
-        self._again(self.plan, self.name)
-        return self
+        return self._asker
 
     def agreement(
         self, score: str, labels: Sequence[object] | Mapping[int, object], *, positive: object = None
@@ -276,7 +278,7 @@ class Sweep(Tabular):
         ``labels``: a word, or True and False, for each row of the table, None where nobody has looked; or by the number of the
         trial. ``positive``: the word whose share is told. Raises ConfigurationError where nothing is labelled.
         """
-        name = _known(score.removeprefix("score."), self._scores.names)
+        name = known_name(score.removeprefix("score."), self.scores.names)
         return agreed(self.rows(), name, labels if isinstance(labels, Mapping) else list(labels), positive)
 
     def delete(self) -> None:
@@ -296,53 +298,3 @@ class Sweep(Tabular):
             return f"<Sweep {self.name}: {states}>"
         except (ConfigurationError, sqlite3.Error):
             return f"<Sweep {self.sweep_id}, no longer in the journal>"
-
-
-def _known(name: str, known: Sequence[str]) -> str:
-    if name not in known:
-        names = ", ".join(dict.fromkeys(known)) or "–"
-        raise ConfigurationError(
-            Message("The sweep has no {name}{near}.", name=name or "score", near=closest(name, known)),
-            hint=Message("It has: {names}.", names=names),
-        )
-    return name
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would compute ``text`` instead of showing it."""
-    if not text.startswith(_FORMULA):
-        return False
-    try:
-        float(text)
-    except ValueError:
-        return True
-    return False
-
-
-def _recorded(record: StreamRecord | None, *, reused: bool) -> dict[str, Cell]:
-    if record is None:
-        return dict.fromkeys(RECORDED)
-    found: dict[str, Cell] = {name: getattr(record, name) for name in RECORDED}
-    cost: Decimal | None = record.cost
-    # It was paid for by whoever asked it: this sweep has spent nothing on it.
-    found["cost"] = 0.0 if reused else None if cost is None else float(cost)
-    return found
-
-
-def _kind(values: Iterator[Any]) -> type:
-    given = [value for value in values if value is not None]
-    kinds = {type(value) for value in given}
-    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in given):  # no frame has such numbers
-        return str
-    if kinds and kinds <= {int, float}:
-        return int if kinds == {int} else float
-    return bool if kinds == {bool} else str
-
-
-def _as(value: Any, kind: type) -> Cell:
-    if value is None or (kind is str and isinstance(value, str)):
-        return value
-    if kind is str:
-        return json.dumps(value, ensure_ascii=False)
-    converted: Cell = kind(value)
-    return converted
