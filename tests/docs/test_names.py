@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 import deepseek_magic as ds
 from deepseek_magic.cli import _parser
 from deepseek_magic.notebook.experiments.flags import MAP_OPTIONS, SWEEP_OPTIONS
+from deepseek_magic.notebook.experiments.judge_flags import JUDGE_OPTIONS
 from deepseek_magic.protocol.options import OPTIONS
 from deepseek_magic.text.catalogue import catalogue
 
@@ -68,7 +69,7 @@ def commands() -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_flag_that_a_page_names_is_one(page: Path, magics: tuple[set[str], set[str]]) -> None:
     known = (
-        {flag for option in (*OPTIONS, *SWEEP_OPTIONS, *MAP_OPTIONS) for flag in option.flags}
+        {flag for option in (*OPTIONS, *SWEEP_OPTIONS, *MAP_OPTIONS, *JUDGE_OPTIONS) for flag in option.flags}
         | magics[1]
         | commands()[1]
         | ON_PURPOSE

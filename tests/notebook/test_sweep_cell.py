@@ -16,6 +16,7 @@ from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import reply
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.trials import store
+from deepseek_magic.metrics.summary import ServiceLevels
 from deepseek_magic.notebook.experiments.flags import grid_of, read_sweep_line
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session import session
@@ -136,6 +137,58 @@ def test_the_list_of_sweeps_and_what_it_does(
     assert (tmp_path / "out.csv").read_text("utf-8").count("\n") >= 4
     shell.run_cell("%deepseek_sweeps delete tries")
     assert isinstance(failed(shell, "%deepseek_sweeps show tries"), ConfigurationError)
+
+
+def test_two_sweeps_are_compared_and_what_is_open_is_asked_for_a_price(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = "%%deepseek_sweep -o s --over rows --limit 4 --go --think off --score contains=echo --name {name}\n{prompt}"
+    shell.run_cell(cell.format(name="asked", prompt="{question}")).raise_error()
+    shell.run_cell(cell.format(name='"echoed once"', prompt="echo {question}")).raise_error()
+    capsys.readouterr()
+    shell.run_cell('%deepseek_sweeps compare asked "echoed once"').raise_error()
+    assert "echoed once against asked: +0.00" in capsys.readouterr().out
+    assert "was not understood" in str(failed(shell, "%deepseek_sweeps compare asked asked asked"))
+    assert "was not understood" in str(failed(shell, "%deepseek_sweeps show asked more"))
+    demo.fault = "400 p=1"
+    failed(shell, cell.format(name="broken", prompt="echoes {question}"))
+    demo.fault = None
+    shell.run_cell("%config DeepSeekMagics.pocket = 0.000001")
+    asked = len(demo.requests)
+    assert "Nothing was sent" in str(failed(shell, "%deepseek_sweeps retry broken"))
+    assert "There is no flag --gone" in str(failed(shell, "%deepseek_sweeps resume broken --gone"))
+    assert len(demo.requests) == asked
+    assert failed(shell, "%deepseek_sweeps retry broken --budget 1") is None
+    assert len(demo.requests) == asked + 4
+    assert failed(shell, "%deepseek_sweeps resume broken") is None
+    sweep = sweeps["broken"]
+    shell.run_cell("%deepseek_sweeps delete broken").raise_error()
+    assert repr(sweep) == f"<Sweep {sweep.sweep_id}, no longer in the journal>"
+
+
+def test_a_sweep_that_failed_is_told_in_one_sentence(
+    shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session().log.levels = ServiceLevels(error_rate=1e-9)
+    demo.fault = "400 p=0.7 seed=1"
+    error = failed(shell, "%%deepseek_sweep --over rows --go --name lost\necho {question}")
+    assert "of 25 trials failed" in str(error)
+    demo.fault = None
+    shell.run_cell("%deepseek hi")
+    assert "Service level missed: errors" not in capsys.readouterr().out
+    session().log.levels = None
+
+
+def test_tab_knows_the_names_of_sweeps_with_spaces_too(shell: Any, demo: DemoServer) -> None:
+    shell.run_cell('%%deepseek_sweep --over rows --limit 1 --go --name "spaced name"\necho {question}')
+    find = shell.Completer.custom_matchers[-1].find
+    for line in ("show ", "compare ", 'compare "spaced name" ', "export ", "delete ", "resume "):
+        assert '"spaced name"' in find(f"%deepseek_sweeps {line}")[0], line
+    assert '"spaced name"' in find('%deepseek_sweeps show "spac')[0]
+    assert find('%deepseek_sweeps retry "spaced name" --bu') == (["--budget"], True)
+    assert find('%deepseek_sweeps export "spaced name" out') == ([], False)
+    assert find('%deepseek_sweeps export "spaced name" out.csv --') == (["--overwrite"], True)
+    assert find('%deepseek_sweeps side "spaced name" ') == ([], True)
 
 
 def test_tab_offers_flags_axes_values_and_tables(shell: Any, demo: DemoServer) -> None:

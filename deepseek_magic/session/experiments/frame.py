@@ -42,6 +42,7 @@ class TrialFrame:
 
     def __init__(self, name: str, plan: Plan, scores: ScoreColumns) -> None:
         self._name, self._plan, self.scores = name, plan, scores
+        self._unscored: dict[str, Cell] = dict.fromkeys(scores.types)
         self._numeric = _numeric_axes(plan)
         self._inputs = {name: _kind(row.get(name) for row in plan.rows) for name in plan.columns}
         self._fields = {} if plan.schema is None else plan.schema.fields
@@ -86,7 +87,8 @@ class TrialFrame:
             "state": trial.state,
             "text": text,
             **self._values(text),
-            **self.scores.of(trial.trial),
+            **self._unscored,
+            **self.scores.cells[trial.trial],
             "reused": bool(trial.reused),
             "round": trial.round,
             "call_id": trial.call_id,

@@ -118,9 +118,9 @@ def _judges(
         # For each answer a call, or for each pair of settings two.
         calls = 2 * (left + pairs_to_come) if pairs else left + len(coming)
         asked = max((scorer.wanted(row) or "" for row in plan.rows), key=len)
-        made = judge_plan(scorer, [Case("", {"asked": asked}, "" if pairs else None)], plan.options)
+        made = judge_plan(scorer, [Case("", {"question": asked}, "" if pairs else None)], plan.options)
         assert made is not None
-        text = made.templates[0].text.replace("{asked}", asked)
+        text = made.templates[0].text.replace("{question}", asked)
         options = {name: value for name, value in made.options.items() if OPTIONS_BY_NAME[name].scope == "request"}
         request = Request.asking(text, Options(**options), system=str(made.options["system"]))
         quoted = (longest * (1 + pairs), None if expected is None else expected * (1 + pairs))

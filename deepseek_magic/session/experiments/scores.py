@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -123,7 +124,8 @@ class Scoring:
         with contextlib.closing(self):
             while not asked.wait(pause_s):
                 begun_s = time.monotonic()
-                self.look(stopped=_or_after(stopped, begun_s + LOOK_S))
+                with contextlib.suppress(sqlite3.Error):  # the last look meets it again
+                    self.look(stopped=_or_after(stopped, begun_s + LOOK_S))
                 pause_s = max(LOOK_S, LOOK_SHARE * (time.monotonic() - begun_s))
             self.look(stopped=stopped)
 
@@ -167,10 +169,6 @@ class ScoreColumns:
         """Of each score a number, a category, and why."""
         kinds = (("score", float), ("label", str), ("why", str))
         return {f"{prefix}.{name}": kind for name in self.names for prefix, kind in kinds}
-
-    def of(self, trial: int) -> dict[str, Cell]:
-        """The cells of one trial, missing ones included."""
-        return {**dict.fromkeys(self.types), **self.cells[trial]}
 
 
 def score_columns(journal: Journal, sweep_id: str, plan: Plan) -> ScoreColumns:

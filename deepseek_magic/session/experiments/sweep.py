@@ -295,6 +295,6 @@ class Sweep(Tabular):
     def __repr__(self) -> str:
         try:
             states = ", ".join(f"{count} {state}" for state, count in self.states.items())
-            return f"<Sweep {self.name}: {states}>"
-        except (ConfigurationError, sqlite3.Error):
-            return f"<Sweep {self.sweep_id}, no longer in the journal>"
+        except sqlite3.Error:
+            states = ""
+        return f"<Sweep {self.name}: {states}>" if states else f"<Sweep {self.sweep_id}, no longer in the journal>"
