@@ -22,7 +22,7 @@ from deepseek_magic.session.experiments.calls import planned
 from deepseek_magic.session.experiments.judged import Judging
 from deepseek_magic.session.experiments.outlook import with_outlook
 from deepseek_magic.session.experiments.running import prepare_sweep, start_sweep
-from tests.experiments.conftest import Run
+from tests.experiments.conftest import Run, wait_until
 
 ROWS = [{"word": f"item {n}"} for n in range(3)]
 PROMPT = "echo {word}"
@@ -241,19 +241,19 @@ def test_the_family_of_a_model_is_the_beginning_of_its_name(model: str, name: st
 
 
 def test_a_judge_that_was_stopped_has_not_given_half_of_its_votes(
-    demo: DemoServer, run: Run, judge: Callable[[Says], None], session: Session, monkeypatch: pytest.MonkeyPatch
+    demo: DemoServer, run: Run, judge: Callable[[Says], None], session: Session
 ) -> None:
-    monkeypatch.setenv("DEEPSEEK_MAGIC_DEMO", demo.base_url)
-    judge(lambda prompt: verdict("yes"))
+    judge(lambda prompt: verdict("yes", why="So it is. " * 40))
     made = score.judge("Is it polite?", votes=2)
-    sweep = run(PROMPT, over=ROWS[:1], endpoint="demo", max_tokens=20)
+    sweep = run(PROMPT, over=ROWS[:1])
     judging = Judging.of(sweep, made)
     assert judging.plan is not None
-    prepared = prepare_sweep(session, judging.plan)
-    _, most = session.estimated(prepared.first[0])
-    assert most is not None
-    half = start_sweep(session, prepared, budget=float(most.amount), concurrency=1).wait()
-    assert half.states == {"done": 1, "unpaid": 1}
+    demo.pace = 1
+    call = start_sweep(session, prepare_sweep(session, judging.plan), concurrency=1)
+    wait_until(lambda: "done" in call.sweep.states)
+    call.stop(wait_s=10)
+    assert call.sweep.states == {"done": 1, "waiting": 1}
     sweep.rescored([made])
-    assert judging.keep(half).rows()[0]["score.judge"] is None
+    assert judging.keep(call.sweep).rows()[0]["score.judge"] is None
+    demo.pace = 0
     assert run(sweep.plan).rows()[0]["score.judge"] == 1
