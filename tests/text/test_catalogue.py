@@ -193,7 +193,7 @@ NOT_OURS: Final = {
     "notebook/view/widgets.py": ("<style>", "white-space"),
     "policy/": ("exceeded your current quota", "concurrency limit of"),
     "protocol/completion.py": ("<Completion ",),
-    "protocol/experiments/judging.py": ("You are a judge.", "{asked}"),
+    "protocol/experiments/judging.py": ("You are a judge.", "{question}"),
     "protocol/experiments/score.py": ('"judge=', '"prefer='),
     "protocol/schema.py": ("Answer with one JSON object",),
     "protocol/template.py": ("{}\n… (cut:",),
