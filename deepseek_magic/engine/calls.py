@@ -58,8 +58,14 @@ class HTTPAnswer(Protocol):
     http_version: str
     connect_s: float | None
     timings_s: Mapping[str, float]
-    wire_bytes: int
-    body_bytes: int
+
+    @property
+    def wire_bytes(self) -> int:
+        """See above."""
+
+    @property
+    def body_bytes(self) -> int:
+        """See above."""
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""

@@ -30,6 +30,7 @@ from .hosts import health
 from .hosts.endpoints import Endpoint, Endpoints, in_order
 from .hosts.health import Balance, Health
 from .hosts.keys import Key, find_key, wrapped
+from .network.grpcweb import GRPCWeb
 from .segment import Terms
 from .stream import Earlier, Keeper, Stream
 
@@ -207,7 +208,7 @@ class Client:
         return Terms(
             endpoint=endpoint,
             key=key,
-            transport=self.transport,
+            transport=self._carrier(endpoint),
             gate=gate_of(endpoint.base_url, key, self.limits),
             recovery=recovery,
             timeouts=timeouts or self.timeouts_of(endpoint),
@@ -217,6 +218,9 @@ class Client:
             chance=self._chance,
             origin=origin or Origin(),
         )
+
+    def _carrier(self, endpoint: Endpoint) -> Transport:
+        return GRPCWeb(self.transport) if endpoint.is_grpc_web else self.transport
 
     async def complete(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Completion:
         """The whole answer. Raises the DeepSeekError that ended the call; its ``completion`` has what had arrived."""
@@ -241,29 +245,30 @@ class Client:
         *others, last = self.endpoints
         for endpoint in others:
             try:
-                return await health.models(self.transport, endpoint, self._key_of(endpoint))
+                return await health.models(self._carrier(endpoint), endpoint, self._key_of(endpoint))
             except DeepSeekError as error:
                 if not is_down(error):
                     raise
-        return await health.models(self.transport, last, self._key_of(last))
+        return await health.models(self._carrier(last), last, self._key_of(last))
 
     async def balance(self) -> Balance:
         """The account's balance at the first endpoint. Raises ConfigurationError where that has none."""
-        return await health.balance(self.transport, self.endpoint, self.key)
+        return await health.balance(self._carrier(self.endpoint), self.endpoint, self.key)
 
     async def check(self) -> Health:
         """Name, connection, TLS, first byte, models and balance, each timed, on a new connection."""
-        return await health.check(self.transport, self.endpoint, lambda: self.key)
+        return await health.check(self._carrier(self.endpoint), self.endpoint, lambda: self.key)
 
     async def check_all(self) -> list[Health]:
         """The same for each endpoint, in order."""
         return [
-            await health.check(self.transport, each, functools.partial(self._key_of, each)) for each in self.endpoints
+            await health.check(self._carrier(each), each, functools.partial(self._key_of, each))
+            for each in self.endpoints
         ]
 
     async def warm_up(self) -> float | None:
         """Connect before anything is asked, so that the first call finds a connection. Its seconds, if one was made."""
-        return await self.transport.warm_up(self.endpoint.base_url)
+        return await self.transport.warm_up(self.endpoint.http_url)
 
 
 def _addressed(request: Request, endpoint: Endpoint) -> Addressed:

@@ -206,7 +206,7 @@ class Session:
             options = self.in_force(typed)
             # Aside: the system's keyring answers when it likes, and streams are waiting on this loop.
             client = await engine.aside(self._client_of, options, None, None)
-            away = [place.base_url for place in client.endpoints if not place.is_local]
+            away = [place.http_url for place in client.endpoints if not place.is_local]
             await asyncio.gather(*map(self._transport.warm_up, away))
 
     def prepare_resume(

@@ -195,13 +195,16 @@ NOT_OURS: Final = {
     "protocol/completion.py": ("<Completion ",),
     "protocol/experiments/judging.py": ("You are a judge.", "{question}"),
     "protocol/experiments/score.py": ('"judge=', '"prefer='),
+    "protocol/grpcweb/frames.py": ("message larger than max",),
+    "protocol/grpcweb/wire.py": ("",),
     "protocol/schema.py": ("Answer with one JSON object",),
     "protocol/template.py": ("{}\n… (cut:",),
     "session/experiments/": ("<Sweep ", "\n "),
     "text/": ("the package's own", "href url", "newline set", "al approx", "the first {} of"),
 }
 """What no reader is shown, by the place and how it begins: SQL, CSS, names, logs, prompts for a model, a server's words (all
-of ``demo/`` answers as a server; what it says to a person is found by hand), and the sources of the endpoints' table."""
+of ``demo/`` answers as a server; what it says to a person is found by hand), what a reader of bytes says to the module above
+it, and the sources of the endpoints' table."""
 
 
 def english_left() -> Iterator[str]:

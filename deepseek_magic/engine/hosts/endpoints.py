@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ...protocol.chat import ContinueStyle
 from ...protocol.errors import ConfigurationError
+from ...protocol.grpcweb.frames import SCHEME as GRPC_WEB
 from ...protocol.models import DEFAULT_MODEL, MODELS
 from ...protocol.options import ProjectText, closest
 from ...text.messages import Message
@@ -27,6 +28,8 @@ DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
 """The base URL of the demo server that runs in this process or beside it: what answers there is the demo, not DeepSeek."""
 DEMO_PORT: Final = 8642
 """Where ``deepseek-magic serve`` listens by default."""
+_GRPC_CHAT: Final = "/xai_api.Chat/GetCompletionChunk"
+_GRPC_MODELS: Final = "/xai_api.Models/ListLanguageModels"
 
 
 def is_loopback(host: str) -> bool:
@@ -46,6 +49,7 @@ class Endpoint:
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
     ``default_model`` and ``models`` are None and empty where the server decides. ``is_priced``: DeepSeek's own prices
     hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
+    A ``base_url`` that begins with ``grpc-web+`` is that of a server with xAI's chat interface.
     """
 
     name: str
@@ -68,6 +72,16 @@ class Endpoint:
         return urlsplit(self.base_url).netloc
 
     @property
+    def is_grpc_web(self) -> bool:
+        """Whether it is asked by gRPC-Web, with xAI's chat interface."""
+        return self.base_url.startswith(GRPC_WEB)
+
+    @property
+    def http_url(self) -> str:
+        """The base URL as HTTP knows it."""
+        return self.base_url.removeprefix(GRPC_WEB)
+
+    @property
     def price_list(self) -> str:
         """The name under which the price table has its prices."""
         return "deepseek" if self.is_priced else self.name
@@ -80,17 +94,17 @@ class Endpoint:
     @property
     def is_clear_text(self) -> bool:
         """Whether what is sent could be read on the way: http to another machine."""
-        return self.base_url.startswith("http:") and not self.is_local
+        return self.http_url.startswith("http:") and not self.is_local
 
     @property
     def chat_url(self) -> str:
         """Where chats are posted."""
-        return f"{self.base_url}/chat/completions"
+        return f"{self.base_url}{_GRPC_CHAT if self.is_grpc_web else '/chat/completions'}"
 
     @property
     def models_url(self) -> str:
         """Where models are listed."""
-        return f"{self.base_url}/models"
+        return f"{self.base_url}{_GRPC_MODELS if self.is_grpc_web else '/models'}"
 
     @property
     def balance_url(self) -> str | None:
@@ -100,7 +114,7 @@ class Endpoint:
     @property
     def continue_url(self) -> str:
         """Where a partial answer is posted to be continued."""
-        return f"{self.beta_url or self.base_url}/chat/completions"
+        return self.chat_url if self.beta_url is None else f"{self.beta_url}/chat/completions"
 
 
 _AS_OF: Final = "2026-11-22"
@@ -340,12 +354,22 @@ def _elsewhere(endpoint: Endpoint, url: str) -> Endpoint:
 
 
 def _moved(endpoint: Endpoint, url: str) -> Endpoint:
+    if url.startswith(GRPC_WEB):
+        endpoint = _by_grpc_web(endpoint)
     beta = None if endpoint.beta_url is None else url.removesuffix("/v1").removesuffix("/beta") + "/beta"
     parts = urlsplit(url)
     title = endpoint.title if endpoint.host == parts.netloc or endpoint.name == "demo" else parts.netloc
     # In clear text to another machine no key is ever sent, so none is asked for either.
-    secret = parts.scheme == "https"
+    secret = parts.scheme.endswith("https")
     return replace(endpoint, base_url=url, beta_url=beta, title=title, needs_key=endpoint.needs_key and secret)
+
+
+def _by_grpc_web(endpoint: Endpoint) -> Endpoint:
+    """What is known of it where it is asked by gRPC-Web. The interface has no word for a beginning to be continued: only a
+    server of which that is known is sent one as its last message, since another would begin anew."""
+    trailing = endpoint.name == "demo" or endpoint.continuing == "trailing_assistant"
+    made = replace(endpoint, continuing="trailing_assistant" if trailing else "none", beta_url=None, has_balance=False)
+    return replace(made, default_model=None, models=()) if endpoint.name == "custom" else made
 
 
 _BASE_URL: Final = Message("The base URL")
@@ -361,7 +385,7 @@ def _clean(url: str, *, said_by: Message | str = _BASE_URL) -> str:
         raise _no_url(said_by, Message("it is not a web address")) from None
     if parts.username or parts.password:
         raise _no_url(said_by, Message("it holds a user name or a password"))
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme.removeprefix(GRPC_WEB) not in ("http", "https") or not host:
         raise _no_url(said_by, Message("it does not start with https:// (or http://) and a host"))
     if parts.query or parts.fragment:
         raise _no_url(said_by, Message("it has a ? or a # in it"))

@@ -113,7 +113,7 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
     """Ask the server all that a call depends on, on a new connection. Raises nothing of our tree."""
     steps: list[HealthStep] = []
     found: dict[str, Any] = {}
-    is_https = endpoint.base_url.startswith("https:")
+    is_https = endpoint.http_url.startswith("https:")
 
     def timed(answer: HTTPAnswer) -> None:
         found["http_version"] = answer.http_version
@@ -165,10 +165,10 @@ def _offered(listed: tuple[Model, ...], default: str | None) -> HealthStep:
 
 async def _name(endpoint: Endpoint) -> HealthStep:
     """Resolve the server's name, as the first step of a check."""
-    parts = urlsplit(endpoint.base_url)
+    parts = urlsplit(endpoint.http_url)
     if loopback is not None:
         return HealthStep("name", None, Message("left to the browser"))
-    if (proxy := proxy_of(endpoint.base_url)) is not None:  # which resolves it, and may be all that can
+    if (proxy := proxy_of(endpoint.http_url)) is not None:  # which resolves it, and may be all that can
         return HealthStep("name", None, Message("left to the proxy {proxy}", proxy=proxy.shown))
     began_s = time.perf_counter()
     try:
@@ -185,11 +185,15 @@ async def _ask_nothing(transport: Transport, endpoint: Endpoint, key: Key | None
     """Whether there is a chat API at all, where no models are listed: an empty question costs nothing and is refused as
     one. Raises the error of an address that knows no chat."""
     call = HTTPCall(method="POST", url=endpoint.chat_url, headers=_JSON, body=b"{}", key=key, read_s=_READ_S)
-    async with transport.open(call) as answer:
-        if 200 <= answer.status < 300:  # a page of HTML, as of a network that wants a login first, is no chat
+    try:
+        async with transport.open(call) as answer:
+            if not 200 <= answer.status < 300:
+                raise await status_error_of(answer)
+            # A page of HTML, as of a network that wants a login first, is no chat.
             await _json_of(answer, endpoint.chat_url)
-        elif answer.status not in (400, 422):
-            raise await status_error_of(answer)
+    except APIStatusError as error:  # gRPC may tell it in the body
+        if error.status not in (400, 422):
+            raise
 
 
 async def _get(

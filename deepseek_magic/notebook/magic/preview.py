@@ -24,7 +24,7 @@ _IMAGE: Final = re.compile(r"(data:image/\w+;base64,)([\w+/=]+)")
 
 def preview(prepared: Prepared, *, kept: Entry | None = None, now: datetime | None = None) -> dict[str, str]:
     """The preview as Markdown with a plain twin. The key is not in it. ``kept``: where the journal has the answer."""
-    address = f"POST {prepared.endpoint.base_url}/chat/completions"
+    address = f"POST {prepared.endpoint.chat_url}"
     body = _IMAGE.sub(_shortened, json.dumps(prepared.request.body(), indent=2, ensure_ascii=False))
     prices, place = prepared.client.prices, prepared.endpoint.price_list
     guess = estimate(prepared.request, now or datetime.now(UTC), prices=prices, endpoint=place)
