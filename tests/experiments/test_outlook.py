@@ -134,3 +134,11 @@ def test_braces_that_are_none_of_a_tables_are_left_alone(session: Session, promp
     looked_at(session, prompt, over=[{"question": "1 + 1"}])
     looked_at(session, "{nope}", over=[{"question": "1 + 1"}], raw=True)
     looked_at(session, "{nope}", over=[{"question": "1 + 1"}], variables={"nope": "a variable"})
+
+
+def test_values_that_are_missing_are_told_before_they_are_paid_for(session: Session) -> None:
+    rows = [{"a": 1, "b": None}, {"a": float("nan"), "b": None}, {"a": 3, "b": 4, "c": 5}]
+    assert [str(said) for said in looked_at(session, "{a} and {b}", over=rows).notices] == [
+        "{a} is missing in 1 row; nothing stands in its place there.",
+        "{b} is missing in 2 rows; nothing stands in its place there.",
+    ]

@@ -7,6 +7,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from deepseek_magic.demo.api.replies import reply
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.trials import store
 from deepseek_magic.metrics.summary import ServiceLevels
+from deepseek_magic.notebook.experiments import live
 from deepseek_magic.notebook.experiments.flags import grid_of, read_sweep_line
+from deepseek_magic.policy.pricing import BEIJING
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session import session
 from deepseek_magic.session.experiments.listing import sweeps
@@ -323,6 +326,19 @@ def test_a_page_without_a_journal_says_so_and_still_shows_a_plan(
         assert "enabled" not in str(error)
     shell.run_cell(SWEEP.replace("--go", "--dry-run")).raise_error()
     assert demo.requests == []
+
+
+def test_a_terminal_is_told_of_a_wait_of_hours_once(
+    shell: Any, demo: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    morning = datetime(2026, 11, 30, 10, 30, tzinfo=BEIJING)
+    said: list[str] = []
+    monkeypatch.setattr(live, "print_somewhere", said.append)
+    looks = iter([morning] * 200)  # should it never be told
+    monkeypatch.setattr(session(), "wall", lambda: morning.replace(hour=12) if said else next(looks))
+    shell.run_cell(SWEEP.replace("--repeat 3", "--limit 1 --at off-peak")).raise_error()
+    assert ["waiting for the half tariff at" in line for line in said] == [True, False]
+    assert shell.user_ns["s"].states == {"done": 4}
 
 
 def test_a_sweep_of_python_is_drawn_in_its_cell_and_not_twice(

@@ -11,6 +11,7 @@ import html
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 from IPython.display import DisplayHandle, display
@@ -51,6 +52,7 @@ class SweepView:
         self._began_s = time.monotonic()
         self._line_s = self._table_s = 0.0
         self._drawn = ""
+        self._waited: datetime | None = None
         if self._live:
             try:
                 if front_end == "widgets":
@@ -63,12 +65,21 @@ class SweepView:
     def look(self) -> None:
         """Draw what is due."""
         now_s = time.monotonic()
+        if self._terminal:
+            self._say_wait()
         if not self._live or now_s < self._line_s:
             return
         try:
             self._draw(now_s)
         except Exception:
             self._live = False
+
+    def _say_wait(self) -> None:
+        """On a terminal, where nothing grows, a line for each wait of hours."""
+        shut = self._call.run.standing.shut
+        if shut is not None and shut.until != self._waited and not self._quiet:
+            self._waited = shut.until
+            print_somewhere(progress(self._call.run.standing, len(self._call.sweep)))
 
     def _draw(self, now_s: float) -> None:
         call, standing = self._call, self._call.run.standing

@@ -19,7 +19,7 @@ from ...protocol.experiments.rows import Row, rows_of, rows_of_csv, rows_of_json
 from ...protocol.experiments.score import Scores, scorers
 from ...protocol.options import Options
 from ...protocol.schema import Schema
-from ...text.messages import Message
+from ...text.messages import Message, numbered
 from .. import prompts
 
 Grid = Mapping[str, Sequence[Any] | Mapping[str, Any]] | Sequence[Axis]
@@ -168,6 +168,20 @@ def _check_names(plan: Plan, variables: Mapping[str, Any]) -> None:
                 "The columns are {names}. In backticks it is sent as typed.", names=", ".join(map(str, plan.columns))
             ),
         )
+
+
+def missing_values(plan: Plan) -> Iterator[Message]:
+    """That rows lack a value which a prompt is filled with, a sentence a column."""
+    named = {path for text in _prompts(plan) for path in template.paths(text)}
+    for column in plan.columns:
+        count = sum(row.get(column) is None for row in plan.rows) if column in named else 0
+        if count:
+            said = numbered(
+                count,
+                Message("{name} is missing in 1 row; nothing stands in its place there."),
+                Message("{name} is missing in {count} rows; nothing stands in its place there."),
+            )
+            yield said.filled(name=f"{{{column}}}")
 
 
 def _prompts(plan: Plan) -> Iterator[str]:

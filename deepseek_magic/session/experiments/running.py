@@ -36,6 +36,7 @@ from .. import watched
 from ..prepared import Prepared
 from .judged import Judging
 from .off_peak import shutter
+from .planning import missing_values
 from .scores import JUDGES, Scoring, in_thread
 from .sweep import Sweep
 
@@ -117,6 +118,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
             cells.append(CellRequest(addressed=made.addressed, digest=made.request.digest()))
         assert shared is not None
         first.append(shared)
+    notices |= {str(said): said for said in missing_values(plan)}
     if plan.repeats > 1 and any(setting.options.get("temperature") == 0 for setting in plan.settings):
         said = Message("At temperature 0 repeats differ little: more inputs tell more than more repeats.")
         notices[str(said)] = said
