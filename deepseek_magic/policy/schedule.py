@@ -6,7 +6,8 @@ The order makes a sweep that is stopped worth reading, and cheap:
        beginning in the host's cache (0.003 against 0.15 dollars a million tokens)
     2. then input after input, each in every setting before the next; repeats come after all inputs, because another input
        tells more than another answer. So whenever it is stopped, the settings have been asked the same inputs
-    3. what failed after the engine's own attempts comes again at the end, after a pause, in at most ``rounds`` rounds
+    3. what failed after the engine's own attempts comes again at the end, after a pause, in at most ``rounds`` rounds; in
+       up to ``most_rounds`` while most of what comes again is answered, so that a bad network loses nothing
     4. when ``in_a_row`` trials failed one after the other, the rest is not worth asking
 
 Pure: times are one monotonic clock's, and what a trial is called is the caller's.
@@ -41,9 +42,11 @@ Item = TypeVar("Item", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulePolicy:
-    """``rounds``: how often a trial is asked, the first time included. ``pauses_s``: before the second round and the third."""
+    """``rounds``: how often a trial is asked, the first time included, and ``most_rounds`` where asking again helps.
+    ``pauses_s``: before the second round and the later ones."""
 
     rounds: int = 3
+    most_rounds: int = 8
     pauses_s: tuple[float, ...] = (5.0, 20.0)
     in_a_row: int = 20
 
@@ -93,8 +96,11 @@ class Schedule(Generic[Item]):
         self._groups = groups
         self._trial_of = trial_of
         self._failed_in_a_row = 0
+        self._asked_again = self._failed_again = 0
         self._round: dict[Item, int] = {}
-        self._later: tuple[deque[tuple[float, Item]], ...] = tuple(deque() for _ in range(policy.rounds))
+        self._later: tuple[deque[tuple[float, Item]], ...] = tuple(
+            deque() for _ in range(max(policy.rounds, policy.most_rounds))
+        )
         """By the round that comes next. In each they are in the order of their times, for its pause is the same for all."""
         self._warming: dict[Item, float | None] = {}
         self._fresh = self._in_order(list(items))
@@ -163,17 +169,25 @@ class Schedule(Generic[Item]):
         ``again`` is False for a failure that would only be repeated, as a refused request.
         """
         self.answering(item)
+        if item in self._round:
+            self._asked_again += 1
+            self._failed_again += failed
         if not failed:
             self._failed_in_a_row = 0
             return False
         done = self._round[item] = self._round.get(item, 0) + 1
         if done == 1:  # in later rounds failures are among themselves, which says nothing about the rest
             self._failed_in_a_row += 1
-        if not again or done >= self._policy.rounds:
+        if not again or done >= self._most_rounds:
             return False
         pauses = self._policy.pauses_s
         self._later[done].append((now_s + pauses[min(done, len(pauses)) - 1], item))
         return True
+
+    @property
+    def _most_rounds(self) -> int:
+        helps = 2 * self._failed_again < self._asked_again
+        return max(self._policy.rounds, self._policy.most_rounds if helps else 0)
 
     @property
     def broken(self) -> bool:

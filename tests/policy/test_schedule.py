@@ -138,6 +138,32 @@ def test_what_failed_comes_again_at_the_end_after_a_pause_and_at_most_in_three_r
     assert (schedule.round_of(0), schedule.round_of(1), schedule.round_of(2)) == (3, 0, 1)
 
 
+def test_while_most_of_what_comes_again_is_answered_there_are_more_rounds() -> None:
+    schedule = scheduled(a_plan(6), pauses_s=(0.0,))
+    for number in range(6):
+        assert schedule.next(0.0) == number
+        assert schedule.ended(number, 0.0, failed=True)
+    assert schedule.next(0.0) == 0
+    assert schedule.ended(0, 0.0, failed=True)
+    for number in range(1, 6):
+        assert schedule.next(0.0) == number
+        assert not schedule.ended(number, 0.0, failed=False)
+    went_on = []
+    while schedule.next(0.0) == 0:
+        went_on.append(schedule.ended(0, 0.0, failed=True))
+    assert went_on == [True, True, True, False], "four of nine had failed, then five of ten"
+
+
+def test_at_most_eight_rounds_however_well_the_others_fare() -> None:
+    schedule = scheduled(a_plan(40), pauses_s=(0.0,), in_a_row=100)
+    asked = 0
+    while (found := schedule.next(0.0)) is not None:
+        assert not isinstance(found, float)
+        asked += found == 0
+        schedule.ended(found, 0.0, failed=found == 0 or schedule.round_of(found) == 0)
+    assert asked == 8
+
+
 def test_a_later_round_may_be_over_before_an_earlier_one() -> None:
     schedule = scheduled(a_plan(2), rounds=3, pauses_s=(5.0, 1.0))
     assert [schedule.next(0.0), schedule.next(0.0)] == [0, 1]
