@@ -26,7 +26,10 @@ def run(work: Work) -> list[str | None]:
         {"vars": {"q": q}, "assert": [{"type": "equals", "value": a}]}
         for q, a in zip(work.questions, work.answers, strict=True)
     ]
-    provider = {"id": f"openai:chat:{peers.MODEL}", "config": {"apiBaseUrl": work.base_url, "apiKey": peers.KEY}}
+    provider = {
+        "id": f"openai:chat:{peers.MODEL}",
+        "config": {"apiBaseUrl": work.base_url, "apiKey": peers.KEY, "showThinking": False},
+    }
     config, output = folder / f"{work.first}-{work.trials}.json", folder / f"{work.first}-{work.trials}-out.json"
     config.write_text(json.dumps({"prompts": ["{{q}}"], "providers": [provider], "tests": tests}), "utf-8")
     command = [str(_HOME / "bin" / "node"), str(_MAIN), "eval", "--config", str(config), "--output", str(output)]
