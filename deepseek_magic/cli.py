@@ -130,6 +130,8 @@ def _parser() -> _Parser:
     add("--pace", type=float, default=1.0, metavar="X", help=say("times as slow as a real model; 0: at once (1)"))
     pages = say("let web pages of this origin ask too, as JupyterLite's at https://example.org; * lets all")
     add("--allow-origin", metavar="ORIGIN", action="append", default=[], help=pages)
+    grpc_web = say("answer gRPC-Web as well, with xAI's chat interface, through an Envoy (extra grpc)")
+    add("--grpc-web", action="store_true", help=grpc_web)
     serve.set_defaults(run=_serve)
 
     doctor = commands.add_parser("doctor", help=say("check key, network, models, balance and versions"))
@@ -193,7 +195,7 @@ def _serve(typed: argparse.Namespace) -> int:
     if typed.pace < 0:
         raise ConfigurationError(Message("--pace cannot be below 0: it is a factor on the time a real model takes."))
     origins = tuple(map(_origin, typed.allow_origin))
-    serve(port=typed.port, fault=typed.fault, pace=typed.pace, allow_origins=origins)
+    serve(port=typed.port, fault=typed.fault, pace=typed.pace, allow_origins=origins, grpc_web=typed.grpc_web)
     return 0
 
 

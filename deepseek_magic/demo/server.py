@@ -274,16 +274,30 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def serve(port: int = 0, fault: str | None = None, pace: float = 1.0, *, allow_origins: tuple[str, ...] = ()) -> None:
-    """Serve until interrupted. The first line printed is the base URL, the second says how to use it.
+def serve(
+    port: int = 0,
+    fault: str | None = None,
+    pace: float = 1.0,
+    *,
+    allow_origins: tuple[str, ...] = (),
+    grpc_web: bool = False,
+) -> None:
+    """Serve until interrupted. The first line printed is the base URL, the second says how to use it; with ``grpc_web`` the
+    third has the address of an Envoy in front of the same demo as a gRPC service.
 
-    Raises ConfigurationError for a bad fault spec and OSError when the port is taken.
+    Raises ConfigurationError for a bad fault spec or a missing extra, and OSError when the port is taken.
     """
     server = DemoServer(port, fault, pace, allow_origins=allow_origins)
-    with server:
+    with server, contextlib.ExitStack() as beside:
         print(server.base_url, flush=True)
         use = f"%%deepseek --base-url {server.base_url}"
         print(say("Demo server without a model. {use}    Ctrl-C stops it.", use=use), flush=True)
+        if grpc_web:
+            from .grpcweb.server import GRPCWebDemo
+
+            front = beside.enter_context(GRPCWebDemo(server))
+            use = f"%%deepseek --endpoint demo --base-url {front.base_url}"
+            print(say("Over gRPC-Web: {use}", use=use), flush=True)
         for origin in allow_origins:
             every = origin == "*"
             print(say("All web pages may ask it." if every else "Web pages of {origin} may ask it.", origin=origin))

@@ -32,13 +32,15 @@ _ASKS: Final = re.compile(r"^%%?deepseek(_resume|_sweep)?\b(?!.*--quiet)", re.MU
 """A cell that has an answer to show."""
 
 
-def import_extra(module: str) -> Any:
-    """A module of the ``demo`` extra. Raises ConfigurationError with the way to get it."""
+def import_extra(module: str, extra: str = "demo") -> Any:
+    """A module of an extra. Raises ConfigurationError with the way to get it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         said = Message("The demo needs {name}, which is not installed.", name=module.partition(".")[0])
-        raise ConfigurationError(said, hint=Message("pip install 'deepseek-magic[demo]' brings it.")) from error
+        raise ConfigurationError(
+            said, hint=Message("pip install 'deepseek-magic[{extra}]' brings it.", extra=extra)
+        ) from error
 
 
 def of_reader() -> str:

@@ -141,6 +141,12 @@ async def test_a_code_is_an_error_of_the_one_tree(
     assert len(seen) == requests
 
 
+async def test_an_envoy_with_nobody_behind_it_says_what_it_knows() -> None:
+    own = fixed("503 Service Unavailable", b"", kind=KIND, grpc_status="14", grpc_message="upstream%20connect%20error")
+    completion, _, _ = await ask(own, recovery=ONCE)
+    assert "503: upstream connect error" in str(completion.error)
+
+
 async def test_a_refusal_that_passes_is_asked_again() -> None:
     completion, _, requests = await ask(refused(8), refused(14), stream(trailers("grpc-status:8\r\n")), WHOLE)
     assert (completion.text, len(requests)) == ("one two", 4)

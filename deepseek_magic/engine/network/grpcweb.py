@@ -17,7 +17,7 @@ import msgspec
 
 from ...policy.limits.ratelimit_headers import retry_after_s
 from ...protocol.chunks import DONE
-from ...protocol.errors import APIStatusError, Disconnected, ProtocolError, status_error
+from ...protocol.errors import APIStatusError, DeepSeekError, Disconnected, ProtocolError, status_error
 from ...protocol.grpcweb import frames
 from ...protocol.grpcweb.answering import Chunks, models
 from ...protocol.grpcweb.asking import request
@@ -28,6 +28,7 @@ from ..calls import HTTPAnswer, HTTPCall, Transport
 _END: Final = f"data: {DONE}\n\n".encode()
 _OK: Final = 200
 _SERVERS_FAULT: Final = 500
+_GONE: Final = (503, 504)
 _EMPTY: Final = frames.frame(b"")
 
 
@@ -74,10 +75,12 @@ class _Answer:
         self._call = call
         self._listed = listed
         self._kind = below.headers.get("content-type", "")
-        self._failed = self._failure(below.headers) if below.status == _OK else None
+        self._failed = self._failure(
+            below.headers
+        )  # without a body, or an Envoy's own, which has a status of HTTP besides
         self.status = self._failed.status if self._failed is not None else below.status
         kind = "application/json" if listed or self._failed else "text/event-stream"
-        own = {"content-type": kind} if self._is_ours else {}
+        own = {"content-type": kind} if self._is_ours or self._failed else {}
         self.headers: Mapping[str, str] = {**below.headers, **frames.wait_headers(below.headers), **own}
         self.http_version = below.http_version
         self.connect_s = below.connect_s
@@ -120,33 +123,40 @@ class _Answer:
                 yield b"".join([b"data: %b\n\n" % chunks.payload(message) for message in messages])
             begun = begun or bool(messages)
             if read.trailers is not None:
-                if (error := self._failure(read.trailers, begun=begun)) is not None:
-                    raise error
+                if (error := self._failure(read.trailers)) is not None:
+                    raise self._break(error) if begun else error
                 if self._listed:
                     await self.drain()  # nobody else does, and the connection is to be kept
                 else:
                     yield _END
                 return
-        raise Disconnected(
-            Message("The answer of {host} broke off: {reason}.", host=self._call.host, reason=_NO_TRAILERS), how="early"
-        )
+        raise self._broke_off(_NO_TRAILERS)
 
     async def drain(self) -> bool:
         """See HTTPAnswer."""
         return await self._below.drain()
 
-    def _failure(self, told: Mapping[str, str], *, begun: bool = False) -> APIStatusError | None:
-        """The error that trailers name, or the headers of an answer without a body; None where they name none. Once an answer
-        has ``begun``, a fault of the server's own is one inside the stream: it is the stream that broke."""
+    def _failure(self, told: Mapping[str, str]) -> APIStatusError | None:
+        """The error that trailers name, or the headers of an answer without a body; None where they name none."""
         code = frames.status_in(told)
         if not code:
             return None
         said = frames.said_in(told)
-        status = frames.http_status(code, said)
-        if begun and status >= _SERVERS_FAULT:
-            status = _OK
         wait_s = retry_after_s({**told, **frames.wait_headers(told)}, 0.0)
-        return status_error(status, said, type=frames.name_of(code), retry_after_s=wait_s)
+        return status_error(frames.http_status(code, said), said, type=frames.name_of(code), retry_after_s=wait_s)
+
+    def _break(self, error: APIStatusError) -> DeepSeekError:
+        """The same inside an answer. Where the server is gone, it is the connection that broke; another fault of the server's
+        own is an error inside the stream, which is 200 as for server-sent events."""
+        if error.status in _GONE:
+            return self._broke_off(error.said or error.type or "")
+        if error.status >= _SERVERS_FAULT:
+            return status_error(_OK, error.said, type=error.type, retry_after_s=error.retry_after_s)
+        return error
+
+    def _broke_off(self, why: Message | str) -> Disconnected:
+        said = Message("The answer of {host} broke off: {reason}.", host=self._call.host, reason=why)
+        return Disconnected(said, how="early")
 
     def _other_server(self) -> ProtocolError:
         values = {"host": self._call.host, "kind": named(self._kind)[:60] or Message("nothing")}

@@ -19,6 +19,7 @@ from .flags import arguments
 from .manuals import helped
 
 if TYPE_CHECKING:
+    from ...demo.grpcweb.server import GRPCWebDemo
     from ...demo.server import DemoServer
 
 
@@ -27,6 +28,12 @@ def _new(fault: str | None, pace: float) -> DemoServer:
     from ...demo.server import DemoServer
 
     return DemoServer(fault=fault, pace=pace) if loopback is None else DemoInside(loopback, fault, pace)
+
+
+def _in_front_of(server: DemoServer) -> GRPCWebDemo:
+    from ...demo.grpcweb.server import GRPCWebDemo
+
+    return GRPCWebDemo(server).start()
 
 
 def kinds_of_fault() -> list[str]:
@@ -43,6 +50,7 @@ class DemoMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self.server: DemoServer | None = None
+        self._front: GRPCWebDemo | None = None
         self._before: dict[str, Any] = {}
         self._beside: str | None = None
 
@@ -54,6 +62,11 @@ class DemoMagics(Magics):
         help='let it fail, for example "cut at=content after=20 times=1" (once, after 20 pieces of one or two tokens) or "429 times=3"; without times= every answer fails',
     )
     @argument("--pace", type=float, default=1.0, metavar="X", help="times as slow as a real model; 0: at once")
+    @argument(
+        "--grpc-web",
+        action="store_true",
+        help="have it asked by gRPC-Web, with xAI's chat interface, through an Envoy (extra grpc)",
+    )
     @line_magic
     def deepseek_demo(self, line: str) -> None:
         """Answer from a demo server in this kernel: no key, no network, no cost.
@@ -67,8 +80,8 @@ class DemoMagics(Magics):
         if typed.action == "stop":
             self._stop()
             return
-        server = self.start(typed.fault, typed.pace)
-        url = server.base_url
+        server = self.start(typed.fault, typed.pace, grpc_web=typed.grpc_web)
+        url = server.base_url if self._front is None else self._front.base_url
         _tell(say("Demo server at {url}: this machine answers cells until %deepseek_demo stop.", url=url))
         for wrong in self.legend:
             _tell(say("What it does wrong: {sentence}", sentence=wrong))
@@ -78,32 +91,41 @@ class DemoMagics(Magics):
         """What the server does wrong at the moment, one sentence a fault."""
         return [fault.legend for fault in self.server.faults.faults] if self.server is not None else []
 
-    def start(self, fault: str | None = None, pace: float = 1.0) -> DemoServer:
-        """Start a server, in the place of the one before, and have cells answered by it."""
+    def start(self, fault: str | None = None, pace: float = 1.0, *, grpc_web: bool = False) -> DemoServer:
+        """Start a server, in the place of the one before, and have cells answered by it; through an Envoy with ``grpc_web``."""
         from ...demo.wire.pace import PACE_VARIABLE
 
         if pace < 0:
             sentence = Message("--pace cannot be below 0: it is a factor on the time a real model takes.")
             raise ConfigurationError(sentence)
         server = _new(fault, pace * float(os.environ.get(PACE_VARIABLE, "1"))).start()
+        try:
+            front = _in_front_of(server) if grpc_web else None
+        except BaseException:
+            server.stop()
+            raise
         if self.server is None:
             self._before = {name: session().defaults.get(name) for name in ("endpoint", "base_url")}
             self._beside = os.environ.get(DEMO_VARIABLE)
         else:
-            self.server.stop()
-        self.server = server
-        os.environ[DEMO_VARIABLE] = (
-            server.base_url
-        )  # for what asks past the session: ds.Client(), !deepseek-magic doctor
-        session().defaults = session().defaults.replace(endpoint="demo", base_url=server.base_url)
+            self._end()
+        self.server, self._front = server, front
+        url = server.base_url if front is None else front.base_url
+        os.environ[DEMO_VARIABLE] = url  # for what asks past the session: ds.Client(), !deepseek-magic doctor
+        session().defaults = session().defaults.replace(endpoint="demo", base_url=url)
         return server
+
+    def _end(self) -> None:
+        for each in (self._front, self.server):
+            if each is not None:
+                each.stop()
+        self.server = self._front = None
 
     def _stop(self) -> None:
         if self.server is None:
             _tell(say("No demo server is running."))
             return
-        self.server.stop()
-        self.server = None
+        self._end()
         session().defaults = session().defaults.replace(**self._before)
         os.environ.pop(DEMO_VARIABLE, None)
         if self._beside is not None:
