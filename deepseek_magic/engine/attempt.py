@@ -15,7 +15,7 @@ from typing import Final
 from ..policy.limits.ratelimit_headers import headers_in_body, retry_after_s, should_retry
 from ..policy.recovery import Ending
 from ..protocol.chat import DONE, ChatDecoder, error_from_body
-from ..protocol.chunks import web_page
+from ..protocol.chunks import plain_text, web_page
 from ..protocol.errors import APIStatusError, DeepSeekError, Disconnected, IncompleteStream, ProtocolError
 from ..protocol.events import Event, Finish, Heartbeat, ResponseStarted, Strategy
 from ..protocol.sse import BodyKind, Comment, ServerSentEvent, SSEDecoder, kind_of_body
@@ -127,6 +127,7 @@ class Attempt:
                     if kind == "json":
                         yield await self._whole(chunks, data)
                         data = b""
+                    opening, heard = data, False
                     while data:
                         batch: list[Event] = []
                         try:
@@ -136,12 +137,16 @@ class Attempt:
                         if self._done:
                             batch += self._held_finish()
                         if batch:
+                            heard = True
                             yield batch
                         if failure is not None or self._done or self._diverged:
                             break
                         data = await anext(chunks, b"")
-                    if kind != "json" and not (failure or self._done or self._diverged) and (last := self._rest()):
-                        yield last
+                    if kind != "json" and not (failure or self._done or self._diverged):
+                        if last := self._rest():
+                            yield last
+                        elif kind == "other" and not heard:
+                            failure = plain_text(opening)
                 if self._done and await answer.drain() is False:
                     self.anomalies.append("damaged_end")
         except DeepSeekError as error:

@@ -600,13 +600,19 @@ def title_of(page: str | bytes) -> str:
 def web_page(page: bytes) -> ProtocolError:
     """The error for a page of a gateway, of a network's login or of another site, where the API should answer."""
     title = named(title_of(page))
-    return ProtocolError(
-        Message("A web page answered instead of the API: {title}.", title=title)
-        if title
-        else Message("A web page answered instead of the API."),
-        hint=Message("Check the base URL, and whether a proxy or a login page of the network answers instead."),
-        permanent=True,
-    )
+    said = Message("A web page answered instead of the API: {title}.", title=title)
+    return _no_api(said if title else Message("A web page answered instead of the API."))
+
+
+def plain_text(text: bytes) -> ProtocolError:
+    """The error for a text without a single event, where the API should answer."""
+    excerpt = named(" ".join(text.decode("utf-8", "replace").split())[:_EXCERPT_CHARS])
+    return _no_api(Message("A text without any event answered instead of the API: {excerpt}.", excerpt=excerpt))
+
+
+def _no_api(said: Message) -> ProtocolError:
+    hint = Message("Check the base URL, and whether a proxy or a login page of the network answers instead.")
+    return ProtocolError(said, hint=hint, permanent=True)
 
 
 def error_from_body(

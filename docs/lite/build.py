@@ -36,6 +36,13 @@ PRELOADED: Final = ("micropip", "piplite", "ipykernel", "comm", "pyodide-kernel"
 WANTED: Final = ("micropip", "jedi", "anyio", "idna")
 """What PyPI is asked for besides this package: pip reads conditions for the machine that it runs on, not for the page."""
 RUNTIME: Final = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+OPENED: Final = {
+    "Opened by `deepseek-magic demo`, this notebook": "This notebook",
+    "on your own machine: no key, no\nnetwork, no cost, and the same answer every time. With a key in `DEEPSEEK_API_KEY` the same cells talk to DeepSeek.": "inside this page: no key, no\nnetwork, no cost, and the same answer every time.",
+    "由 `deepseek-magic demo` 打开时，这个笔记本对话的是你自己机器上的": "这个笔记本对话的是这个网页里的",
+    "每次的回答都一样。如果 `DEEPSEEK_API_KEY` 里有密钥，同样的单元格就会对 DeepSeek 说话。": "每次的回答都一样。",
+}
+"""What the tour says of a demo beside it, and what is true in the page."""
 CONFIGURATION: Final = {
     "jupyter-lite-schema-version": 0,
     "jupyter-config-data": {
@@ -70,11 +77,16 @@ def run(module: str, *arguments: str, **settings: Any) -> None:
 
 def lay_out_notebooks(folder: Path) -> None:
     """The tour and the failure lab, each with a demo to ask."""
+    missing = dict(OPENED)
     labs = [path.relative_to(HERE).as_posix() for path in HERE.rglob("*.ipynb") if "checkpoints" not in path.parts[-2]]
     for home, name in [*((ROOT / "notebooks", name) for name in TOUR), *((HERE, name) for name in labs)]:
         notebook = json.loads((home / name).read_text("utf-8"))
         # What no reader of the documentation sees prepares other places, such as Colab.
         cells = [cell for cell in notebook["cells"] if "remove-cell" not in cell["metadata"].get("tags", ())]
+        about = "".join(cells[0]["source"])
+        for said in [said for said in missing if said in about]:
+            about = about.replace(said, missing.pop(said))
+        cells[0]["source"] = about.splitlines(keepends=True)
         first = next(cell for cell in cells if "".join(cell["source"]).startswith(LOAD))
         if name.startswith("zh/"):  # whatever the language of the reader's browser
             first["source"].append('\n%config DeepSeekMagics.language = "zh"')
@@ -82,6 +94,8 @@ def lay_out_notebooks(folder: Path) -> None:
             first["source"].append("\n%deepseek_demo")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps({**notebook, "cells": cells}), "utf-8")
+    if missing:
+        raise RuntimeError(f"The tour no longer says what is not true in a page: {', '.join(missing)}")
 
 
 def lay_out_pyodide(folder: Path) -> None:

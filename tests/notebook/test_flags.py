@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
+from deepseek_magic.engine.hosts.keys import forget
+from deepseek_magic.notebook.magic import service
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.magic.fix import FixMagics
 from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line
@@ -16,6 +19,7 @@ from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.options import OPTIONS
+from deepseek_magic.session.state import Session
 from deepseek_magic.text.language import Language, use
 from deepseek_magic.text.language import language as current
 
@@ -137,3 +141,25 @@ def test_printed_help_has_no_marks_for_what_renders_docstrings(capsys: pytest.Ca
 def test_an_answer_is_bound_to_a_name_that_can_be_read_again(name: str) -> None:
     with pytest.raises(ConfigurationError, match="takes the name of a variable"):
         read_order(f"-o {name}", "echo a")
+
+
+def test_a_key_is_set_for_the_endpoint_that_is_named_also_while_the_demo_answers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    here = Session()
+    here.defaults = here.defaults.replace(endpoint="demo", base_url="http://127.0.0.1:9")
+    monkeypatch.setattr(service, "session", lambda: here)
+
+    def typed(question: str) -> str:
+        asked.append(question)
+        return "sk-typed-1234"
+
+    monkeypatch.setattr(service, "getpass", typed)
+    magics = ServiceMagics(None)
+    magics.deepseek_key("")
+    assert (asked, capsys.readouterr().out) == ([], "the demo server needs no key.\n")
+    magics.deepseek_key("--endpoint deepseek")
+    assert len(asked) == 1
+    assert "DeepSeek" in asked[0]
+    forget(ENDPOINTS["deepseek"])

@@ -555,6 +555,15 @@ def test_the_magic_takes_flags_and_nothing_else(kernel: Kernel) -> None:
     assert front.find(description="think", index=1)
 
 
+def test_a_closed_panel_says_so_and_can_be_closed_again(kernel: Kernel) -> None:
+    Front(kernel, "import deepseek_magic as ds\np = ds.panel()\np")
+    kernel.run("p.close(); p.close()")
+    ran = kernel.run("p")
+    assert "This panel is closed. %deepseek_panel, or ds.panel(), shows a new one." in str(ran.messages)
+    (error,) = kernel.run("p._act('send', 'hello')").of("error")
+    assert error["evalue"].startswith("This panel is closed.")
+
+
 def test_outside_a_notebook_a_panel_is_refused_in_one_sentence() -> None:
     import deepseek_magic as ds
 

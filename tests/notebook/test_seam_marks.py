@@ -9,7 +9,7 @@ from deepseek_magic.notebook.view.seam_marks import SIGN, marked, seam_line
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
-from deepseek_magic.protocol.events import Seam
+from deepseek_magic.protocol.events import Seam, Usage
 from deepseek_magic.protocol.markdown import safe
 from deepseek_magic.text.messages import Message
 from tests.text.hostile import PAYLOADS
@@ -81,6 +81,14 @@ WHY = Message("{what}; continuing{when}, attempt {n} of {of}.", what=BROKE, when
 )
 def test_a_seam_is_told_in_one_sentence_with_one_place(seam: Seam, said: str) -> None:
     assert seam_line(seam) == said
+
+
+@pytest.mark.parametrize(("tokens", "said"), [(1, "Reasoning · 1 token<"), (1_200, "Reasoning · 1,200 tokens<")])
+def test_the_fold_of_the_reasoning_counts_its_tokens(tokens: int, said: str) -> None:
+    usage = Usage(reasoning_tokens=tokens)
+    thought = Completion(request=Request.of("hi"), text="a", reasoning="hm", usage=usage, outcome="complete")
+    ((data, _),) = lasting(Settlement(completion=thought))
+    assert said in data["text/markdown"]
 
 
 def test_the_settled_answer_has_the_mark_and_its_plain_twin_has_not() -> None:

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from ...engine.hosts.health import Health
 
 
-def _endpoints(line: str) -> tuple[Endpoint, ...]:
-    """The endpoints named on the line, or those in force. Raises ConfigurationError."""
+def _endpoints(line: str, *, at_home: bool = False) -> tuple[Endpoint, ...]:
+    """The endpoints named on the line, or those in force; ``at_home``: one that is named is meant at its own address, wherever
+    the demo or a setting has moved requests. Raises ConfigurationError."""
     typed = read_line(line)
     if typed.rest or set(typed.options) - {"endpoint", "base_url"}:
         raise ConfigurationError(Message("This magic takes --endpoint and --base-url only."))
+    if at_home and "endpoint" in typed.options:
+        return in_order(typed.options["endpoint"], typed.options.get("base_url"))
     options = session().in_force(typed.options)
     return in_order(options.get("endpoint"), options.get("base_url"))
 
@@ -53,11 +56,11 @@ class ServiceMagics(Magics):
           %deepseek_key [--endpoint NAME,...] [--base-url URL]
 
         A magic of its own, so that no cell stops a Run All with a question. Where a key is found already (environment,
-        ``.env``, keyring), it says where.
+        ``.env``, keyring), it says where. An endpoint that is named gets its key also while the demo answers.
         """
         if helped(self, "deepseek_key", line):
             return
-        for endpoint in _endpoints(line):
+        for endpoint in _endpoints(line, at_home=True):
             key = find_key(endpoint, ask=_ask)
             if key is None:
                 print(say("{endpoint} needs no key.", endpoint=endpoint.title))

@@ -21,11 +21,11 @@ from ...engine.home import engine
 from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
-from ...protocol.errors import DeepSeekError
+from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...protocol.options import Options
 from ...session import session
 from ...text.design.tokens import rule
-from ...text.messages import say
+from ...text.messages import Message, say
 from ..frontend import NO_WIDGETS, widgets_refused
 from ..magic.demo import DemoMagics
 from ..magic.magics import DeepSeekMagics
@@ -49,13 +49,17 @@ STYLE = Path(__file__).with_name("panel.css")
 
 
 class Panel:
-    """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it."""
+    """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it.
+
+    Once it is closed, to show it or to ask in it raises ConfigurationError.
+    """
 
     def __init__(self, magics: DeepSeekMagics, demo: DemoMagics, **options: Any) -> None:
         self._magics = magics
         self._id = uuid.uuid4().hex[:8]
         self._picture: Any = None
         self._lock = threading.RLock()
+        self._closed = False
         self._reading, self._story = Reading(), list[tuple[float, str]]()
         self._status: Status | None = None
         self._counted, self._money = 0, ""
@@ -110,6 +114,7 @@ class Panel:
 
     def _ipython_display_(self) -> None:
         """IPython's hook: the widget, and below it the picture that outlives the kernel."""
+        self._check_open()
         display(bundle(self.widget), raw=True)
         data, metadata = self._still()
         self._picture = display(data, metadata=metadata, raw=True, display_id=True)
@@ -124,15 +129,24 @@ class Panel:
         self._picture.update({"text/markdown": escape(sentence), "text/plain": sentence}, raw=True)
 
     def close(self) -> None:
-        """Stop what runs and let go of the widgets."""
+        """Stop what runs and let go of the widgets; safe to call again."""
+        if self._closed:
+            return
+        self._closed = True
         self._calls.stop()
         self._settings.close()
         self._magics.unobserve(self._draw_words, "enter")
         close(self.widget)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            said = Message("This panel is closed.")
+            raise ConfigurationError(said, hint=Message("%deepseek_panel, or ds.panel(), shows a new one."))
+
     # what a person does
 
     def _guard(self, do: Callable[[], None]) -> None:
+        self._check_open()
         self._say("")
         try:
             do()
@@ -141,6 +155,7 @@ class Panel:
         self._draw()
 
     def _act(self, name: str, text: str) -> None:
+        self._check_open()
         if name == "stop":
             self._calls.stop()
         elif self._calls.running:

@@ -136,7 +136,9 @@ def _head(ending: Settlement, unfolded: bool) -> str:
     reasoning, tokens = ending.completion.reasoning, ending.completion.usage.reasoning_tokens
     if not reasoning:
         return ""
-    summary = say("Reasoning · {tokens} tokens", tokens=f"{tokens:,}") if tokens else say("Reasoning")
+    summary = say("Reasoning")
+    if tokens:
+        summary = say("Reasoning · 1 token" if tokens == 1 else "Reasoning · {tokens} tokens", tokens=f"{tokens:,}")
     return fold(summary, reasoning, unfolded=unfolded)
 
 
