@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .engine.journal.reader import Journal
     from .metrics.log import MetricsLog
     from .metrics.stats.compare import Comparison as Comparison
+    from .notebook.cost.calls import cost as cost
     from .notebook.panel.magic import panel as panel
     from .policy.buffering import BufferPolicy as BufferPolicy
     from .policy.deadlines import Timeouts as Timeouts
@@ -66,6 +67,7 @@ _NAMES = {
     "engine.client": "Client",
     "engine.hosts.endpoints": "Endpoint",
     "metrics.stats.compare": "Comparison",
+    "notebook.cost.calls": "cost",
     "notebook.panel.magic": "panel",
     "policy.buffering": "BufferPolicy",
     "policy.deadlines": "Timeouts",

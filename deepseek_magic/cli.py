@@ -140,6 +140,14 @@ def _parser() -> _Parser:
     add("--base-url", metavar="URL", help=say("the address to check"))
     doctor.set_defaults(run=_doctor)
 
+    cost = commands.add_parser(
+        "cost", help=say("what running all cells of a notebook would cost; nothing is run or sent")
+    )
+    add = cost.flags.add_argument
+    add("--json", action="store_true", help=say("for programs: a JSON array with an object for each notebook"))
+    cost.add_argument("notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help=say("the notebooks"))
+    cost.set_defaults(run=_cost)
+
     ready = say("make the magics ready in every IPython session, without %%load_ext")
     install = commands.add_parser("install", help=ready)
     add = install.flags.add_argument
@@ -222,6 +230,17 @@ def _doctor(typed: argparse.Namespace) -> int:
     well = report(in_order(typed.endpoint, typed.base_url), asyncio.run)
     print(verdict(well).localized())
     return 0 if all(well) else 1
+
+
+def _cost(typed: argparse.Namespace) -> int:
+    from .notebook.cost.calls import cost
+
+    found = [cost(path) for path in typed.notebooks]
+    if typed.json:
+        print(json.dumps([each.to_json() for each in found], ensure_ascii=False, indent=2))
+    else:
+        print("\n\n".join(map(repr, found)))
+    return 0
 
 
 def _install(typed: argparse.Namespace) -> int:

@@ -77,7 +77,7 @@ def served(home: Path) -> Iterator[str]:
 def test_no_command_is_an_error_that_names_the_commands(home: Path) -> None:
     done = command(home=home)
     assert done.returncode == 2
-    for name in ("demo", "serve", "doctor", "install"):
+    for name in ("demo", "serve", "doctor", "cost", "install"):
         assert name in command("--help", home=home).stdout
     assert "A command is missing." in done.stderr
 
@@ -88,7 +88,7 @@ def test_no_command_is_an_error_that_names_the_commands(home: Path) -> None:
         ("serve --port x", "--port needs a number."),
         ("serve --prot 1", "There is no flag --prot (did you mean --port?)."),
         ("doctor --endpoint", "--endpoint needs a value."),
-        ("remove", "command needs one of demo, serve, doctor, install."),
+        ("remove", "command needs one of demo, serve, doctor, cost, install."),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(
@@ -99,7 +99,11 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "demo --help", "serve --help", "doctor --help", "install --help", "serve --pace -1", "doctor"]
+    "words",
+    [
+        *("--help", "demo --help", "serve --help", "doctor --help", "cost --help", "install --help"),
+        *("serve --pace -1", "doctor", "cost none.ipynb"),
+    ],
 )
 def test_the_command_line_speaks_the_readers_language(words: str, home: Path) -> None:
     done = command(*words.split(), home=home, DEEPSEEK_MAGIC_LANGUAGE="zh")

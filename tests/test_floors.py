@@ -100,7 +100,15 @@ def test_the_demo_s_drawers_have_floors_of_their_own(name: str) -> None:
 
 
 LAYERS = (
-    *("notebook", "notebook.panel", "notebook.experiments", "notebook.magic", "notebook.view", "notebook.labextension"),
+    *(
+        "notebook",
+        "notebook.panel",
+        "notebook.cost",
+        "notebook.experiments",
+        "notebook.magic",
+        "notebook.view",
+        "notebook.labextension",
+    ),
     "notebook.frontend",
 )
 """Of the notebook floor. ``notebook.lazy`` stands apart: it must cost nothing before the first magic is used."""

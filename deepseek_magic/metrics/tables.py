@@ -120,8 +120,11 @@ def _side(column: Sequence[str]) -> str:
     return "right" if figures else "left"
 
 
-def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True) -> str:
-    """The same table in plain text, in columns of a terminal (a Chinese character takes two)."""
+def text_table(
+    heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str, *, figures: bool = True, names: int = 1
+) -> str:
+    """The same table in plain text, in columns of a terminal (a Chinese character takes two); the first ``names`` stand at the
+    left."""
     table = [list(heads), *(list(row) for row in rows)]
     widths = [max(_width(row[i]) for row in table) for i in range(len(heads))]
     lines = [caption]
@@ -129,7 +132,7 @@ def text_table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str
         padded = []
         for i, (text, width) in enumerate(zip(row, widths, strict=True)):
             chars = width - _width(text) + len(text)
-            padded.append(text.rjust(chars) if figures and i else text.ljust(chars))
+            padded.append(text.rjust(chars) if figures and i >= names else text.ljust(chars))
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from typing import Any
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from ..session import watched
+    from .cost.magic import CostMagics
     from .experiments.magics import ExperimentMagics
     from .labextension.names import NamesChannel
     from .lazy import add_matcher
@@ -32,7 +33,7 @@ def load(shell: Any) -> None:
     take_project_defaults(magics)
     shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
-    shell.register_magics(ExperimentMagics(shell, magics))
+    shell.register_magics(ExperimentMagics(shell, magics), CostMagics(shell))
     cells = CellTransformer(shell)
     for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
         shell.events.register("pre_run_cell", begin)

@@ -16,6 +16,7 @@ Find = Callable[[str], tuple[list[str], bool] | None]
 EXTENSION: Final = "deepseek_magic"
 _WORDS: Final = (
     "chat",
+    "cost",
     "demo",
     "doctor",
     "fix",

@@ -12,6 +12,13 @@ Run = Callable[..., list[list[Any]]]
 
 ENGLISH = re.compile(r"\b[A-Za-z][a-z]+ [a-z]+ [a-z]{2,}")
 """Three words in a row: no name of a model, a flag or a file has them."""
+WRITES = """
+import json
+code = ["%deepseek 啊", "for x in y:\\n    %deepseek 啊", "%deepseek --flagg 啊", "%deepseek 啊 {z}", "z = f()", "%deepseek 啊 {z}"]
+cells = [{"cell_type": "code", "source": source} for source in code]
+file = open("mixed.ipynb", "w")
+written = file.write(json.dumps({"cells": cells})), file.close()
+"""
 CELLS = (
     "%deepseek_log",
     "%deepseek_chat",
@@ -59,6 +66,14 @@ CELLS = (
     "%deepseek_demo",
     "%deepseek_demo stop",
     "%deepseek_demo --help",
+    "%deepseek_sweeps --help",
+    "%deepseek_panel --help",
+    "%deepseek_cost --help",
+    "%deepseek_cost",
+    "%deepseek_cost a.ipynb b.ipynb",
+    "%deepseek_cost none.ipynb",
+    WRITES,
+    "%deepseek_cost mixed.ipynb",
     "%deepseek --modle flash hi",
     "%deepseek --think of hi",
     "%deepseek --endpoint deepsek hi",

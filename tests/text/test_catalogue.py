@@ -14,6 +14,7 @@ from deepseek_magic.demo.faults.kinds import KINDS
 from deepseek_magic.engine.network.failures import ROWS
 from deepseek_magic.metrics.columns import MEANINGS
 from deepseek_magic.notebook import labextension
+from deepseek_magic.notebook.cost.magic import CostMagics
 from deepseek_magic.notebook.experiments.magics import ExperimentMagics
 from deepseek_magic.notebook.magic.chats import ChatMagics
 from deepseek_magic.notebook.magic.demo import DemoMagics
@@ -35,7 +36,17 @@ PACKAGE = Path(module.__file__).parents[1]
 FIELD = re.compile(r"\{([a-z_]+)\}")
 CHINESE: Final = catalogue("zh")
 ALL_MAGICS: Final = (
-    *(ChatMagics, DeepSeekMagics, DemoMagics, ExperimentMagics, FixMagics, LogMagics, PanelMagics, ResumeMagics),
+    *(
+        ChatMagics,
+        CostMagics,
+        DeepSeekMagics,
+        DemoMagics,
+        ExperimentMagics,
+        FixMagics,
+        LogMagics,
+        PanelMagics,
+        ResumeMagics,
+    ),
     ServiceMagics,
 )
 

@@ -12,6 +12,7 @@ import deepseek_magic as ds
 from deepseek_magic.engine.hosts.health import Balance, Health
 from deepseek_magic.engine.journal.reader import Entry
 from deepseek_magic.metrics.row import Cell
+from deepseek_magic.notebook.cost.table import NotebookCost
 from deepseek_magic.notebook.panel.panel import Panel
 from deepseek_magic.policy.pricing import Cost
 from deepseek_magic.protocol.completion import Kept
@@ -43,6 +44,8 @@ def sweeping() -> None:
     assert_type(ds.sweep(sweep.plan, retry=True), ds.Sweep)
     assert_type(sweep.failed, list[dict[str, Cell]])
     assert_type(ds.sweeps["tries"], ds.Sweep)
+    assert_type(ds.cost("notebook.ipynb"), NotebookCost)
+    assert_type(ds.cost("notebook.ipynb").calls, int)
     assert_type(ds.map([{"text": "a"}], "Why {text}?", into="why", where=[True], schema=dict, budget=0.2), Any)
 
 

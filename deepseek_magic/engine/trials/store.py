@@ -291,10 +291,15 @@ class SweepStore:
             found.update((digest, base_url) for digest, base_url, _ in rows)
         return found
 
-    def lengths(self, endpoints: Collection[str], *, limit: int) -> list[tuple[str, str | None, int | None]]:
-        """Model, thinking setting and completion tokens of the newest complete answers of these endpoints."""
+    def lengths(
+        self, endpoints: Collection[str], *, limit: int, prompt: str | None = None
+    ) -> list[tuple[str, str | None, int | None]]:
+        """Model, thinking setting and completion tokens of the newest complete answers of these endpoints; of them only those
+        to ``prompt`` (what the user said last), where it is given."""
         marks = ", ".join("?" * len(endpoints))
-        return [tuple(row) for row in self._read(_LENGTHS.format(marks=marks), (*endpoints, limit))]
+        values = (*endpoints, limit, *(() if prompt is None else (prompt,)))
+        query = _LENGTHS.format(marks=marks, where="" if prompt is None else "WHERE prompt = ?")
+        return [tuple(row) for row in self._read(query, values)]
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         try:
@@ -387,6 +392,9 @@ _ANSWERS: Final = """
 """
 _LENGTHS: Final = """
     SELECT json_extract(record, '$.model'), json_extract(record, '$.think'), json_extract(record, '$.completion_tokens')
-    FROM calls WHERE endpoint IN ({marks}) AND json_extract(completion, '$.outcome') = 'complete'
-    ORDER BY started_at DESC LIMIT ?
+    FROM (
+        SELECT record, prompt FROM calls
+        WHERE endpoint IN ({marks}) AND json_extract(completion, '$.outcome') = 'complete'
+        ORDER BY started_at DESC LIMIT ?
+    ) {where}
 """

@@ -8,14 +8,16 @@ from typing import Any
 from IPython.display import display
 
 from ...protocol.errors import ConfigurationError
+from ...session import session
 from ...session.experiments.judged import Judging
 from ...session.experiments.listing import sweeps
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message
+from ..frontend import notebook_path
 from ..magic.past import variables
 from .judge_flags import judge_help, judge_of, read_judge_line
 from .live import BackgroundSweep
-from .sweep_cell import SweepCells, SweepFailed, SweepOrder
+from .sweep_cell import SweepCells, SweepFailed, SweepOrder, check_cell
 
 
 class JudgeCells(SweepCells):
@@ -26,7 +28,8 @@ class JudgeCells(SweepCells):
         if typed.help:
             print(judge_help())
             return None
-        self._check(line, body, typed)
+        check_cell(line, body, typed)
+        session().chats.notebook = notebook_path(self.shell)
         if not name:
             raise ConfigurationError(
                 Message("%%deepseek_judge needs the name of a sweep."),

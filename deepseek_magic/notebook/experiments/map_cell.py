@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
@@ -15,11 +15,28 @@ from ...session import session
 from ...session.experiments.mapping import INTO, TableMap
 from ...session.experiments.planning import table_rows
 from ...text.messages import Message, say
+from ..frontend import notebook_path
 from ..magic.past import variables
 from .flags import map_help, read_map_line, split
-from .sweep_cell import SweepCells, SweepOrder
+from .sweep_cell import SweepCells, SweepOrder, check_cell, typed_table
+
+if TYPE_CHECKING:
+    from ...session.state import Session
 
 SHOWN_ROWS: Final = 10
+
+
+def typed_map(here: Session, table: str, prompt: str, asked: Mapping[str, Any], known: Mapping[str, Any]) -> TableMap:
+    """The map of a cell's text and flags over the variables that are ``known``. Raises ConfigurationError."""
+    if not table:
+        raise ConfigurationError(
+            Message("%%deepseek_map needs the name of a table."),
+            hint=Message("Write it first: %%deepseek_map TABLE -o NAME --into COLUMN"),
+        )
+    asked = {"into": INTO, **asked}
+    where = asked.pop("where", None)
+    chosen = None if where is None else _chosen(where, known)
+    return TableMap.of(here, typed_table(table, known), prompt, where=chosen, variables=known, **asked)
 
 
 class MapCells(SweepCells):
@@ -32,25 +49,12 @@ class MapCells(SweepCells):
         if typed.help:
             print(map_help())
             return None
-        self._check(line, body, typed)
-        if not table:
-            raise ConfigurationError(
-                Message("%%deepseek_map needs the name of a table."),
-                hint=Message("Write it first: %%deepseek_map TABLE -o NAME --into COLUMN"),
-            )
+        check_cell(line, body, typed)
+        session().chats.notebook = notebook_path(self.shell)
         asked, how = split(typed.options)
         known = variables(self.shell, self._magics.last_error, scope)
-        where = asked.pop("where", None)
-        self._into = asked.pop("into", INTO)
-        made = TableMap.of(
-            session(),
-            self._table(table, known),
-            (body or "").strip("\n"),
-            into=self._into,
-            where=None if where is None else _chosen(where, known),
-            variables=known,
-            **asked,
-        )
+        made = typed_map(session(), table, (body or "").strip("\n"), asked, known)
+        self._into = made.into
         if made.plan is None:
             result = made.result(None)
             self._bind(how.get("output"), result)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
@@ -32,6 +32,9 @@ from ..magic.past import variables
 from .flags import grid_of, read_sweep_line, split, sweep_help
 from .live import BackgroundSweep, SweepView
 
+if TYPE_CHECKING:
+    from ...session.state import Session
+
 
 class SweepFailed(DeepSeekError):
     """A sweep ended, and trials of it have no answer. Raised so that the cell fails and Run All does not go on over it."""
@@ -46,6 +49,64 @@ class SweepOrder:
     how: Mapping[str, Any]
     made: Callable[[Sweep], Any]
     interrupted: bool = False
+
+
+def check_cell(line: str, body: str | None, typed: Line) -> None:
+    """Raise ConfigurationError for a cell that cannot be asked, whatever its flags mean."""
+    below, output = body or "", typed.options.get("output")
+    refuse_key(line, below)
+    if typed.rest:
+        raise ConfigurationError(
+            Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
+            hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
+        )
+    if not below.strip() and "template" not in typed.options:
+        raise ConfigurationError(
+            Message("There is nothing to ask."), hint=Message("Write the prompt below the first line.")
+        )
+    check_output(output)
+
+
+def typed_plan(here: Session, prompt: str, asked: Mapping[str, Any], known: Mapping[str, Any]) -> Plan:
+    """The plan of a cell's text and flags over the variables that are ``known``. Raises ConfigurationError."""
+    asked = dict(asked)
+    over = asked.pop("over", None)
+    scores = [score.read(typed, known) for typed in asked.pop("scores", ())]
+    return plan_of(
+        prompt,
+        over=None if over is None else typed_table(over, known),
+        grid=grid_of(asked.pop("vary", ())),
+        defaults=here.in_force({}),
+        variables=known,
+        scores=scores,
+        **asked,
+    )
+
+
+def typed_table(name: str, known: Mapping[str, Any]) -> Any:
+    """The table of that name, or the path of a file. Raises ConfigurationError."""
+    if name in known:
+        return known[name]
+    if not Path(name).suffix:
+        raise ConfigurationError(
+            Message("There is no table {name}.", name=name),
+            hint=Message("--over takes a variable (a DataFrame, a list), or a CSV or JSONL file."),
+        )
+    return name
+
+
+def no_permission(plan: Plan, how: Mapping[str, Any], pocket: float) -> ConfigurationError | None:
+    """The error for a sweep that may cost more than may be spent without a word (``pocket``, US dollars)."""
+    allowed = Decimal(str(pocket))
+    most = None if plan.outlook is None else plan.outlook.cost.most
+    if how.get("go") or "budget" in how or most is None or most.amount <= allowed:
+        return None
+    said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
+    unasked = Cost(amount=allowed, currency=PLAY_MONEY if most.currency == PLAY_MONEY else CURRENCY)
+    return ConfigurationError(
+        said.filled(most=most.rounded, pocket=unasked.rounded),
+        hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
+    )
 
 
 class SweepCells:
@@ -96,26 +157,12 @@ class SweepCells:
         if typed.help:
             print(sweep_help())
             return None
-        self._check(line, body, typed)
-        asked, how = split(typed.options)
-        plan = self._plan((body or "").strip("\n"), asked, scope)
-        return self._ask(plan, how, button=button)
-
-    def _check(self, line: str, body: str | None, typed: Line) -> None:
-        """Raise ConfigurationError for a cell that cannot be asked, whatever its flags mean."""
-        below, output = body or "", typed.options.get("output")
-        refuse_key(line, below)
-        if typed.rest:
-            raise ConfigurationError(
-                Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
-                hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
-            )
-        if not below.strip() and "template" not in typed.options:
-            raise ConfigurationError(
-                Message("There is nothing to ask."), hint=Message("Write the prompt below the first line.")
-            )
-        check_output(output)
+        check_cell(line, body, typed)
         session().chats.notebook = notebook_path(self.shell)
+        asked, how = split(typed.options)
+        known = variables(self.shell, self._magics.last_error, scope)
+        plan = typed_plan(session(), (body or "").strip("\n"), asked, known)
+        return self._ask(plan, how, button=button)
 
     def _ask(
         self,
@@ -147,43 +194,12 @@ class SweepCells:
         assert order is not None
         self._wait(order)
 
-    def _plan(self, prompt: str, asked: dict[str, Any], scope: Mapping[str, Any]) -> Plan:
-        known = variables(self.shell, self._magics.last_error, scope)
-        over = asked.pop("over", None)
-        scores = [score.read(typed, known) for typed in asked.pop("scores", ())]
-        return plan_of(
-            prompt,
-            over=None if over is None else self._table(over, known),
-            grid=grid_of(asked.pop("vary", ())),
-            defaults=session().in_force({}),
-            variables=known,
-            scores=scores,
-            **asked,
-        )
-
-    def _table(self, name: str, known: Mapping[str, Any]) -> Any:
-        if name in known:
-            return known[name]
-        if not Path(name).suffix:
-            raise ConfigurationError(
-                Message("There is no table {name}.", name=name),
-                hint=Message("--over takes a variable (a DataFrame, a list), or a CSV or JSONL file."),
-            )
-        return name
-
     def _allow(self, plan: Plan, how: Mapping[str, Any]) -> None:
         """Raise ConfigurationError where the sweep may cost more than may be spent without a word."""
-        pocket = Decimal(str(self._magics.pocket))
-        most = None if plan.outlook is None else plan.outlook.cost.most
-        if how.get("go") or "budget" in how or most is None or most.amount <= pocket:
-            return
-        display(plan)
-        said = Message("Nothing was sent: the sweep may cost up to {most}, and {pocket} may be spent unasked.")
-        unasked = Cost(amount=pocket, currency=PLAY_MONEY if most.currency == PLAY_MONEY else CURRENCY)
-        raise ConfigurationError(
-            said.filled(most=most.rounded, pocket=unasked.rounded),
-            hint=Message("--budget USD sends it up to that amount, --go whatever it costs."),
-        )
+        error = no_permission(plan, how, self._magics.pocket)
+        if error is not None:
+            display(plan)
+            raise error
 
     def _start(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ...engine.hosts.endpoints import ENDPOINTS
@@ -40,6 +41,8 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
             return flag_words(typed, variables, {f: o for f, o in FLAGS.items() if o.name in ("endpoint", "base_url")})
         case "deepseek_chat":
             return _chat_words(typed)
+        case "deepseek_cost":
+            return _words(typed, _notebooks(typed), (), {})
         case "deepseek_resume":
             return _resume_words(typed, variables)
         case "deepseek_trust":
@@ -108,6 +111,22 @@ def _chat_words(typed: str) -> list[str]:
             return _starting(begun, dict.fromkeys(saved.name for saved in session().chats.saved()))
         return []
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
+
+
+def _notebooks(begun: str) -> list[str]:
+    """The notebooks and folders that a path may go on to."""
+    folder = begun.rpartition("/")[0]
+    try:
+        found = sorted((Path(folder).expanduser() if folder else Path()).iterdir())
+    except OSError:
+        return []
+    before = f"{folder}/" if folder else "/" if begun.startswith("/") else ""
+    shown = [each for each in found if not each.name.startswith(".")]
+    return [
+        f"{before}{each.name}{'/' if each.is_dir() else ''}"
+        for each in shown
+        if each.is_dir() or each.suffix == ".ipynb"
+    ]
 
 
 def _saved() -> list[str]:

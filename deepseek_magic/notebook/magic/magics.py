@@ -179,7 +179,7 @@ class DeepSeekMagics(Magics):
     def _speak(self, _change: Any = None) -> None:
         use(cast(Language, self.language) if self.language != "auto" else of_locales(locales()))
         for magics in self.shell.magics_manager.registry.values():
-            if type(magics).__module__.startswith(__package__):
+            if type(magics).__module__.startswith(__package__.rpartition(".")[0]):  # of any room of this floor
                 speak(type(magics))
         documented(type(self).deepseek)  # ``%%deepseek?`` shows it
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.trials.store import SweepStore, TrialSeed, TrialUnit, units_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LEARNT_FROM: Final = 1_000
 """So many of the newest answers say how long answers are."""
+_NONE: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
 
 
 def with_outlook(session: Session, plan: Plan, how: Mapping[str, Any] | None = None, **given: Any) -> Plan:
@@ -47,10 +49,12 @@ def looked_at(
     fresh: bool = False,
     retry: bool = False,
     at: str | None = None,
+    soon: Mapping[tuple[str, str], int] = _NONE,
     **others: Any,
 ) -> Outlook:
     """The outlook of a prepared sweep that is asked as ``start_sweep`` would be told to: with ``fresh`` no answer of the journal
-    is used, with ``retry`` only what failed is asked. Raises as ``check_how`` does for ``others``."""
+    is used, with ``retry`` only what failed is asked. ``soon``: how many answers to a request at an address the journal will
+    have by then. Raises as ``check_how`` does for ``others``."""
     check_how(**others)
     plan, seeds, store = prepared.plan, list(prepared.seeds), SweepStore(session.journal)
     now = session.wall()
@@ -60,7 +64,13 @@ def looked_at(
     failed = {trial for trial, state in states.items() if state == "failed"}
     units = units_of(seeds, each=plan.each, wanted=lambda number: number in failed if retry else number not in done)
     kept = {} if fresh else store.whole_answers({unit.digest for unit in units})
-    reused = [unit for unit in units if unit.place < kept.get((unit.digest, unit.base_url), 0)]
+    by_then = _NONE if fresh else soon
+
+    def is_kept(unit: TrialUnit) -> bool:
+        request = (unit.digest, unit.base_url)
+        return unit.place < max(kept.get(request, 0), by_then.get(request, 0))
+
+    reused = [unit for unit in units if is_kept(unit)]
     known = set(reused)
     asked = [unit for unit in units if unit not in known]
     places = {first.endpoint.name for first in prepared.first}

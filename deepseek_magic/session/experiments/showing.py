@@ -15,6 +15,7 @@ from ...metrics.row import Cell
 from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.experiments.outlook import lasting
 from ...protocol.experiments.plan import Plan
+from ...text.inline import plain_html
 from ...text.messages import Message, localized, numbered, say, words
 from .scores import SoFar
 from .summary import SettingSummary
@@ -26,6 +27,8 @@ SHOWN_SETTINGS: Final = 50
 """More rows are neither read nor drawn in time; the frame has them all."""
 
 _MARKS: Final = frozenset("\\`*_{}[]<>()#|~$&!@^\n\r")
+_PARTED: Final = {sign: plain_html(sign) for sign in "$\\"}
+"""MathJax reads the finished page: an entity alone does not keep these two from it."""
 _PROMPT: Final = Message("setting")
 _OPEN: Final = words("failed", "unpaid", "waiting")
 
@@ -56,7 +59,7 @@ class SweepTable:
     @property
     def text(self) -> str:
         """As plain text."""
-        return "\n".join([text_table(self.heads, self.rows, self.caption), *self.foot])
+        return "\n".join([text_table(self.heads, self.rows, self.caption, names=self.names), *self.foot])
 
     @property
     def html(self) -> str:
@@ -70,7 +73,7 @@ class SweepTable:
 
 
 def _inert(text: str) -> str:
-    return "".join(f"&#{ord(sign)};" if sign in _MARKS else sign for sign in text)
+    return "".join(_PARTED.get(sign) or (f"&#{ord(sign)};" if sign in _MARKS else sign) for sign in text)
 
 
 def growing(

@@ -1,0 +1,1 @@
+"""What running a notebook would cost, before it is run."""
