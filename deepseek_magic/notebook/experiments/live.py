@@ -42,7 +42,7 @@ class SweepView:
         self, call: SweepCall, front_end: ViewName, *, button: bool, quiet: bool, shown: Sweep | None = None
     ) -> None:
         """``shown``: whose table is left at the end, if that is another sweep than the one that is asked."""
-        self._call, self._plan = call, call.sweep.plan
+        self._call = call
         self._shown = shown or call.sweep
         self._quiet = quiet
         self._live = front_end in ("widgets", "handles") and not quiet
@@ -83,9 +83,9 @@ class SweepView:
 
     def _draw(self, now_s: float) -> None:
         call, standing = self._call, self._call.run.standing
-        line = progress(standing, len(self._plan))
+        line = progress(standing, len(call.plan))
         if call.judging is not None:
-            judged = progress(call.judging.run.standing, len(call.judging.sweep))
+            judged = progress(call.judging.run.standing, len(call.judging.plan))
             line = say("{asked}; judged: {judged}", asked=line, judged=judged)
         self._line_s = now_s + LINE_S
         table_due = now_s >= self._table_s
@@ -94,7 +94,7 @@ class SweepView:
         if not table_due:
             return
         self._table_s = now_s + max(LINE_S, (now_s - self._began_s) / TABLE_SHARE)
-        table = growing(call.sweep.name, self._plan, standing, call.scoring.so_far, line)
+        table = growing(call.sweep.name, call.plan, standing, call.scoring.so_far, line)
         drawn = f"{_STYLE}{table.body}" if self._widget is not None else table.html
         if drawn == self._drawn:
             return

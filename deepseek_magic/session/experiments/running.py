@@ -151,6 +151,7 @@ class SweepCall:
         judge: Callable[[str, Plan], SweepCall],
     ) -> None:
         self.sweep = sweep
+        self.plan = plan
         self.run = run
         self.notices = notices
         self._judge = judge
