@@ -146,5 +146,5 @@ def test_where_there_is_no_half_tariff_nothing_is_waited_for(session: Session, w
     for options in ({"endpoint": "ollama", "model": "qwen3"}, {"base_url": "http://127.0.0.1:9", "endpoint": None}):
         with pytest.raises(ConfigurationError, match="no half tariff that is known here"):
             a_plan(session, at="off-peak", **options)
-    with pytest.raises(ConfigurationError, match="one of off-peak"):
+    with pytest.raises(ConfigurationError, match="it takes off-peak"):
         a_plan(session, at="night")

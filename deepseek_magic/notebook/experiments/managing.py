@@ -12,7 +12,7 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.options import Option, closest
 from ...session.experiments.listing import sweeps
 from ...session.files import free_path
-from ...text.messages import Message, say
+from ...text.messages import Message, numbered, say
 from ..magic.flags import read_line
 from ..magic.manuals import helped
 from .flags import FLAGS
@@ -82,4 +82,5 @@ def _export(sweep: Any, rest: list[str]) -> None:
         raise ConfigurationError(said, hint=Message("Its ending says what is written: .csv, .jsonl or .parquet."))
     path = free_path(names[0], tuple(_WRITERS), overwrite="--overwrite" in rest)
     getattr(sweep, _WRITERS[path.suffix])(path)
-    print(say("{count} trials written to {path}.", count=f"{len(sweep):,}", path=path))
+    trials = numbered(len(sweep), Message("1 trial"), Message("{count} trials"))
+    print(say("{trials} written to {path}.", trials=trials, path=path))
