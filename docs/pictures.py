@@ -1,6 +1,7 @@
-"""Take the still pictures of the documentation: the panel after a cut, and the design language, in either theme.
+"""Take the still pictures of the documentation: the panel after a cut, the design language and an experiment, in either theme.
 
-    .venv/bin/python docs/pictures.py           # writes panel.webp, design.webp and their dark twins to docs/_static
+    .venv/bin/python docs/pictures.py           # writes them as .webp with their dark twins to docs/_static
+    .venv/bin/python docs/pictures.py sweep     # only panel.webp and design.webp, or only those of the sweep
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
@@ -8,19 +9,23 @@ Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real J
 from __future__ import annotations
 
 import io
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import nbformat
 from PIL import Image
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE  # noqa: E402
 from deepseek_magic.text.design import tokens  # noqa: E402
-from docs.record import notebook_in_lab  # noqa: E402
-from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab  # noqa: E402
+from docs.record import BARE, notebook_in_lab  # noqa: E402
+from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, Page  # noqa: E402
 from tests.browser.panel_page import Panel  # noqa: E402
 
 TARGET: Final = ROOT / "docs" / "_static"
@@ -28,6 +33,9 @@ SIZE: Final = {"width": 1280, "height": 800}
 SCALE: Final = 1.5
 QUESTION: Final = "Explain in five sentences how streaming works"
 CELLS: Final = ("%load_ext deepseek_magic", "%deepseek_panel --think off", "display({'text/html': specimen}, raw=True)")
+EXPERIMENT: Final = ROOT / "notebooks" / "07_a_prompt_experiment.ipynb"
+SWEEP_SIZE: Final = {"width": 940, "height": 1700}
+"""All of the experiment at once; the notebook is as wide as one beside an open file browser."""
 
 
 def specimen() -> str:
@@ -62,11 +70,74 @@ def specimen() -> str:
     )
 
 
-def main() -> None:
+def main(wanted: Sequence[str]) -> None:
     """Open a notebook, ask, and take the pictures."""
-    sources = [*CELLS[:2], f"specimen = {specimen()!r}\n{CELLS[2]}", *CELLS[3:]]
-    with DemoServer() as demo, notebook_in_lab(sources, demo) as opened:
-        take(*opened)
+    if not wanted or "panel" in wanted:
+        sources = [*CELLS[:2], f"specimen = {specimen()!r}\n{CELLS[2]}", *CELLS[3:]]
+        with DemoServer() as demo, notebook_in_lab(sources, demo) as opened:
+            take(*opened)
+    if not wanted or "sweep" in wanted:
+        with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo) as opened:
+            take_sweep(demo, *opened)
+
+
+def experiment(demo: DemoServer) -> list[str]:
+    """The cells of the notebook about an experiment, asking a demo whose pace is ours to set."""
+    cells = [cell.source for cell in nbformat.read(EXPERIMENT, as_version=4).cells if cell.cell_type == "code"]
+    asked = [cell for cell in cells if not cell.startswith(("import os", "%deepseek_demo"))]
+    # Its prices are the demo's, as in the notebooks that `deepseek-magic demo` opens.
+    return [re.sub(r"%deepseek_demo.*", f"%env {DEMO_VARIABLE}={demo.base_url}", cell) for cell in asked]
+
+
+def take_sweep(demo: DemoServer, playwright: Any, lab: Lab, path: Path) -> None:
+    """A sweep while it runs, what is left of it with its answers side by side and compared, and a plot of scores."""
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    page = browser.new_context(viewport=SWEEP_SIZE, device_scale_factor=SCALE).new_page()
+    notebook = lab.open(page, path)
+    page.add_style_tag(content=BARE)
+    sources = experiment(demo)
+    asks, side, compares, plots = (
+        next(number for number, source in enumerate(sources) if beginning in source)
+        for beginning in ("-o prompts", "prompts.side", "prompts.compare", "plt.subplots")
+    )
+    for number in range(asks):
+        notebook.run(number)
+    notebook.start(asks)
+    notebook.wait_until(lambda: re.search(r"\b[23]\d of 60", notebook.text(asks)) is not None)
+    shoot(notebook, "sweep_live", asks, asks)
+    notebook.dark()
+    shoot(notebook, "sweep_live_dark", asks, asks)
+    demo.pace = 0
+    notebook.wait_until(lambda: not notebook.running(asks))
+    for number in range(side, plots + 1):
+        notebook.run(number, timeout_s=300)
+    for suffix, theme in (("_dark", "JupyterLab Dark"), ("", "JupyterLab Light")):
+        notebook.menu("Settings", "Theme", theme)
+        page.wait_for_timeout(800)
+        shoot(notebook, f"sweep_side{suffix}", side, side)
+        notebook.cell(side).evaluate("cell => { cell.style.display = 'none'; }")
+        shoot(notebook, f"sweep{suffix}", asks, compares)
+        notebook.cell(side).evaluate("cell => { cell.style.display = ''; }")
+    notebook.output(plots).scroll_into_view_if_needed()
+    save(notebook.output(plots).locator("img").screenshot(), "sweep_plot")
+    browser.close()
+
+
+def shoot(notebook: Page, name: str, first: int, last: int) -> None:
+    """Write a picture of some cells, with what stands below them."""
+    notebook.cell(first).scroll_into_view_if_needed()
+    notebook.page.mouse.move(0, 0)
+    notebook.page.wait_for_timeout(300)
+    top, end = (notebook.cell(number).bounding_box() for number in (first, last))
+    size = {"x": top["x"], "y": top["y"], "width": top["width"], "height": end["y"] + end["height"] - top["y"]}
+    save(notebook.page.screenshot(clip=size), name)
+
+
+def save(png: bytes, name: str) -> None:
+    """Write a picture to docs/_static."""
+    target = TARGET / f"{name}.webp"
+    Image.open(io.BytesIO(png)).convert("RGB").save(target, quality=80, method=6)
+    print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
 
 
 def take(playwright: Any, lab: Lab, path: Path) -> None:
@@ -95,12 +166,9 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
         ):
             shown.scroll_into_view_if_needed()
             page.wait_for_timeout(300)
-            picture = Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
-            target = TARGET / f"{name}{suffix}.webp"
-            picture.save(target, quality=80, method=6)
-            print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
+            save(shown.screenshot(), f"{name}{suffix}")
     browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -28,7 +28,7 @@ CELL_TIMEOUT_S: Final = 120
 """A cell of the tour that takes longer hangs; the slowest one takes seconds."""
 
 _SHOWN_CHARS: Final = 60
-_ASKS: Final = re.compile(r"^%%?deepseek(_resume|_sweep)?\b(?!.*--quiet)", re.MULTILINE)
+_ASKS: Final = re.compile(r"^%%?deepseek(_resume|_sweep|_judge)?\b(?!.*--quiet)", re.MULTILINE)
 """A cell that has an answer to show."""
 
 

@@ -15,6 +15,8 @@ PAGES: Final = {
     "docs/start.md": "docs/zh/start.md",
     "docs/jupyterlite.md": "docs/zh/jupyterlite.md",
 }
+RETOLD: Final = {"docs/experiments.md": "docs/zh/experiments.md"}
+"""Written anew for its readers, in other sentences and lists; it has the same parts and the same code."""
 TOUR: Final = ("notebooks/01_first_steps.ipynb", "notebooks/zh/01_first_steps.ipynb")
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#]+)")
 LANGUAGES: Final = ("中文", "English")
@@ -24,7 +26,7 @@ CHINESE: Final = re.compile(r"[\u3400-\u9fff]")
 def shape(page: Path) -> dict[str, Any]:
     """What a translation must not change."""
     text = page.read_text("utf-8")
-    fenced = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+    fenced = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.M | re.S)
     code = fenced.findall(text)
     prose = fenced.sub("", text)
     return {
@@ -44,6 +46,14 @@ def test_a_chinese_page_has_the_structure_of_the_english_one(english: str) -> No
     for part in ours:
         assert theirs[part] == ours[part], part
     assert len(CHINESE.findall((ROOT / PAGES[english]).read_text("utf-8"))) > 300
+
+
+@pytest.mark.parametrize("english", RETOLD)
+def test_a_page_that_is_told_anew_in_chinese_has_the_parts_and_the_code_of_the_english_one(english: str) -> None:
+    ours, theirs = shape(ROOT / english), shape(ROOT / RETOLD[english])
+    for part in ("headings", "code"):
+        assert theirs[part] == ours[part], part
+    assert len(CHINESE.findall((ROOT / RETOLD[english]).read_text("utf-8"))) > 3_000
 
 
 def test_the_chinese_tour_has_the_cells_of_the_english_one() -> None:
