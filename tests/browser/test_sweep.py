@@ -1,18 +1,42 @@
-"""A sweep on the screen: it grows, it is stopped with the mouse, it goes on, and a table stays."""
+"""A sweep on the screen: it grows, it is stopped with the mouse, it goes on, and a table stays, whatever texts are in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from deepseek_magic.demo.server import DemoServer
+from tests.hostile_server import Thief
+from tests.text.hostile import PAYLOADS
 
-from .conftest import Page
+from .conftest import SCREENSHOTS, Lab, Page
+from .sweep_page import Wire, notebook_of
+from .test_hostile import open_without_kernel, watched_page
 
 LOAD = "%load_ext deepseek_magic"
 ROWS = "rows = [{'question': f'item {number}'} for number in range(40)]"
 SWEEP = """%%deepseek_sweep -o s --over rows --vary temperature=0,1 --vary model=flash,pro --go --think off --name animals
 {question} stream"""
 Open = Callable[..., Page]
+
+ROWS_OF_HOSTILE = 125
+TRIALS = 500
+HOSTILE = [
+    f"{LOAD}\nimport json, pathlib\nrows = json.loads(pathlib.Path('hostile_rows.json').read_text('utf-8'))",
+    """%%deepseek_sweep -o s --over rows --vary temperature=0,1 --go --think off --name hostile
+--- <img src=x onerror=alert(1)>
+echo {question}
+--- $\\href{javascript:alert(1)}{x}$ | `b`
+unsafe {number}""",
+    "s.side(30)",
+]
+MOST_BYTES = 300_000
+HANG_MS = 120_000
 
 
 def test_a_sweep_grows_is_stopped_by_a_click_and_goes_on(open_notebook: Open, demo: DemoServer) -> None:
@@ -64,3 +88,72 @@ def test_a_wait_for_the_half_tariff_says_how_long_it_takes_and_is_stopped_by_a_c
     page.run(3)
     assert "The table is in _" in page.text(3)
     page.screenshot("map_without_a_name")
+
+
+@pytest.fixture
+def thief() -> Iterator[Thief]:
+    thief = Thief()
+    yield thief
+    thief.close()
+
+
+def hostile_rows(path: Path, thief: Thief) -> None:
+    """Inputs that try to run and to load something, with the thief's address in the place of evil.example."""
+    texts = [text.replace("evil.example", thief.host) for text in PAYLOADS.values() if len(text) < 2_000]
+    rows = [{"question": texts[number % len(texts)], "number": number} for number in range(ROWS_OF_HOSTILE)]
+    path.write_text(json.dumps(rows), "utf-8")
+
+
+@pytest.mark.slow
+def test_of_five_hundred_trials_little_reaches_the_page_and_nothing_of_their_texts_runs(
+    browser: Any, lab: Lab, demo: DemoServer, thief: Thief
+) -> None:
+    """Stopped by a click at half, run again to its end, side by side, and opened once more without a kernel."""
+    hostile_rows(lab.root / "hostile_rows.json", thief)
+    path = notebook_of(HOSTILE, lab.root / "hostile_sweep.ipynb")
+    demo.pace, demo.fault = 0.02, None
+    demo.requests.clear()
+    with watched_page(browser, lab.url) as (page, watch):
+        page.set_default_timeout(HANG_MS)
+        wire = Wire(page)
+        opened = lab.open(page, path)
+        opened.run(0)
+        before, began_s = wire.bytes, time.monotonic()
+        opened.start(1)
+        stop = opened.output(1).get_by_role("button", name="Stop")
+        stop.wait_for()
+        opened.wait_until(lambda: len(demo.requests) >= TRIALS / 2, timeout_s=120)
+        demo.pace = 1  # what is being answered now is so for seconds: the click comes before the end
+        asked = len(demo.requests)
+        stop.click()
+        opened.wait_until(lambda: not opened.running(1))
+        assert "Stopped" in opened.text(1)
+        assert len(demo.requests) <= asked + 8  # those at once, and those of the moment before the click
+        demo.pace = 0
+        opened.start(1)
+        opened.wait_until(lambda: f"{TRIALS} of {TRIALS} trials" in opened.text(1), timeout_s=120, every_s=0.5)
+        opened.wait_until(lambda: not opened.running(1))
+        took_s = time.monotonic() - began_s
+        assert wire.bytes - before <= MOST_BYTES + max(0, took_s - 60) * 3_000  # a slow machine has more to draw
+        assert wire.messages < max(TRIALS, 8 * took_s)
+        assert TRIALS <= len(demo.requests) <= TRIALS + 8
+        opened.run(2)
+        opened.screenshot("sweep_side_by_side")
+        assert opened.output(2).locator("tbody tr").count() == 30
+        assert "onerror" in opened.text(2)  # its words are to be read
+        assert page.locator("mjx-container").count() == 0  # nor is any of them a formula
+        opened.save()
+        assert watch.faults == []
+    with watched_page(browser, lab.url) as (page, watch):
+        page.set_default_timeout(HANG_MS)
+        open_without_kernel(page, path, lab)
+        page.wait_for_timeout(1_000)
+        for dialog in page.locator("dialog.jp-Dialog").all():  # it may ask twice
+            dialog.get_by_role("button", name="No Kernel", exact=True).click()
+        settled, side = page.locator(".jp-OutputArea-output table").all()
+        assert settled.locator("tbody tr").count() == 4
+        assert side.locator("tbody tr").count() == 30
+        page.wait_for_timeout(1_000)
+        page.screenshot(path=SCREENSHOTS / "sweep_without_kernel.png")
+        assert watch.faults == []
+    assert thief.visits == 0
