@@ -32,6 +32,7 @@ _LABELS: Final = {
     "html": "text/html; charset=utf-8",
     "octet": "application/octet-stream",
 }
+_TOKENS: Final = frozenset(("reasoning", "content", "tool"))
 _BREAKS_A_BODY: Final = frozenset(("cut", "reset", "eof-chunked", "eof-close", "stall"))
 
 
@@ -88,7 +89,8 @@ class Chat:
     async def _whole(self, made: PlannedReply) -> bool:
         """An answer in one piece: empty lines while it is queued, nothing while it is written, then the body."""
         fault, answer = self.fault, self.answer
-        sent = whole_body(made, id=str(uuid.uuid4()), created=int(time.time()))
+        self.seen.answer_id, self.seen.usage = str(uuid.uuid4()), made.usage
+        sent = whole_body(made, id=self.seen.answer_id, created=int(time.time()))
         framing, gzip, version = head_of(fault, version=self.request.version, gzip=False)
         head = {"content-type": "application/json", **self.headers}
         if framing == "length" and fault is not None:
@@ -147,6 +149,8 @@ class Chat:
             reusable = await delivery.run(sent, arrived_s)
         finally:
             seen.events = delivery.sent
+            written = sum(one.phase in _TOKENS for one in sent[first : first + delivery.sent])
+            seen.answer_id, seen.usage = id, made.usage_after(min(written, made.usage["completion_tokens"]))
             if delivery.fired:
                 seen.ended = "fault"
         if framing == "length":

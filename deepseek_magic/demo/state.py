@@ -32,7 +32,8 @@ class Seen:
     """One request as the server saw it. The key is not kept.
 
     ``ended``: "" while it runs, then done | fault | client left. ``connection`` counts from 1: equal numbers mean that a
-    connection was used again. ``at_s`` and ``ended_at_s`` are the monotonic clock. ``events`` counts the events that went out whole.
+    connection was used again. ``at_s`` and ``ended_at_s`` are the monotonic clock. ``events`` counts the events that went out whole. ``answer_id`` is the
+    answer's own, ``usage`` the tokens that were read and written for it, also for one that broke off.
     """
 
     method: str
@@ -45,6 +46,8 @@ class Seen:
     status: int = 0
     fault: str = ""
     events: int = 0
+    answer_id: str = ""
+    usage: dict[str, Any] = field(default_factory=dict)
     ended: str = ""
     ended_at_s: float | None = None
     allowed: str = ""

@@ -31,7 +31,7 @@ from .hosts.endpoints import Endpoint, Endpoints, in_order
 from .hosts.health import Balance, Health
 from .hosts.keys import Key, find_key, wrapped
 from .network.grpcweb import GRPCWeb
-from .segment import Terms
+from .segment import Purse, Terms
 from .stream import Earlier, Keeper, Stream
 
 
@@ -165,23 +165,24 @@ class Client:
         origin: Origin | None = None,
         patience: Callable[[Timeouts], Timeouts] = lambda timeouts: timeouts,
         call_id: str | None = None,
+        purse: Purse | None = None,
     ) -> Stream | Relay:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
-        where several endpoints may answer it has no effect, each has its own."""
+        where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         legs = []
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
-            legs.append((each.request, self._terms(each.endpoint, recovery, timeline, origin, timeouts)))
+            legs.append((each.request, self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse)))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)
         if len(legs) == 1:
             return Stream(request, terms, earlier, keeper=self._keeper, call_id=call_id)
-        return Relay(legs, earlier, keeper=self._keeper)
+        return Relay(legs, earlier, keeper=self._keeper, call_id=call_id)
 
     def timeouts_of(self, endpoint: Endpoint) -> Timeouts:
         """The client's, or the defaults for such an endpoint."""
@@ -203,6 +204,7 @@ class Client:
         timeline: bool | None = None,
         origin: Origin | None = None,
         timeouts: Timeouts | None = None,
+        purse: Purse | None = None,
     ) -> Terms:
         key = self._key_of(endpoint)
         return Terms(
@@ -217,6 +219,7 @@ class Client:
             price=functools.partial(self.prices.cost_of, endpoint=endpoint.price_list),
             chance=self._chance,
             origin=origin or Origin(),
+            purse=purse,
         )
 
     def _carrier(self, endpoint: Endpoint) -> Transport:

@@ -39,7 +39,14 @@ class Relay(Batched):
     the answer that got furthest is kept.
     """
 
-    def __init__(self, legs: Sequence[Leg], before: Earlier | None = None, *, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self,
+        legs: Sequence[Leg],
+        before: Earlier | None = None,
+        *,
+        keeper: Keeper | None = None,
+        call_id: str | None = None,
+    ) -> None:
         super().__init__()
         urls = [terms.endpoint.base_url for _, terms in legs]
         order = range(len(legs)) if before is not None else _DOWN.order(urls, time.monotonic())
@@ -49,7 +56,7 @@ class Relay(Batched):
         self._furthest: Stream | None = None
         self._completion: Completion | None = None
         self._stopped = False
-        self._stream = self._stream_of(0, before)
+        self._stream = self._stream_of(0, before, call_id)
 
     @property
     def request(self) -> Request:
@@ -69,11 +76,11 @@ class Relay(Batched):
             await self._source.aclose()
         await self._stream.aclose()
 
-    def _stream_of(self, number: int, before: Earlier | None) -> Stream:
+    def _stream_of(self, number: int, before: Earlier | None, call_id: str | None = None) -> Stream:
         request, terms = self._legs[number]
         last = number == len(self._legs) - 1
         terms = replace(terms, recovery=patience(terms.recovery, last=last))
-        return Stream(request, terms, before, keeper=self._keeper)
+        return Stream(request, terms, before, keeper=self._keeper, call_id=call_id)
 
     async def _run(self) -> AsyncGenerator[list[Event], None]:
         said: list[Event] = []

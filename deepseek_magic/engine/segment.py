@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Final
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, Protocol
 
-from ..metrics.billing import PriceOf
+from ..metrics.billing import PriceOf, most_of
 from ..metrics.record import StreamMeter
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Ending, RecoveryPolicy, Way
@@ -23,6 +25,7 @@ from ..protocol.chat import Request
 from ..protocol.completion import Accumulator
 from ..protocol.errors import APIStatusError, InsufficientBalance, ReadTimeout
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
+from ..protocol.measured import Cost
 from ..text.messages import Message
 from .attempt import Attempt, StreamPosition
 from .calls import HTTPAnswer, HTTPCall, Transport
@@ -47,9 +50,21 @@ _WAIT_WORDS: Final[dict[WaitReason, Message]] = {
 }
 
 
+class Purse(Protocol):
+    """Who pays for a call. An answer that breaks takes several requests, and each costs money."""
+
+    async def reserve(self, call_id: str, most: Cost | None) -> None:
+        """Set aside so much for the requests of a call so far and for the next one. Raises BudgetExceeded, and it is not sent.
+
+        None: the price is unknown."""
+
+    def settle(self, call_id: str, cost: Cost | None) -> None:
+        """The call is over, and this is what counts of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1)."""
+    """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1); ``purse`` is of one call alone."""
 
     endpoint: Endpoint
     key: Key | None
@@ -62,6 +77,7 @@ class Terms:
     price: PriceOf | None
     chance: Callable[[], float]
     origin: Origin = field(default_factory=Origin)
+    purse: Purse | None = None
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be continued here."""
@@ -124,6 +140,8 @@ class Segment:
             tries = {"attempt": step.attempt, "of_attempts": step.of_attempts}
             yield [Waiting(reason=self._reason, seconds=step.delay_s, detail=step.why, **tries)]
             await asyncio.sleep(step.delay_s)
+        if self._terms.purse is not None:
+            await self._terms.purse.reserve(self._meter.call_id, self._cost_at_most())
         if (why := gate.blocked()) is not None:
             said = Message(
                 "Nothing was sent, because the server refused a moment ago for lack of money or quota: {why}", why=why
@@ -168,6 +186,17 @@ class Segment:
             gate.leave(ticket)
             if slot is not None:
                 self._leave(slot)
+
+    def _cost_at_most(self) -> Cost | None:
+        """What the call's requests so far count for, and this one may cost."""
+        request, price = self._answer.request, self._terms.price
+        most, before = most_of(self._request(), price, datetime.now(UTC)), Decimal(0)
+        if self._answer.attempts and most is not None:
+            counted = self._meter.counted(request, self._answer.response.model, price)
+            if counted is None:
+                return None
+            before = counted.amount
+        return None if most is None else replace(most, amount=most.amount + before)
 
     async def _joined(
         self, batches: AsyncGenerator[list[Event]], splice: Splice, watch: Watch
@@ -246,6 +275,11 @@ class Segment:
             connect_s=timeouts.connect_s,
             read_s=timeouts.longest_read_s,
         )
+
+    @property
+    def sent(self) -> bool:
+        """Whether its request has gone out."""
+        return self._attempt is not None
 
     @property
     def _ended_as(self) -> Strategy:

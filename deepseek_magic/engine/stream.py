@@ -173,6 +173,8 @@ class Stream(Batched):
                     segment.cut_off(watch)
                 self._anomalies += segment.anomalies
                 assert segment.ending is not None
+                if segment.sent and segment.ending.opened:
+                    meter.taken()
                 step = self._decide(segment.ending, self.delivered(segment), spent)
                 if isinstance(step, Accept):
                     if step.finish_reason is not None:
@@ -280,6 +282,9 @@ class Stream(Batched):
         if self._meter is not None and self._watch is not None:
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self.terms.price)
             completion = replace(completion, record=record, usage=record.usage, cost=record.paid)
+            if self.terms.purse is not None:
+                counted = self._meter.counted(completion.request, completion.model, self.terms.price)
+                self.terms.purse.settle(self.call_id, counted)
         self._completion = completion
         if error is not None:
             error.completion = completion

@@ -9,11 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
+from ..policy.budget import CURRENCY
+from ..policy.estimates import prompt_tokens_at_most, tokens_at_most
 from ..policy.pricing import TOKENS_PER_CHAR, Cost, total
+from ..protocol.chat import Request
 from ..protocol.events import Strategy, Usage
 
 PriceOf = Callable[[str, Usage, datetime], Cost | None]
@@ -24,18 +29,27 @@ _COUNTS: Final = tuple(name for name in Usage.__struct_fields__ if name != "esti
 TOKEN_CHARS: Final = 8
 """Pieces that are longer than this on average hold several tokens each."""
 
+UNSEEN_TOKENS: Final = 256
+"""A server writes on until it notices that nobody listens. So many tokens more than came, some seconds of writing, does a
+budget count of a response that broke off."""
+
+LONGEST_CALL: Final = timedelta(minutes=10)
+"""DeepSeek closes a connection after so long (page "rate limit"): a request may end in the tariff of that time."""
+
 
 @dataclass(slots=True)
 class MeteredSegment:
     """What one attempt delivered, with its times in the meter's clock, and what the host says it counts.
 
-    ``responded`` tells an attempt that began to answer from one that failed before: only the first is billed.
+    ``responded`` tells an attempt that began to answer from one that failed before: only the first is billed. ``taken``:
+    the server did not refuse it, so that it may have begun to write.
     """
 
     strategy: Strategy
     started_s: float
     last_s: float
     responded: bool = False
+    taken: bool = False
     first_s: float | None = None
     answer: int = 0
     reasoning: int = 0
@@ -146,3 +160,39 @@ def charged(
         costs.append(last if first.amount == last.amount else replace(last, estimated=True))
     cost = total(costs, costs[0].currency)
     return (None, None) if cost is None else (cost.amount, cost)
+
+
+def most_of(request: Request, price: PriceOf | None, at: datetime) -> Cost | None:
+    """The most that one request sent at ``at`` may cost: nothing of it cached, the longest answer, the dearer tariff. None
+    where its price is unknown."""
+    if price is None:
+        return None
+    prompt = prompt_tokens_at_most(request)
+    choices = (request.options.get("extra_body") or {}).get("n") or 1
+    longest = choices * tokens_at_most(request, prompt, 0)[1]
+    usage = Usage(prompt_tokens=prompt, completion_tokens=longest, cache_hit_tokens=0, cache_miss_tokens=prompt)
+    ends = [price(request.model, usage, when) for when in (at, at + LONGEST_CALL)]
+    return None if ends[0] is None or ends[1] is None else max((ends[0], ends[1]), key=lambda cost: cost.amount)
+
+
+def counted(
+    segments: Sequence[MeteredSegment],
+    request: Request,
+    model: str,
+    price: PriceOf | None,
+    clock: Callable[[float], datetime],
+) -> Cost | None:
+    """What a budget counts of the segments of one call: as reported; where that is missing, as much as it can have been."""
+    longest = tokens_at_most(request, 0, 0)[1]
+    segments = [replace(segment, responded=segment.responded or segment.taken) for segment in segments]
+    bills = [
+        (_with_unseen(usage, longest) if response.reported is None else usage, response)
+        for usage, response in billed(segments, lambda: prompt_tokens_at_most(request))
+    ]
+    amount, cost = charged(bills, model, price, clock)
+    return Cost(amount=Decimal(0), currency=CURRENCY) if amount is not None and cost is None else cost
+
+
+def _with_unseen(usage: Usage, longest: int) -> Usage:
+    came = usage.completion_tokens or 0
+    return msgspec.structs.replace(usage, completion_tokens=max(came, min(came + UNSEEN_TOKENS, longest)))

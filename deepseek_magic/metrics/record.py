@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..policy.estimates import prompt_tokens
+from ..protocol.chat import Request
 from ..protocol.completion import Completion
 from ..protocol.events import (
     AttemptStarted,
@@ -37,9 +38,9 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
-from ..protocol.measured import StreamRecord, TimelineEntry
+from ..protocol.measured import Cost, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
-from .billing import MeteredSegment, PriceOf, billed, charged, summed
+from .billing import MeteredSegment, PriceOf, billed, charged, counted, summed
 from .phases import PHASES, Course
 from .quantiles import DurationSketch
 from .row import Origin
@@ -274,6 +275,18 @@ class StreamMeter:
         heads = sum(s.first_s is not None for s in self._segments)
         return (count - heads) / generating_s if generating_s and count is not None and count > heads else None
 
+    def taken(self) -> None:
+        """The server did not refuse the last request, even if nothing came of it."""
+        if self._segments:
+            self._segments[-1].taken = True
+
+    def counted(self, request: Request, model: str | None, price: PriceOf | None) -> Cost | None:
+        """What a budget counts of the call so far; None for a price that is unknown."""
+        return counted(self._segments, request, model or request.model, price, self._clock)
+
+    def _clock(self, at_s: float) -> datetime:
+        return self.started_at + timedelta(seconds=at_s - self.started_s)
+
     def record(self, completion: Completion, *, now_s: float, price: PriceOf | None = None) -> StreamRecord:
         """The record of the call, which ended at ``now_s``. ``price`` None: the cost is unknown."""
         self._end_wait(now_s)
@@ -282,11 +295,7 @@ class StreamMeter:
         request, error = completion.request, completion.error
         bills = billed(self._segments, lambda: prompt_tokens(request.messages))
         usage = summed([tokens for tokens, _ in bills])
-
-        def clock(at_s: float) -> datetime:
-            return self.started_at + timedelta(seconds=at_s - self.started_s)
-
-        amount, cost = charged(bills, completion.model or request.model, price, clock)
+        amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
         known: dict[str, Any] = {name: getattr(self, name) for name in _AS_MEASURED}
         known |= asdict(self.origin) | self._steps | waits | {name: getattr(usage, name) for name in COUNTED}

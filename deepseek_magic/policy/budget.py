@@ -22,11 +22,13 @@ SIGNIFICANT_DIGITS: Final = 3
 CENT_DIGITS: Final = 2
 
 
-def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unknown_calls: int) -> BudgetExceeded | None:
+def refusal(
+    cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unknown_calls: int, begun: bool = False
+) -> BudgetExceeded | None:
     """The error for a call that may cost ``most``, when that could be over ``cap``; None when the call may be sent.
 
     ``held`` is what other calls under way may still cost. ``unknown_calls`` are those whose cost nobody knows: they are
-    not counted and named in the error.
+    not counted and named in the error. ``begun``: a part of the call was sent, and ``most`` has its cost, too.
     """
     if spent + held + most <= cap:
         return None
@@ -38,8 +40,11 @@ def refusal(cap: Decimal, *, spent: Decimal, held: Decimal, most: Decimal, unkno
         sums = sums.filled(spent=amount, held=dollars(held), most=dollars(most))
     else:
         sums = Message("spent {spent} + up to {most} for this call", spent=amount, most=dollars(most))
+    said = Message("Over the budget, so nothing was sent: {sum} > {cap}.")
+    if begun:
+        said = Message("Over the budget, so the answer was not continued: {sum} > {cap}.")
     return BudgetExceeded(
-        Message("Over the budget, so nothing was sent: {sum} > {cap}.", sum=sums, cap=dollars(cap)),
+        said.filled(sum=sums, cap=dollars(cap)),
         hint=Message("A lower --max-tokens makes the call cheaper, a higher --budget allows it."),
         cap=cap,
         spent=spent,
@@ -54,3 +59,8 @@ def dollars(amount: Decimal) -> str:
     text = f"{amount:,.{below}f}"
     whole, _, fraction = text.partition(".")
     return f"${whole}.{fraction.rstrip('0').ljust(CENT_DIGITS, '0')}"
+
+
+def may_come(error: BudgetExceeded) -> bool:
+    """Whether the call may still be allowed once others have ended and have cost less than they might have."""
+    return error.spent + error.most <= error.cap

@@ -105,3 +105,14 @@ def is_down(error: DeepSeekError | None) -> bool:
     if isinstance(error, APIStatusError):
         return burdens(error.status) or quota_exhausted(error)
     return isinstance(error, ConnectTimeout | Disconnected | IncompleteStream | ReadTimeout)
+
+
+def status_of(error: DeepSeekError) -> int | None:
+    """The HTTP status that an error is of, if it is of one."""
+    return error.status if isinstance(error, APIStatusError) else None
+
+
+def concerns_all(error: DeepSeekError) -> bool:
+    """Whether no other request with this key would fare better: the key is refused, or there is no money."""
+    status = status_of(error)
+    return quota_exhausted(error) or (status is not None and cause_of(status).account)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+
 from ..protocol.chat import ChatMessage, Request
 from ..protocol.events import Usage
 from .pricing import PRICES, Cost, PriceTable, estimate_tokens
@@ -17,6 +19,12 @@ MAX_TOKENS_BY_THINKING: Final = {"off": 8_192, "max": 131_072}
 
 IMAGE_TOKENS: Final = 1_024
 """At most so many for one image, after the server has made it smaller (the same page)."""
+
+TEMPLATE_TOKENS: Final = 32
+"""At most so many more that the host writes around a prompt's messages."""
+
+MESSAGE_TOKENS: Final = 8
+"""And so many around each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,23 @@ def prompt_tokens(messages: Iterable[ChatMessage]) -> int:
         for part in ({"text": message.content},) if isinstance(message.content, str) else message.content:
             tokens += IMAGE_TOKENS if part.get("type") == "image_url" else estimate_tokens(str(part.get("text") or ""))
     return tokens
+
+
+def prompt_tokens_at_most(request: Request) -> int:
+    """As many tokens as the prompt can have, whatever it is written in: none is less than a byte of its text."""
+    tokens = TEMPLATE_TOKENS + MESSAGE_TOKENS * len(request.messages)
+    tools = request.options.get("tools")
+    tokens += len(msgspec.json.encode(tools)) if tools else 0
+    for message in request.messages:
+        for part in ({"text": message.content},) if isinstance(message.content, str) else message.content:
+            tokens += IMAGE_TOKENS if part.get("type") == "image_url" else _bytes(str(part.get("text") or ""))
+        tokens += _bytes(message.reasoning_content or "")
+        tokens += len(msgspec.json.encode(message.tool_calls)) if message.tool_calls else 0
+    return tokens
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def estimate(

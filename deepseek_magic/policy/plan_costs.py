@@ -19,14 +19,11 @@ from ..protocol.experiments.outlook import CostRange, OffPeak, Outlook
 from ..protocol.measured import Cost
 from ..text.messages import Message
 from .budget import CURRENCY
-from .estimates import prompt_tokens, tokens_at_most
+from .estimates import TEMPLATE_TOKENS, prompt_tokens, tokens_at_most
 from .pricing import MILLION, PRICES, Price, PriceTable, is_peak, next_tariff
 
 SPREAD: Final = Decimal("1.5")
 """Real counts of a prompt differ from the rule of thumb; over all of a plan by less than this factor, either way."""
-
-TEMPLATE_TOKENS: Final = 32
-"""At most so many more that the host writes around a prompt's messages."""
 
 
 class Usual(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
 from ..engine.loop import Call, outcome, pump, pump_turning
 from ..engine.stream import Stream, pieces_of
+from ..metrics.billing import most_of
 from ..metrics.log import MetricsLog
 from ..metrics.row import Origin
 from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
@@ -281,20 +283,22 @@ class Session:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
                 return self._keep(prepared, known)
-            _, most = self.estimated(prepared)
+            place, prices = prepared.endpoint.price_list, self.log.prices
+            most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), datetime.now(UTC))
             try:
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
             except BudgetExceeded as error:
                 return Completion(request=prepared.request, error=error)
-            stream = prepared.client.begin(
-                prepared.addressed,
-                before=prepared.before,
-                continue_on_length=prepared.options.get("continue_on_length"),
-                timeline=prepared.options.get("timeline"),
-                patience=prepared.patience,
-                origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
-            )
             with hold:
+                stream = prepared.client.begin(
+                    prepared.addressed,
+                    before=prepared.before,
+                    continue_on_length=prepared.options.get("continue_on_length"),
+                    timeline=prepared.options.get("timeline"),
+                    patience=prepared.patience,
+                    origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
+                    purse=hold,
+                )
                 return self._keep(prepared, await call.carry(stream))
 
         return engine.start(source, silent=silent)

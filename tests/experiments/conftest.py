@@ -12,6 +12,7 @@ from deepseek_magic.demo.api import frames
 from deepseek_magic.demo.api.inquiry import Inquiry
 from deepseek_magic.demo.api.replies import Reply
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import begun
 from deepseek_magic.session.experiments.sweep import Sweep
@@ -34,6 +35,12 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoServer]:
         monkeypatch.setenv("DEEPSEEK_BASE_URL", server.base_url)
         monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-test-1234")
         yield server
+
+
+@pytest.fixture
+def priced(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo under its own name, whose answers have a price."""
+    monkeypatch.setenv(DEMO_VARIABLE, demo.base_url)
 
 
 @pytest.fixture

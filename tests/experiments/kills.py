@@ -34,7 +34,7 @@ _LIFE: Final = """
 import json, sys
 import deepseek_magic as ds
 how = json.loads(sys.argv[1])
-ds.sweep(how["prompt"], over=how["inputs"], repeats=how["repeats"], think="off", concurrency=how["concurrency"])
+ds.sweep(how.pop("prompt"), over=how.pop("inputs"), think="off", **how)
 """
 
 

@@ -15,7 +15,6 @@ from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
 from deepseek_magic.engine.trials.store import SweepStore
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError
 from deepseek_magic.session.calls import Session
@@ -212,12 +211,6 @@ def test_pruning_leaves_the_answers_of_sweeps(demo: DemoServer, run: Run, sessio
     assert all(row["text"] for row in sweep.rows())
     sweep.delete()
     assert session.journal.prune(keep_days=0) == 2
-
-
-@pytest.fixture
-def priced(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo under its own name, whose answers have a price."""
-    monkeypatch.setenv(DEMO_VARIABLE, demo.base_url)
 
 
 def cost(sweep: Sweep) -> float:

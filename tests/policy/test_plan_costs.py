@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from deepseek_magic.policy.plan_costs import SPREAD, TEMPLATE_TOKENS, PlannedRequest, Usual, outlook, usual_lengths
+from deepseek_magic.policy.estimates import TEMPLATE_TOKENS
+from deepseek_magic.policy.plan_costs import SPREAD, PlannedRequest, Usual, outlook, usual_lengths
 from deepseek_magic.policy.pricing import PRICES
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.experiments.outlook import CostRange, Outlook

@@ -53,8 +53,13 @@ class PlannedReply:
     @property
     def usage(self) -> dict[str, Any]:
         """The token counts, in the API's terms."""
+        return self.usage_after(
+            len(self.reasoning) + len(self.content) + sum(len(pieces) for _, _, pieces in self.calls)
+        )
+
+    def usage_after(self, written: int) -> dict[str, Any]:
+        """The token counts when so many tokens are written."""
         prompt, hit = self.prompt_tokens, self.cached_tokens
-        written = len(self.reasoning) + len(self.content) + sum(len(pieces) for _, _, pieces in self.calls)
         usage: dict[str, Any] = {
             "prompt_tokens": prompt,
             "completion_tokens": written,
@@ -62,7 +67,7 @@ class PlannedReply:
             "prompt_tokens_details": {"cached_tokens": hit},
         }
         if self.asked.thinking:
-            usage["completion_tokens_details"] = {"reasoning_tokens": len(self.reasoning)}
+            usage["completion_tokens_details"] = {"reasoning_tokens": min(written, len(self.reasoning))}
         return {**usage, "prompt_cache_hit_tokens": hit, "prompt_cache_miss_tokens": prompt - hit}
 
 

@@ -102,6 +102,27 @@ SCHEMA: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX trials_by_call ON trials (call_id);
     """,
+    """
+    CREATE TABLE accounts (
+        sweep_id      TEXT NOT NULL,  -- who pays: also for the judges of its answers
+        currency      TEXT NOT NULL,
+        spent         TEXT NOT NULL,  -- a decimal number: all calls that have ended
+        unknown_calls INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (sweep_id, currency)
+    ) WITHOUT ROWID;
+    CREATE TABLE holds (
+        sweep_id TEXT NOT NULL,
+        call_id  TEXT NOT NULL,       -- a call that is under way, or whose process died
+        currency TEXT NOT NULL,
+        most     TEXT NOT NULL,       -- what it may have cost when it ends
+        PRIMARY KEY (sweep_id, call_id, currency)
+    ) WITHOUT ROWID;
+    INSERT INTO accounts (sweep_id, currency, spent)
+        SELECT trials.sweep_id, json_extract(calls.record, '$.currency'), sum(json_extract(calls.record, '$.cost'))
+        FROM trials JOIN calls USING (call_id)
+        WHERE NOT trials.reused AND json_extract(calls.record, '$.currency') IS NOT NULL
+        GROUP BY 1, 2;
+    """,
 )
 
 

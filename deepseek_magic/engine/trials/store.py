@@ -10,22 +10,20 @@ import os
 import platform
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ...protocol.errors import ConfigurationError
+from ...protocol.errors import BudgetExceeded, ConfigurationError
 from ...protocol.outcome import WHOLE
 from ...text.messages import Message
 from ..home import IN_PAGE
-from ..journal.reader import Journal, is_alive
+from ..journal.reader import Journal
 from ..journal.writer import now
-
-TrialState = Literal["waiting", "running", "done", "failed", "unpaid"]
-OPEN: Final = ("waiting", "failed", "unpaid")
-"""The states of a trial that has no answer and on which nobody works."""
+from .accounts import COUNTED, Payer, total_of
+from .units import OPEN, Bill, Claim, Claimed, TrialRow, TrialSeed, TrialUnit, Verdict
 
 _MANY: Final = 500
 """So many values go into one query."""
@@ -48,86 +46,16 @@ class SweepHead:
     rows: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TrialUnit:
-    """What is asked once: the trials that the same answer serves, the first of which stands for all. Equal only to itself.
-
-    ``place``: which of the answers to its request it takes, oldest first.
-    """
-
-    digest: str
-    base_url: str
-    place: int
-    trials: tuple[int, ...]
-    setting: int
-
-
-class TrialSeed(NamedTuple):
-    """A trial as the plan has it: its place there, and what is asked where."""
-
-    trial: int
-    setting: int
-    row: int
-    repeat: int
-    digest: str
-    base_url: str
-
-
-class TrialRow(NamedTuple):
-    """A trial as the journal has it."""
-
-    trial: int
-    setting: int
-    row: int
-    repeat: int
-    digest: str
-    base_url: str
-    state: TrialState
-    round: int
-    call_id: str | None
-    reused: int
-    why: str | None
-    host: str | None
-    pid: int | None
-    seen_at: str | None
-
-    @property
-    def runs(self) -> bool:
-        """Whether a living process works on it."""
-        if self.state != "running" or self.host is None or self.pid is None or self.seen_at is None:
-            return False
-        return is_alive(self.host, self.pid, self.seen_at)
-
-
-class Verdict(NamedTuple):
-    """What has become of a unit that this process worked on."""
-
-    unit: TrialUnit
-    state: TrialState
-    round: int
-    call_id: str | None
-    why: str | None = None
-    reused: bool = False
-
-
-class Claim(NamedTuple):
-    """A unit that this process wants to work on, in a call of that id. ``states``: those in which it may be taken."""
+class Adopted(NamedTuple):
+    """A unit that had its answer already. ``reused``: it was asked for something else."""
 
     unit: TrialUnit
     call_id: str
-    states: tuple[str, ...]
-
-
-class Claimed(NamedTuple):
-    """The answer: whether it was taken, the state it was in, and the call that had begun to answer it, if any."""
-
-    taken: bool
-    state: TrialState
-    call_id: str | None
+    reused: bool
 
 
 class SweepStore:
-    """The three tables of sweeps in ``journal``. What changes them gives a future, which is there when it is on disk."""
+    """The tables of sweeps in ``journal``. What changes them gives a future, which is there when it is on disk."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -166,6 +94,7 @@ class SweepStore:
             if renamed:
                 connection.execute("UPDATE sweeps SET name = ? WHERE sweep_id = ?", (name, head.sweep_id))
             if fresh:
+                connection.execute("DELETE FROM accounts WHERE sweep_id = ?", (head.sweep_id,))
                 connection.execute("UPDATE sweeps SET since = ? WHERE sweep_id = ?", (now(), head.sweep_id))
                 connection.execute(f"{_ANEW} AND state != 'running'", (head.sweep_id,))
                 dead = [
@@ -175,18 +104,20 @@ class SweepStore:
 
         return self.journal.transact(work)
 
-    def adopt(self, sweep_id: str, units: Sequence[TrialUnit]) -> Future[list[Verdict]]:
-        """Give trials without an answer those that the journal already holds: the r-th complete answer to a request at the
+    def adopt(self, sweep_id: str, units: Sequence[TrialUnit], payer: Payer) -> Future[list[Adopted]]:
+        """Count what dead processes have spent, and give trials without an answer those that the journal already holds: the r-th complete answer to a request at the
         sweep's address is that of repeat r. A trial whose process died when its answer was whole has that one."""
 
-        def work(connection: sqlite3.Connection) -> list[Verdict]:
+        def work(connection: sqlite3.Connection) -> list[Adopted]:
+            payer.write_off(connection)
             query = "SELECT since FROM sweeps WHERE sweep_id = ?"
             (since,) = connection.execute(query, (sweep_id,)).fetchone()
             rows = {row.trial: row for row in _trials(connection, sweep_id)}
             found = [
-                Verdict(unit, "done", row.round, row.call_id)
+                Adopted(unit, row.call_id, False)
                 for unit in units
-                if (row := rows[unit.trials[0]]).state == "running" and not row.runs and _is_whole(connection, row)
+                if (row := rows[unit.trials[0]]).state == "running" and not row.runs
+                if row.call_id is not None and _is_whole(connection, row)
             ]
             taken = {row.call_id for row in rows.values() if row.state == "done"} | {each.call_id for each in found}
             free = [unit for unit in units if rows[unit.trials[0]].state in OPEN]
@@ -195,7 +126,7 @@ class SweepStore:
                 call_id = next((each for each in answers[unit.digest, unit.base_url] if each not in taken), None)
                 if call_id is not None:
                     taken.add(call_id)
-                    found.append(Verdict(unit, "done", 0, call_id, reused=True))
+                    found.append(Adopted(unit, call_id, True))
             for each in found:
                 connection.executemany(
                     _ADOPT,
@@ -208,15 +139,18 @@ class SweepStore:
 
         return self.journal.transact(work)
 
-    def step(self, sweep_id: str, ended: Sequence[Verdict], claim: Claim | None = None) -> Future[Claimed | None]:
-        """In one commit: write what has become of units that this process worked on, and take the next one.
+    def step(
+        self, sweep_id: str, ended: Sequence[Verdict], claim: Claim | None, payer: Payer
+    ) -> Future[Claimed | None]:
+        """In one commit: write what has become of units that this process worked on and what they cost, and take the next one
+        with what it may cost.
 
         A unit that another process has taken over meanwhile is left to it.
         """
         mask = self.journal.masked
 
         def work(connection: sqlite3.Connection) -> Claimed | None:
-            for unit, state, tries, call_id, why, _ in ended:
+            for unit, state, tries, call_id, why, bill in ended:
                 said = None if why is None else mask(why)
                 connection.executemany(
                     _END,
@@ -225,27 +159,37 @@ class SweepStore:
                         for place, trial in enumerate(unit.trials)
                     ],
                 )
-            return None if claim is None else self._take(connection, sweep_id, claim)
+                if bill is not None:
+                    payer.settle(connection, bill)
+            return None if claim is None else self._take(connection, sweep_id, claim, payer)
 
         return self.journal.transact(work)
 
-    def _take(self, connection: sqlite3.Connection, sweep_id: str, claim: Claim) -> Claimed:
+    def _take(self, connection: sqlite3.Connection, sweep_id: str, claim: Claim, payer: Payer) -> Claimed:
         unit = claim.unit
         row = next(iter(_trials(connection, sweep_id, "AND trial = ?", unit.trials[0])), None)
         if row is None:  # the sweep was deleted under our hands
-            return Claimed(False, "done", None)
+            return Claimed(False, "done")
         if row.state not in claim.states and (row.state != "running" or row.runs):
             return Claimed(False, row.state, row.call_id)
-        values = (claim.call_id, *self._here, now(), sweep_id)
+        refused = payer.put_aside(connection, claim.bill)
+        if refused is not None:
+            return Claimed(False, row.state, row.call_id, refused)
+        values = (claim.bill.call_id, *self._here, now(), sweep_id)
         connection.executemany(_CLAIM, [(*values, trial) for trial in unit.trials])
         return Claimed(True, row.state, row.call_id)
 
-    def refuse(self, sweep_id: str, units: Sequence[TrialUnit]) -> Future[None]:
-        """Write that there was no money for these."""
-        values = [(sweep_id, trial) for unit in units for trial in unit.trials]
+    def put_aside(self, payer: Payer, bill: Bill) -> Future[BudgetExceeded | None]:
+        """Set aside more for a call that is under way; the error where there is not so much."""
+        return self.journal.transact(lambda connection: payer.put_aside(connection, bill))
+
+    def refuse(self, sweep_id: str, unit: TrialUnit) -> Future[None]:
+        """Write that there was no money for it, unless another process has it."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(_UNPAID, values)
+            row = next(iter(_trials(connection, sweep_id, "AND trial = ?", unit.trials[0])), None)
+            if row is not None and row.state in ("waiting", "running") and not row.runs:
+                connection.executemany(_UNPAID, [(sweep_id, trial) for trial in unit.trials])
 
         return self.journal.transact(work)
 
@@ -253,8 +197,8 @@ class SweepStore:
         """Forget a sweep. The calls stay in the journal, from where ``prune`` takes them in time."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM trials WHERE sweep_id = ?", (sweep_id,))
-            connection.execute("DELETE FROM sweeps WHERE sweep_id = ?", (sweep_id,))
+            for table in ("trials", "accounts", "holds", "sweeps"):
+                connection.execute(f"DELETE FROM {table} WHERE sweep_id = ?", (sweep_id,))
 
         return self.journal.transact(work)
 
@@ -276,10 +220,10 @@ class SweepStore:
         """The trials of a sweep, in the plan's own order."""
         return [TrialRow(*row) for row in self._read(f"{_SELECT} ORDER BY trial", (sweep_id,))]
 
-    def spent(self, sweep_id: str) -> Decimal:
-        """What the answers of a sweep that were asked for it have cost, of those whose price is known."""
-        rows = self._read(_COSTS, (sweep_id,))
-        return sum((Decimal(str(cost)) for (cost,) in rows if cost is not None), Decimal(0))
+    def spent(self, sweep_id: str) -> dict[str, Decimal]:
+        """What counts of a sweep's budget, by currency: all that its calls have cost, those that failed and its judges' among
+        them, and what those under way may cost."""
+        return total_of(self._read(COUNTED, (sweep_id,)))
 
     def whole_answers(self, digests: Collection[str]) -> dict[tuple[str, str], int]:
         """How many complete answers the journal has to these requests, by request and address."""
@@ -334,31 +278,6 @@ def _answers(
     return found
 
 
-def units_of(trials: Sequence[TrialSeed], *, each: bool, wanted: Callable[[int], bool]) -> list[TrialUnit]:
-    """The units of the trials that are ``wanted``, in their order. With ``each`` equal requests of different rows are asked
-    each, else once."""
-    alike: dict[tuple[str, str], dict[tuple[int, int], None]] = defaultdict(dict)
-    repeats = 1 + max((trial.repeat for trial in trials), default=0)
-    units: dict[tuple[str, str, int], list[TrialSeed]] = defaultdict(list)
-    for trial in trials:
-        place, cells = trial.repeat, alike[trial.digest, trial.base_url]
-        if each:
-            cells.setdefault((trial.setting, trial.row))
-            place += repeats * list(cells).index((trial.setting, trial.row))
-        if wanted(trial.trial):
-            units[trial.digest, trial.base_url, place].append(trial)
-    return [
-        TrialUnit(
-            digest=digest,
-            base_url=base_url,
-            place=place,
-            trials=tuple(trial.trial for trial in served),
-            setting=served[0].setting,
-        )
-        for (digest, base_url, place), served in units.items()
-    ]
-
-
 _INSERT: Final = """
     INSERT OR IGNORE INTO trials (sweep_id, trial, setting, row, repeat, digest, base_url, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, 'waiting')
@@ -380,10 +299,8 @@ _CLAIM: Final = """
     UPDATE trials SET state = 'running', call_id = ?, host = ?, pid = ?, seen_at = ?, why = NULL
     WHERE sweep_id = ? AND trial = ?
 """
-_UNPAID: Final = "UPDATE trials SET state = 'unpaid' WHERE sweep_id = ? AND trial = ? AND state = 'waiting'"
-_COSTS: Final = """
-    SELECT json_extract(calls.record, '$.cost') FROM trials JOIN calls USING (call_id)
-    WHERE trials.sweep_id = ? AND NOT trials.reused
+_UNPAID: Final = """
+    UPDATE trials SET state = 'unpaid', host = NULL, pid = NULL, seen_at = NULL WHERE sweep_id = ? AND trial = ?
 """
 _ANSWERS: Final = """
     SELECT json_extract(record, '$.prompt_sha256'), base_url, call_id FROM calls

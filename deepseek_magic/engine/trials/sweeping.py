@@ -10,30 +10,29 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from ...policy.causes import cause_of, is_passing, quota_exhausted
+from ...metrics.spending import Hold, in_currency
+from ...policy.causes import concerns_all, is_passing, status_of
 from ...protocol.completion import Completion
-from ...protocol.errors import APIStatusError, BudgetExceeded, ConfigurationError, DeepSeekError
+from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
 from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
-from ...protocol.measured import StreamRecord
+from ...protocol.measured import Cost
 from ...protocol.outcome import RESUMABLE, WHOLE
 from ...text.messages import Message
 from ..batched import Batched
-from .store import OPEN, Claim, SweepStore, TrialState, TrialUnit, Verdict
+from .accounts import Payer
+from .elsewhere import Elsewhere
+from .standing import Shut, States, SweepStanding
+from .store import SweepStore
+from .till import LOOK_S, Till, TrialPurse
+from .units import OPEN, Bill, Claim, TrialState, TrialUnit, Verdict
 
 _WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
-LOOK_S: Final = 0.5
-"""So often the journal is asked what another kernel has made of the trials that it took."""
-
-STILL: Final = 0.05
-"""A lane whose next call the budget does not allow yet looks again this often while others are under way."""
 
 
 class SweepBroken(DeepSeekError):
@@ -50,7 +49,7 @@ class TrialOrder(Protocol):
         """One that was given out is not asked now: it is the next one again."""
 
     def answering(self, item: TrialUnit) -> None:
-        """An answer has begun."""
+        """An answer has begun, or there will be none."""
 
     def ended(self, item: TrialUnit, now_s: float, *, failed: bool, again: bool = True) -> bool:
         """What became of one that was asked. Whether it will be asked again; never, unless ``again``."""
@@ -63,47 +62,20 @@ class TrialOrder(Protocol):
         """Whether so many failed one after the other that the rest is not worth asking."""
 
 
-class Shut(NamedTuple):
-    """No call may begin before ``until``, by the wall clock; that is in ``left_s`` seconds."""
-
-    until: datetime
-    left_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepStanding:
-    """How far a sweep is. ``states`` counts trials by setting and state, ``cost`` is by currency what this run has spent.
-    ``elapsed_s`` leaves out the time for which it was ``shut``."""
-
-    states: Mapping[tuple[int, TrialState], int]
-    asked: int
-    reused: int
-    running: int
-    cost: Mapping[str, Decimal]
-    elapsed_s: float
-    pause_s: float | None
-    shut: Shut | None
-    stopping: bool
-    ended: bool
-
-    def count(self, state: TrialState, setting: int | None = None) -> int:
-        """How many trials are in a state, of one setting or of all."""
-        return sum(count for (of, each), count in self.states.items() if each == state and setting in (None, of))
-
-
 @dataclass(slots=True, kw_only=True)
 class SweepWork:
-    """What the loop is given. ``begin`` makes the call of a unit that goes on from a completion, if one is given, under an
-    id; ``hold`` sets its price aside, or raises BudgetExceeded."""
+    """What the loop is given. ``begin`` makes the call of a unit that goes on from a completion, if one is given, with its
+    purse and under its id; ``most`` is what it may cost when it is sent at a time; ``hold`` sets that aside in the session's own
+    budget, or raises BudgetExceeded."""
 
     sweep_id: str
     store: SweepStore
+    payer: Payer
     order: TrialOrder
     units: Sequence[TrialUnit]
-    begin: Callable[[TrialUnit, Completion | None, str], Batched]
-    hold: Callable[[TrialUnit], ExitStack]
-    paid: Callable[[StreamRecord], None]
-    """Told of each call that ended."""
+    begin: Callable[[TrialUnit, Completion | None, TrialPurse], Batched]
+    most: Callable[[TrialUnit, datetime], Cost | None]
+    hold: Callable[[TrialUnit, Mapping[str, Decimal]], Hold]
     window: Callable[[], int]
     """How many calls may exist at once."""
     at_once: Callable[[], int]
@@ -118,19 +90,13 @@ class SweepRun:
 
     def __init__(self, work: SweepWork, states: Mapping[int, TrialState]) -> None:
         self._work = work
-        self._of = {unit.trials[0]: unit for unit in work.units}
         self._began_as = states
-        self._counts: Counter[tuple[int, TrialState]] = Counter()
-        self._state: dict[int, TrialState] = {}
-        for unit in work.units:
-            state = states[unit.trials[0]]
-            self._state[unit.trials[0]] = state
-            self._counts[unit.setting, state] += len(unit.trials)
+        self._states = States(work.units, states)
+        self._till: Till | None = None
         self._lanes: set[asyncio.Task[None]] = set()
         self._open: set[Batched] = set()
         self._silent: set[TrialUnit] = set()
-        self._elsewhere: set[int] = set()
-        self._returned: deque[TrialUnit] = deque()
+        self._elsewhere = Elsewhere(work.store, work.sweep_id, work.units, self._states)
         self._cost: dict[str, Decimal] = {}
         self._asked = self._reused = self._running = 0
         self._pause_s: float | None = None
@@ -156,7 +122,7 @@ class SweepRun:
         since_s = self._shut_since_s
         shut_s = self._shut_s + (0 if since_s is None else now_s - since_s)
         return SweepStanding(
-            states=dict(self._counts),
+            states=dict(self._states.counts),
             asked=self._asked,
             reused=self._reused,
             running=min(self._running, self._work.at_once()),
@@ -190,11 +156,14 @@ class SweepRun:
             task.add_done_callback(self._closing.discard)
         if self._woken is not None:
             self._woken.set()
+        if self._till is not None:
+            self._till.changed()
 
     async def run(self) -> None:
         """Ask until all is asked, or a Stop, or what no trial can get past; ``error`` is that. Raises JournalLost."""
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         work = self._work
+        self._till = Till(work.store, work.sweep_id, work.payer, work.hold, lambda: self._is_over, self._may_begin)
         try:
             with work.widened:
                 await self._adopt()
@@ -212,9 +181,10 @@ class SweepRun:
         return self.stopping or self.error is not None
 
     async def _adopt(self) -> None:
-        for verdict in await asyncio.wrap_future(self._work.store.adopt(self._work.sweep_id, self._work.units)):
-            self._note(verdict.unit, "done")
-            self._reused += verdict.reused
+        work = self._work
+        for adopted in await asyncio.wrap_future(work.store.adopt(work.sweep_id, work.units, work.payer)):
+            self._states[adopted.unit] = "done"
+            self._reused += adopted.reused
 
     async def _go_on(self) -> bool:
         """Open lanes where there is room, and wait until that may have changed. False when all is done."""
@@ -236,7 +206,7 @@ class SweepRun:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s if isinstance(pause_s, float) else LOOK_S):
                     await self._woken.wait()
-            await self._look_elsewhere()
+            await self._elsewhere.look()
         else:
             return False
         return True
@@ -264,14 +234,18 @@ class SweepRun:
         """The order's next that has no answer yet; while none may begin, the seconds until the next look."""
         self._shut = None
         while True:
-            found = self._returned.popleft() if self._returned else self._work.order.next(time.monotonic())
+            returned = self._elsewhere.returned
+            found = returned.popleft() if returned else self._work.order.next(time.monotonic())
             if not isinstance(found, TrialUnit):
                 return found
-            if self._state[found.trials[0]] == "done":
+            if self._states[found] == "done":
                 continue
             if self._is_shut(found):
                 return LOOK_S
             return found
+
+    def _may_begin(self) -> bool:
+        return not self._is_over and (self._work.shut is None or self._work.shut() is None)
 
     def _is_shut(self, unit: TrialUnit) -> bool:
         """Whether it may not begin now; then it is the next one again."""
@@ -283,26 +257,29 @@ class SweepRun:
 
     async def _lane(self, unit: TrialUnit | None) -> None:
         """Ask one unit after the other, until there is none for now or the window has become too small for this lane."""
+        assert self._till is not None
         ended: list[Verdict] = []
         while unit is not None and not self._is_over:
-            hold = await self._hold(unit)
-            if hold is None:
-                unit = self._following()
-                continue
-            with hold:
-                call_id = uuid.uuid4().hex
-                claim = Claim(unit, call_id, self._may_be(unit))
-                claimed = await asyncio.wrap_future(self._work.store.step(self._work.sweep_id, ended, claim))
-                ended = []
-                assert claimed is not None
-                if claimed.taken:
-                    self._note(unit, "running")
-                    ended = [await self._ask(unit, claimed.call_id, call_id)]
-                else:
-                    self._leave(unit, claimed.state)
+            bill = Bill(uuid.uuid4().hex, in_currency(self._work.most(unit, datetime.now(UTC))))
+            found = await self._till.claim(ended, Claim(unit, self._may_be(unit), bill))
+            ended = []
+            if found is None:
+                self._work.order.back(unit)
+                break
+            claimed, purse = found
+            if purse is not None:
+                self._states[unit] = "running"
+                with purse.hold:
+                    ended = [await self._ask(unit, claimed.call_id, purse)]
+            elif claimed.refused is not None:
+                self._unpaid = claimed.refused
+                self._states[unit] = "unpaid"
+                self._work.order.answering(unit)  # it will not be: nobody need wait for it
+                await asyncio.wrap_future(self._work.store.refuse(self._work.sweep_id, unit))
+            else:
+                self._elsewhere.leave(unit, claimed.state)
             unit = self._following()
-        if ended:
-            await asyncio.wrap_future(self._work.store.step(self._work.sweep_id, ended))
+        await self._till.ended(ended)
 
     def _may_be(self, unit: TrialUnit) -> tuple[str, ...]:
         """The states in which this run may take a unit: what failed before it began, but not what failed elsewhere since."""
@@ -315,26 +292,10 @@ class SweepRun:
         found = None if self._is_over else self._next()
         return found if isinstance(found, TrialUnit) else None
 
-    async def _hold(self, unit: TrialUnit) -> ExitStack | None:
-        """The unit's price set aside, once those under way leave it room; None where they never can, and it is unpaid."""
-        while not self._is_over:
-            if self._is_shut(unit):
-                return None
-            try:
-                return self._work.hold(unit)
-            except BudgetExceeded as error:
-                if not self._running:
-                    self._unpaid = error
-                    self._note(unit, "unpaid")
-                    await asyncio.wrap_future(self._work.store.refuse(self._work.sweep_id, [unit]))
-                    return None
-            await asyncio.sleep(STILL)
-        return None
-
-    async def _ask(self, unit: TrialUnit, earlier: str | None, call_id: str) -> Verdict:
+    async def _ask(self, unit: TrialUnit, earlier: str | None, purse: TrialPurse) -> Verdict:
         """Have the unit answered, from where an earlier call of it broke off if there was one."""
         before = await asyncio.to_thread(self._begun, earlier) if earlier is not None else None
-        stream = self._begun_stream(unit, before, call_id)
+        stream = self._begun_stream(unit, before, purse)
         self._open.add(stream)
         self._silent.add(unit)
         self._running += 1
@@ -350,11 +311,9 @@ class SweepRun:
             self._silent.discard(unit)
         self._asked += 1
         record = completion.record
-        if record is not None:
-            self._work.paid(record)
-            if record.cost is not None and record.currency is not None:
-                self._cost[record.currency] = self._cost.get(record.currency, Decimal(0)) + record.cost
-        return self._judge(unit, completion, call_id if record is None else record.call_id)
+        if record is not None and record.cost is not None and record.currency is not None:
+            self._cost[record.currency] = self._cost.get(record.currency, Decimal(0)) + record.cost
+        return self._judge(unit, completion, purse.bill)
 
     def _heard(self, unit: TrialUnit, events: Sequence[Event]) -> None:
         if unit in self._silent and any(type(event) in _WORDS for event in events):
@@ -367,64 +326,30 @@ class SweepRun:
             return None
         return entry.completion if entry.completion.outcome in RESUMABLE else None
 
-    def _begun_stream(self, unit: TrialUnit, before: Completion | None, call_id: str) -> Batched:
+    def _begun_stream(self, unit: TrialUnit, before: Completion | None, purse: TrialPurse) -> Batched:
         if before is not None:
             with contextlib.suppress(ConfigurationError):  # it cannot be continued here: then from its beginning
-                return self._work.begin(unit, before, call_id)
-        return self._work.begin(unit, None, call_id)
+                return self._work.begin(unit, before, purse)
+        return self._work.begin(unit, None, purse)
 
-    def _judge(self, unit: TrialUnit, completion: Completion, call_id: str) -> Verdict:
+    def _judge(self, unit: TrialUnit, completion: Completion, bill: Bill) -> Verdict:
         """What an ended call makes of its unit."""
         error, now_s, order = completion.error, time.monotonic(), self._work.order
+        call_id = bill.call_id if completion.record is None else completion.record.call_id
         state: TrialState = "waiting"
         if error is None and completion.outcome in WHOLE:
             order.ended(unit, now_s, failed=False)
             state = "done"
-        elif error is not None and _concerns_all(error):
+        elif isinstance(error, BudgetExceeded):
+            order.answering(unit)
+            self._unpaid, state = error, "unpaid"
+        elif error is not None and concerns_all(error):
             self.error = self.error or error
         elif error is not None:
-            if not order.ended(unit, now_s, failed=True, again=_passes(error)):
+            if not order.ended(unit, now_s, failed=True, again=is_passing(error, status=status_of(error))):
                 state = "failed"
             if order.broken and self.error is None:
                 said = Message("So many calls failed in a row that the sweep was stopped; the last one: {why}")
                 self.error = SweepBroken(said.filled(why=error.message), hint=error.hint)
-        self._note(unit, state)
-        return Verdict(unit, state, order.round_of(unit), call_id, None if error is None else str(error))
-
-    def _note(self, unit: TrialUnit, state: TrialState) -> None:
-        number = unit.trials[0]
-        self._counts[unit.setting, self._state[number]] -= len(unit.trials)
-        self._counts[unit.setting, state] += len(unit.trials)
-        self._state[number] = state
-
-    def _leave(self, unit: TrialUnit, state: TrialState) -> None:
-        """Another process has it, or has had it."""
-        if state == "running":
-            self._elsewhere.add(unit.trials[0])
-        self._note(unit, state)
-
-    async def _look_elsewhere(self) -> None:
-        """What other kernels have made of the trials that they took; one whose process died is this one's now."""
-        if not self._elsewhere:
-            return
-        rows = await asyncio.to_thread(self._work.store.trials, self._work.sweep_id)
-        for row in rows:
-            if row.trial not in self._elsewhere or row.runs:
-                continue
-            self._elsewhere.discard(row.trial)
-            unit = self._of[row.trial]
-            if row.state in ("running", "waiting"):
-                self._note(unit, "waiting")
-                self._returned.append(unit)
-            else:
-                self._note(unit, row.state)
-
-
-def _passes(error: DeepSeekError) -> bool:
-    return is_passing(error, status=error.status if isinstance(error, APIStatusError) else None)
-
-
-def _concerns_all(error: DeepSeekError) -> bool:
-    """Whether no other trial would fare better: the key is refused, or there is no money."""
-    status = error.status if isinstance(error, APIStatusError) else None
-    return quota_exhausted(error) or (status is not None and cause_of(status).account)
+        self._states[unit] = state
+        return Verdict(unit, state, order.round_of(unit), call_id, None if error is None else str(error), bill)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ...engine.trials.sweeping import Shut
+from ...engine.trials.standing import Shut
 from ...policy.pricing import next_tariff
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import Option

@@ -9,7 +9,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from ...engine.trials.store import SweepStore, TrialSeed, TrialUnit, units_of
+from ...engine.trials.store import SweepStore
+from ...engine.trials.units import TrialSeed, TrialUnit, units_of
 from ...metrics.stats.intervals import visible_difference
 from ...policy.attempts import RecoveryPolicy
 from ...policy.estimates import tokens_at_most

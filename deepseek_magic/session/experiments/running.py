@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,11 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 from ...engine.batched import Batched
 from ...engine.home import engine
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
+from ...engine.trials.accounts import Payer
 from ...engine.trials.scores import ScoreStore
-from ...engine.trials.store import OPEN, SweepHead, SweepStore, TrialSeed, TrialUnit, units_of
-from ...engine.trials.sweeping import Shut, SweepRun, SweepWork
+from ...engine.trials.standing import Shut
+from ...engine.trials.store import SweepHead, SweepStore
+from ...engine.trials.sweeping import SweepRun, SweepWork
+from ...engine.trials.till import TrialPurse
+from ...engine.trials.units import OPEN, TrialSeed, TrialUnit, units_of
+from ...metrics.billing import most_of
 from ...metrics.row import Origin
-from ...metrics.spending import Spending
+from ...metrics.spending import Hold
+from ...policy.pricing import Cost
 from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, beginnings, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
@@ -267,12 +273,14 @@ def start_sweep(
     at: str | None = None,
     shut: Callable[[], Shut | None] | None = None,
     given: Mapping[str, Any] | None = None,
+    payer: str | None = None,
 ) -> SweepCall:
     """Begin or go on with the sweep of a plan.
 
-    ``budget``: the most that its answers may cost together, those of earlier runs included (US dollars). ``fresh`` asks
-    everything anew, ``retry`` only what failed. ``at`` "off-peak" begins calls only at DeepSeek's half tariff; ``shut`` is a sweep's own word for it.
-    ``given`` as for ``prepare_sweep``, for judges. Raises ConfigurationError.
+    ``budget``: the most that its calls may cost together, those of earlier runs and of its judges included (US dollars).
+    ``fresh`` asks everything anew, ``retry`` only what failed. ``at`` "off-peak" begins calls only at DeepSeek's half tariff;
+    ``shut`` is a sweep's own word for it. ``given`` as for ``prepare_sweep``, for judges; ``payer`` is the sweep that a judge
+    works for. Raises ConfigurationError.
     """
     check_how(concurrency=concurrency, budget=budget)
     shut = shut or shutter(session, prepared, at)
@@ -294,20 +302,21 @@ def start_sweep(
     states = {row.trial: row.state for row in store.trials(sweep_id)}
     wanted = ("failed",) if retry else (*OPEN, "running", "done")
     units = units_of(seeds, each=plan.each, wanted=lambda number: states[number] in wanted)
-    account = _Account(session, prepared, seeds, budget, store.spent(sweep_id) if budget is not None else Decimal(0))
+    cap = None if budget is None else Decimal(str(budget))
     client = prepared.first[0].client
     work = SweepWork(
         sweep_id=sweep_id,
         store=store,
+        payer=Payer(sweep_id=payer or sweep_id, cap=cap),
         order=Schedule(
             [unit for unit in units if states[unit.trials[0]] != "done"],
             lambda unit: plan.trial(unit.trials[0]),
             beginnings(plan),
         ),
         units=units,
-        begin=_beginner(session, prepared, seeds),
-        hold=account.hold,
-        paid=account.own.add,
+        begin=functools.partial(_begin, session, prepared, seeds),
+        most=functools.partial(_most, prepared, seeds),
+        hold=functools.partial(_hold, session, prepared),
         window=lambda: window(client.gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
         at_once=lambda: client.gate.standing.running,
         shut=shut,
@@ -317,61 +326,48 @@ def start_sweep(
     sweep = sweep_of(session, sweep_id, plan.scorers)
 
     def judge(title: str, asked: Plan) -> SweepCall:
-        """The judge's calls are a sweep of their own, within what this one may still cost."""
-        rest = None if budget is None else float(max(Decimal(str(budget)) - store.spent(sweep_id), Decimal(0)))
-        return start_sweep(
-            session, prepare_sweep(session, asked, **(given or {})), name=title, budget=rest, shut=shut, given=given
-        )
+        """The judge's calls are a sweep of their own, which this one pays for."""
+        made = prepare_sweep(session, asked, **(given or {}))
+        return start_sweep(session, made, name=title, budget=budget, shut=shut, given=given, payer=payer or sweep_id)
 
     return SweepCall(sweep, run, plan, prepared.notices, judge)
 
 
-def _beginner(
-    session: Session, prepared: PreparedSweep, seeds: Sequence[TrialSeed]
-) -> Callable[[TrialUnit, Completion | None, str], Batched]:
-    origin = Origin(run_id=session.chats.run_id, notebook=session.chats.notebook or None, mode=None)
-    rows = len(prepared.plan.rows)
-
-    def begin(unit: TrialUnit, before: Completion | None, call_id: str) -> Batched:
-        seed = seeds[unit.trials[0]]
-        first, cell = prepared.first[seed.setting], prepared.cells[seed.setting * rows + seed.row]
-        return first.client.begin(
-            cell.addressed,
-            before=None if before is None else replace(before, request=cell.addressed[0].request),
-            continue_on_length=first.options.get("continue_on_length"),
-            timeline=first.options.get("timeline"),
-            patience=first.patience,
-            origin=origin,
-            call_id=call_id,
-        )
-
-    return begin
+def _cell(prepared: PreparedSweep, seeds: Sequence[TrialSeed], unit: TrialUnit) -> tuple[Prepared, CellRequest]:
+    """What the calls of a unit's setting share, and its own request."""
+    seed = seeds[unit.trials[0]]
+    return prepared.first[seed.setting], prepared.cells[seed.setting * len(prepared.plan.rows) + seed.row]
 
 
-class _Account:
-    """What a sweep may still cost: its own budget and the session's, which holds for it as for single calls."""
+def _begin(
+    session: Session,
+    prepared: PreparedSweep,
+    seeds: Sequence[TrialSeed],
+    unit: TrialUnit,
+    before: Completion | None,
+    purse: TrialPurse,
+) -> Batched:
+    first, cell = _cell(prepared, seeds, unit)
+    return first.client.begin(
+        cell.addressed,
+        before=None if before is None else replace(before, request=cell.addressed[0].request),
+        continue_on_length=first.options.get("continue_on_length"),
+        timeline=first.options.get("timeline"),
+        patience=first.patience,
+        origin=Origin(run_id=session.chats.run_id, notebook=session.chats.notebook or None, mode=None),
+        call_id=purse.call_id,
+        purse=purse,
+    )
 
-    def __init__(
-        self,
-        session: Session,
-        prepared: PreparedSweep,
-        seeds: Sequence[TrialSeed],
-        budget: float | None,
-        spent: Decimal,
-    ) -> None:
-        self.own = Spending()
-        self._session = session
-        self._prepared = prepared
-        self._seeds = seeds
-        self._cap = None if budget is None else float(max(Decimal(str(budget)) - spent, Decimal(0)))
 
-    def hold(self, unit: TrialUnit) -> ExitStack:
-        """Set aside what a unit may cost at the tariff of the hour. Raises BudgetExceeded."""
-        seed, prepared = self._seeds[unit.trials[0]], self._prepared
-        cell, first = prepared.cells[seed.setting * len(prepared.plan.rows) + seed.row], prepared.first[seed.setting]
-        _, most = self._session.estimated(replace(first, addressed=cell.addressed))
-        with ExitStack() as both:
-            both.enter_context(self.own.hold(most, cap=self._cap))
-            cap = first.options.get("budget")
-            both.enter_context(self._session.log.spending.hold(most, cap=cap))
-            return both.pop_all()
+def _most(prepared: PreparedSweep, seeds: Sequence[TrialSeed], unit: TrialUnit, at: datetime) -> Cost | None:
+    first, cell = _cell(prepared, seeds, unit)
+    price = functools.partial(first.client.prices.cost_of, endpoint=first.endpoint.price_list)
+    return most_of(cell.addressed[0].request, price, at)
+
+
+def _hold(session: Session, prepared: PreparedSweep, unit: TrialUnit, amounts: Mapping[str, Decimal]) -> Hold:
+    """A unit's price set aside of the session's own budget, which holds for a sweep as for single calls."""
+    hold = Hold(session.log.spending, prepared.first[unit.setting].options.get("budget"))
+    hold.put(amounts)
+    return hold

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from ...engine.trials.sweeping import SweepStanding
+from ...engine.trials.standing import SweepStanding
 from ...metrics.row import Cell
 from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.experiments.outlook import lasting

@@ -17,7 +17,8 @@ import msgspec
 
 from ...engine.journal.reader import Journal
 from ...engine.trials.scores import ScoreStore
-from ...engine.trials.store import SweepHead, SweepStore, TrialRow, TrialState
+from ...engine.trials.store import SweepHead, SweepStore
+from ...engine.trials.units import TrialRow, TrialState
 from ...metrics.files import Tabular
 from ...metrics.frames import Types
 from ...metrics.row import Row
