@@ -78,6 +78,15 @@ def test_what_the_journal_has_and_what_rows_share_is_not_sent(demo: DemoServer, 
     assert (each.calls, each.reused, each.shared) == (5, 1, 0)
 
 
+def test_a_plan_whose_answers_are_all_there_costs_nothing_and_says_so(
+    demo: DemoServer, run: Run, session: Session
+) -> None:
+    rows = [{"n": 1}]
+    run("echo {n}", over=rows, endpoint="demo")
+    plan = with_outlook(session, planned(session, "echo {n}", {"over": rows, "endpoint": "demo", "think": "off"}))
+    assert "price: nothing: every answer is in the journal" in plan._repr_mimebundle_()["text/plain"]
+
+
 def test_inputs_that_belong_together_count_as_one_for_what_can_be_seen(session: Session) -> None:
     rows = [{"n": n, "topic": n % 2} for n in range(20)]
     made = looked_at(session, "{n}", over=rows, grid={"seed": [1, 2]}, cluster="topic", endpoint="demo")

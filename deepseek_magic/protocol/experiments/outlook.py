@@ -154,6 +154,8 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
 
 
 def _price(cost: CostRange, outlook: Outlook) -> Message:
+    if not outlook.calls:
+        return Message("nothing: every answer is in the journal")
     if cost.least is None or cost.most is None:
         if not outlook.unpriced:
             return Message("unknown: the models are priced in several currencies")
