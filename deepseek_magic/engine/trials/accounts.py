@@ -100,7 +100,9 @@ _HELD_FOR: Final = "SELECT 1 FROM holds WHERE sweep_id = ? AND call_id = ?"
 _HELD_BUT: Final = "SELECT most FROM holds WHERE sweep_id = ? AND currency = ? AND call_id != ?"
 _RELEASE: Final = "DELETE FROM holds WHERE sweep_id = ? AND call_id = ?"
 _SPENT: Final = "SELECT spent, unknown_calls FROM accounts WHERE sweep_id = ? AND currency = ?"
-_COUNT: Final = "INSERT OR REPLACE INTO accounts (sweep_id, currency, spent, unknown_calls) VALUES (?, ?, ?, ?)"
+_COUNT: Final = """
+    INSERT OR REPLACE INTO accounts (sweep_id, currency, spent, unknown_calls) VALUES (?, ?, ?, ?)
+"""
 _LEASES: Final = "SELECT host, pid, seen_at FROM trials WHERE call_id = ? AND state = 'running'"
 _PAID: Final = """
     SELECT json_extract(record, '$.cost'), json_extract(record, '$.currency') FROM calls
