@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import random
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Self, Unpack
 
 from ..metrics.row import Origin
@@ -86,6 +87,8 @@ class Client:
         self.rewind = rewind
         self.timeline = timeline
         self.prices = prices
+        self.wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """The wall clock, by which prices change with the hour."""
         self._keeper = keeper
         self._chance = chance
         given = [api_key] if isinstance(api_key, str | Key | None) else api_key
@@ -220,6 +223,7 @@ class Client:
             chance=self._chance,
             origin=origin or Origin(),
             purse=purse,
+            wall=self.wall,
         )
 
     def _carrier(self, endpoint: Endpoint) -> Transport:

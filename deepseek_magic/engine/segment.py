@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -64,7 +64,8 @@ class Purse(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1); ``purse`` is of one call alone."""
+    """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1), ``wall`` is the clock of the
+    tariffs; ``purse`` is of one call alone."""
 
     endpoint: Endpoint
     key: Key | None
@@ -76,6 +77,7 @@ class Terms:
     timeline: bool
     price: PriceOf | None
     chance: Callable[[], float]
+    wall: Callable[[], datetime]
     origin: Origin = field(default_factory=Origin)
     purse: Purse | None = None
 
@@ -190,7 +192,7 @@ class Segment:
     def _cost_at_most(self) -> Cost | None:
         """What the call's requests so far count for, and this one may cost."""
         request, price = self._answer.request, self._terms.price
-        most, before = most_of(self._request(), price, datetime.now(UTC)), Decimal(0)
+        most, before = most_of(self._request(), price, self._terms.wall()), Decimal(0)
         if self._answer.attempts and most is not None:
             counted = self._meter.counted(request, self._answer.response.model, price)
             if counted is None:

@@ -190,6 +190,7 @@ class Session:
             made = Client(endpoints, api_key=keys_found, transport=self._transport, keeper=self)
             known = self._clients.setdefault((*endpoints, *keys_found), made)
         known.prices = self.log.prices
+        known.wall = self.wall
         return known
 
     def warm_up(self, **typed: Any) -> concurrent.futures.Future[None]:
@@ -284,7 +285,7 @@ class Session:
                 self.log.add(known.record)
                 return self._keep(prepared, known)
             place, prices = prepared.endpoint.price_list, self.log.prices
-            most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), datetime.now(UTC))
+            most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), self.wall())
             try:
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
             except BudgetExceeded as error:

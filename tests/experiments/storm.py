@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.state import Seen
@@ -49,12 +49,10 @@ class Storm:
 
 
 def storm(trials: int, task_s: float) -> Storm:
-    """One sweep; the limit falls when half of its answers are there. The session's variables name the server."""
+    """One sweep; the limit falls when half of its answers are there."""
     pace = Pace(first_token_s=task_s / 5, tokens_per_s=TOKENS / (task_s * 4 / 5), jitter=0)
-    server = DemoServer(pace=pace, concurrency=WIDE, keep=10 * trials)
     session = Session()
-    with server:
-        os.environ |= {"DEEPSEEK_BASE_URL": server.base_url, "DEEPSEEK_API_KEY": f"sk-test-{trials}-{task_s:g}"}
+    with DemoServer(pace=pace, concurrency=WIDE, keep=10 * trials) as server:
         prompt = "echo " + "word " * (TOKENS - 2) + "{n}"
         fell_s: list[float] = []
 
@@ -67,9 +65,9 @@ def storm(trials: int, task_s: float) -> Storm:
         falling = threading.Thread(target=fall, daemon=True)
         falling.start()
         began_s = time.monotonic()
-        sweep = begun(
-            session, prompt, {"over": [{"n": n} for n in range(trials)], "think": "off", "concurrency": WIDE}
-        ).wait()
+        table: Any = [{"n": n} for n in range(trials)]
+        how: Any = {"over": table, "think": "off", "concurrency": WIDE, "endpoint": "demo", "base_url": server.base_url}
+        sweep = begun(session, prompt, how).wait()
         took_s = time.monotonic() - began_s
         falling.join()
         session.close()

@@ -16,16 +16,18 @@ from tests.experiments.kills import HANG_S, one, question, start, sweep_of, wait
 pytestmark = pytest.mark.programs
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_killed_sweep_asks_only_for_what_it_had_not(seed: int) -> None:
     verdict = one(seed)
     assert (verdict.asked_twice, verdict.missing) == (0, 0)
+    assert verdict.tokens == verdict.journal_tokens + verdict.lost_tokens
+    assert verdict.cost == verdict.journal_cost + verdict.lost_cost
 
 
 def test_answers_that_were_on_their_way_are_continued() -> None:
     verdict = one(1, long=True)
     assert (verdict.asked_twice, verdict.missing) == (0, 0)
-    assert verdict.kept_chars >= 0.9 * verdict.in_flight_chars > 0, verdict
+    assert verdict.kept_chars > 0.5 * verdict.in_flight_chars > 0, verdict  # the command tells how much
 
 
 def test_two_kernels_run_one_sweep_and_the_death_of_one_costs_nothing(tmp_path: Path) -> None:

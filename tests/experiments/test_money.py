@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,17 +13,15 @@ from typing import Any
 import pytest
 
 from deepseek_magic.demo.server import DemoServer
-from deepseek_magic.demo.state import Seen
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
 from deepseek_magic.engine.journal.reader import Journal
 from deepseek_magic.engine.trials.store import SweepStore
 from deepseek_magic.engine.trials.units import Claimed
-from deepseek_magic.policy.pricing import PLAY_MONEY, PRICES
-from deepseek_magic.protocol.events import Usage
+from deepseek_magic.policy.pricing import PLAY_MONEY
 from deepseek_magic.protocol.experiments import score
 from deepseek_magic.session.calls import Session
 from tests.experiments.conftest import Run
-from tests.experiments.kills import HANG_S, start, sweep_of, wait_for
+from tests.experiments.kills import HANG_S, billed, start, sweep_of, wait_for
 
 PROMPT = "{question}"
 HOW: dict[str, Any] = {"endpoint": "demo", "max_tokens": 120, "concurrency": 4}
@@ -33,20 +29,6 @@ HOW: dict[str, Any] = {"endpoint": "demo", "max_tokens": 120, "concurrency": 4}
 
 def inputs(count: int) -> list[dict[str, Any]]:
     return [{"question": f"question {number} of a table"} for number in range(count)]
-
-
-def billed(requests: Iterable[Seen]) -> Decimal:
-    """What the server's own counts cost, at the price list that the budget counts by."""
-    total = Decimal(0)
-    for seen in requests:
-        if seen.usage:
-            counts = {name: seen.usage[name] for name in ("prompt_tokens", "completion_tokens")}
-            hit, miss = seen.usage["prompt_cache_hit_tokens"], seen.usage["prompt_cache_miss_tokens"]
-            usage = Usage(**counts, cache_hit_tokens=hit, cache_miss_tokens=miss)
-            cost = PRICES.cost_of("deepseek-flash", usage, datetime.now(UTC), endpoint="demo")
-            assert cost is not None
-            total += cost.amount
-    return total
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 1.0])

@@ -77,7 +77,7 @@ class Journal(Tabular):
         self.path = Path(path) if path is not None else default_path()
         self.enabled = enabled
         self._writer = JournalWriter(self.path, mask=mask)
-        # At exit too: what the last half second brought is written before the interpreter goes.
+        # At exit too: what came last is written before the interpreter goes.
         self._finalizer = weakref.finalize(self, self._writer.close)
 
     @property

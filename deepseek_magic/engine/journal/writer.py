@@ -1,6 +1,6 @@
 """Writing the journal while answers stream, in a thread of its own.
 
-The engine's loop only leaves things here, under a lock that is never held over disk work; twice a second the thread
+The engine's loop only leaves things here, under a lock that is never held over disk work; ten times a second the thread
 writes what has come in one transaction. A disk that is locked is tried again, one that is full, read-only or broken ends
 the journal for this session with one notice. Neither ever reaches the answer.
 """
@@ -24,8 +24,12 @@ from ...text.messages import Message
 from .file import NewerJournal, open_for_writing
 from .stored import Statement
 
-WRITE_S: Final = 0.5
-"""Time between two writes; with the write itself, less than a second of text is at risk when the process is killed."""
+WRITE_S: Final = 0.1
+"""Time between two writes of what all streams have brought, in one transaction: so much text is at risk when the process is
+killed. A write takes some 0.2 ms."""
+
+LOCKED_S: Final = 0.5
+"""A locked file is tried again so often."""
 
 LEASE_S: Final = 5.0
 """A call that is under way but silent says at least this often that its process lives."""
@@ -222,7 +226,7 @@ class JournalWriter:
                     if not _is_locked(error) or now_s - locked_since_s > GIVE_UP_S:
                         self._give_up(error)
                         return
-                    time.sleep(0.0 if closing else WRITE_S)
+                    time.sleep(0.0 if closing else LOCKED_S)
                     self._wake.set()
                 if closing:
                     return
@@ -232,7 +236,7 @@ class JournalWriter:
             self._answer_flushes(len(self._flushes))
 
     def _write(self, connection: sqlite3.Connection, *, all_of_it: bool) -> None:
-        """One transaction. Pieces of streams are taken twice a second only, or where somebody waits for all: the ends of
+        """One transaction. Pieces of streams are taken ten times a second only, or where somebody waits for all: the ends of
         many short calls would have them written in crumbs."""
         with self._lock:
             arrived, self._arrived = self._arrived, []

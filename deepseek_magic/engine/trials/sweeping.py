@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -65,8 +65,8 @@ class TrialOrder(Protocol):
 @dataclass(slots=True, kw_only=True)
 class SweepWork:
     """What the loop is given. ``begin`` makes the call of a unit that goes on from a completion, if one is given, with its
-    purse and under its id; ``most`` is what it may cost when it is sent at a time; ``hold`` sets that aside in the session's own
-    budget, or raises BudgetExceeded."""
+    purse and under its id; ``most`` is what it may cost if it is sent now; ``hold`` sets that aside in the session's own budget,
+    or raises BudgetExceeded."""
 
     sweep_id: str
     store: SweepStore
@@ -74,7 +74,7 @@ class SweepWork:
     order: TrialOrder
     units: Sequence[TrialUnit]
     begin: Callable[[TrialUnit, Completion | None, TrialPurse], Batched]
-    most: Callable[[TrialUnit, datetime], Cost | None]
+    most: Callable[[TrialUnit], Cost | None]
     hold: Callable[[TrialUnit, Mapping[str, Decimal]], Hold]
     window: Callable[[], int]
     """How many calls may exist at once."""
@@ -260,8 +260,7 @@ class SweepRun:
         assert self._till is not None
         ended: list[Verdict] = []
         while unit is not None and not self._is_over:
-            bill = Bill(uuid.uuid4().hex, in_currency(self._work.most(unit, datetime.now(UTC))))
-            found = await self._till.claim(ended, Claim(unit, self._may_be(unit), bill))
+            found = await self._till.claim(ended, functools.partial(self._claim, unit))
             ended = []
             if found is None:
                 self._work.order.back(unit)
@@ -281,10 +280,12 @@ class SweepRun:
             unit = self._following()
         await self._till.ended(ended)
 
-    def _may_be(self, unit: TrialUnit) -> tuple[str, ...]:
-        """The states in which this run may take a unit: what failed before it began, but not what failed elsewhere since."""
+    def _claim(self, unit: TrialUnit) -> Claim:
+        """The claim of a unit at the price of the moment. It may be taken in the state in which this run found it: what failed
+        before it began, but not what failed elsewhere since."""
         began_as = self._began_as[unit.trials[0]]
-        return ("waiting", began_as) if began_as in OPEN else ("waiting",)
+        states = ("waiting", began_as) if began_as in OPEN else ("waiting",)
+        return Claim(unit, states, Bill(uuid.uuid4().hex, in_currency(self._work.most(unit))))
 
     def _following(self) -> TrialUnit | None:
         if len(self._lanes) > self._work.window():

@@ -89,21 +89,23 @@ class Till:
         """Write what has become of units."""
         await self._step(verdicts, None)
 
-    async def claim(self, verdicts: Sequence[Verdict], claim: Claim) -> tuple[Claimed, TrialPurse | None] | None:
+    async def claim(
+        self, verdicts: Sequence[Verdict], claim: Callable[[], Claim]
+    ) -> tuple[Claimed, TrialPurse | None] | None:
         """Write what has become of units, and take the next one as soon as there is money for it: then with its purse.
 
         It is ``refused`` where there never will be. None when it may not begin before."""
         if self._pausing:  # an answer that has begun goes first
             await self.ended(verdicts)
         else:
-            found = await self._try(verdicts, claim)
+            found = await self._try(verdicts, claim())
             if found[0].refused is None or not may_come(found[0].refused):
                 return found
         async with self._first:
             while self._may_begin():
                 change = self._change
                 if not self._pausing:
-                    found = await self._try((), claim)
+                    found = await self._try((), claim())
                     if found[0].refused is None or not may_come(found[0].refused):
                         return found
                 await self._wait(change)

@@ -315,7 +315,7 @@ def start_sweep(
         ),
         units=units,
         begin=functools.partial(_begin, session, prepared, seeds),
-        most=functools.partial(_most, prepared, seeds),
+        most=functools.partial(_most, session, prepared, seeds),
         hold=functools.partial(_hold, session, prepared),
         window=lambda: window(client.gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
         at_once=lambda: client.gate.standing.running,
@@ -360,10 +360,10 @@ def _begin(
     )
 
 
-def _most(prepared: PreparedSweep, seeds: Sequence[TrialSeed], unit: TrialUnit, at: datetime) -> Cost | None:
+def _most(session: Session, prepared: PreparedSweep, seeds: Sequence[TrialSeed], unit: TrialUnit) -> Cost | None:
     first, cell = _cell(prepared, seeds, unit)
     price = functools.partial(first.client.prices.cost_of, endpoint=first.endpoint.price_list)
-    return most_of(cell.addressed[0].request, price, at)
+    return most_of(cell.addressed[0].request, price, session.wall())
 
 
 def _hold(session: Session, prepared: PreparedSweep, unit: TrialUnit, amounts: Mapping[str, Decimal]) -> Hold:
