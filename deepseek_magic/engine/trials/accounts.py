@@ -38,10 +38,11 @@ class Payer:
     def _refusal(self, connection: sqlite3.Connection, bill: Bill) -> BudgetExceeded | None:
         if self.cap is None:
             return None
-        begun = bool(connection.execute(_HELD_FOR, (self.sweep_id, bill.call_id)).fetchone())
         for currency, most in bill.amounts.items():
             spent, unknown = _spent(connection, self.sweep_id, currency)
-            held = _sum(connection.execute(_HELD_BUT, (self.sweep_id, currency, bill.call_id)))
+            holds = connection.execute(_HELD_IN, (self.sweep_id, currency)).fetchall()
+            held = sum((Decimal(amount) for call_id, amount in holds if call_id != bill.call_id), Decimal(0))
+            begun = any(call_id == bill.call_id for call_id, _ in holds)
             error = refusal(self.cap, spent=spent, held=held, most=most, unknown_calls=unknown, begun=begun)
             if error is not None:
                 return error
@@ -82,10 +83,6 @@ def total_of(rows: Iterable[tuple[str, str]]) -> dict[str, Decimal]:
     return sums
 
 
-def _sum(rows: Iterable[tuple[str]]) -> Decimal:
-    return sum((Decimal(amount) for (amount,) in rows), Decimal(0))
-
-
 def _spent(connection: sqlite3.Connection, sweep_id: str, currency: str) -> tuple[Decimal, int]:
     row = connection.execute(_SPENT, (sweep_id, currency)).fetchone()
     return (Decimal(0), 0) if row is None else (Decimal(row[0]), row[1])
@@ -96,8 +93,7 @@ COUNTED: Final = """
 """
 _HOLD: Final = "INSERT OR REPLACE INTO holds (sweep_id, call_id, currency, most) VALUES (?, ?, ?, ?)"
 _HELD: Final = "SELECT call_id, currency, most FROM holds WHERE sweep_id = ?"
-_HELD_FOR: Final = "SELECT 1 FROM holds WHERE sweep_id = ? AND call_id = ?"
-_HELD_BUT: Final = "SELECT most FROM holds WHERE sweep_id = ? AND currency = ? AND call_id != ?"
+_HELD_IN: Final = "SELECT call_id, most FROM holds WHERE sweep_id = ? AND currency = ?"
 _RELEASE: Final = "DELETE FROM holds WHERE sweep_id = ? AND call_id = ?"
 _SPENT: Final = "SELECT spent, unknown_calls FROM accounts WHERE sweep_id = ? AND currency = ?"
 _COUNT: Final = """
