@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...engine.trials.store import TrialRow
+from ...engine.trials.units import TrialRow
 from ...metrics.frames import Types
 from ...metrics.row import Cell, Row
 from ...protocol.experiments.plan import Plan
