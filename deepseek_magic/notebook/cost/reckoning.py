@@ -321,7 +321,8 @@ class Reckoning:
         for request, answers in requests:
             soon[request] = max(answers, soon.get(request, 0))
         if how.get("budget") is not None and cost.most is not None and cost.most.currency in COUNTED:
-            cost = _capped(cost, max(Decimal(str(how["budget"])) - store.spent(prepared.sweep_id), Decimal(0)))
+            spent = store.spent(prepared.sweep_id).get(cost.most.currency, Decimal(0))
+            cost = _capped(cost, max(Decimal(str(how["budget"])) - spent, Decimal(0)))
         return replace(
             place,
             prompt=place.prompt if judged else " / ".join(each.text for each in plan.templates),
