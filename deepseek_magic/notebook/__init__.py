@@ -31,14 +31,15 @@ def load(shell: Any) -> None:
     unload(shell)
     magics, demo = DeepSeekMagics(shell), DemoMagics(shell)
     take_project_defaults(magics)
-    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, PanelMagics(shell, magics, demo))
+    panels = PanelMagics(shell, magics, demo)
+    shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, panels)
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     shell.register_magics(ExperimentMagics(shell, magics), CostMagics(shell))
     cells = CellTransformer(shell)
     for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
         shell.events.register("pre_run_cell", begin)
     names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
-    for part in (magics.last_error, magics.turns, Breaches(), names):
+    for part in (magics.last_error, magics.turns, Breaches(), names, panels):
         shell.events.register("post_run_cell", part.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
@@ -72,7 +73,9 @@ def unload(shell: Any) -> None:
 
     watched.watch = None
     manager = shell.input_transformer_manager
-    ours = tuple(f"{__name__}.{room}" for room in ("labextension.", "lazy", "experiments.", "magic.", "view."))
+    ours = tuple(
+        f"{__name__}.{room}" for room in ("labextension.", "lazy", "experiments.", "magic.", "panel.", "view.")
+    )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):
         gone = [hook for hook in hooks if str(getattr(hook, "__module__", "")).startswith(ours)]

@@ -112,6 +112,14 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     panel.ready()
     assert "The kernel is busy" not in panel.root.inner_text()
 
+    # at 150 % the tabs stand below the conversation, and what one shows comes into view
+    page.page.set_viewport_size({"width": 853, "height": 533})
+    panel.root.locator(".deepseek-magic-prompt").evaluate("node => node.scrollIntoView({block: 'start'})")
+    panel.tab("History")
+    page.wait_until(lambda: float(panel.root.locator(".deepseek-magic-side").bounding_box()["y"]) < 150)
+    panel.reads("newest first")
+    page.page.set_viewport_size({"width": 1280, "height": 900})
+
     # dark, and narrow
     page.dark()
     panel.tab("Settings")

@@ -434,6 +434,25 @@ def test_the_lab_makes_the_demo_answer_and_the_head_says_so(kernel: Kernel) -> N
     front.until(lambda: front.shows("default: demo"))
 
 
+def test_a_cell_that_changes_who_answers_is_seen_in_the_head_and_its_chats_in_the_list(kernel: Kernel) -> None:
+    front = Front(kernel)
+    front.value("get_ipython().run_line_magic('deepseek_demo', '')")
+    front.until(lambda: front.shows("<b>demo server</b> · free"))
+    front.value("get_ipython().run_line_magic('deepseek', '--chat tea leaves')")
+    front.until(lambda: "tea" in front.state[front.find(description="chat")]["_options_labels"])
+
+
+def test_a_new_chat_shows_no_figures_of_the_one_before(kernel: Kernel, demo: DemoServer) -> None:
+    front = Front(kernel)
+    front.ask("hi")
+    line = next(id for id, state in front.state.items() if "deepseek-magic-line" in str(state.get("value")))
+    front.until(lambda: "first token" in front.state[line]["value"])
+    front.until(lambda: front.shows("Attempt 1"))
+    front.click("+ New")
+    front.until(lambda: "first token" not in front.state[line]["value"])
+    front.until(lambda: not front.shows("Attempt 1"))
+
+
 def test_an_empty_field_shows_the_default_that_holds(kernel: Kernel) -> None:
     kernel.run(
         "%load_ext deepseek_magic\n%config DeepSeekMagics.model = 'deepseek-v4-pro'\n%config DeepSeekMagics.think = 'low'"

@@ -58,12 +58,16 @@ class PanelMagics(Magics):
 
         session().chats.notebook = notebook_path(self.shell)
         made = Panel(self._magics, self._demo, **options)
-        cell = cell_id(self.shell)
-        if cell is not None:
-            if (before := self._panels.get(cell)) is not None:
-                before.close()
-            self._panels[cell] = made
+        place = cell_id(self.shell) or f"panel {len(self._panels)}"
+        if (before := self._panels.get(place)) is not None:
+            before.close()
+        self._panels[place] = made
         return made
+
+    def post_run_cell(self, _result: Any) -> None:
+        """IPython's event: a cell may have changed what panels show."""
+        for made in self._panels.values():
+            made.cell_ended()
 
 
 def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Panel:

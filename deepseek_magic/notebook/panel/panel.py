@@ -189,6 +189,8 @@ class Panel:
 
     def _chat_switched(self) -> None:
         self._calls.forget()
+        self._reading = Reading()  # the figures are those of an answer in the other chat
+        self._tell(Story(0.0))
         self._transcript.show(session().chats.get(self._chats.chosen))
         self._draw_source()
 
@@ -196,6 +198,11 @@ class Panel:
         cell = self._cell()
         self._magics.shell.push(dict(cell.variables))
         self._prompt.insert(cell.source)
+
+    def cell_ended(self) -> None:
+        """A cell has ended, and may have changed who answers, and which chats there are."""
+        self._draw_words()
+        self._chats.refresh()
 
     # what the call does; these two come from the thread that draws
 

@@ -70,6 +70,12 @@ function explain(side, help) {
   }
 }
 
+// On a narrow page, as at 150 % zoom, the tabs stand below the conversation, and what one shows would be below the page.
+function reveal(side) {
+  const above = side.previousElementSibling?.getBoundingClientRect();
+  if (above && side.getBoundingClientRect().top >= above.bottom) side.scrollIntoView({ block: "start" });
+}
+
 // What scrolls must be reached by the keyboard, for which ipywidgets has no setting.
 function reachable(node, name) {
   node.tabIndex = 0;
@@ -193,6 +199,13 @@ function render({ model, el }) {
   // The panel's other parts are there when this box has a size; what is drawn in them later is seen to after a moment.
   let panel = null;
   let due = 0;
+  let chosen = null;
+  const turned = () =>
+    requestAnimationFrame(() => {
+      const tab = panel.querySelector(".lm-TabBar-tab.lm-mod-current, .p-TabBar-tab.p-mod-current");
+      if (chosen && tab !== chosen) reveal(panel.querySelector(".deepseek-magic-side"));
+      chosen = tab;
+    });
   const dress = () => {
     due = 0;
     explain(panel, model.get("help"));
@@ -200,6 +213,17 @@ function render({ model, el }) {
       if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
     }
   };
+  // A letter on a list or a button is not the notebook's, which would make Markdown of the cell at an "m", or cut it.
+  const keep = (event) => {
+    if (event.key.length === 1 && !(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+    else if (event.key === "Escape" && !event.target.matches("select")) commandMode(el);
+  };
+  const onPanel = [
+    ["keydown", keep, false],
+    ["click", stop, true],
+    ["click", turned, false],
+    ["keyup", turned, false],
+  ];
   const later = new MutationObserver(() => {
     due ||= setTimeout(dress, DRESS_AFTER_MS);
   });
@@ -208,7 +232,8 @@ function render({ model, el }) {
     if (!scroll || panel) return;
     panel = el.closest(".deepseek-magic-panel");
     reachable(scroll, model.get("texts").conversation);
-    panel.addEventListener("click", stop, true);
+    for (const [kind, listener, early] of onPanel) panel.addEventListener(kind, listener, early);
+    turned();
     later.observe(panel, { childList: true, subtree: true });
     dress();
   });
@@ -219,7 +244,7 @@ function render({ model, el }) {
   return () => {
     shown.disconnect();
     later.disconnect();
-    panel?.removeEventListener("click", stop, true);
+    for (const [kind, listener, early] of onPanel) panel?.removeEventListener(kind, listener, early);
     clearTimeout(timer);
     clearTimeout(due);
     for (const [name, listener] of events) model.off(name, listener);
