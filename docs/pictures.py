@@ -30,9 +30,16 @@ from tests.browser.panel_page import Panel  # noqa: E402
 
 TARGET: Final = ROOT / "docs" / "_static"
 SIZE: Final = {"width": 1280, "height": 800}
+TALL: Final = {"width": 1280, "height": 1200}
+"""For what is longer than a screen."""
 SCALE: Final = 1.5
 QUESTION: Final = "Explain in five sentences how streaming works"
-CELLS: Final = ("%load_ext deepseek_magic", "%deepseek_panel --think off", "display({'text/html': specimen}, raw=True)")
+SUMS: Final = "sums = [{'question': f'What is {n} + {n}?', 'answer': 2 * n} for n in range(21, 29)]"
+CELLS: Final = (
+    f"%load_ext deepseek_magic\n{SUMS}",
+    "%deepseek_panel --think off",
+    "display({'text/html': specimen}, raw=True)",
+)
 EXPERIMENT: Final = ROOT / "notebooks" / "07_a_prompt_experiment.ipynb"
 SWEEP_SIZE: Final = {"width": 940, "height": 1700}
 """All of the experiment at once; the notebook is as wide as one beside an open file browser."""
@@ -157,17 +164,42 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
     panel.ask(QUESTION)
     panel.reads("first token", where=panel.transcript)
     panel.ready()
+    put_together(panel)
     for suffix in ("", "_dark"):
         if suffix:
             notebook.dark()
-        for name, shown in (
-            ("panel", panel.root.locator(".deepseek-magic-panel")),
-            ("design", page.locator(".specimen")),
+        for name, tab, shown in (
+            ("panel", "Failure lab", panel.root.locator(".deepseek-magic-panel")),
+            ("sweep_tab", "Sweep", panel.root.locator(".deepseek-magic-side")),
+            ("design", "Settings", page.locator(".specimen")),
         ):
+            if suffix and name == "sweep_tab":
+                continue  # it has no other colours than the panel
+            panel.tab(tab)
+            page.set_viewport_size(TALL if name == "sweep_tab" else SIZE)
             shown.scroll_into_view_if_needed()
             page.wait_for_timeout(300)
             save(shown.screenshot(), f"{name}{suffix}")
     browser.close()
+
+
+def put_together(panel: Panel) -> None:
+    """A sweep, as somebody would who has an afternoon."""
+    panel.tab("Sweep")
+    tab = panel.root.locator(".deepseek-magic-sweep")
+    tab.get_by_label("inputs", exact=True).select_option("sums · 8 inputs")
+    tab.get_by_label("prompt", exact=True).fill("Answer with one number. ")
+    panel.button("{question}").click()
+    tab.get_by_label("vary", exact=True).select_option("model")
+    panel.button("+ Vary").click()
+    for model in ("deepseek-flash", "deepseek-v4-pro"):
+        tab.get_by_label(model, exact=True).check()
+    tab.get_by_label("score", exact=True).select_option("number")
+    panel.button("+ Score").click()
+    tab.get_by_label("budget", exact=True).fill("0.50")
+    tab.get_by_label("repeats", exact=True).fill("3")
+    tab.get_by_label("repeats", exact=True).press("Tab")
+    panel.reads("48 trials: 2 settings × 8 inputs × 3 repeats")
 
 
 if __name__ == "__main__":

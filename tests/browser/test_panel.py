@@ -136,7 +136,7 @@ def cut_tabs(panel: Panel) -> list[str]:
     cut: list[str] = labels.evaluate_all(
         "nodes => nodes.filter(node => node.scrollWidth > node.clientWidth).map(node => node.textContent)"
     )
-    assert labels.count() == 5
+    assert labels.count() == 6
     return cut
 
 

@@ -27,7 +27,7 @@ def test_the_panel_asks_and_stops_by_the_keyboard(
     open_notebook: Callable[..., Page], bare_lab: Lab, demo: DemoServer
 ) -> None:
     demo.pace, demo.fault = LIKE_A_MODEL, None
-    page = open_notebook(["%load_ext deepseek_magic", "%deepseek_panel --think off"], lab=bare_lab)
+    page = open_notebook(["%load_ext deepseek_magic\nrows = [1, 2, 3]", "%deepseek_panel --think off"], lab=bare_lab)
     page.run(0)
     page.run(1)
     panel = Panel(page, 1)
@@ -48,3 +48,12 @@ def test_the_panel_asks_and_stops_by_the_keyboard(
     panel.tab("As a cell")
     panel.button("Copy").click()
     panel.reads("This front end allows neither inserting nor copying")
+    panel.tab("Sweep")
+    panel.root.get_by_label("inputs", exact=True).select_option("rows · 3 inputs")
+    prompt = panel.root.get_by_label("prompt", exact=True)
+    prompt.fill("echo ")
+    panel.button("{input}").click()
+    page.wait_until(lambda: prompt.input_value() == "echo {input}")
+    panel.reads("3 trials: 3 inputs")
+    panel.reads("%%deepseek_sweep --output results --over rows", where=panel.root.locator("pre:visible"))
+    panel.shoot("plain_sweep")

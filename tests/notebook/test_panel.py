@@ -233,6 +233,7 @@ class Front:
         self.kernel = kernel
         self.state: dict[str, dict[str, Any]] = {}
         self.displayed: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.asked = 0
         kernel.run("import deepseek_magic as ds", cell="setup")
         ran = kernel.run(source, cell=cell)
@@ -251,6 +252,8 @@ class Front:
             self.state[content["comm_id"]] = dict(content["data"]["state"])
         elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "update":
             self.state.setdefault(content["comm_id"], {}).update(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["data"].get("method") == "custom":
+            self.sent.append(content["data"]["content"])
         elif message["msg_type"] in ("display_data", "update_display_data"):
             self.displayed.append(content)
 

@@ -152,6 +152,9 @@ FLAGS: Final[Mapping[str, Option]] = {
     flag: option for option in (*SWEEP_OPTIONS, *SHARED_OPTIONS) for flag in option.flags
 }
 """Every flag of the magic."""
+BY_NAME: Final[Mapping[str, Option]] = {option.name: option for option in (*SWEEP_OPTIONS, *SHARED_OPTIONS)}
+EACH_CALL: Final = tuple(option.name for option in SHARED_OPTIONS if option.name not in _CELL)
+"""The flags of ``%%deepseek`` that say how each call of a sweep is made."""
 SEE: Final = Message("%%deepseek_sweep --help lists all flags.")
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import html
 import threading
 import time
 import uuid
@@ -40,10 +39,11 @@ from .gauges import Reading
 from .head import Now, answerers, names_of, who_html
 from .prompt_box import PromptBox, actions, texts
 from .still import still, still_class
-from .tabs.as_magic import as_cell
+from .tabs.as_magic import Cell, as_cell
 from .tabs.controls import Controls
 from .tabs.lab import Story
-from .tabs.sections import HistorySection, Lab, Metrics, Settings, Source
+from .tabs.sections import HistorySection, Lab, Metrics, Settings, Source, sentence_html
+from .tabs.sweep import SweepTab
 
 STYLE = Path(__file__).with_name("panel.css")
 
@@ -76,14 +76,24 @@ class Panel:
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
         )
         self._settings = Settings(self._controls, magics)
-        self._prompt.help = {**self._settings.help, **self._chats.help}
         self._history, self._metrics = HistorySection(), Metrics()
         self._lab = Lab(demo, self._guard, self._ask_several)
-        self._source = Source(self._guard, self._insert, lambda: self._prompt.copy(self._cell().source))
-        self._tabs = ipywidgets.Tab(
-            [part.box for part in (self._settings, self._lab, self._history, self._metrics, self._source)]
+        self._source = Source(
+            self._guard, lambda: self._insert(self._cell()), lambda: self._prompt.copy(self._cell().source)
         )
-        set_titles(self._tabs, [say("Settings"), say("Failure lab"), say("History"), say("Metrics"), say("As a cell")])
+        self._sweep = SweepTab(magics, lambda: self._controls.given, self._insert, self._prompt.copy)
+        self._prompt.help = {**self._settings.help, **self._chats.help, **self._sweep.help}
+        sections: dict[str, Any] = {
+            say("Settings"): self._settings,
+            say("Failure lab"): self._lab,
+            say("History"): self._history,
+            say("Metrics"): self._metrics,
+            say("As a cell"): self._source,
+            say("Sweep"): self._sweep,
+        }
+        self._sections = tuple(sections.values())
+        self._tabs = ipywidgets.Tab([part.box for part in self._sections])
+        set_titles(self._tabs, list(sections))
         magics.observe(self._draw_words, "enter")
         self._prompt.observe(self._typed, "value")
         self._tabs.observe(lambda _change: self._refresh(), "selected_index")
@@ -194,15 +204,16 @@ class Panel:
         self._transcript.show(session().chats.get(self._chats.chosen))
         self._draw_source()
 
-    def _insert(self) -> None:
-        cell = self._cell()
+    def _insert(self, cell: Cell, run: bool = False) -> None:
         self._magics.shell.push(dict(cell.variables))
-        self._prompt.insert(cell.source)
+        self._prompt.insert(cell.source, run=run)
 
     def cell_ended(self) -> None:
         """A cell has ended, and may have changed who answers, and which chats there are."""
         self._draw_words()
         self._chats.refresh()
+        if self._chosen is self._sweep:
+            self._sweep.refresh()
 
     # what the call does; these two come from the thread that draws
 
@@ -242,8 +253,7 @@ class Panel:
                 self._lab.tell(self._story)
 
     def _say(self, text: str, *, failed: bool = False) -> None:
-        style, role = ("deepseek-magic-error", "alert") if failed else ("", "status")
-        self._message.value = f'<div class="{style}" role="{role}">{html.escape(text)}</div>' if text else ""
+        self._message.value = sentence_html(text, failed=failed)
 
     def _draw(self) -> None:
         with self._lock:  # the answer may end while the kernel's thread is drawing that it began
@@ -278,15 +288,14 @@ class Panel:
     def _chosen(self) -> Any:
         """The section that is seen."""
         chosen = self._tabs.selected_index
-        sections = (self._settings, self._lab, self._history, self._metrics, self._source)
-        return None if chosen is None else sections[chosen]
+        return None if chosen is None else self._sections[chosen]
 
     def _refresh(self) -> None:
-        if self._chosen in (self._history, self._metrics):
+        if self._chosen in (self._history, self._metrics, self._sweep):
             self._draw_now()
             self._chosen.refresh()
 
-    def _cell(self) -> Any:
+    def _cell(self) -> Cell:
         options = self._controls.given
         if self._chats.chosen != session().chat:
             options["chat"] = self._chats.chosen

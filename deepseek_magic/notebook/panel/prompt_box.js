@@ -11,18 +11,26 @@ function element(tag, properties = {}, children = []) {
 }
 
 // JupyterLab and Notebook 7 have no call for "insert a cell" that a widget could make; their own tool bar has a button.
+function inToolbar(root, name) {
+  const bar = root.closest(".jp-NotebookPanel");
+  return bar?.querySelector(`[data-jp-item-name="${name}"] jp-button, [data-jp-item-name="${name}"] button`);
+}
+
+// Its buttons act at the press of the mouse, some at the click; all of them at Enter.
+function press(button) {
+  button.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+}
+
 async function insertBelow(root, text) {
   const cell = root.closest(".jp-Cell");
   const notebook = root.closest(".jp-Notebook");
-  const panel = root.closest(".jp-NotebookPanel");
-  const add = panel?.querySelector('[data-jp-item-name="insert"] jp-button, [data-jp-item-name="insert"] button');
+  const add = inToolbar(root, "insert");
   if (!cell || !notebook || !add) return false;
   for (const kind of ["mousedown", "mouseup"]) {
     cell.querySelector(".jp-InputPrompt")?.dispatchEvent(new MouseEvent(kind, { bubbles: true, button: 0 }));
   }
   const before = new Set(notebook.querySelectorAll(".jp-Cell"));
-  // Its buttons act at the press of the mouse, some at the click; all of them at Enter.
-  add.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  press(add);
   for (let tries = 0; tries < 40; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 50));
     const added = [...notebook.querySelectorAll(".jp-Cell")].find((one) => !before.has(one));
@@ -179,8 +187,10 @@ function render({ model, el }) {
       box.value = "";
       model.set("value", "");
       model.save_changes();
-    } else if (message.do === "insert") {
-      if (await insertBelow(el, message.text)) say(texts.inserted);
+    } else if (message.do === "insert" || message.do === "run") {
+      const inserted = await insertBelow(el, message.text);
+      if (inserted && message.do === "run") press(inToolbar(el, "run"));
+      if (inserted) say(texts.inserted);
       else say((await copy(message.text)) ? texts.copied_instead : texts.neither);
     } else if (message.do === "copy") {
       say((await copy(message.text)) ? texts.copied : texts.neither);
@@ -196,6 +206,20 @@ function render({ model, el }) {
     ["msg:custom", answered],
   ];
   for (const [name, listener] of events) model.on(name, listener);
+  // A column's button puts its name where somebody writes; without this code the kernel puts it at the end of the prompt.
+  let written = null;
+  const write = (event) => {
+    if (event.target.closest(".deepseek-magic-fills")) written = event.target;
+  };
+  const fill = (event) => {
+    const column = event.target.closest(".deepseek-magic-column");
+    const field = written?.isConnected ? written : panel.querySelector(".deepseek-magic-fills textarea");
+    if (!column || !field) return;
+    event.stopImmediatePropagation();
+    field.setRangeText(column.textContent, field.selectionStart, field.selectionEnd, "end");
+    for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, { bubbles: true }));
+    field.focus({ preventScroll: true });
+  };
   // The panel's other parts are there when this box has a size; what is drawn in them later is seen to after a moment.
   let panel = null;
   let due = 0;
@@ -221,6 +245,8 @@ function render({ model, el }) {
   const onPanel = [
     ["keydown", keep, false],
     ["click", stop, true],
+    ["click", fill, true],
+    ["focusin", write, false],
     ["click", turned, false],
     ["keyup", turned, false],
   ];

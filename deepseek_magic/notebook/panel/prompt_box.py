@@ -78,9 +78,9 @@ class PromptBox(anywidget.AnyWidget):
         self.value = text
         self.send({"do": "focus"})
 
-    def insert(self, source: str) -> None:
-        """Put a cell with ``source`` below the panel's; where the front end cannot, it copies it and says so."""
-        self._ask_page("insert", source)
+    def insert(self, source: str, *, run: bool = False) -> None:
+        """Put a cell with ``source`` below the panel's, and ``run`` it; where the front end cannot, it copies it and says so."""
+        self._ask_page("run" if run else "insert", source)
 
     def copy(self, source: str) -> None:
         """Copy ``source`` to the clipboard of the one who looks."""

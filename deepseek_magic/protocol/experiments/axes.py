@@ -6,6 +6,7 @@ An axis is said, never guessed: options whose value is a list of their own (``st
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,13 @@ class Axis:
         if option.kind != "switch":
             return cls.of(name, {word.removeprefix("@"): option.parse(word) for word in _once(name, words)})
         return cls.of(name, {word: _SWITCHES.get(word.lower(), word) for word in _once(name, words)})
+
+    @staticmethod
+    def typed(words: Sequence[str]) -> str:
+        """Values as ``read`` takes them behind the equals sign."""
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(words)
+        return line.getvalue()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON can hold it."""

@@ -61,6 +61,22 @@ def rows_of(table: Any) -> tuple[Row, ...]:
     raise ConfigurationError(Message("A {kind} is no table of inputs.", kind=type(table).__name__), hint=_TAKES)
 
 
+def is_table(value: Any) -> bool:
+    """Whether ``rows_of`` may take this. Only its class is looked at: an attribute of a value may be computed, or waited for."""
+    if isinstance(value, list | tuple | range):
+        return len(value) > 0
+    kind = type(value)
+    pairs = (
+        ("collect", "collect_schema"),
+        ("columns", "iloc"),
+        ("columns", "iter_rows"),
+        ("column_names", "to_pylist"),
+    )
+    if any(hasattr(kind, one) and hasattr(kind, other) for one, other in pairs) or hasattr(kind, "to_list"):
+        return True
+    return hasattr(kind, "ndim") and hasattr(kind, "tolist") and value.ndim == 1
+
+
 def rows_of_csv(text: str) -> tuple[Row, ...]:
     """The rows of a CSV text with a header line; every value is text. Commas, semicolons or tabs, whichever the header has.
 

@@ -179,7 +179,7 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
         )
     if not rest.strip():
         said = Message("The score {name} says nothing to compare with.", name=kind)
-        raise ConfigurationError(said, hint=Message("Write it like --score {example}.", example=_EXAMPLES[kind]))
+        raise ConfigurationError(said, hint=Message("Write it like --score {example}.", example=EXAMPLES[kind]))
     if kind == "schema":
         return schema(Schema.named(rest.strip(), variables).kind)
     if kind in ("exact", "contains", "regex", "judge", "prefer"):
@@ -192,7 +192,7 @@ def read(typed: str, variables: Mapping[str, Any] | None = None) -> Scorer:
     except (TypeError, ValueError):
         said = Message("The score {text} cannot be read.", text=typed)
         raise ConfigurationError(
-            said, hint=Message("Write it like --score {example}.", example=_EXAMPLES[kind])
+            said, hint=Message("Write it like --score {example}.", example=EXAMPLES[kind])
         ) from None
 
 
@@ -210,7 +210,7 @@ TYPED: Final[Mapping[str, Callable[..., Scorer]]] = {
     "prefer": prefer,
 }
 """What ``--score`` takes besides functions, by the word before its ``=``."""
-_EXAMPLES: Final[Mapping[str, str]] = {
+EXAMPLES: Final[Mapping[str, str]] = {
     "exact": "exact={answer}",
     "contains": "contains={answer}",
     "regex": "regex=^[0-9]+$",
@@ -222,6 +222,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "judge": '"judge=Is it polite?"',
     "prefer": '"prefer=Which is clearer?"',
 }
+"""Every kind, as it may be typed behind ``--score``."""
 
 
 def _number(text: str) -> int | float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,28 @@ def templates(prompt: str | Mapping[str, str]) -> tuple[Template, ...]:
             hint=Message('Write {name: text}, like {"short": "…{question}", "long": "…{question}"}.'),
         )
     return _checked(list(prompt.items()))
+
+
+def written(named: Sequence[tuple[str, str]]) -> str:
+    """The text that ``templates`` reads as these names and texts; the name of a single one is not in it.
+
+    Raises ConfigurationError for a text that would be read as several.
+    """
+    for name, text in named:
+        if (line := _BEGINS.search(text)) is not None:
+            raise ConfigurationError(
+                Message("The line {line} in the prompt would begin another one.", line=line[0].strip()),
+                hint=Message("Put a space before the three dashes."),
+            )
+        if len(named) > 1 and not name.strip():
+            raise ConfigurationError(
+                Message("A prompt has no name."), hint=Message("Give each its own: tables show it.")
+            )
+    texts = [text.strip("\n") for _, text in named]
+    if len(named) == 1:
+        return texts[0]
+    names = [" ".join(name.split()) for name, _ in named]
+    return "\n".join(f"--- {name}\n{text}" for name, text in zip(names, texts, strict=True))
 
 
 def _checked(named: list[tuple[str, str]]) -> tuple[Template, ...]:

@@ -46,7 +46,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 }
 """What could be typed, for options whose default says nothing of that."""
 
-_SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
+SUGGESTED: Final[Mapping[str, tuple[str, ...]]] = {
     "model": tuple(model.id for model in MODELS),
     "endpoint": tuple(ENDPOINTS),
 }
@@ -73,7 +73,7 @@ class Controls:
         self._options = [option for options in self.by_group.values() for option in options]
         self.widgets: dict[str, Any] = {}
         for option in self._options:
-            widget = self.widgets[option.name] = _control(option)
+            widget = self.widgets[option.name] = control(option)
             if option.name in given:
                 value = given[option.name]
                 text = "\n".join(value) if isinstance(value, list | tuple) else str(value)
@@ -87,19 +87,20 @@ class Controls:
     @property
     def help(self) -> dict[str, str]:
         """What each control does, by the name of its option."""
-        return {option.name: _explained(option) for option in self._options}
+        return {option.name: explanation(option) for option in self._options}
 
     @property
     def given(self) -> dict[str, Any]:
         """The options that were given. Raises ConfigurationError, in one sentence, for what cannot be one."""
-        return dict(Options(**{o.name: _read(o, self.widgets[o.name].value) for o in self._options}))
+        return dict(Options(**{o.name: read(o, self.widgets[o.name].value) for o in self._options}))
 
     def group(self, name: str) -> tuple[Any, ...]:
         """The controls of one group, in order."""
         return tuple(self.widgets[option.name] for option in self.by_group[name])
 
 
-def _explained(option: Option) -> str:
+def explanation(option: Option) -> str:
+    """What an option does, with its unit and its default."""
     default = f" · {_default(option)}" if option.default else ""
     return f"{option.help.localized()}{_unit(option)}{default}"
 
@@ -122,29 +123,35 @@ def _hint(option: Option) -> str:
     return _default(option)
 
 
-def _control(option: Option) -> Any:
-    control = _made(option)
-    control.add_class(f"deepseek-magic-option-{option.name}")
-    return control
+def control(option: Option) -> Any:
+    """A control that is not touched yet."""
+    made = made_control(option, label(option), _hint(option))
+    made.add_class(f"deepseek-magic-option-{option.name}")
+    return made
 
 
-def _made(option: Option) -> Any:
-    common: dict[str, Any] = {"description": say(option.name.replace("_", " "))}
-    default = _hint(option)
+def made_control(option: Option, title: str, default: str) -> Any:
+    """The widget for an option, with its ``title``; ``default`` stands in it while it is empty."""
+    common: dict[str, Any] = {"description": title}
     if option.kind == "choice":
         return ipywidgets.Dropdown(options=[(default, None), *((c, c) for c in option.choices)], index=0, **common)
     if option.kind == "switch":
         return ipywidgets.Checkbox(value=False, indent=False, **common)
     common |= {"placeholder": default, "continuous_update": False}
-    if option.name in _SUGGESTED:
-        return ipywidgets.Combobox(options=_SUGGESTED[option.name], **common)
+    if option.name in SUGGESTED:
+        return ipywidgets.Combobox(options=SUGGESTED[option.name], **common)
     if option.many > 1 or option.name == "system":  # a line each, or a text of several lines
         return ipywidgets.Textarea(rows=2, **common)
     return ipywidgets.Text(**common)
 
 
-def _read(option: Option, value: Any) -> Any:
-    """What a control's value means as the option's; None when it has none."""
+def label(option: Option) -> str:
+    """What an option is called beside its control."""
+    return say(option.name.replace("_", " "))
+
+
+def read(option: Option, value: Any) -> Any:
+    """What a control's value means as the option's; None when it has none. Raises ConfigurationError."""
     if option.kind == "choice":
         return value
     if option.kind == "switch":

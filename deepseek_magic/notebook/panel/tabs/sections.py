@@ -40,6 +40,12 @@ def button(text: str, tooltip: str, guard: Guard, do: Callable[[], None]) -> Any
     return made
 
 
+def sentence_html(text: str, *, failed: bool = False) -> str:
+    """A sentence to the user, an error where something ``failed``; nothing for an empty one."""
+    style, role = ("deepseek-magic-error", "alert") if failed else ("", "status")
+    return f'<div class="{style}" role="{role}">{html.escape(text)}</div>' if text else ""
+
+
 class Settings:
     """All controls; the ones that are seldom needed unfold at a click. ``help`` explains each, by its option's name."""
 
@@ -55,13 +61,7 @@ class Settings:
         for name in ("Sampling", "More"):
             folded = ipywidgets.Box(controls.group(name))
             folded.add_class("deepseek-magic-group")
-            folded.layout.display = "none"
-            toggle = ipywidgets.ToggleButton(
-                description=GROUP_WORDS[name].localized(), icon="caret-right", tooltip=say("show or hide these")
-            )
-            toggle.layout.width = "auto"
-            toggle.observe(partial(_unfold, toggle, folded), "value")
-            boxes += [toggle, folded]
+            boxes += [fold(GROUP_WORDS[name].localized(), folded), folded]
         self.box = ipywidgets.VBox(boxes)
 
     def _entered(self, change: Any) -> None:
@@ -73,6 +73,15 @@ class Settings:
     def close(self) -> None:
         """Hear no more of the magics' settings."""
         self._magics.unobserve(self._show_enter, "enter")
+
+
+def fold(title: str, folded: Any) -> Any:
+    """A button that shows what is ``folded``, and hides it again."""
+    toggle = ipywidgets.ToggleButton(description=title, icon="caret-right", tooltip=say("show or hide these"))
+    toggle.layout.width = "auto"
+    folded.layout.display = "none"
+    toggle.observe(partial(_unfold, toggle, folded), "value")
+    return toggle
 
 
 def _unfold(toggle: Any, folded: Any, change: Any) -> None:
@@ -222,8 +231,15 @@ class Source:
 
     def show(self, cell: Cell) -> None:
         """Show the text of the cell and what it needs beside it."""
-        needs = "".join(
-            f"<p>{html.escape(say('{name} holds the system prompt; inserting the cell sets it in this kernel.', name=name))}</p>"
-            for name in cell.variables
-        )
-        self._text.value = f"<pre>{html.escape(cell.source)}</pre>{needs}"
+        self._text.value = source_html(cell)
+
+
+def source_html(cell: Cell) -> str:
+    """The text of a cell and what it needs beside it."""
+    needs = "".join(
+        f"<p>{html.escape(say('{name} holds the system prompt; inserting the cell sets it in this kernel.', name=name))}</p>"
+        for name in cell.variables
+    )
+    line, _, body = html.escape(cell.source).partition("\n")
+    words = " ".join(f"<span>{word}</span>" for word in line.split(" "))  # a flag is not broken at its dashes
+    return f"<pre>{words}\n{body}</pre>{needs}"
