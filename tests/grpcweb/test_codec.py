@@ -180,6 +180,12 @@ def test_words_become_the_interface_s_own(options: dict[str, Any], field: str, v
     assert parsed(Request.of("x", **options).body())[field] == value
 
 
+def test_a_tool_need_not_be_strict() -> None:
+    tool = {"type": "function", "function": {"name": "now"}}
+    (sent,) = parsed(Request.of("x", tools=[tool]).body())["tools"]
+    assert sent == {"function": {"name": "now", "parameters": "{}"}}
+
+
 def test_a_conversation_with_tools_and_images_is_told_as_it_was() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
     said = parsed(
@@ -363,6 +369,40 @@ def test_models_are_listed_by_name() -> None:
     assert [one["id"] for one in json.loads(models(listed.SerializeToString()))["data"]] == ["grok-4", "grok-mini"]
     with pytest.raises(ProtocolError, match="list of models"):
         models(b"\x0a\xff")
+
+
+def test_fields_that_nobody_knows_yet_are_passed_over_wherever_they_are() -> None:
+    new = wire.text_field(99, "new") + wire.number_field(98, 1)
+    call = (
+        wire.text_field(1, "c1") + new + wire.bytes_field(10, wire.text_field(1, "f") + new + wire.text_field(2, "{}"))
+    )
+    delta = new + wire.text_field(1, "a") + wire.bytes_field(3, call + new)
+    token = new + wire.text_field(1, "a") + new
+    logprobs = new + wire.bytes_field(1, token)
+    output = new + wire.bytes_field(1, delta) + wire.bytes_field(2, logprobs) + new
+    said = json.loads(Chunks().payload(new + wire.bytes_field(2, output) + wire.bytes_field(6, new) + new))
+    (choice,) = said["choices"]
+    assert choice["delta"]["content"] == "a"
+    assert choice["delta"]["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+    assert choice["logprobs"]["content"][0]["token"] == "a"
+    listed = wire.bytes_field(1, new + wire.text_field(1, "grok") + new) + new
+    assert [one["id"] for one in json.loads(models(listed))["data"]] == ["grok"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        wire.number_field(2, 5),  # outputs as a number
+        wire.number_field(1, 5),  # the id as a number
+        wire.bytes_field(2, wire.text_field(3, "stop")),  # the reason as text
+        wire.bytes_field(
+            2, wire.bytes_field(2, wire.bytes_field(1, wire.number_field(2, 1)))
+        ),  # a probability as a number
+    ],
+)
+def test_a_field_of_another_type_is_damage(message: bytes) -> None:
+    with pytest.raises(ProtocolError, match="no message of xAI"):
+        Chunks().payload(message)
 
 
 # frames

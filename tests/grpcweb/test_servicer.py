@@ -35,6 +35,7 @@ from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.errors import ConfigurationError, RateLimited
 from deepseek_magic.protocol.events import TextDelta
 from deepseek_magic.protocol.grpcweb.asking import request
+from deepseek_magic.session import calls
 from tests.servers.proxies import listening, until
 
 pytestmark = pytest.mark.programs
@@ -263,6 +264,39 @@ def test_cells_are_asked_by_grpc_web_until_the_demo_stops(capsys: pytest.Capture
         capsys.readouterr()
     finally:
         InteractiveShell.clear_instance()
+
+
+def test_a_fork_such_as_that_of_a_shell_command_makes_grpc_write_nothing() -> None:
+    code = (
+        "import os\n"
+        "from deepseek_magic.demo.grpcweb.servicer import Service\n"
+        "from deepseek_magic.demo.state import DemoState\n"
+        "service = Service(DemoState()); service.start()\n"
+        "os.fork() or os._exit(0); os.wait()\n"
+        "assert 'GRPC_ENABLE_FORK_SUPPORT' not in os.environ\n"
+        "service.stop()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert (ran.stdout, ran.stderr) == ("", "")
+
+
+def test_what_is_asked_is_in_the_log_and_in_the_journal(state: DemoServer, front: GRPCWebDemo) -> None:
+    session = calls.session()
+    before = session.defaults
+    try:
+        session.defaults = before.replace(
+            endpoint="demo", base_url=front.base_url
+        )  # as %config and a confirmed project do
+        answer = ds.ask("echo by a default", think="off")
+        assert answer.text == "```text\necho by a default\n```"
+        assert answer.record.ttft_s is not None
+        kept = session.journal.answer_to(answer.request, front.base_url)
+        assert kept is not None
+        assert kept.completion.text == answer.text
+    finally:
+        session.defaults = before
 
 
 async def test_the_command_serves_both_protocols_and_leaves_no_envoy_when_it_is_killed() -> None:

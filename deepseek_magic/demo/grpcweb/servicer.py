@@ -5,6 +5,8 @@ gRPC's own server, in threads that do not keep the process alive. ``translated``
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 import uuid
@@ -60,6 +62,20 @@ _TOO_LARGE: Final = "SERVER: Received message larger than max"
 _GONE: Final = "Connection reset by peer"
 
 
+@contextlib.contextmanager
+def _no_word_at_forks() -> Iterator[None]:
+    """gRPC looks at this when it is first used. Else it writes a line at every fork, as at each ``!`` of a notebook, to say that
+    a child could not go on with its calls; no child does."""
+    name = "GRPC_ENABLE_FORK_SUPPORT"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "0")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
 class Daemons(futures.Executor):
     """A thread for each call, as many as there are calls; one that waits does not keep the process from ending."""
 
@@ -81,11 +97,12 @@ class Service:
     """gRPC's server on ``port`` of this machine (0: a free one), with the settings, faults and memory of ``state``."""
 
     def __init__(self, state: DemoState, port: int = 0) -> None:
-        self._grpc = import_extra("grpc", "grpc")
         self._state = state
         self._lock = threading.Lock()
         self._refusing: tuple[object, float] = (None, 0.0)
-        self._server = self._grpc.server(Daemons(), options=[("grpc.so_reuseport", 0)])
+        with _no_word_at_forks():
+            self._grpc = import_extra("grpc", "grpc")
+            self._server = self._grpc.server(Daemons(), options=[("grpc.so_reuseport", 0)])
         self._add()
         self.port: int = self._server.add_insecure_port(f"{HOST}:{port}")
 

@@ -29,6 +29,8 @@ PEERS: Final = {
     "ours_bare": "ours_bare",
     "ours_journal": "ours_journal",
     "ours_ask": "ours_ask",
+    "ours_grpcweb": "ours_grpcweb",
+    "xai": "xai_native",
 }
 """What a peer is called in a row, and its module. Those that begin with ``ours_`` are parts of our own engine."""
 
