@@ -137,9 +137,9 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
         )
         calls = more.filled(calls=calls)
     yield Message("to be sent"), calls
-    if outlook.off_peak is not None:
+    if outlook.off_peak is not None and outlook.calls:
         yield Message("begins"), _beginning(outlook.off_peak)
-    yield Message("price"), _price(outlook.cost, outlook) if outlook.calls else Message("nothing")
+    yield Message("price"), _price(outlook.cost, outlook)
     if outlook.other is not None:
         label = Message("price off-peak") if outlook.peak else Message("price at peak hours")
         yield label, _price(outlook.other, outlook)
@@ -155,7 +155,7 @@ def _taken(outlook: Outlook) -> Iterator[tuple[Message, Message]]:
 
 def _price(cost: CostRange, outlook: Outlook) -> Message:
     if not outlook.calls:
-        return Message("nothing: every answer is in the journal")
+        return Message("nothing: every answer is in the journal") if outlook.reused else Message("nothing")
     if cost.least is None or cost.most is None:
         if not outlook.unpriced:
             return Message("unknown: the models are priced in several currencies")
