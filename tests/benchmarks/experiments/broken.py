@@ -150,11 +150,10 @@ def killed(bench: Bench) -> Table:
             lost = _killed(bench, peer)
             return {kills: 1, twice: lost[0], missing_: lost[1]}
         found = [kill(seed) for seed in range(1, places + 1)]
-        kept = sum(each.asked_twice for each in found)
         return {
             kills: places,
-            twice: (kept + sum(each.unread for each in found)) / places,
-            again: kept,
+            twice: sum(each.sent_twice for each in found) / places,
+            again: sum(each.asked_twice for each in found),
             missing_: sum(each.missing for each in found),
         }
 
