@@ -204,7 +204,8 @@ class NotebookCost(Tabular):
             said = say("Budget {cap}, {left} left: enough for what is expected, not at most.", **left)
         else:
             said = say("Budget {cap}, {left} left: perhaps not enough.", **left)
-        return f"{said} {say('What cannot be known comes on top.')}" if self.unknown else said
+        on_top = Message("What cannot be known comes on top.")
+        return say("{message} {hint}", message=said, hint=on_top) if self.unknown else said
 
     def _repr_markdown_(self) -> str:
         return self._table.markdown if self.cells else self._nothing()
