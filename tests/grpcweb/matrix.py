@@ -42,7 +42,9 @@ def chosen(seed: int, rounds: int) -> Iterator[Case]:
             continue
         # Without ids and without a beginning of the reasoning to go on from, such a reader could only be told so.
         rewind = case.rewind or case.think or not case.continues
-        one = msgspec.structs.replace(case, ids=None, rewind=rewind)
+        # What is left of a budget behind a seam is an estimate where nobody says that a chunk is a token: not judged here.
+        options = {name: value for name, value in case.options.items() if name != "max_tokens" or not case.continues}
+        one = msgspec.structs.replace(case, ids=None, rewind=rewind, options=options)
         if one.line not in seen:
             seen.add(one.line)
             yield one

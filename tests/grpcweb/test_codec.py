@@ -463,9 +463,23 @@ def test_a_request_that_is_too_large_would_be_refused_again() -> None:
     assert frames.http_status(8, "Received message larger than max (5000 vs. 4096)") == 413
 
 
-@pytest.mark.parametrize(("said", "code"), [("0", 0), ("14", 14), ("99", 2), ("-1", 2), ("x", 2), (None, None)])
+@pytest.mark.parametrize(
+    ("said", "code"), [("0", 0), ("14", 14), ("99", 2), ("-1", 2), ("x", 2), ("9" * 9999, 2), (None, None)]
+)
 def test_what_is_no_code_is_an_unknown_failure(said: str | None, code: int | None) -> None:
     assert frames.status_in({} if said is None else {"grpc-status": said}) == code
+
+
+def test_of_a_sentence_without_end_the_beginning_is_kept() -> None:
+    assert frames.said_in({"grpc-message": "too%20" * 10_000}).startswith("too too")
+    assert len(frames.said_in({"grpc-message": "x" * 10**6})) == 1000
+
+
+def test_a_large_message_may_come_byte_by_byte() -> None:
+    message = bytes(200_000)
+    data = frames.frame(message)
+    reader = frames.Frames()
+    assert [each for at in range(len(data)) for each in reader.feed(data[at : at + 1])] == [message]
 
 
 def test_the_server_s_word_on_asking_again_is_read_as_other_hosts_write_it() -> None:

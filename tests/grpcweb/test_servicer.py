@@ -232,7 +232,7 @@ async def test_many_answers_at_once_settle_at_the_limit(state: DemoServer, front
 
 
 def test_a_fault_that_grpc_has_not_is_refused_in_one_sentence() -> None:
-    with pytest.raises(ConfigurationError, match="gzip-corrupt is one of server-sent events") as caught:
+    with pytest.raises(ConfigurationError, match="gzip-corrupt is about server-sent events") as caught:
         GRPCWebDemo(DemoServer(fault="gzip-corrupt"))
     assert "cut" in str(caught.value.hint)
     check_faults(parse("cut after=3; 429 times=1"))

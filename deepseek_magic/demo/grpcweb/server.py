@@ -55,6 +55,9 @@ def check_faults(faults: tuple[Fault, ...]) -> None:
     for fault in faults:
         if fault.kind not in FAULTS:
             raise ConfigurationError(
-                Message("The fault {name} is one of server-sent events, which gRPC-Web has not.", name=fault.kind),
+                Message(
+                    "The fault {name} is about server-sent events; there is none like it over gRPC-Web.",
+                    name=fault.kind,
+                ),
                 hint=Message("There are: {names}.", names=", ".join(sorted(FAULTS))),
             )

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import replace
 from typing import Any, Final
 
 from ...protocol.models import MODELS
@@ -182,7 +183,7 @@ class Service:
         state, began_s = self._state, time.monotonic()
         pace = state.pace
         if fault is not None and fault.kind == "slow":
-            pace = type(pace)(first_token_s=pace.first_token_s, tokens_per_s=fault.number("rate") or 1.0)
+            pace = replace(pace, tokens_per_s=fault.number("rate") or 1.0, thinking_s=None)
         if fault is not None and fault.at == "before-headers":
             began_s += self._happen(fault, context, seen, gone)
             fault = None

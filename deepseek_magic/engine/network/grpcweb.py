@@ -75,9 +75,8 @@ class _Answer:
         self._call = call
         self._listed = listed
         self._kind = below.headers.get("content-type", "")
-        self._failed = self._failure(
-            below.headers
-        )  # without a body, or an Envoy's own, which has a status of HTTP besides
+        # An answer without a body, or an Envoy's own, which has a status of HTTP besides.
+        self._failed = self._failure(below.headers)
         self.status = self._failed.status if self._failed is not None else below.status
         kind = "application/json" if listed or self._failed else "text/event-stream"
         own = {"content-type": kind} if self._is_ours or self._failed else {}

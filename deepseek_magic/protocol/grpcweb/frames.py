@@ -25,6 +25,7 @@ PUSHBACK: Final = "grpc-retry-pushback-ms"
 _TRAILERS: Final = 0x80
 _COMPRESSED: Final = 0x01
 _HEAD_BYTES: Final = 5
+_LONGEST_SAID: Final = 1000
 OK: Final = 0
 
 _CODES: Final[tuple[tuple[str, int], ...]] = (
@@ -63,15 +64,18 @@ class Frames:
 
     def __init__(self) -> None:
         self.trailers: Mapping[str, str] | None = None
-        self._data = b""
+        self._open = bytearray()  # it grows in place: a large message in tiny pieces costs linear time
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that ``data`` completes. Raises ProtocolError for a frame that none can be: compressed though nobody
         asked for that, larger than ``MAX_EVENT_BYTES``, or of an unknown kind."""
-        data = self._data + data if self._data else data
-        at, end, messages = 0, len(data), []
+        source: bytes | bytearray = data
+        if self._open:
+            self._open += data
+            source = self._open
+        at, end, messages = 0, len(source), []
         while self.trailers is None and end - at >= _HEAD_BYTES:
-            flags, size = data[at], int.from_bytes(data[at + 1 : at + _HEAD_BYTES])
+            flags, size = source[at], int.from_bytes(source[at + 1 : at + _HEAD_BYTES])
             if flags not in (0, _TRAILERS) or size > MAX_EVENT_BYTES:
                 raise _not_a_frame(flags, size)
             if end - at - _HEAD_BYTES < size:
@@ -79,10 +83,13 @@ class Frames:
             begin = at + _HEAD_BYTES
             at = begin + size
             if flags:
-                self.trailers = read_trailers(data[begin:at])
+                self.trailers = read_trailers(bytes(source[begin:at]))
             else:
-                messages.append(data[begin:at])
-        self._data = data[at:] if self.trailers is None else b""
+                messages.append(bytes(source[begin:at]))
+        if source is data:
+            self._open += data[at:]
+        else:
+            del self._open[:at]
         return messages
 
 
@@ -106,7 +113,7 @@ def status_in(headers: Mapping[str, str]) -> int | None:
     said = headers.get(STATUS)
     if said is None:
         return None
-    return int(said) if said.isdecimal() and int(said) < len(_CODES) else 2
+    return int(said) if len(said) < 3 and said.isdecimal() and int(said) < len(_CODES) else 2
 
 
 def name_of(code: int) -> str:
@@ -120,8 +127,8 @@ def http_status(code: int, said: str = "") -> int:
 
 
 def said_in(headers: Mapping[str, str]) -> str:
-    """The server's sentence, which is percent-encoded on the wire."""
-    return unquote(headers.get(MESSAGE, ""))
+    """The server's sentence, which is percent-encoded on the wire; of a very long one its beginning."""
+    return unquote(headers.get(MESSAGE, "")[:_LONGEST_SAID])[:_LONGEST_SAID]
 
 
 def wait_headers(headers: Mapping[str, str]) -> dict[str, str]:
