@@ -32,9 +32,13 @@ class Tabular(ABC):
     def _types(self) -> Types:
         return self.TYPES
 
+    def _table(self) -> tuple[Columns, Types]:
+        """Both, where one look at what is stored gives both."""
+        return self._columns(), self._types()
+
     def to_arrow(self) -> pyarrow.Table:
         """All calls as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
-        return arrow_table(self._columns(), self._types())
+        return arrow_table(*self._table())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
@@ -45,18 +49,19 @@ class Tabular(ABC):
 
         ``ds.log.explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
         """
-        return pandas_frame(self._columns(), self._types())
+        return pandas_frame(*self._table())
 
     def to_polars(self) -> polars.DataFrame:
         """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
-        return polars_frame(self._columns(), self._types())
+        return polars_frame(*self._table())
 
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
+        columns, types = self._table()
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([self._written(name) for name in self._types()])
-            for row in zip(*self._columns().values(), strict=True):
+            writer.writerow([self._written(name) for name in types])
+            for row in zip(*columns.values(), strict=True):
                 writer.writerow([v.isoformat() if isinstance(v, date) else self._written(v) for v in row])
 
     def _written(self, value: object) -> object:
@@ -66,16 +71,17 @@ class Tabular(ABC):
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line. An existing file is replaced."""
         encode = msgspec.json.Encoder().encode
+        columns, types = self._table()
         with Path(path).open("wb") as file:
-            for row in zip(*self._columns().values(), strict=True):
-                file.write(encode(dict(zip(self._types(), row, strict=True))) + b"\n")
+            for row in zip(*columns.values(), strict=True):
+                file.write(encode(dict(zip(types, row, strict=True))) + b"\n")
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
-        columns = self._columns()
+        columns, types = self._table()
         try:
-            table = arrow_table(columns, self._types())
+            table = arrow_table(columns, types)
         except ImportError:
-            polars_frame(columns, self._types()).write_parquet(Path(path))
+            polars_frame(columns, types).write_parquet(Path(path))
             return
         library("pyarrow.parquet").write_table(table, str(path))

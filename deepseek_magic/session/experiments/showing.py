@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from ...engine.trials.standing import SweepStanding
-from ...metrics.row import Cell
+from ...metrics.row import Cell, Row
 from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.experiments.outlook import lasting
 from ...protocol.experiments.plan import Plan
@@ -142,7 +142,8 @@ def _done(done: int, count: int) -> str:
 
 def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
     """The table that lasts: the figures of ``sweep.summary()``."""
-    plan, summary = sweep.plan, sweep.summary()
+    plan = sweep.plan
+    trials, summary = sweep.with_summary()
     scorers = list(dict.fromkeys(name for setting in summary.settings for name in setting.scores))
     open_ones = [name for name in _OPEN if any(s.figures[name] for s in summary.settings)]
     heads = [*_axes(plan), say("answered"), *(_OPEN[name].localized() for name in open_ones)]
@@ -160,7 +161,7 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
                 count=f"{len(summary.settings):,}",
             )
         )
-    return SweepTable(caption=_result(sweep), heads=heads, rows=rows, names=len(_axes(plan)), foot=foot)
+    return SweepTable(caption=_result(sweep, trials), heads=heads, rows=rows, names=len(_axes(plan)), foot=foot)
 
 
 def _row(
@@ -179,13 +180,12 @@ def _row(
     ]
 
 
-def _result(sweep: Sweep) -> str:
-    plan, rows = sweep.plan, sweep.rows()
+def _result(sweep: Sweep, rows: Sequence[Row]) -> str:
     states = [row["state"] for row in rows]
     said = [
         say("Sweep {name}", name=sweep.name),
         _done(states.count("done"), len(rows)),
-        extent(plan),
+        extent(sweep.plan),
     ]
     if reused := sum(row["reused"] is True for row in rows):
         said.append(say("{count} from the journal", count=f"{reused:,}"))

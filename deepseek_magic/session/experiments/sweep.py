@@ -149,12 +149,16 @@ class Sweep(Tabular):
         """The scores of the trials, as columns."""
         return score_columns(self._store.journal, self.sweep_id, self.plan)
 
+    def _table(self) -> tuple[dict[str, list[Any]], Types]:
+        frame = self._frame
+        rows = list(self._rows(frame))
+        return {name: [row[name] for row in rows] for name in frame.types}, frame.types
+
     def _types(self) -> Types:
         return self._frame.types
 
     def _columns(self) -> dict[str, list[Any]]:
-        rows = self.rows()
-        return {name: [row[name] for row in rows] for name in rows[0]}
+        return self._table()[0]
 
     def _written(self, value: object) -> object:
         """A text that a spreadsheet would take for a formula is written with an apostrophe before it."""
@@ -162,9 +166,14 @@ class Sweep(Tabular):
 
     def summary(self) -> SweepSummary:
         """A row a setting: answered, failed, cost, median seconds, and the score with its 95 % interval."""
+        return self.with_summary()[1]
+
+    def with_summary(self) -> tuple[list[Row], SweepSummary]:
+        """Its rows and the summary of just these: one look at the journal, which is most of what a table costs."""
         plan, frame = self.plan, self._frame
         judges = ScoreStore(self.journal).judges(self.sweep_id) if plan.scorers else []
-        return summed_up(plan, list(self._rows(frame)), frame, judges)
+        rows = list(self._rows(frame))
+        return rows, summed_up(plan, rows, frame, judges)
 
     def score(self, scores: Scores) -> Sweep:
         """Score the answers, besides or anew, and return the sweep. Nothing is asked; functions run here, so it may block.
