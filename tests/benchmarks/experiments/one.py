@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from .. import resident
+from ..one import growth
 from .peers import module_of
 from .work import Work
 
@@ -69,7 +69,7 @@ def count(peer: Any, work: Work) -> Figures:
 def memory(peer: Any, work: Work) -> Figures:
     """By how much the process grows at its peak, after a short work (resident memory)."""
     _warmed(peer, work)
-    with resident.growth() as grown:
+    with growth() as grown:
         answers = peer.run(work)
     if (right := _right(peer, work, answers)) != work.trials:
         raise AssertionError(f"{right} right answers of {work.trials}")
