@@ -32,13 +32,13 @@ class Tabular(ABC):
     def _types(self) -> Types:
         return self.TYPES
 
-    def _table(self) -> tuple[Columns, Types]:
-        """Both, where one look at what is stored gives both."""
+    def _both(self) -> tuple[Columns, Types]:
+        """Columns and types, where one look at what is stored gives both."""
         return self._columns(), self._types()
 
     def to_arrow(self) -> pyarrow.Table:
         """All calls as an Arrow table; unknown is null. Raises ImportError without pyarrow (extra ``dataframes``)."""
-        return arrow_table(*self._table())
+        return arrow_table(*self._both())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The Arrow C stream of the table, for any library that takes one (needs pyarrow)."""
@@ -49,15 +49,15 @@ class Tabular(ABC):
 
         ``ds.log.explain()`` tells what the columns mean. Raises ImportError without pandas (extra ``dataframes``).
         """
-        return pandas_frame(*self._table())
+        return pandas_frame(*self._both())
 
     def to_polars(self) -> polars.DataFrame:
         """The same as a polars frame; unknown is null. Raises ImportError without polars (extra ``dataframes``)."""
-        return polars_frame(*self._table())
+        return polars_frame(*self._both())
 
     def to_csv(self, path: str | Path) -> None:
         """Write a CSV file (UTF-8, a head line, ISO times, unknown empty). An existing file is replaced."""
-        columns, types = self._table()
+        columns, types = self._both()
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([self._written(name) for name in types])
@@ -71,14 +71,14 @@ class Tabular(ABC):
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line. An existing file is replaced."""
         encode = msgspec.json.Encoder().encode
-        columns, types = self._table()
+        columns, types = self._both()
         with Path(path).open("wb") as file:
             for row in zip(*columns.values(), strict=True):
                 file.write(encode(dict(zip(types, row, strict=True))) + b"\n")
 
     def to_parquet(self, path: str | Path) -> None:
         """Write a Parquet file with what is installed: pyarrow or polars. An existing file is replaced."""
-        columns, types = self._table()
+        columns, types = self._both()
         try:
             table = arrow_table(columns, types)
         except ImportError:

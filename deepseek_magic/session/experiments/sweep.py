@@ -149,7 +149,7 @@ class Sweep(Tabular):
         """The scores of the trials, as columns."""
         return score_columns(self._store.journal, self.sweep_id, self.plan)
 
-    def _table(self) -> tuple[dict[str, list[Any]], Types]:
+    def _both(self) -> tuple[dict[str, list[Any]], Types]:
         frame = self._frame
         rows = list(self._rows(frame))
         return {name: [row[name] for row in rows] for name in frame.types}, frame.types
@@ -158,7 +158,7 @@ class Sweep(Tabular):
         return self._frame.types
 
     def _columns(self) -> dict[str, list[Any]]:
-        return self._table()[0]
+        return self._both()[0]
 
     def _written(self, value: object) -> object:
         """A text that a spreadsheet would take for a formula is written with an apostrophe before it."""
