@@ -1,7 +1,7 @@
-"""Take the still pictures of the documentation: the panel after a cut, the design language and an experiment, in either theme.
+"""Take the still pictures of the documentation: the panel after a cut, the design language and an experiment.
 
-    .venv/bin/python docs/pictures.py           # writes them as .webp with their dark twins to docs/_static
-    .venv/bin/python docs/pictures.py sweep     # only panel.webp and design.webp, or only those of the sweep
+    .venv/bin/python docs/pictures.py           # writes them as .webp, in either theme, to docs/_static
+    .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
