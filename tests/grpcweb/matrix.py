@@ -87,8 +87,7 @@ async def play(case: Case, state: DemoServer, front: GRPCWebDemo) -> chaos.Playe
             await chaos._settled(lambda: state.running == 0, "I12: the server still answers somebody", say)
             if watched.live:
                 say(f"I12: {watched.live} exchanges are open after the end")
-            if watched.most_live > 1:
-                say(f"I9: {watched.most_live} requests at once")
+            chaos._judge_requests(case, state, watched, played, say)
             state.fault = None
             after = await client.complete("echo afterwards", think="off")
             if after.text != "```text\necho afterwards\n```":

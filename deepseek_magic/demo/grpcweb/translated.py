@@ -99,19 +99,21 @@ def _tool(function: Proto) -> dict[str, Any]:
 
 def with_whole_calls(frames: Sequence[Frame]) -> Iterator[Frame]:
     """The frames with each tool call in one piece: xAI sends none in parts."""
-    open_: dict[str, Any] | None = None
+    whole: dict[str, Any] | None = None
     for one in frames:
-        payload = json.loads(one.payload) if one.phase == "tool" else None
-        call = payload["choices"][0]["delta"]["tool_calls"][0] if payload is not None else {}
-        if open_ is not None and "id" not in call and payload is not None:
-            function = open_["choices"][0]["delta"]["tool_calls"][0]["function"]
-            function["arguments"] += call["function"]["arguments"]
-            continue
-        if open_ is not None:
-            yield frame("tool", open_)
-        open_ = payload
-        if payload is None:
+        payload = json.loads(one.payload) if one.phase == "tool" else {"choices": [{"delta": {}}]}
+        calls = payload["choices"][0]["delta"].get("tool_calls")
+        if whole is not None and calls and "id" not in calls[0]:
+            function = whole["choices"][0]["delta"]["tool_calls"][0]["function"]
+            function["arguments"] += calls[0]["function"]["arguments"]
+        elif one.phase == "tool" and not calls:  # a reason to finish that comes too early
             yield one
+        else:
+            if whole is not None:
+                yield frame("tool", whole)
+            whole = payload if calls else None
+            if not calls:
+                yield one
 
 
 def chunk_of(one: Frame) -> Proto:
