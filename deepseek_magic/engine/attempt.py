@@ -121,7 +121,8 @@ class Attempt:
             async with self._transport.open(self._call) as answer:
                 await self._begin(answer)
                 async with contextlib.aclosing(answer.chunks()) as chunks:
-                    data, kind = await _first_bytes(chunks, answer.headers.get("content-type", ""))
+                    label = answer.headers.get("content-type", "")
+                    data, kind = await _first_bytes(chunks, label)
                     if kind == "page":
                         raise web_page(data)
                     if kind == "json":
@@ -145,8 +146,8 @@ class Attempt:
                     if kind != "json" and not (failure or self._done or self._diverged):
                         if last := self._rest():
                             yield last
-                        elif kind == "other" and not heard:
-                            failure = plain_text(opening)
+                        elif kind == "other" and not heard and "event-stream" not in label:
+                            failure = plain_text(opening)  # in a stream, it is a line of a proxy that gave up
                 if self._done and await answer.drain() is False:
                     self.anomalies.append("damaged_end")
         except DeepSeekError as error:

@@ -61,7 +61,6 @@ REFUSED: dict[str, tuple[Script, type[Exception], str]] = {
     "a web page": (labelled("text/html", PAGE), ProtocolError, "Sign in"),
     "a web page as a stream": (labelled("text/event-stream", PAGE), ProtocolError, "Sign in"),
     "plain text": (labelled("text/plain", b"It works!\n"), ProtocolError, "without any event.*It works"),
-    "plain text as a stream": (labelled("text/event-stream", b"It works!\n\nReally.\n"), ProtocolError, "It works"),
     "another dialect": (chunked(b'event: response.created\ndata: {"type":"response.created"}\n\n'), ProtocolError, "chunk"),
     "an error by its code": (
         chunked(event({"error": {"message": "too long", "code": "context_length_exceeded"}})),

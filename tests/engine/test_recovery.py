@@ -121,7 +121,7 @@ BROKEN = [
     *(f"eof-close at={place} after=40 times=1" for place in PLACES[2:]),
     *(f"stall at={place} after=5 times=1" for place in PLACES[1:5]),
     *(f"keepalive-drip at={place} every=0.02 times=1" for place in PLACES[2:5]),
-    *(f"proxy-line at={place} times=1" for place in PLACES[3:5]),
+    *(f"proxy-line at={place} times=1" for place in PLACES[2:5]),
     *(f"error-event at={place} times=1" for place in PLACES[2:5]),
     *(f"garbage at={place} times=1" for place in PLACES[3:5]),
     *(
