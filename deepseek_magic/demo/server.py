@@ -98,7 +98,9 @@ class DemoServer(DemoState):
 
     def _bound(self) -> socket.socket:
         """A socket that has the port without listening: the machine gives it to nobody else."""
-        bound = socket.socket()
+        # The protocol is named because asyncio switches off Nagle's algorithm for TCP that calls itself so, and for no other: an
+        # answer would wait for the acknowledgement of its head, 40 ms.
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if os.name == "posix":  # elsewhere the option would let others share the port
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

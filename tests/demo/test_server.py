@@ -513,3 +513,11 @@ def test_serve_prints_its_address_first_and_the_legend_of_its_fault() -> None:
         process.terminate()
     assert lines[0].startswith("http://127.0.0.1:")
     assert str(Faults("cut").faults[0].legend) in lines[2]
+
+
+def test_no_answer_waits_for_the_acknowledgement_of_its_head() -> None:
+    with DemoServer(pace=0) as server, socket.create_connection(("127.0.0.1", int(server.base_url.rpartition(":")[2]))):
+        while not server._open_writers:
+            time.sleep(0.001)
+        (writer,) = server._open_writers
+        assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
