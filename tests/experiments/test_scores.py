@@ -108,6 +108,14 @@ def test_a_sweep_is_scored_afterwards_besides_and_anew(demo: DemoServer, run: Ru
         sweep.score(score.exact("{wurd}"))
 
 
+def test_a_key_in_a_prompt_or_a_rule_is_in_no_plan(demo: DemoServer, run: Run, session: Session) -> None:
+    sweep = run("echo {word} sk-test-1234", over=ROWS, scores=score.contains("sk-test-1234"))
+    sweep.score(score.exact("sk-test-1234"))
+    ((plan,),) = session.journal.stored("SELECT plan FROM sweeps")
+    assert "exact" in plan
+    assert "sk-test-1234" not in plan
+
+
 def test_what_failed_has_no_score_and_is_no_zero(demo: DemoServer, run: Run) -> None:
     run(PROMPT, over=ROWS[:2], scores=score.contains("{word}"))
     demo.fault = "400 p=1"

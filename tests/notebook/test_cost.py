@@ -112,6 +112,7 @@ def only(session: Session, *cells: str, **given: Any) -> CellCost:
             "said = ask()\nget_ipython().run_cell_magic('deepseek_judge', 'said', 'Is it polite?')",
             "said has no value yet",
         ),
+        ("tries.confirm(over=others)", "which settings it asks depends on their scores"),
         ("%deepseek_sweeps retry tries", "it asks what an earlier sweep has open"),
         ("get_ipython().run_cell_magic('deepseek', '', text)", "what it asks is computed"),
         ("ds.ask('Why?'", "the cell cannot be read as Python"),

@@ -72,9 +72,10 @@ class ScoreStore:
 
     def keep_plan(self, sweep_id: str, plan: str) -> Future[None]:
         """Write the plan of a sweep anew: its scorers may change, what it asks does not."""
+        written = self._journal.masked(plan)
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE sweeps SET plan = ? WHERE sweep_id = ?", (plan, sweep_id))
+            connection.execute("UPDATE sweeps SET plan = ? WHERE sweep_id = ?", (written, sweep_id))
 
         return self._journal.transact(work)
 

@@ -51,6 +51,7 @@ _WHY: Final = {
     "Client": Message("what a client is asked is not looked at"),
     "resume": Message("it continues an earlier answer"),
     "retry": Message("it asks only what failed"),
+    "confirm": Message("which settings it asks depends on their scores"),
 }
 
 

@@ -283,8 +283,8 @@ class _Walk:
         self.all(given, why)
         if name is not None:
             self._found.append(FoundCall(name, ast.unparse(func), node, why))
-        elif isinstance(func, ast.Attribute) and func.attr == "retry" and self._reader.modules:
-            self._found.append(FoundCall("retry", ast.unparse(func), node, why))
+        elif isinstance(func, ast.Attribute) and func.attr in ("retry", "confirm") and self._reader.modules:
+            self._found.append(FoundCall(func.attr, ast.unparse(func), node, why))
         elif isinstance(func, ast.Name) and func.id == "exec":
             self._found.append(AnyBound())
 

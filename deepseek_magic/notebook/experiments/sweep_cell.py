@@ -90,7 +90,7 @@ def typed_table(name: str, known: Mapping[str, Any]) -> Any:
     if not Path(name).suffix:
         raise ConfigurationError(
             Message("There is no table {name}.", name=name),
-            hint=Message("--over takes a variable (a DataFrame, a list), or a CSV or JSONL file."),
+            hint=Message("It is a variable (a DataFrame, a list), or a CSV or JSONL file."),
         )
     return name
 

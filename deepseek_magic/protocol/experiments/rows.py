@@ -58,7 +58,7 @@ def rows_of(table: Any) -> tuple[Row, ...]:
         return tuple({name: plain(value)} for value in table.to_list())
     if getattr(table, "ndim", 0) == 1:
         return _of_list(table.tolist())
-    raise ConfigurationError(Message("A {kind} is no table of inputs.", kind=type(table).__name__), hint=_TAKES)
+    raise ConfigurationError(Message("{kind} is no table of inputs.", kind=type(table).__name__), hint=_TAKES)
 
 
 def is_table(value: Any) -> bool:

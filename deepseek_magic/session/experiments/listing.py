@@ -18,11 +18,11 @@ from ...text.inline import plain_html
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..calls import session
-from .running import sweep_of
+from .running import NAME_CHARS, sweep_of
 from .sweep import Sweep
 
 SHOWN_SWEEPS: Final = 30
-_HEADS: Final = words("name", "made", "prompt", "trials", "done", "failed", "open")
+_HEADS: Final = words("sweep", "made", "prompt", "trials", "done", "failed", "open")
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,17 @@ class Sweeps(Tabular):
         return True
 
     def __getitem__(self, which: int | str) -> Sweep:
-        """The sweep of a name, of the beginning of an id, or at a place. Raises ConfigurationError where there is none."""
+        """The sweep of a name, of the beginning of an id (eight characters and more, as tables show it), or at a place. Raises
+        ConfigurationError where there is none, and IndexError for a place."""
         heads = self._store.heads()
         if isinstance(which, int):
             return sweep_of(session(), heads[which].sweep_id)
+        # A word that is cut short, or none at all, must not be some sweep's: it may be about to be deleted.
         found = [head for head in heads if head.name == which] or [
-            head for head in heads if head.sweep_id.startswith(which)
+            head for head in heads if len(str(which)) >= NAME_CHARS and head.sweep_id.startswith(str(which))
         ]
         if not found:
-            near = closest(which, [head.name for head in heads])
+            near = closest(str(which), [head.name for head in heads])
             raise ConfigurationError(
                 Message("The journal has no sweep {name}{near}.", name=which, near=near),
                 hint=Message("%deepseek_sweeps lists those that it has."),

@@ -15,6 +15,7 @@ from ...metrics.row import Cell, Row
 from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.experiments.outlook import lasting
 from ...protocol.experiments.plan import Plan
+from ...protocol.measured import currency_name
 from ...text.inline import plain_html
 from ...text.messages import Message, localized, numbered, say, words
 from .scores import SoFar
@@ -169,7 +170,7 @@ def _row(
 ) -> list[str]:
     figures: Mapping[str, Cell] = setting.figures
     spent = figures["cost"]
-    cost = UNKNOWN if spent is None else f"{cell(spent)} {figures['currency'] or ''}".strip()
+    cost = UNKNOWN if spent is None else f"{cell(spent)} {currency_name(str(figures['currency'] or ''))}".strip()
     return [
         *(setting.names.values() or [name]),
         *(cell(figures[each]) for each in ("answered", *open_ones)),

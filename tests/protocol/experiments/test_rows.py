@@ -89,9 +89,9 @@ def test_a_frame_without_rows_or_columns_has_none() -> None:
         (pa.table([[1], [2]], names=["a", "a"]), "The inputs have two columns called a."),
         ([{"a": 1}, "b"], "Some of the inputs are dicts and some are not: row 2."),
         (["b", {"a": 1}], "Some of the inputs are dicts and some are not: row 2."),
-        ({"a": [1]}, "A dict is no table of inputs."),
-        ("rows.csv", "A str is no table of inputs."),
-        pytest.param(iter([1]), "A list_iterator is no table of inputs.", id="an iterator"),
+        ({"a": [1]}, "dict is no table of inputs."),
+        ("rows.csv", "str is no table of inputs."),
+        pytest.param(iter([1]), "list_iterator is no table of inputs.", id="an iterator"),
     ],
     ids=str,
 )
