@@ -19,7 +19,7 @@ def test_a_judge_is_asked_once_an_answer_and_sees_no_setting() -> None:
         POLITE, [Case("Because.", ROW), Case("Go {away}", ROW)], {"model": "flash", "temperature": 2, "seed": 1}
     )
     assert plan is not None
-    assert [row["first"] for row in plan.rows] == ["Because.", "Go {away}"]
+    assert [row["answer"] for row in plan.rows] == ["Because.", "Go {away}"]
     assert plan.options["model"] == "flash"
     assert plan.options["temperature"] == 0
     assert "seed" not in plan.options
@@ -34,7 +34,7 @@ def test_a_judge_is_asked_once_an_answer_and_sees_no_setting() -> None:
 def test_two_answers_are_shown_in_both_orders() -> None:
     plan = judge_plan(CLEARER, [Case("A", ROW, "B")], {"model": "flash", "base_url": "http://127.0.0.1:9"})
     assert plan is not None
-    assert [(row["first"], row["second"]) for row in plan.rows] == [("A", "B"), ("B", "A")]
+    assert [(row["answer"], row["other"]) for row in plan.rows] == [("A", "B"), ("B", "A")]
     assert (plan.options["model"], plan.options["base_url"], plan.options["temperature"]) == (
         "pro",
         "http://127.0.0.1:9",
