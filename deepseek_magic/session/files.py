@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..protocol.errors import ConfigurationError
 from ..text.messages import Message
 
 
-def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
-    """The path to write to. Raises ConfigurationError for another suffix, for a file that exists and a folder that does not."""
+@contextmanager
+def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Iterator[Path]:
+    """The path to write to. Raises ConfigurationError for another suffix, for a file that exists and a folder that does not,
+    and for what the system refuses while it is written."""
     path = Path(name).expanduser()
     if path.suffix.lower() not in suffixes:
         raise ConfigurationError(
@@ -22,4 +26,9 @@ def free_path(name: str, suffixes: tuple[str, ...], *, overwrite: bool) -> Path:
         raise ConfigurationError(
             Message("{name} was not written: there is no folder {path}.", name=name, path=path.parent)
         )
-    return path
+    try:
+        yield path
+    except OSError as error:
+        raise ConfigurationError(
+            Message("{name} was not written: {why}.", name=name, why=error.strerror or type(error).__name__)
+        ) from None

@@ -110,6 +110,8 @@ def test_two_sweeps_are_compared_on_the_inputs_of_both(demo: DemoServer, run: Ru
     assert len(both[0].compare(against=ask)) == 2
     with pytest.raises(ConfigurationError, match="without by and baseline"):
         echo.compare(against=ask, baseline="ask")
+    with pytest.raises(ConfigurationError, match="against cannot be 'asked': it takes another sweep"):
+        echo.compare(against="asked")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="no column in common"):
         echo.compare(against=run("echo x {phrase}", over=[{"phrase": 1}], scores=score.contains("x", name="right")))
     with pytest.raises(ConfigurationError, match="has no right"):

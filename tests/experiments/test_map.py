@@ -110,6 +110,35 @@ def test_the_fields_of_a_schema_are_columns_and_an_answer_that_does_not_fit_says
     assert made["fruit_error"].notna().tolist() == [False, True, False]
 
 
+@dataclass
+class Stars:
+    stars: int
+    share: float | None = None
+    good: bool | None = None
+    tags: list[str] | None = None
+
+
+def test_the_columns_of_a_schema_have_their_types_whatever_came(mapped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"x": '```json\n{"stars": 3, "share": 2, "tags": ["a"]}\n```', "y": '{"stars": 4, "share": 1.0}'}
+    monkeypatch.setattr(frames, "reply", lambda asked: Reply(text=answers[asked.prompt[-1]]))
+    table = {"text": ["x", "y"]}
+    of_pandas = mapped(pd.DataFrame(table), into="s", schema=Stars)
+    assert of_pandas["s_error"].isna().all()
+    assert of_pandas["s.tags"].tolist()[0] == ["a"]
+    types = [str(of_pandas[f"s.{name}"].dtype) for name in ("stars", "share", "good")]
+    assert types == ["Int64", "float64", "boolean"]
+    of_polars = mapped(pl.DataFrame(table), into="s", schema=Stars)
+    assert [of_polars.schema[f"s.{n}"] for n in ("stars", "share", "good")] == [pl.Int64, pl.Float64, pl.Boolean]
+    of_arrow = mapped(pa.table(table), into="s", schema=Stars)
+    assert [str(of_arrow.schema.field(name).type) for name in ("s.share", "s.good", "s_error")] == [
+        "double",
+        "bool",
+        "string",
+    ]
+    with pytest.raises(ConfigurationError, match="into cannot be"):
+        mapped(pd.DataFrame(table), into=" ")
+
+
 def test_the_same_map_asks_nothing_and_each_distinct_row_once(mapped: Any, demo: DemoServer) -> None:
     frame = pd.DataFrame({"text": [f"item {number % 20}" for number in range(100)]})
     first, second = mapped(frame), mapped(frame)

@@ -138,6 +138,9 @@ def test_the_list_of_sweeps_and_what_it_does(
     )
     shell.run_cell(f"%deepseek_sweeps export tries {tmp_path}/out.csv")
     assert (tmp_path / "out.csv").read_text("utf-8").count("\n") >= 4
+    (tmp_path / "no.csv").mkdir()
+    error = failed(shell, f"%deepseek_sweeps export tries {tmp_path}/no.csv --overwrite")
+    assert str(error).endswith("no.csv was not written: Is a directory.")
     for cut in ("", str(one["sweep"])[:4], "x"):
         assert isinstance(failed(shell, f'%deepseek_sweeps delete "{cut}"'), ConfigurationError)
     assert sweeps[str(one["sweep"])[:8]].name == "tries"

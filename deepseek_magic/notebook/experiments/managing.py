@@ -80,7 +80,7 @@ def _export(sweep: Any, rest: list[str]) -> None:
     if len(names) != 1:
         said = Message("%deepseek_sweeps export needs the name of a file.")
         raise ConfigurationError(said, hint=Message("Its ending says what is written: .csv, .jsonl or .parquet."))
-    path = free_path(names[0], tuple(_WRITERS), overwrite="--overwrite" in rest)
-    getattr(sweep, _WRITERS[path.suffix])(path)
+    with free_path(names[0], tuple(_WRITERS), overwrite="--overwrite" in rest) as path:
+        getattr(sweep, _WRITERS[path.suffix.lower()])(path)
     trials = numbered(len(sweep), Message("1 trial"), Message("{count} trials"))
     print(say("{trials} written to {path}.", trials=trials, path=path))

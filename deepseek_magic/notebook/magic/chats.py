@@ -132,8 +132,8 @@ def rename(name: str, new: str) -> None:
 def export(name: str, file: str, *, overwrite: bool = False) -> Path:
     """Write a conversation as Markdown or JSON Lines, as the file's name ends. Raises ConfigurationError."""
     chat = session().chats.find(name)
-    path = free_path(file, (".md", ".jsonl"), overwrite=overwrite)
-    path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
+    with free_path(file, (".md", ".jsonl"), overwrite=overwrite) as path:
+        path.write_text(chat.to_markdown() if path.suffix.lower() == ".md" else chat.to_jsonl(), encoding="utf-8")
     return path
 
 

@@ -66,8 +66,8 @@ class LogMagics(Magics):
         typed = arguments(self.deepseek_log, line)
         log = session().log
         if typed.csv is not None:
-            path = free_path(typed.csv, (".csv",), overwrite=typed.overwrite)
-            log.to_csv(path)
+            with free_path(typed.csv, (".csv",), overwrite=typed.overwrite) as path:
+                log.to_csv(path)
             print(say("{calls} written to {path}.", calls=counted(len(log)), path=path))
         elif typed.columns is not None:
             try:

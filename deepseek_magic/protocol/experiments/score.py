@@ -6,6 +6,7 @@ where the expected value is missing the answer is not judged and no mean counts 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -38,18 +39,18 @@ def regex(pattern: str, *, name: str = "regex") -> Scorer:
     It runs in a process of its own and is ended after 5 seconds. Raises ConfigurationError for what is no pattern.
     """
     try:
-        re.compile(pattern)
+        re.compile(_text(pattern))
     except re.error as error:
         said = Message("{pattern} is no regular expression: {error}.", pattern=pattern, error=str(error))
         raise ConfigurationError(
             said, hint=Message('Write it as for Python\'s re, in a raw string: r"\\d+".')
         ) from None
-    return Scorer(name=name, kind="regex", expected=pattern)
+    return Scorer(name=name, kind="regex", expected=_text(pattern))
 
 
 def number(expected: object, *, within: float = 0.0, name: str = "number") -> Scorer:
     """Whether the last number of the answer is the expected one, or at most ``within`` away from it."""
-    if not within >= 0:
+    if not _is_finite(within) or within < 0:
         raise ConfigurationError.of_setting("within", repr(within), Message("it takes a number from 0"))
     return Scorer(name=name, kind="number", expected=_text(expected), arguments={"within": within})
 
@@ -86,6 +87,11 @@ def length(
 ) -> Scorer:
     """Whether the answer is as long as asked. Of Chinese and Japanese each character counts as a word."""
     limits = {"max_words": max_words, "min_words": min_words, "max_chars": max_chars, "min_chars": min_chars}
+    for limit, value in limits.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise ConfigurationError.of_setting(
+                limit, repr(value), Message("it takes a whole number from {low}", low=0)
+            )
     if all(limit is None for limit in limits.values()):
         said = Message("length takes at least one limit.")
         raise ConfigurationError(said, hint=Message("Write it like length(max_words=20)."))
@@ -115,14 +121,18 @@ def judge(
     ``question`` may name columns: "Is this a polite answer to {question}?". ``choices`` go from words to values, yes to 1 and
     no to 0 by default. ``votes`` asks so often and takes the mean. Each verdict is a call, in the journal, with its price.
     """
-    values = {str(word): float(value) for word, value in (choices or {"yes": 1, "no": 0}).items()}
-    if len(values) < 2 or not question.strip():
+    values = {str(word): value for word, value in ({"yes": 1, "no": 0} if choices is None else choices).items()}
+    for value in values.values():
+        if not _is_finite(value):
+            raise ConfigurationError.of_setting("choices", repr(value), Message("it takes a number"))
+    values = {word: float(value) for word, value in values.items()}
+    if len(values) < 2 or not _text(question).strip():
         said = Message("A judge takes a question and at least two choices.")
         raise ConfigurationError(
             said, hint=Message('Write it like judge("Is it polite?", choices={"yes": 1, "no": 0}).')
         )
     arguments = {"choices": values, "model": model, "votes": _votes(votes)}
-    return Scorer(name=name, kind="judge", expected=question, arguments=arguments)
+    return Scorer(name=name, kind="judge", expected=_text(question), arguments=arguments)
 
 
 def prefer(question: str, *, model: str | None = None, votes: int = 1, name: str = "prefer") -> Scorer:
@@ -131,7 +141,7 @@ def prefer(question: str, *, model: str | None = None, votes: int = 1, name: str
     A trial's score is the share of the other settings that it wins against; a tie, and a verdict that hangs on the order,
     count one half.
     """
-    if not question.strip():
+    if not isinstance(question, str) or not question.strip():
         said = Message("A judge takes a question.")
         raise ConfigurationError(said, hint=Message('Write it like prefer("Which answer is clearer?").'))
     return Scorer(name=name, kind="prefer", expected=question, arguments={"model": model, "votes": _votes(votes)})
@@ -223,6 +233,10 @@ EXAMPLES: Final[Mapping[str, str]] = {
     "prefer": '"prefer=Which is clearer?"',
 }
 """Every kind, as it may be typed behind ``--score``."""
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _number(text: str) -> int | float:

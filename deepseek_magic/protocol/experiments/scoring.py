@@ -62,6 +62,8 @@ class Scorer:
     """Digest of all that decides the score but the answer and the input, in hexadecimal."""
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ConfigurationError.of_setting("name", repr(self.name), Message("it takes text that is not empty"))
         if not self.version:
             made = canonical([RULES, self.kind, self.expected, dict(self.arguments), _source(self.runs)])
             object.__setattr__(self, "version", _digest(made))

@@ -115,6 +115,9 @@ class Comparisons(Tabular):
 def compared_sweeps(a: Sweep, b: Sweep, score: str) -> Comparisons:
     """The settings of ``b`` against those of ``a`` by one score, on the inputs of both: those of one name, or else each with
     each. Raises ConfigurationError where the other sweep has no such score, or no column in common."""
+    if not isinstance(a, type(b)):
+        said = Message("it takes another sweep")
+        raise ConfigurationError.of_setting("against", repr(a), said)
     known_name(score, a.scores.names)
     common = [name for name in a.plan.columns if name in b.plan.columns]
     if not common:

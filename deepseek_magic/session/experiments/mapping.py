@@ -5,16 +5,16 @@ It is a sweep with one setting, so what holds for sweeps holds here: journal, re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 
-from ...metrics.frames import library
+from ...metrics.frames import arrow_table, library, pandas_frame, polars_frame
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rows import ONLY_COLUMN, Row
 from ...protocol.schema import Schema
+from ...text.extract import read_json
 from ...text.messages import Message
 from .. import watched
 from ..calls import session
@@ -66,6 +66,8 @@ class TableMap:
         cls, here: Session, table: Any, prompt: str, *, into: str = INTO, where: Any = None, **options: Any
     ) -> TableMap:
         """The map of a table, over the defaults of a session. Raises ConfigurationError."""
+        if not (isinstance(into, str) and into.strip()):
+            raise ConfigurationError.of_setting("into", repr(into), Message("it takes text that is not empty"))
         rows = table_rows(table)
         chosen = list(range(len(rows))) if where is None else _chosen(where, len(rows))
         if not chosen:
@@ -89,14 +91,15 @@ class TableMap:
                 texts[place] = text
             else:
                 errors[place] = why if state == "failed" else str(_WHY[state])
-        columns: dict[str, list[Any]] = {self.into: texts}
+        columns, kinds = {self.into: texts}, dict[str, type]()
         if self.schema is not None:
             columns |= self._fields(texts, errors)
+            kinds = {f"{self.into}.{name}": kind for name, kind in self.schema.fields.items()}
         columns[f"{self.into}_error"] = errors
-        return _with(self.table, self.rows, columns, self.chosen)
+        return _with(self.table, self.rows, columns, {name: kinds.get(name, str) for name in columns}, self.chosen)
 
     def _fields(self, texts: Sequence[Any], errors: list[Any]) -> dict[str, list[Any]]:
-        """The fields of answers that fit the schema; of others the error says what does not."""
+        """The fields of answers that fit the schema; of others the error says what does not. Lists and objects stay such."""
         assert self.schema is not None
         values: list[Mapping[str, Any]] = []
         for place, text in enumerate(texts):
@@ -104,7 +107,7 @@ class TableMap:
             if text is not None:
                 try:
                     self.schema.read(text)
-                    value = json.loads(text)
+                    value = read_json(text) | {n: v for n, v in self.schema.values(text).items() if type(v) is not str}
                 except ValueError as error:
                     errors[place] = str(error)
             values.append(value)
@@ -145,8 +148,11 @@ def _chosen(where: Any, count: int) -> list[int]:
     return [place for place, value in enumerate(values) if value is not None and bool(value)]
 
 
-def _with(table: Any, rows: Sequence[Row], columns: Mapping[str, list[Any]], chosen: Sequence[int]) -> Any:
-    """The table with these columns; of a column that it has, only the chosen rows are replaced."""
+def _with(
+    table: Any, rows: Sequence[Row], columns: Mapping[str, list[Any]], kinds: Mapping[str, type], chosen: Sequence[int]
+) -> Any:
+    """The table with these columns, whose types are ``kinds`` whatever is missing in them; of a column that it has, only the
+    chosen rows are replaced."""
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
     if kind == "pandas.Series":
         table = table.to_frame(name=ONLY_COLUMN if table.name is None else table.name)
@@ -156,20 +162,29 @@ def _with(table: Any, rows: Sequence[Row], columns: Mapping[str, list[Any]], cho
         table = table.collect()
     match kind.partition(".")[0]:
         case "pandas":
-            return _with_pandas(table, columns, set(chosen))
+            return _with_pandas(table, columns, kinds, set(chosen))
         case "polars":
             pl = library("polars")
             made = []
             for name, values in columns.items():
                 kept = table[name].to_list() if name in table.columns else None
-                made.append(_native(pl, name, _merged(kept, values, set(chosen))))
+                merged = _merged(kept, values, set(chosen))
+                fits = _of_kind(merged, kinds[name])
+                typed = (
+                    polars_frame({name: merged}, {name: kinds[name]})[name]
+                    if fits
+                    else pl.Series(name, merged, strict=False)
+                )
+                made.append(typed)
             return table.with_columns(made)
         case "pyarrow":
             for name, values in columns.items():
                 place = table.schema.get_field_index(name)
                 kept = table.column(place).to_pylist() if place >= 0 else None
-                merged = [_merged(kept, values, set(chosen))]
-                table = table.append_column(name, merged) if place < 0 else table.set_column(place, name, merged)
+                merged = _merged(kept, values, set(chosen))
+                fits = _of_kind(merged, kinds[name])
+                typed = arrow_table({name: merged}, {name: kinds[name]}).column(0) if fits else [merged]
+                table = table.append_column(name, typed) if place < 0 else table.set_column(place, name, typed)
             return table
     asked = set(chosen)
     return [
@@ -178,21 +193,21 @@ def _with(table: Any, rows: Sequence[Row], columns: Mapping[str, list[Any]], cho
     ]
 
 
-def _native(pl: Any, name: str, values: list[Any]) -> Any:
-    if all(value is None or isinstance(value, str) for value in values):
-        return pl.Series(name, values, dtype=pl.String)
-    return pl.Series(name, values, strict=False)
+def _of_kind(values: Sequence[Any], kind: type) -> bool:
+    """Whether a column of this type can hold the values: what a table had before may be anything."""
+    return all(value is None or type(value) in ((int, float) if kind is float else (kind,)) for value in values)
 
 
-def _with_pandas(frame: Any, columns: Mapping[str, list[Any]], chosen: set[int]) -> Any:
+def _with_pandas(frame: Any, columns: Mapping[str, list[Any]], kinds: Mapping[str, type], chosen: set[int]) -> Any:
     pd = library("pandas")
     made = frame.copy()
     for name, values in columns.items():
         kept = made[name].tolist() if name in made.columns else None
         merged = _merged(kept, values, chosen)
-        if all(value is None or isinstance(value, str) for value in merged):
-            made[name] = pd.array([pd.NA if value is None else value for value in merged], dtype="string")
-        else:  # by position: an index may have a label twice
+        # By position: an index may have a label twice.
+        if _of_kind(merged, kinds[name]):
+            made[name] = pandas_frame({name: merged}, {name: kinds[name]})[name].array
+        else:
             made[name] = pd.Series(merged, dtype=object).convert_dtypes().array
     return made
 

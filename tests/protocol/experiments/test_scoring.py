@@ -269,6 +269,17 @@ def test_a_score_is_read_as_it_is_typed(typed: str, made: Scorer) -> None:
         (lambda: score.regex("("), "( is no regular expression: missing ), unterminated subpattern at position 0."),
         (lambda: score.number("1", within=-1), "within cannot be -1: it takes a number from 0."),
         (lambda: score.number("1", within=float("nan")), "within cannot be nan: it takes a number from 0."),
+        (lambda: score.number("1", within="wide"), "within cannot be 'wide': it takes a number from 0."),
+        (lambda: score.length(max_words=-1), "max_words cannot be -1: it takes a whole number from 0."),
+        (lambda: score.length(max_words="many"), "max_words cannot be 'many': it takes a whole number from 0."),
+        (
+            lambda: score.judge("Good?", choices={"a": 1, "b": float("nan")}),
+            "choices cannot be nan: it takes a number.",
+        ),
+        (lambda: score.judge("Good?", choices={"a": "b"}), "choices cannot be 'b': it takes a number."),
+        (lambda: score.judge("Good?", choices={}), "A judge takes a question and at least two choices."),
+        (lambda: score.prefer(None), "A judge takes a question."),
+        (lambda: score.exact("x", name=" "), "name cannot be ' ': it takes text that is not empty."),
         (lambda: score.one_of("yes"), "one_of takes at least two choices."),
         (lambda: score.field("$..a", "x"), "$..a is no path to a field."),
         (lambda: score.field("", "x"), '"" is no path to a field.'),
@@ -281,7 +292,7 @@ def test_a_score_that_cannot_be_is_refused_in_one_sentence(make: Any, said: str)
     with pytest.raises(ConfigurationError) as refused:
         make()
     assert str(refused.value.message).startswith(said)
-    assert refused.value.hint or "within" in said
+    assert refused.value.hint or "cannot be" in said
 
 
 def test_what_a_judge_says_comes_from_a_call() -> None:
