@@ -15,7 +15,9 @@ from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.trials.accounts import Payer
 from deepseek_magic.engine.trials.store import SweepStore
+from deepseek_magic.engine.trials.units import Bill, Claim, TrialUnit
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import begun
@@ -161,6 +163,21 @@ def test_stopped_it_keeps_what_is_there_and_goes_on_with_the_rest(demo: DemoServ
     begun(session, "{question} stream", {"over": inputs(40), "think": "off"}).wait()
     assert call.sweep.states == {"done": 40}
     assert len(demo.requests) - before == 40 - done
+
+
+def test_who_takes_over_from_a_dead_kernel_does_not_ask_what_it_had_the_whole_answer_to(
+    demo: DemoServer, run: Run, session: Session
+) -> None:
+    sweep = run(PROMPT, over=inputs(1))
+    (row,) = sweep.trials
+    died = "UPDATE trials SET state = 'running', host = 'elsewhere', pid = 1, seen_at = '2026-01-01T00:00:00+00:00'"
+    session.journal.transact(lambda file: file.execute(died).rowcount).result(30)
+    unit = TrialUnit(digest=row.digest, base_url=row.base_url, place=0, trials=(0,), setting=0)
+    claim = Claim(unit, ("waiting",), Bill("another", {}))
+    payer = Payer(sweep_id=sweep.sweep_id)
+    claimed = SweepStore(session.journal).step(sweep.sweep_id, [], claim, payer).result(30)
+    assert claimed == (False, "done", row.call_id, None)
+    assert sweep.states == {"done": 1}
 
 
 def test_a_sweep_whose_requests_would_be_others_now_is_not_asked_as_another_one(

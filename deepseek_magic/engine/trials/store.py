@@ -172,6 +172,11 @@ class SweepStore:
             return Claimed(False, "done")
         if row.state not in claim.states and (row.state != "running" or row.runs):
             return Claimed(False, row.state, row.call_id)
+        if row.state == "running" and _is_whole(connection, row):  # its process died with the answer on disk
+            connection.executemany(
+                _ADOPT, [(row.call_id, place > 0, sweep_id, trial) for place, trial in enumerate(unit.trials)]
+            )
+            return Claimed(False, "done", row.call_id)
         refused = payer.put_aside(connection, claim.bill)
         if refused is not None:
             return Claimed(False, row.state, row.call_id, refused)
