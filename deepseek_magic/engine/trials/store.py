@@ -46,6 +46,9 @@ class SweepHead:
     rows: str
 
 
+_HEAD: Final = ", ".join(SweepHead.__dataclass_fields__)
+
+
 class Adopted(NamedTuple):
     """A unit that had its answer already. ``reused``: it was asked for something else."""
 
@@ -85,8 +88,7 @@ class SweepStore:
         from before now."""
         values = tuple(getattr(head, name) for name in SweepHead.__dataclass_fields__)
         marks = ", ".join("?" * len(values))
-        columns = ", ".join(SweepHead.__dataclass_fields__)
-        self.journal.write([(f"INSERT OR IGNORE INTO sweeps ({columns}) VALUES ({marks})", values)])
+        self.journal.write([(f"INSERT OR IGNORE INTO sweeps ({_HEAD}) VALUES ({marks})", values)])
         rows, name = [(head.sweep_id, *trial) for trial in trials], self.journal.masked(head.name)
 
         def work(connection: sqlite3.Connection) -> None:
@@ -211,8 +213,12 @@ class SweepStore:
 
     def heads(self) -> list[SweepHead]:
         """Every sweep, newest first."""
-        columns = ", ".join(SweepHead.__dataclass_fields__)
-        return [SweepHead(**dict(row)) for row in self._read(f"SELECT {columns} FROM sweeps ORDER BY made_at DESC")]
+        return [SweepHead(**dict(row)) for row in self._read(f"SELECT {_HEAD} FROM sweeps ORDER BY made_at DESC")]
+
+    def head(self, sweep_id: str) -> SweepHead | None:
+        """One sweep; the inputs of the others are not read."""
+        found = self._read(f"SELECT {_HEAD} FROM sweeps WHERE sweep_id = ?", (sweep_id,))
+        return SweepHead(**dict(found[0])) if found else None
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many trials of each sweep are in which state."""

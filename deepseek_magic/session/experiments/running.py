@@ -121,7 +121,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
             )
             shared = shared or made
             notices |= {str(said): said for said in made.notices}
-            cells.append(CellRequest(addressed=made.addressed, digest=made.request.digest()))
+            cells.append(CellRequest(addressed=_bare(made.addressed, shared.addressed), digest=made.request.digest()))
         assert shared is not None
         first.append(shared)
     notices |= {str(said): said for said in missing_values(plan)}
@@ -129,6 +129,18 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
         said = Message("At temperature 0 repeats differ little: more inputs tell more than more repeats.")
         notices[str(said)] = said
     return PreparedSweep(plan=plan, cells=tuple(cells), first=tuple(first), notices=tuple(notices.values()))
+
+
+def _bare(addressed: Sequence[Addressed], like: Sequence[Addressed] = ()) -> tuple[Addressed, ...]:
+    """The same requests without what they have worked out for themselves, and with the options of ``like`` where these are
+    equal: a sweep keeps ten thousand, and only those under way need their bodies."""
+    options = [each.request.options for each in like or addressed]
+    return tuple(
+        replace(
+            each, request=replace(each.request, options=kept if kept == each.request.options else each.request.options)
+        )
+        for each, kept in zip(addressed, options, strict=True)
+    )
 
 
 def prepare_again(session: Session, sweep_id: str, plan: Plan) -> PreparedSweep:
@@ -348,9 +360,10 @@ def _begin(
     purse: TrialPurse,
 ) -> Batched:
     first, cell = _cell(prepared, seeds, unit)
+    addressed = _bare(cell.addressed)
     return first.client.begin(
-        cell.addressed,
-        before=None if before is None else replace(before, request=cell.addressed[0].request),
+        addressed,
+        before=None if before is None else replace(before, request=addressed[0].request),
         continue_on_length=first.options.get("continue_on_length"),
         timeline=first.options.get("timeline"),
         patience=first.patience,

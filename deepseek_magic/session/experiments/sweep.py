@@ -76,7 +76,7 @@ class Sweep(Tabular):
 
     @cached_property
     def _head(self) -> SweepHead:
-        head = next((head for head in self._store.heads() if head.sweep_id == self.sweep_id), None)
+        head = self._store.head(self.sweep_id)
         if head is None:
             raise self._gone()
         return head
