@@ -175,6 +175,23 @@ def test_two_sweeps_are_compared_and_what_is_open_is_asked_for_a_price(
     assert repr(sweep) == f"<Sweep {sweep.sweep_id}, no longer in the journal>"
 
 
+def test_a_retry_asks_nothing_that_never_was_and_the_cell_says_so(shell: Any, demo: DemoServer) -> None:
+    cell = "%%deepseek_sweep -o s --over rows --limit 2 --think off --go {flags}\necho {{question}}"
+    error = failed(shell, cell.format(flags="--retry"))
+    assert str(error).startswith("Never asked: 2 of 2 trials; --retry asks only what failed.")
+    assert failed(shell, cell.format(flags="")) is None
+    assert "Leave one of them out" in str(failed(shell, cell.format(flags="--retry --fresh")))
+    assert (shell.user_ns["s"].states, len(demo.requests)) == ({"done": 2}, 2)
+
+
+@pytest.mark.parametrize(
+    "asked", ["grid=5", "grid={'temperature': 5}", "grid={'system': 5}", "grid={5: [1]}", "cluster=5"]
+)
+def test_what_is_of_another_type_is_a_sentence(shell: Any, asked: str) -> None:
+    error = failed(shell, f"import deepseek_magic as ds\nds.plan('echo {{question}}', over=rows, {asked})")
+    assert isinstance(error, ConfigurationError)
+
+
 def test_a_sweep_that_failed_is_told_in_one_sentence(
     shell: Any, demo: DemoServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,7 +133,7 @@ SWEEP_OPTIONS: Final = (
 )
 
 _CELL: Final = ("output", "budget", "fresh", "dry_run", "background", "quiet")
-_ASKED: Final = (*VARIED, "fill", "raw", "first_token", "idle", "total", "timeline")
+_ASKED: Final = (*VARIED, "schema", "fill", "raw", "first_token", "idle", "total", "timeline")
 _SAID: Final[Mapping[str, Message]] = {
     "output": Message("bind the sweep to this variable, besides _; it is bound even when trials fail"),
     "budget": Message("the most that the sweep may cost; what that does not allow is left unpaid"),

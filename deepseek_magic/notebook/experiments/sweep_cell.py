@@ -254,6 +254,15 @@ class SweepCells:
                     "A higher --budget asks them, and nothing twice; a lower --max-tokens lets each call count for less."
                 ),
             )
+        if (waiting := states.get("waiting", 0)) and order.how.get("retry"):
+            raise SweepFailed(
+                Message(
+                    "Never asked: {count} of {trials}; --retry asks only what failed.",
+                    count=f"{waiting:,}",
+                    trials=of_all,
+                ),
+                hint=Message("The same cell without --retry asks them, too."),
+            )
         failed = states.get("failed", 0)
         if failed > order.how.get("allow_failed", 0) * count:
             raise self._failed(failed, of_all, order)

@@ -25,8 +25,8 @@ ASKED: Final = frozenset(option.name for option in OPTIONS if option.scope == "r
 }
 """The options that are part of the question. Others say how a call is made or shown: they do not change a plan."""
 
-VARIED: Final = tuple(option.name for option in OPTIONS if option.name in ASKED - {"fill", "raw"})
-"""The options that can be an axis, in the table's order."""
+VARIED: Final = tuple(option.name for option in OPTIONS if option.name in ASKED - {"fill", "raw", "schema"})
+"""The options that can be an axis, in the table's order. The fields of a schema are columns of the whole table, so it is none."""
 
 MAX_NAME_CHARS: Final = 40
 
@@ -56,7 +56,7 @@ class Axis:
             )
         if name not in VARIED:
             known = (*VARIED, PROMPT)
-            said = Message("{name} cannot be varied{near}.", name=name, near=closest(name, known))
+            said = Message("{name} cannot be varied{near}.", name=name, near=closest(str(name), known))
             raise ConfigurationError(said, hint=Message("These can: {names}.", names=", ".join(known)))
         if isinstance(values, str) or not isinstance(values, Sequence | Mapping) or not values:
             raise ConfigurationError(

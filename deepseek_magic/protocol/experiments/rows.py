@@ -116,7 +116,7 @@ def check_columns(columns: Sequence[str], axes: Sequence[str] | None, *, cluster
     """Raises ConfigurationError where a table of trials could not tell an input's column from one of its own, and where the
     column ``cluster`` is not there. ``axes`` None: no such table is made."""
     if cluster is not None and cluster not in columns:
-        near = closest(cluster, columns)
+        near = closest(str(cluster), columns)
         raise ConfigurationError(
             Message("There is no column {name} in the inputs{near}.", name=cluster, near=near),
             hint=Message("The columns are: {names}.", names=", ".join(columns) or "–"),

@@ -139,7 +139,11 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
 
 
 def _chosen(where: Any, count: int) -> list[int]:
-    values = list(where.to_list() if callable(getattr(where, "to_list", None)) else where)
+    try:
+        values = list(where.to_list() if callable(getattr(where, "to_list", None)) else where)
+    except TypeError:
+        said = Message("it takes one true or false for each row")
+        raise ConfigurationError.of_setting("where", repr(where), said) from None
     if len(values) != count:
         raise ConfigurationError(
             Message("where is not as long as the table: {count} instead of {rows}.", count=len(values), rows=count),

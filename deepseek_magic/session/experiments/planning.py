@@ -66,6 +66,10 @@ def plan_of(
             Message("A sweep does not take {name}: its trials are calls of their own.", name=name),
             hint=Message("Leave it out."),
         )
+    given: object = grid
+    if isinstance(given, str) or not isinstance(given, Mapping | Sequence):
+        said = Message("it takes a dict of options and their values")
+        raise ConfigurationError.of_setting("grid", repr(grid), said)
     axes = {axis.name for axis in grid} if not isinstance(grid, Mapping) else set(grid)
     shared = {name: value for name, value in defaults.items() if name in ASKED and name not in axes}
     shared |= {name: value for name, value in options.items() if value is not None and name != "schema"}
@@ -127,7 +131,8 @@ def _saved(options: Mapping[str, Any], grid: Grid) -> dict[str, str]:
     found = {}
     values: dict[str, list[Any]] = {name: [options[name]] for name in ("system", "template") if name in options}
     for name, given in ((axis.name, axis.values) for axis in grid) if not isinstance(grid, Mapping) else grid.items():
-        values.setdefault(name, []).extend(given.values() if isinstance(given, Mapping) else given)
+        if isinstance(given, Mapping | Sequence):
+            values.setdefault(name, []).extend(given.values() if isinstance(given, Mapping) else given)
     for value in values.get("template", ()):
         if value is not None:
             found[str(value)] = str(prompts.saved_prompt(str(value)))

@@ -295,6 +295,9 @@ def start_sweep(
     works for. Raises ConfigurationError.
     """
     check_how(concurrency=concurrency, budget=budget)
+    if fresh and retry:
+        said = Message("fresh asks everything anew, and retry only what failed.")
+        raise ConfigurationError(said, hint=Message("Leave one of them out."))
     shut = shut or shutter(session, prepared, at)
     store, seeds, plan = SweepStore(session.journal), list(prepared.seeds), prepared.plan
     sweep_id = prepared.sweep_id

@@ -241,6 +241,7 @@ def test_an_axis_is_read_as_it_is_typed(typed: str, values: tuple[Any, ...], nam
         ("temperature=hot", '--temperature cannot be "hot": it takes a number.'),
         ("temprature=1", "temprature cannot be varied (did you mean temperature?)."),
         ("model=a,b,a", "The axis model has a twice."),
+        ("schema=A,B", "schema cannot be varied."),
         ("json=maybe", '--json cannot be "maybe": it is on or off (True or False).'),
     ],
 )
