@@ -52,7 +52,7 @@ def test_a_sum_is_found_where_one_is_asked_for(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "6 * 7 gave 42", "2026-11-29?", "pages 10-20?", "3.17 × 24?", "echo 1+1", "12345 × 3?"]
+    "text", ["", "6 * 7 gave 42", "2026-11-29?", "pages 10-20?", "3.17 × 24?", "echo 1+1", "12345 × 3?", "-3 + 4 = ?"]
 )
 def test_other_numbers_are_no_sum(text: str) -> None:
     assert sum_in(text) is None

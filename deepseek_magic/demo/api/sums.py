@@ -19,7 +19,7 @@ from .checks import text_of
 from .inquiry import Inquiry
 from .texts import figures, say
 
-_SUM: Final = re.compile(r"(?<![\d.])(\d{1,4}) ?([×*+]) ?(\d{1,4})(?= ?[?？=]| ?(?:等于|是)?多少)")
+_SUM: Final = re.compile(r"(?<![\d.\-−])(\d{1,4}) ?([×*+]) ?(\d{1,4})(?= ?[?？=]| ?(?:等于|是)?多少)")
 _MAX_KEPT: Final = 100_000
 _SLIPS: Final = (1, -1, 10, -10, 2, 100, -9)
 """How far wrong answers are off."""

@@ -198,7 +198,7 @@ class Reckoning:
         if (plan := self._sweeps.get(name)) is None:
             judging = Judging.of(sweep_named(name, self._names), scorer)
             return replace(self._plan(place, judging.plan, typed.options, unasked=True), prompt=place.prompt)
-        scorer.check(plan.columns)
+        scorer.check(plan.columns, len(plan.settings))
         return self._plan(place, replace(plan, scorers=(scorer,)), typed.options, unasked=True, judged=True)
 
     # calls in Python

@@ -38,7 +38,7 @@ class JudgeCells(SweepCells):
         known = variables(self.shell, self._magics.last_error, scope)
         sweep = sweep_named(name, known)
         scorer = judge_of((body or "").strip(), typed.options)
-        scorer.check(sweep.plan.columns)
+        scorer.check(sweep.plan.columns, len(sweep.plan.settings))
         if not sweep.states.get("done"):
             said = Message("The sweep {name} has no answers to judge.", name=sweep.name)
             raise ConfigurationError(said, hint=Message("%deepseek_sweeps resume NAME asks what one has open"))

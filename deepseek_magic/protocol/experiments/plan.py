@@ -159,7 +159,7 @@ class Plan:
             why = Message("it takes a whole number from {low} to {high}", low=1, high=MAX_REPEATS)
             raise ConfigurationError.of_setting("repeats", repr(self.repeats), why)
         for scorer in self.scorers:
-            scorer.check(self.columns)
+            scorer.check(self.columns, len(self.settings))
         if not self.rows:
             raise ConfigurationError(
                 Message("The table of inputs is empty, so there is nothing to ask."),

@@ -81,8 +81,12 @@ class Scorer:
             "version": self.version,
         }
 
-    def check(self, columns: Sequence[str]) -> None:
-        """Raises ConfigurationError where the expected value names a column that the inputs do not have."""
+    def check(self, columns: Sequence[str], settings: int) -> None:
+        """Raises ConfigurationError where the expected value names a column that the inputs do not have, and where a single
+        setting has no other one to be preferred to."""
+        if self.kind == "prefer" and settings < 2:
+            said = Message("The score {name} sets settings against each other, and there is one alone.", name=self.name)
+            raise ConfigurationError(said, hint=Message("A judge says of each answer how good it is."))
         if self.kind == "regex":  # where {n} may be one of its own signs
             return
         for path in template.paths(self.expected or ""):

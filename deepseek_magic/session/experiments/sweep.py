@@ -200,7 +200,7 @@ class Sweep(Tabular):
         names = {scorer.name for scorer in given}
         plan = replace(self.plan, scorers=(*(s for s in self.plan.scorers if s.name not in names), *given))
         for scorer in given:
-            scorer.check(plan.columns)
+            scorer.check(plan.columns, len(plan.settings))
             self._runs[scorer.version] = scorer.runs
         self._read = None
         ScoreStore(self.journal).keep_plan(self.sweep_id, plan.to_json()).result()

@@ -198,6 +198,7 @@ def test_a_quantifier_of_a_pattern_is_none_of_the_columns() -> None:
     ("scorer", "said"),
     [
         (score.exact("{anser}"), "The score exact reads the column anser, which the inputs do not have"),
+        (score.prefer("Which?"), "The score prefer sets settings against each other, and there is one alone."),
         (score.number("{x}", name="sum"), "The score sum reads the column x, which the inputs do not have."),
     ],
 )
