@@ -180,7 +180,7 @@ class NotebookCost(Tabular):
             low, high = f"{learnt[0]:,}", f"{learnt[-1]:,}"
             count = low if low == high else f"{low}–{high}"
             yield say(
-                "About: answers as long as the median of earlier ones ({count}) to the same prompt, else of the same model and thinking setting.",
+                "About: answers as long as the median of earlier ones ({count} of them) to the same prompt, else of the same model and thinking setting.",
                 count=count,
             )
         if self.with_kernel:

@@ -66,7 +66,7 @@ def judge_plan(scorer: Scorer, cases: Iterable[Case], where: Mapping[str, Any]) 
     if not rows:
         return None
     votes = int(scorer.arguments.get("votes", 1))
-    choices = _PLACES if scorer.kind == "prefer" else tuple(scorer.arguments["choices"])
+    choices = _PLACES if scorer.kind == "prefer" else _best_first(scorer.arguments["choices"])
     model = scorer.arguments.get("model")
     options = {
         **{name: value for name, value in where.items() if name in ("model", "endpoint", "base_url")},
@@ -78,6 +78,12 @@ def judge_plan(scorer: Scorer, cases: Iterable[Case], where: Mapping[str, Any]) 
         "max_tokens": MAX_TOKENS,
     }
     return Plan.of(PAIR if scorer.kind == "prefer" else ANSWER, rows=rows, repeats=votes, options=options)
+
+
+def _best_first(choices: Mapping[str, float]) -> tuple[str, ...]:
+    """The judge's words in an order that is the values' own: a sweep from the journal has forgotten how they were typed, and
+    another order would be another prompt, judged otherwise and paid for again."""
+    return tuple(sorted(choices, key=lambda word: (-float(choices[word]), word)))
 
 
 def verdict(scorer: Scorer, texts: Sequence[str | None]) -> Score:

@@ -7,6 +7,7 @@ import pytest
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments import score
 from deepseek_magic.protocol.experiments.judging import TIE, Case, judge_plan, preference, verdict
+from deepseek_magic.protocol.experiments.plan import Plan
 from deepseek_magic.protocol.template import fill
 
 ROW = {"question": "Why?"}
@@ -23,12 +24,23 @@ def test_a_judge_is_asked_once_an_answer_and_sees_no_setting() -> None:
     assert plan.options["model"] == "flash"
     assert plan.options["temperature"] == 0
     assert "seed" not in plan.options
-    assert str(plan.options["system"]).endswith("verdict, one of: yes, no, so-so")
+    assert str(plan.options["system"]).endswith("verdict, one of: yes, so-so, no")
     text = fill(plan.templates[0].text, plan.variables(1)).text
     assert "Is this polite, asked Why?" in text
     assert text.count(plan.rows[1]["mark"]) == 2
     assert "\nGo {away}\n" in text
     assert judge_plan(POLITE, [], {}) is None
+
+
+def test_a_judge_that_was_kept_in_the_journal_asks_the_same() -> None:
+    yes_or_no = score.judge("Polite?")
+    kept = Plan.of("{question}", rows=[ROW], scorers=[yes_or_no])
+    (read,) = Plan.from_json(kept.to_json(), kept.rows_json()).scorers
+    asked, again = (judge_plan(each, [Case("Because.", ROW)], {"model": "flash"}) for each in (yes_or_no, read))
+    assert asked is not None
+    assert again is not None
+    assert str(asked.options["system"]).endswith("verdict, one of: yes, no")
+    assert again.options == asked.options
 
 
 def test_two_answers_are_shown_in_both_orders() -> None:
