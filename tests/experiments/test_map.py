@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -108,6 +109,16 @@ def test_the_fields_of_a_schema_are_columns_and_an_answer_that_does_not_fit_says
     assert made["fruit.weight"].tolist()[::2] == [3, 3]
     assert made["fruit.weight"].isna().tolist() == [False, True, False]
     assert made["fruit_error"].notna().tolist() == [False, True, False]
+
+
+def test_a_row_of_which_it_is_not_known_is_not_asked_and_keeps_whatever_it_has(mapped: Any, demo: DemoServer) -> None:
+    frame = pd.DataFrame({"text": ["x", "y", "z"], "answer": [np.array([1, 2]), None, None]})
+    made = mapped(frame, where=pd.array([None, False, True], dtype="boolean"))
+    assert list(made["answer"])[1:] == [None, "ECHO Z"]
+    assert list(made["answer"][0]) == [1, 2]
+    assert mapped(frame, where=[float("nan"), None, True])["answer"][2] == "ECHO Z"
+    assert len(demo.requests) == 1
+    assert list(mapped(pd.Index(["z"], name="text"))["answer"]) == ["ECHO Z"]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Unpack
 from ...metrics.frames import arrow_table, library, pandas_frame, polars_frame
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.plan import Plan
-from ...protocol.experiments.rows import ONLY_COLUMN, Row
+from ...protocol.experiments.rows import ONLY_COLUMN, Row, plain
 from ...protocol.schema import Schema
 from ...text.extract import read_json
 from ...text.messages import Message
@@ -149,7 +149,7 @@ def _chosen(where: Any, count: int) -> list[int]:
             Message("where is not as long as the table: {count} instead of {rows}.", count=len(values), rows=count),
             hint=Message("Give one true or false for each row."),
         )
-    return [place for place, value in enumerate(values) if value is not None and bool(value)]
+    return [place for place, value in enumerate(values) if plain(value)]
 
 
 def _with(
@@ -160,6 +160,8 @@ def _with(
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
     if kind == "pandas.Series":
         table = table.to_frame(name=ONLY_COLUMN if table.name is None else table.name)
+    elif kind.startswith("pandas.") and not hasattr(table, "iloc"):  # an index: only its values are the table
+        table = table.to_frame(index=False, name=ONLY_COLUMN if table.name is None else table.name)
     elif kind == "polars.Series":
         table = table.to_frame(table.name or ONLY_COLUMN)
     elif kind == "polars.LazyFrame":
@@ -219,5 +221,5 @@ def _with_pandas(frame: Any, columns: Mapping[str, list[Any]], kinds: Mapping[st
 def _merged(kept: Sequence[Any] | None, values: Sequence[Any], chosen: set[int]) -> list[Any]:
     if kept is None:
         return list(values)
-    old = [None if type(value).__name__ in ("NAType", "NaTType") or value != value else value for value in kept]
+    old = [None if plain(value) is None else value for value in kept]
     return [value if place in chosen else old[place] for place, value in enumerate(values)]
