@@ -121,6 +121,7 @@ def test_a_plan_takes_what_a_sweep_takes_and_the_sweep_of_it_is_asked_so(
         ("{nope} {questio.title}", r"\{questio.title\} in the prompt .* \(did you mean question\?\)"),
         ("{unit prise} of {question}", r"\(did you mean unit price\?\)"),
         ({"a": "{question}", "b": "{qestion}"}, r"did you mean question"),
+        ("{prompt} {question}", r"\{prompt\} in the prompt is neither a column"),
     ],
 )  # fmt: skip
 def test_a_name_that_nothing_fills_is_refused_before_anything_is_sent(session: Session, prompt: Any, said: str) -> None:

@@ -158,11 +158,11 @@ def _texts(plan: Plan, variables: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_names(plan: Plan, variables: Mapping[str, Any]) -> None:
     """Raise ConfigurationError for ``{name}`` in a prompt that nothing fills: a slip would be paid for row by row."""
-    # What a saved prompt calls so is the cell's text.
-    known = [*plan.columns, "prompt", *(name for name in variables if not name.startswith("_"))]
+    known = [*plan.columns, *(name for name in variables if not name.startswith("_"))]
     found: dict[str, Message | str] = {}
-    for text in _prompts(plan):
-        found |= template.strangers(text, known)
+    saved = set(plan.saved.values())
+    for text in _prompts(plan):  # what a saved prompt calls {prompt} is the cell's text
+        found |= template.strangers(text, [*known, "prompt"] if text in saved else known)
     if found:
         typed, near = next((each for each in found.items() if each[1]), next(iter(found.items())))
         raise ConfigurationError(
