@@ -116,6 +116,14 @@ def test_a_key_in_a_prompt_or_a_rule_is_in_no_plan(demo: DemoServer, run: Run, s
     assert "sk-test-1234" not in plan
 
 
+def test_answers_that_were_cut_off_are_counted_below_the_table(demo: DemoServer, run: Run) -> None:
+    sweep = run(PROMPT, over=ROWS, grid={"max_tokens": [1, 200]}, scores=score.contains("{word}"))
+    assert [str(said) for said in sweep.summary().notes] == [
+        "4 answers ended at their length (--max-tokens) and count as they are."
+    ]
+    assert "4 answers ended at their length" in sweep._repr_mimebundle_()["text/markdown"].replace("\\", "")
+
+
 def test_what_failed_has_no_score_and_is_no_zero(demo: DemoServer, run: Run) -> None:
     run(PROMPT, over=ROWS[:2], scores=score.contains("{word}"))
     demo.fault = "400 p=1"

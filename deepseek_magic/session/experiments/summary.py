@@ -17,7 +17,7 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rules import count_words
 from ...protocol.models import family
 from ...text.inline import plain_html
-from ...text.messages import Message, localized
+from ...text.messages import Message, localized, numbered
 from .frame import TrialFrame
 from .scores import JUDGES, ScoreColumns
 
@@ -111,7 +111,18 @@ def summed_up(
         figures = _figures(plan, [row for _, row in mine])
         figures["words_p50"] = _words(mine) if is_judged else None
         made.append(SettingSummary(names=setting.names, axes=frame.axes[setting.index], figures=figures, scores=scores))
-    return SweepSummary(made, frame.axis_types, tuple(_notes(plan, frame.scores, made, judges)))
+    cut = _cut_off(sum(row["outcome"] == "truncated" for row in rows))
+    return SweepSummary(made, frame.axis_types, (*cut, *_notes(plan, frame.scores, made, judges)))
+
+
+def _cut_off(count: int) -> tuple[Message, ...]:
+    """That answers reached their length: a setting with longer ones is scored worse for it, which no score shows."""
+    if not count:
+        return ()
+    one = Message("1 answer ended at its length (--max-tokens) and counts as it is.")
+    return (
+        numbered(count, one, Message("{count} answers ended at their length (--max-tokens) and count as they are.")),
+    )
 
 
 def _notes(
