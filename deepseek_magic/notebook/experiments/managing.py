@@ -54,7 +54,7 @@ def manage(shell: Any, magics: DeepSeekMagics, owner: Any, line: str) -> None:
     if (more and action in ("show", "side", "delete")) or (len(more) > 1 and action == "compare"):
         raise ConfigurationError(
             Message('"{text}" on the line was not understood.', text=" ".join(more)),
-            hint=Message("%deepseek_sweeps? lists what it does."),
+            hint=Message("%deepseek_sweeps? lists what it does; put a name with spaces in quotation marks."),
         )
     match action:
         case "show":
