@@ -132,6 +132,12 @@ def test_what_cannot_be_judged_says_why(shell: Any, cell: str, said: str) -> Non
     assert said in str(failed(shell, cell))
 
 
+def test_a_judge_that_cannot_be_asked_leaves_no_column(shell: Any) -> None:
+    error = failed(shell, JUDGE.format(flags="--model nosuch --go"))
+    assert "Of the judge's calls 6 of 6 trials failed" in str(error)
+    assert shell.user_ns["s"].plan.scorers == ()
+
+
 def test_a_sweep_without_answers_has_nothing_to_judge(shell: Any, demo: DemoServer) -> None:
     demo.fault = "400 p=1"
     shell.run_cell("%%deepseek_sweep -o none --over rows --go\necho not {question}")

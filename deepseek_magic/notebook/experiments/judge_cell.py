@@ -45,6 +45,8 @@ class JudgeCells(SweepCells):
         judging, how = Judging.of(sweep, scorer), typed.options
 
         def made(replies: Sweep | None) -> Sweep:
+            if replies is not None and not replies.states.get("done"):
+                return sweep  # a model that does not exist leaves no column behind
             sweep.rescored([scorer])
             return judging.keep(replies)
 
