@@ -67,13 +67,21 @@ def count(peer: Any, work: Work) -> Figures:
 
 
 def memory(peer: Any, work: Work) -> Figures:
-    """By how much the process grows at its peak, after a short work (resident memory)."""
+    """By how much the process grows at its peak, after a short work (resident memory): until all is answered, where the peer
+    tells when that is, and until it is shown."""
     _warmed(peer, work)
+    figures = {}
     with growth() as grown:
-        answers = peer.run(work)
+        if hasattr(peer, "asked"):
+            with growth() as until_answered:
+                kept = peer.asked(work)
+            figures["answered_mb"] = until_answered.mb
+            answers = peer.shown(kept)
+        else:
+            answers = peer.run(work)
     if (right := _right(peer, work, answers)) != work.trials:
         raise AssertionError(f"{right} right answers of {work.trials}")
-    return {"grown_mb": grown.mb}
+    return {**figures, "grown_mb": grown.mb}
 
 
 MEASURES = {each.__name__: each for each in (cpu, count, memory)}
