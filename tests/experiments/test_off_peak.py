@@ -82,7 +82,7 @@ def test_a_sweep_pauses_when_the_peak_begins_and_goes_on_when_it_is_over(
 
     monkeypatch.setattr(frames, "reply", reply)
     call = asked(session, 40, at="off-peak")
-    wait_until(lambda: left_s(call) is not None and call.run.standing.running == 0)
+    wait_until(lambda: left_s(call) is not None and "running" not in call.sweep.states)
     begun_before = len(demo.requests)
     assert 0 < begun_before < 40
     assert call.sweep.states == {"done": begun_before, "waiting": 40 - begun_before}
