@@ -59,14 +59,16 @@ def test_what_was_spent_lies_between_least_and_most_and_no_plan_opens_a_connecti
 
 def test_answers_of_before_say_what_to_expect(demo: DemoServer, run: Run, session: Session) -> None:
     rows = [{"n": n} for n in range(3)]
-    assert looked_at(session, "echo {n}", over=rows, endpoint="demo").cost.expected is None
+    first = looked_at(session, "echo {n}", over=rows * 2, endpoint="demo", each=True)
+    assert first.cost.expected is None
+    assert [str(said) for said in first.notices if "--limit 3" in str(said)]
     run("echo {n}", over=rows, endpoint="demo")
     made = looked_at(session, "echo the {n}", over=rows, endpoint="demo")
     assert made.cost.least is not None
     assert made.cost.expected is not None
     assert made.cost.most is not None
     assert made.cost.least.amount <= made.cost.expected.amount <= made.cost.most.amount
-    assert (made.cost.least.currency, made.earlier) == ("demo USD", 3)
+    assert (made.cost.least.currency, made.earlier, made.notices) == ("demo USD", 3, ())
 
 
 def test_what_the_journal_has_and_what_rows_share_is_not_sent(demo: DemoServer, run: Run, session: Session) -> None:

@@ -67,6 +67,9 @@ def test_answers_are_scored_a_few_at_a_time(demo: DemoServer, run: Run, monkeypa
 def test_a_summary_shows_its_rows(demo: DemoServer, run: Run) -> None:
     said = [{"word": f"a{n}"} for n in range(3)]
     summary = run(PROMPT, over=said, grid={"system": {"<b>": "Be brief."}}, scores=score.contains("a")).summary()
+    heads = repr(summary).splitlines()[0].split()
+    assert heads[:6] == ["system", "scorer", "score", "low", "high", "n_inputs"]
+    assert heads[-1] == "method"
     for shown in (repr(summary), summary._repr_html_()):
         assert "contains" in shown
         assert "wilson" in shown.lower()
@@ -199,7 +202,7 @@ def test_answers_are_scored_while_others_are_asked_for(demo: DemoServer, session
     (one, two), standing = sorted(call.scoring.so_far), call.run.standing
     assert (one, two) == ((0, "contains"), (1, "contains"))
     assert all(each.mean == 1 for each in call.scoring.so_far.values())
-    text = growing("s", call.sweep.plan, standing, call.scoring.so_far, "caption").text
+    text = growing(call.sweep.plan, standing, call.scoring.so_far, "caption").text
     assert "contains so far" in text
     assert f"1.00, {call.scoring.so_far[one].answers} scored" in text
     assert "(" not in text.replace("caption", "")

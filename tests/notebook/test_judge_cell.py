@@ -13,6 +13,7 @@ from deepseek_magic.demo.api import frames
 from deepseek_magic.demo.api.inquiry import Inquiry
 from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.metrics.tables import cell
 from deepseek_magic.notebook.experiments.judge_flags import judge_of, read_judge_line
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session.experiments.listing import sweeps
@@ -51,8 +52,8 @@ def shell(demo: DemoServer, said: list[str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DEEPSEEK_MAGIC_DEMO", demo.base_url)
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
-    for cell in (LOAD, ROWS, SWEEP):
-        shell.run_cell(cell).raise_error()
+    for source in (LOAD, ROWS, SWEEP):
+        shell.run_cell(source).raise_error()
     yield shell
     InteractiveShell.clear_instance()
 
@@ -78,6 +79,13 @@ def test_the_price_is_told_first_and_then_the_answers_are_judged_once(
     assert "Sweep two tries · 6 of 6 trials" in shown
     assert "deepseek-flash judged answers of its own family" in shown
     assert "median words" in shown
+    paid = [sum(row["cost"] for row in each.rows()) for each in (sweep, sweeps["two tries · topical"])]
+    assert f"{cell(paid[0], 4)} demo USD · with its judges {cell(sum(paid), 4)} demo USD" in shown
+    assert " inputs ×" not in shown.split("with its judges")[1]
+    listed = {line.split("  ")[0]: line for line in repr(sweeps).splitlines()}
+    assert listed["two tries"].endswith(f"{cell(paid[0], 4)} demo USD")
+    assert listed["two tries · topical"].endswith(f"{cell(paid[1], 4)} demo USD")
+    assert "Is this about {question}?" in listed["two tries · topical"]
     assert [row["score.topical"] for row in sweep.rows()] == [1, 1, 1, 0, 0, 0]
     assert shell.user_ns["judged"] is sweep
     assert len(said) == 6

@@ -67,15 +67,20 @@ class SettingScore:
 
     @property
     def shown(self) -> Message:
-        """The score with its interval and its numbers, as tables show it."""
+        """The score with its interval and its numbers."""
+        return self.told(counted=True)
+
+    def told(self, *, counted: bool) -> Message:
+        """The same, and only ``counted`` with its inputs and repeats."""
         said = Message("–") if self.score is None else Message("{score}", score=_short(self.score))
         if self.low is not None and self.high is not None:
             said = Message("{score} ({low}–{high})", score=said, low=_short(self.low), high=_short(self.high))
-        one = self.n_inputs == 1
-        inputs = Message("1 input") if one else Message("{count} inputs", count=f"{self.n_inputs:,}")
-        if self.repeats > 1:
-            inputs = Message("{inputs} × {repeats}", inputs=inputs, repeats=self.repeats)
-        said = Message("{score}, {inputs}", score=said, inputs=inputs)
+        if counted:
+            one = self.n_inputs == 1
+            inputs = Message("1 input") if one else Message("{count} inputs", count=f"{self.n_inputs:,}")
+            if self.repeats > 1:
+                inputs = Message("{inputs} × {repeats}", inputs=inputs, repeats=self.repeats)
+            said = Message("{score}, {inputs}", score=said, inputs=inputs)
         if self.failed:
             said = Message("{score}, {count} failed", score=said, count=f"{self.failed:,}")
         if self.unjudged:

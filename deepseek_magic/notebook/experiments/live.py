@@ -94,7 +94,7 @@ class SweepView:
         if not table_due:
             return
         self._table_s = now_s + max(LINE_S, (now_s - self._began_s) / TABLE_SHARE)
-        table = growing(call.sweep.name, call.plan, standing, call.scoring.so_far, line)
+        table = growing(call.plan, standing, call.scoring.so_far, line)
         drawn = f"{_STYLE}{table.body}" if self._widget is not None else table.html
         if drawn == self._drawn:
             return

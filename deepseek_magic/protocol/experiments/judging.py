@@ -80,6 +80,11 @@ def judge_plan(scorer: Scorer, cases: Iterable[Case], where: Mapping[str, Any]) 
     return Plan.of(PAIR if scorer.kind == "prefer" else ANSWER, rows=rows, repeats=votes, options=options)
 
 
+def is_judging(plan: Plan) -> bool:
+    """Whether a plan is one that ``judge_plan`` has made."""
+    return plan.templates[0].text in (ANSWER, PAIR)
+
+
 def _best_first(choices: Mapping[str, float]) -> tuple[str, ...]:
     """The judge's words in an order that is the values' own: a sweep from the journal has forgotten how they were typed, and
     another order would be another prompt, judged otherwise and paid for again."""

@@ -6,10 +6,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from ...engine.journal.reader import Journal
 from ...engine.trials.scores import KeptScore, ScoreStore
+from ...engine.trials.store import SweepStore
 from ...metrics.row import Row
 from ...protocol.experiments.judging import TIE, Case, judge_plan, preference, verdict
 from ...protocol.experiments.plan import Plan
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 _ANSWERS: Final = """
     SELECT trials.setting, trials.row, trials.repeat, calls.call_id, calls.text FROM trials JOIN calls USING (call_id)
     WHERE sweep_id = ? AND state = 'done' ORDER BY trial
+"""
+_JUDGES: Final = """
+    SELECT DISTINCT judges.sweep_id, judges.name FROM trials JOIN scores USING (call_id)
+    JOIN trials AS judged ON judged.call_id = scores.judge_call_id
+    JOIN sweeps AS judges ON judges.sweep_id = judged.sweep_id WHERE trials.sweep_id = ?
 """
 
 
@@ -54,7 +61,7 @@ class Judging:
     @property
     def title(self) -> str:
         """What the judge's own sweep is called."""
-        return f"{self.sweep.name} · {self.scorer.name}"
+        return title_of(self.sweep.name, self.scorer)
 
     def keep(self, replies: Sweep | None) -> Sweep:
         """The scores that the judge's replies make are the sweep's. Where a reply is missing there is no score: it is asked
@@ -63,6 +70,24 @@ class Judging:
         rows = [] if replies is None else replies.rows()
         ScoreStore(self.sweep.journal).keep(_judged(self.scorer, self.cases, rows, votes)).result()
         return self.sweep
+
+
+def title_of(sweep: str, scorer: Scorer) -> str:
+    """What the sweep of a judge is called that judges the sweep of that name."""
+    return f"{sweep} · {scorer.name}"
+
+
+def spent_with_judges(sweep: Sweep) -> dict[str, Decimal]:
+    """All that a sweep and those who judged it have cost, by currency: it pays for judges that are its scores, and one that was
+    asked afterwards for itself. One that was asked for another sweep with the same answers is that one's."""
+    store = SweepStore(sweep.journal)
+    titles = {title_of(sweep.name, scorer) for scorer in sweep.plan.scorers}
+    judges = sweep.journal.stored(_JUDGES, (sweep.sweep_id,))
+    total = store.spent(sweep.sweep_id)
+    for judge in (sweep_id for sweep_id, name in judges if name in titles):
+        for currency, amount in store.spent(judge).items():
+            total[currency] = total.get(currency, Decimal(0)) + amount
+    return total
 
 
 def open_cases(journal: Journal, sweep_id: str, plan: Plan, scorer: Scorer) -> list[OpenCase]:

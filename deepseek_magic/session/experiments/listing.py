@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -10,19 +10,22 @@ from typing import Any, ClassVar, Final
 from ...engine.trials.store import SweepHead, SweepStore
 from ...metrics.files import Tabular
 from ...metrics.frames import Columns, Types
-from ...metrics.tables import cell, html_table, text_table
+from ...metrics.tables import UNKNOWN, cell, html_table, spent_on, text_table
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.judging import is_judging
 from ...protocol.experiments.plan import Plan
 from ...protocol.options import closest
 from ...text.inline import plain_html
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..calls import session
+from .judged import title_of
 from .running import NAME_CHARS, sweep_of
+from .scores import JUDGES
 from .sweep import Sweep
 
 SHOWN_SWEEPS: Final = 30
-_HEADS: Final = words("sweep", "made", "prompt", "trials", "done", "failed", "open")
+_HEADS: Final = words("sweep", "made", "prompt", "trials", "done", "failed", "open", "cost")
 
 
 @dataclass(frozen=True)
@@ -77,23 +80,36 @@ class Sweeps(Tabular):
         return [sweep_of(session(), head.sweep_id) for head in heads]
 
     def _columns(self) -> Columns:
-        rows = [self._row(head, states) for head, states in self._counted()]
+        rows = self._rows()
         return {name: [row[place] for row in rows] for place, name in enumerate(self.TYPES)}
+
+    def _rows(self, most: int | None = None) -> list[list[Any]]:
+        """Of the newest sweeps, or all. The prompt of a judge is its question, which the sweep has that it judges."""
+        counted = self._counted()
+        plans = {head.sweep_id: Plan.from_json(head.plan, "[]") for head, _ in counted}
+        questions = {
+            title_of(head.name, scorer): scorer.expected
+            for head, _ in reversed(counted)
+            for scorer in plans[head.sweep_id].scorers
+            if scorer.kind in JUDGES
+        }
+        rows = []
+        for head, states in counted[:most]:
+            plan = plans[head.sweep_id]
+            question = questions.get(head.name) if is_judging(plan) else None
+            rows.append(_row(head, states, [question] if question else [each.text for each in plan.templates]))
+        return rows
 
     def _counted(self) -> list[tuple[SweepHead, Mapping[str, int]]]:
         counts = self._store.counts()
         return [(head, counts.get(head.sweep_id, {})) for head in self._store.heads()]
 
-    def _row(self, head: SweepHead, states: Mapping[str, int]) -> list[Any]:
-        prompt = " / ".join(" ".join(each.text.split()) for each in Plan.from_json(head.plan, "[]").templates)
-        left = sum(states.get(name, 0) for name in ("waiting", "running", "unpaid"))
-        asked = [sum(states.values()), states.get("done", 0), states.get("failed", 0), left]
-        return [head.sweep_id, head.name, head.notebook, datetime.fromisoformat(head.made_at), prompt, *asked]
-
     def _shown(self) -> tuple[list[str], list[list[str]], str]:
         rows = []
-        for _, name, _, made, prompt, *asked in (self._row(*each) for each in self._counted()[:SHOWN_SWEEPS]):
-            rows.append([name, made.astimezone().strftime(MOMENT), *map(cell, (prompt, *asked))])
+        for sweep_id, name, _, made, prompt, *asked in self._rows(SHOWN_SWEEPS):
+            costs = self._store.spent(sweep_id)
+            shown = [*map(cell, (prompt, *asked)), spent_on(costs, 0) if costs else UNKNOWN]
+            rows.append([name, made.astimezone().strftime(MOMENT), *shown])
         caption = say("%deepseek_sweeps resume NAME asks what one has open")
         if not rows:
             caption = say("There are no sweeps yet. %%deepseek_sweep makes one.")
@@ -106,6 +122,13 @@ class Sweeps(Tabular):
     def _repr_html_(self) -> str:
         heads, rows, caption = self._shown()
         return html_table(heads, rows, caption) if rows else plain_html(caption)
+
+
+def _row(head: SweepHead, states: Mapping[str, int], prompts: Sequence[str]) -> list[Any]:
+    prompt = " / ".join(" ".join(text.split()) for text in prompts)
+    left = sum(states.get(name, 0) for name in ("waiting", "running", "unpaid"))
+    asked = [sum(states.values()), states.get("done", 0), states.get("failed", 0), left]
+    return [head.sweep_id, head.name, head.notebook, datetime.fromisoformat(head.made_at), prompt, *asked]
 
 
 sweeps: Final = Sweeps()

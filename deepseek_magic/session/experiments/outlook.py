@@ -16,10 +16,11 @@ from ...policy.attempts import RecoveryPolicy
 from ...policy.estimates import tokens_at_most
 from ...policy.plan_costs import PlannedRequest, Usual, outlook, usual_lengths
 from ...protocol.chat import Request
-from ...protocol.experiments.judging import Case, judge_plan
+from ...protocol.experiments.judging import Case, is_judging, judge_plan
 from ...protocol.experiments.outlook import Outlook
 from ...protocol.experiments.plan import Plan
 from ...protocol.options import OPTIONS_BY_NAME, Options
+from ...text.messages import Message
 from .judged import open_cases
 from .off_peak import beginning
 from .running import PreparedSweep, check_how, prepare_sweep
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 LEARNT_FROM: Final = 1_000
 """So many of the newest answers say how long answers are."""
+FEW: Final = 3
+"""So many calls are asked as soon as priced."""
+_FIRST: Final = Message(
+    "No earlier answer tells how long these will be. Ask a few rows first (in a sweep: --limit 3), and the plan says about what all will cost."
+)
 _NONE: Final[Mapping[tuple[str, str], int]] = MappingProxyType({})
 
 
@@ -76,7 +82,7 @@ def looked_at(
     asked = [unit for unit in units if unit not in known]
     places = {first.endpoint.name for first in prepared.first}
     usual = usual_lengths(store.lengths(places, limit=LEARNT_FROM))
-    return outlook(
+    made = outlook(
         [
             *_requests(prepared, seeds, asked),
             *_judges(session, prepared, usual, done, failed if retry else set(range(len(plan))) - done),
@@ -90,6 +96,8 @@ def looked_at(
         waits_s=None if at is None else (begins - now).total_seconds(),
         notices=prepared.notices,
     )
+    unlearnt = made.cost.expected is None and made.cost.most is not None and not is_judging(plan)
+    return replace(made, notices=(*made.notices, _FIRST)) if unlearnt and made.calls > FEW else made
 
 
 def _requests(prepared: PreparedSweep, seeds: list[TrialSeed], asked: list[TrialUnit]) -> Iterator[PlannedRequest]:

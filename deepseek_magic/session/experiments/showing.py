@@ -18,8 +18,9 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.measured import currency_name
 from ...text.inline import plain_html
 from ...text.messages import Message, localized, numbered, say, words
-from .scores import SoFar
-from .summary import SettingSummary
+from .judged import spent_with_judges
+from .scores import JUDGES, SoFar
+from .summary import SettingSummary, SweepSummary
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -30,7 +31,6 @@ SHOWN_SETTINGS: Final = 50
 _MARKS: Final = frozenset("\\`*_{}[]<>()#|~$&!@^\n\r")
 _PARTED: Final = {sign: plain_html(sign) for sign in "$\\"}
 """MathJax reads the finished page: an entity alone does not keep these two from it."""
-_PROMPT: Final = Message("setting")
 _OPEN: Final = words("failed", "unpaid", "waiting")
 
 
@@ -77,9 +77,7 @@ def _inert(text: str) -> str:
     return "".join(_PARTED.get(sign) or (f"&#{ord(sign)};" if sign in _MARKS else sign) for sign in text)
 
 
-def growing(
-    name: str, plan: Plan, standing: SweepStanding, scores: Mapping[tuple[int, str], SoFar], caption: str
-) -> SweepTable:
+def growing(plan: Plan, standing: SweepStanding, scores: Mapping[tuple[int, str], SoFar], caption: str) -> SweepTable:
     """The table of a sweep that is being asked. Scores are told as they are so far, without an interval: who looks at one until
     it pleases, and stops then, is deceived."""
     columns = list(dict.fromkeys(column for _, column in scores))
@@ -87,7 +85,7 @@ def growing(
     heads += [say("{score} so far", score=column) for column in columns]
     rows = [
         [
-            *(setting.names.values() or [name]),
+            *setting.names.values(),
             cell(standing.count("done", setting.index)),
             cell(standing.count("failed", setting.index)),
             cell(standing.count("waiting", setting.index) + standing.count("running", setting.index)),
@@ -145,14 +143,13 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
     """The table that lasts: the figures of ``sweep.summary()``."""
     plan = sweep.plan
     trials, summary = sweep.with_summary()
-    scorers = list(dict.fromkeys(name for setting in summary.settings for name in setting.scores))
+    names = dict.fromkeys(name for setting in summary.settings for name in setting.scores)
+    scorers = {name: not _is_of_all(plan, summary, name) for name in names}
     open_ones = [name for name in _OPEN if any(s.figures[name] for s in summary.settings)]
     heads = [*_axes(plan), say("answered"), *(_OPEN[name].localized() for name in open_ones)]
     judged = any(setting.figures["words_p50"] is not None for setting in summary.settings)
     heads += [*scorers, *([say("median words")] if judged else ()), say("cost"), say("median, s")]
-    rows = [
-        _row(sweep.name, setting, open_ones, scorers, judged=judged) for setting in summary.settings[:SHOWN_SETTINGS]
-    ]
+    rows = [_row(setting, open_ones, scorers, judged=judged) for setting in summary.settings[:SHOWN_SETTINGS]]
     foot = [localized(said) for said in (*notices, *summary.notes)]
     if len(summary.settings) > SHOWN_SETTINGS:
         foot.append(
@@ -165,16 +162,20 @@ def settled(sweep: Sweep, notices: Sequence[Message | str] = ()) -> SweepTable:
     return SweepTable(caption=_result(sweep, trials), heads=heads, rows=rows, names=len(_axes(plan)), foot=foot)
 
 
-def _row(
-    name: str, setting: SettingSummary, open_ones: Sequence[str], scorers: Sequence[str], *, judged: bool
-) -> list[str]:
+def _is_of_all(plan: Plan, summary: SweepSummary, name: str) -> bool:
+    """Whether each setting has the score for every input, as often as the caption says: then no cell says it again."""
+    scores = [setting.scores[name] for setting in summary.settings]
+    return all((score.n_inputs, score.repeats) == (len(plan.rows), plan.repeats) for score in scores)
+
+
+def _row(setting: SettingSummary, open_ones: Sequence[str], scorers: Mapping[str, bool], *, judged: bool) -> list[str]:
     figures: Mapping[str, Cell] = setting.figures
     spent = figures["cost"]
     cost = UNKNOWN if spent is None else f"{cell(spent)} {currency_name(str(figures['currency'] or ''))}".strip()
     return [
-        *(setting.names.values() or [name]),
+        *setting.names.values(),
         *(cell(figures[each]) for each in ("answered", *open_ones)),
-        *(setting.scores[each].shown.localized() for each in scorers),
+        *(setting.scores[each].told(counted=counted).localized() for each, counted in scorers.items()),
         *([cell(figures["words_p50"])] if judged else ()),
         cost,
         cell(figures["total_s_p50"]),
@@ -196,6 +197,8 @@ def _result(sweep: Sweep, rows: Sequence[Row]) -> str:
             costs[str(row["currency"])] = costs.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["cost"]))
     if costs:
         said.append(spent_on(costs, 0))
+    if any(scorer.kind in JUDGES for scorer in sweep.plan.scorers) and (whole := spent_with_judges(sweep)):
+        said.append(say("with its judges {amount}", amount=spent_on(whole, 0)))
     return " · ".join(said)
 
 
@@ -208,4 +211,5 @@ def extent(plan: Plan) -> str:
 
 
 def _axes(plan: Plan) -> list[str]:
-    return [axis.name for axis in plan.axes] or [_PROMPT.localized()]
+    """The heads of the columns that name a setting; none where there is one setting alone."""
+    return [axis.name for axis in plan.axes]

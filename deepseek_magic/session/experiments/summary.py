@@ -15,6 +15,7 @@ from ...metrics.stats.compare import Scored, SettingScore, summarize
 from ...metrics.tables import cell, html_table, text_table
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rules import count_words
+from ...protocol.measured import currency_name
 from ...protocol.models import family
 from ...text.inline import plain_html
 from ...text.messages import Message, localized, numbered
@@ -34,6 +35,8 @@ FIGURES: Final[Types] = {
     "total_s_p50": float,
     "words_p50": float,
 }
+_OFTEN_NONE: Final = ("failed", "unpaid", "waiting", "reused")
+"""Columns that are not shown where they are zero throughout."""
 MANY: Final = 3
 """Of so many settings the best one looks clearly better than it is."""
 
@@ -82,10 +85,17 @@ class SweepSummary(Tabular):
         return {name: [row[name] for row in rows] for name in self._types()}
 
     def _shown(self) -> tuple[list[str], list[list[str]]]:
-        """Heads and cells of the columns that hold anything."""
+        """Heads and cells of the columns that hold anything: the scores first, which are what was asked for, an amount with
+        its currency, and last the method, whose name is long."""
         rows = self.rows()
-        heads = [name for name in self._types() if any(row[name] is not None for row in rows)]
-        return heads, [[cell(row[name]) for name in heads] for row in rows]
+        order = [*self._axes, *(name for name in SCORED if name != "method"), *FIGURES, "method"]
+        empty: dict[str, Cell] = dict.fromkeys(_OFTEN_NONE, 0)
+        heads = [
+            name
+            for name in order
+            if name != "currency" and any(row[name] not in (None, empty.get(name)) for row in rows)
+        ]
+        return heads, [[_cell(row, name) for name in heads] for row in rows]
 
     def __repr__(self) -> str:
         return "\n".join([text_table(*self._shown(), "").lstrip("\n"), *map(localized, self.notes)])
@@ -93,6 +103,13 @@ class SweepSummary(Tabular):
     def _repr_html_(self) -> str:
         notes = "".join(f"<p><small>{plain_html(localized(said))}</small></p>" for said in self.notes)
         return html_table(*self._shown(), "") + notes
+
+
+def _cell(row: Row, name: str) -> str:
+    shown = cell(row[name])
+    return (
+        shown if name != "cost" or row[name] is None else f"{shown} {currency_name(str(row['currency'] or ''))}".strip()
+    )
 
 
 def summed_up(
