@@ -186,7 +186,7 @@ def test_a_sweep_is_put_together_by_clicks_and_its_plan_is_shown_without_a_call(
 ) -> None:
     kernel.run(f"questions = {ROWS}\nnumber = 3\nword = 'x'\nempty = []")
     front = Front(kernel, "p = ds.panel(max_tokens=50)\np")
-    front.put(front.find(titles=front_titles(front)), selected_index=5)
+    front.put(front.find(_view_name="TabView"), selected_index=5)
     front.until(lambda: front.shows("Write a prompt, and the plan is shown here."))
     tables = front.state[front.find(description="inputs")]
     assert tables["_options_labels"] == ["none: the prompt as it is", "questions · 4 inputs", "a CSV or JSONL file"]
@@ -241,8 +241,3 @@ def test_a_sweep_is_put_together_by_clicks_and_its_plan_is_shown_without_a_call(
     front.put(front.find(description="inputs"), index=2)
     front.put(front.find(description="file"), value="missing.csv")
     front.until(lambda: front.shows("The inputs in missing.csv cannot be read"))
-
-
-def front_titles(front: Front) -> Any:
-    """The titles of the tabs, as this ipywidgets keeps them."""
-    return next(state["titles"] for state in front.state.values() if state.get("_view_name") == "TabView")
