@@ -89,7 +89,9 @@ def _spent(connection: sqlite3.Connection, sweep_id: str, currency: str) -> tupl
 
 
 COUNTED: Final = """
-    SELECT currency, spent FROM accounts WHERE sweep_id = ?1 UNION ALL SELECT currency, most FROM holds WHERE sweep_id = ?1
+    SELECT currency, amount FROM (
+        SELECT sweep_id, currency, spent AS amount FROM accounts UNION ALL SELECT sweep_id, currency, most FROM holds
+    ) WHERE sweep_id = ?
 """
 _HOLD: Final = "INSERT OR REPLACE INTO holds (sweep_id, call_id, currency, most) VALUES (?, ?, ?, ?)"
 _HELD: Final = "SELECT call_id, currency, most FROM holds WHERE sweep_id = ?"
