@@ -138,7 +138,8 @@ def test_a_budget_holds_over_the_death_of_a_kernel(tmp_path: Path) -> None:
         assert start(how, environment).wait(HANG_S) == 0
         assert billed(server.requests) <= Decimal(str(budget))
         path = tmp_path / "journal.sqlite3"
-        assert Counter(row["state"] for row in sweep_of(path).rows()).keys() == {"done", "unpaid"}
+        # What the dead calls may have cost can be all that there was.
+        assert Counter(row["state"] for row in sweep_of(path).rows()).keys() <= {"done", "unpaid"}
         journal = Journal(path)
         assert journal.stored("SELECT count(*) FROM holds")[0][0] == 0
         journal.close()
