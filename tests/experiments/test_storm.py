@@ -14,7 +14,8 @@ def test_a_limit_that_falls_in_the_middle_of_a_sweep_is_found_by_a_few_refusals(
     seen = storm(150, 0.1)
     assert seen.done == 150
     assert seen.requests == 150 + seen.refused
-    assert seen.refused <= 10, seen
+    # Less than once for each that was open; who does not learn is refused at each turn.
+    assert seen.refused < WIDE, seen
     assert (seen.most_open <= WIDE, seen.most_after <= NARROW) == (True, True), seen
 
 
