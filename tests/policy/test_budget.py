@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from deepseek_magic.policy.budget import dollars, refusal
+from deepseek_magic.policy.budget import dollars, may_come, refusal
 from deepseek_magic.text.language import use
 
 
@@ -83,3 +83,14 @@ def test_the_error_carries_its_figures() -> None:
 )
 def test_an_amount_is_shown_with_its_cents_and_three_digits(amount: str, shown: str) -> None:
     assert dollars(Decimal(amount)) == shown
+
+
+def test_an_answer_that_has_begun_is_not_continued_over_the_budget_and_may_be_once_others_end() -> None:
+    sums = {"spent": Decimal(1), "held": Decimal(1), "most": Decimal(1), "unknown_calls": 0}
+    error = refusal(Decimal(2), **sums, begun=True)  # type: ignore[arg-type]
+    assert error is not None
+    assert "was not continued" in str(error)
+    assert may_come(error)
+    never = refusal(Decimal("1.5"), **sums)  # type: ignore[arg-type]
+    assert never is not None
+    assert not may_come(never)

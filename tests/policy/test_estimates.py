@@ -5,9 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from deepseek_magic.policy.estimates import estimate
+from deepseek_magic.policy.estimates import (
+    IMAGE_TOKENS,
+    MESSAGE_TOKENS,
+    TEMPLATE_TOKENS,
+    estimate,
+    prompt_tokens_at_most,
+)
 from deepseek_magic.protocol.chat import Request
 
 QUIET = datetime(2026, 11, 21, 2, tzinfo=UTC)  # a Saturday
@@ -48,3 +55,16 @@ def test_an_answer_that_is_gone_on_with_can_be_as_many_times_longer_and_sends_it
     assert guess.most is not None
     sent = 300 + (300 + 100) + (300 + 200)
     assert guess.most.amount == (sent * Decimal("0.15") + 300 * Decimal("0.60")) / 10**6
+
+
+def test_no_prompt_has_more_tokens_than_its_bytes() -> None:
+    frame = TEMPLATE_TOKENS + MESSAGE_TOKENS
+    assert prompt_tokens_at_most(Request.of("abc")) == frame + 3
+    assert prompt_tokens_at_most(Request.of("中文")) == frame + 6
+    picture = [{"type": "text", "text": "ab"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
+    assert prompt_tokens_at_most(Request.of([{"role": "user", "content": picture}])) == frame + 2 + IMAGE_TOKENS
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    turns = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    called = prompt_tokens_at_most(Request.of(turns, tools=[tool]))
+    assert called > frame + MESSAGE_TOKENS + 2 + len(msgspec.json.encode([call]))

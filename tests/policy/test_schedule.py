@@ -235,3 +235,13 @@ def test_one_that_is_given_back_is_the_next_one_and_warms_its_group_when_it_is_a
     schedule.back(first)
     assert schedule.next(100.0) == first
     assert schedule.next(100.0) == WARM_S
+
+
+def test_one_that_is_given_back_when_its_answer_had_begun_is_the_next_again() -> None:
+    plan = a_plan(2)
+    order = Schedule([*range(len(plan))], plan.trial, beginnings(plan))
+    first = order.next(0.0)
+    assert isinstance(first, int)
+    order.answering(first)
+    order.back(first)
+    assert order.next(0.0) == first
