@@ -507,3 +507,7 @@ def test_no_option_is_left_without_a_field_or_a_sentence() -> None:
         sent = request(Request.of("json", **{name: value}).body())
         assert sent != request(Request.of("json").body()), name
     assert request({}) == b""
+
+
+def test_a_code_has_the_name_of_its_specification() -> None:
+    assert frames.name_of(14) == "UNAVAILABLE"

@@ -121,3 +121,12 @@ def test_a_validation_error_without_details_is_told_in_its_first_line() -> None:
 
     with pytest.raises(ValueError, match=r"\Ano such thing\Z"):
         Schema.of(Strict).read("{}")
+
+
+def test_a_number_that_no_column_holds_is_left_away() -> None:
+    class Size(msgspec.Struct):
+        metres: float
+
+    schema = Schema.of(Size)
+    assert schema.values(f'{{"metres": 1{"0" * 400}}}') == {}
+    assert schema.values('{"metres": 2}') == {"metres": 2.0}

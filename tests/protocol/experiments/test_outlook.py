@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from deepseek_magic.protocol.experiments import score
-from deepseek_magic.protocol.experiments.outlook import CostRange, Outlook
+from deepseek_magic.protocol.experiments.outlook import CostRange, OffPeak, Outlook, lasting
 from deepseek_magic.protocol.experiments.plan import Plan
 from deepseek_magic.protocol.measured import Cost
 from deepseek_magic.text import language
@@ -124,3 +125,18 @@ def test_a_plan_speaks_the_reader_s_language() -> None:
 def test_what_it_would_take_is_no_part_of_a_plan() -> None:
     assert planned(WHOLE) == planned()
     assert planned(WHOLE).digest == planned().digest
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "said"), [(0.0, "now; it pauses at peak hours"), (5400.0, "in 1 h 30 min; it pauses")]
+)
+def test_a_plan_that_is_asked_off_peak_says_when_it_begins(waits_s: float, said: str) -> None:
+    moment = datetime(2026, 11, 23, 4, tzinfo=UTC)
+    off_peak = OffPeak(waits_s, moment, moment.replace(hour=6))
+    shown = str(planned(Outlook(calls=1, cost=costs("0.1", "0.2", "0.3"), off_peak=off_peak)))
+    assert said in shown
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(89, "89 s"), (90, "2 min"), (5399, "1 h 30 min"), (5340, "89 min")])
+def test_a_time_is_said_in_passing(seconds: float, said: str) -> None:
+    assert str(lasting(seconds)) == said
