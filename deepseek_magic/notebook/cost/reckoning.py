@@ -33,7 +33,7 @@ from ..experiments.judge_cell import sweep_named
 from ..experiments.judge_flags import judge_of, read_judge_line
 from ..experiments.map_cell import typed_map
 from ..experiments.sweep_cell import check_cell, no_permission, typed_plan
-from ..magic.flags import HELP_FLAGS
+from ..magic.flags import HELP_FLAGS, Line
 from ..magic.magics import read_order
 from .names import Computed, Names, NotYet
 from .situation import NOTHING, Situation, Unsaid
@@ -163,11 +163,8 @@ class Reckoning:
 
     def _sweep(self, place: CellCost, step: FoundMagic) -> CellCost | None:
         typed = read_sweep_line(step.line)
-        if typed.help or typed.options.get("dry_run"):
+        if not _sends(step, typed):
             return None
-        if step.why is not None:
-            raise _Unknown(step.why)
-        check_cell(step.line, step.body, typed)
         asked, how = split(typed.options)
         functions = self._names.functions  # they ask nothing
         asked["scores"] = [each for each in asked.get("scores", ()) if each.strip() not in functions]
@@ -178,22 +175,16 @@ class Reckoning:
 
     def _map(self, place: CellCost, step: FoundMagic) -> CellCost | None:
         table, typed = read_map_line(step.line)
-        if typed.help or typed.options.get("dry_run"):
+        if not _sends(step, typed):
             return None
-        if step.why is not None:
-            raise _Unknown(step.why)
-        check_cell(step.line, step.body, typed)
         asked, how = split(typed.options)
         made = typed_map(self._session, table, (step.body or "").strip("\n"), asked, self._names)
         return self._plan(place, made.plan, how, unasked=True)
 
     def _judge(self, place: CellCost, step: FoundMagic) -> CellCost | None:
         name, typed = read_judge_line(step.line)
-        if typed.help or typed.options.get("dry_run"):
+        if not _sends(step, typed):
             return None
-        if step.why is not None:
-            raise _Unknown(step.why)
-        check_cell(step.line, step.body, typed)
         scorer = judge_of((step.body or "").strip(), typed.options)
         if (plan := self._sweeps.get(name)) is None:
             judging = Judging.of(sweep_named(name, self._names), scorer)
@@ -333,6 +324,16 @@ class Reckoning:
             answers=found.earlier,
             unpriced=found.unpriced,
         )
+
+
+def _sends(step: FoundMagic, typed: Line) -> bool:
+    """Whether the cell will ask something. Raises what the cell will raise, and _Unknown where what it asks cannot be known."""
+    if typed.help or typed.options.get("dry_run"):
+        return False
+    if step.why is not None:
+        raise _Unknown(step.why)
+    check_cell(step.line, step.body, typed)
+    return True
 
 
 def _free(made: Prepared) -> CostRange:
