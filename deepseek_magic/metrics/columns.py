@@ -35,11 +35,16 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "completion_id": Meaning("", "the host's id of the answer", "OTel gen_ai.response.id"),
     "mode": Meaning("", "how the answer was shown: realtime, balanced, sentence; empty when it was not"),
     "think": Meaning("", "the thinking setting that was sent; empty when it was left to the host"),
+    "purpose": Meaning(
+        "",
+        "why it was sent: ask, trial (of a sweep), judge, hedge (the second of two for one answer), ahead (before its turn)",
+    ),
     "outcome": Meaning(
         "",
         "complete, truncated (token limit), filtered, interrupted (by you), incomplete (it broke off), "
         "cached (from the journal)",
     ),
+    "used": Meaning("", "whether its answer was used; if not, its cost counts, and summaries leave it out"),
     "finish_reason": Meaning("", "the host's word for why the answer ended", "OTel gen_ai.response.finish_reasons"),
     "error_type": Meaning("", "the class of the error, when there is one", "OTel error.type"),
     "status": Meaning("", "the HTTP status of the error"),

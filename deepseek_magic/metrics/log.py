@@ -208,7 +208,7 @@ class MetricsLog(Tabular, Sequence[Row]):
         if kind not in canvas.KINDS:
             known = ", ".join(canvas.KINDS)
             raise ValueError(Message("There is no plot {kind}: it is one of {kinds}.", kind=repr(kind), kinds=known))
-        records = self._since(window_s)
+        records = [record for record in self._since(window_s) if record.used]
         if not records:
             raise ValueError(Message("There is no call to draw."))
         width = canvas.WIDTH_IN if width_in is None else width_in

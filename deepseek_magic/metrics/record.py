@@ -84,6 +84,8 @@ class StreamMeter:
         self.body_bytes: int | None = None
         self.wire_bytes: int | None = None
         self.chunks = 0
+        self.used = True
+        """Whether anybody is given the answer."""
         self.heartbeats = 0
         self.attempts = 0
         self.connect_s: float | None = None
@@ -307,6 +309,7 @@ class StreamMeter:
             completion_id=completion.id,
             think=request.options.get("think"),
             outcome=completion.outcome,
+            used=self.used,
             finish_reason=completion.finish_reason,
             error_type=type(error).__name__ if error is not None else None,
             status=getattr(error, "status", None),

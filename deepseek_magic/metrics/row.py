@@ -23,11 +23,13 @@ Row = dict[str, Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a call comes from: the run of the kernel, the notebook, and how its answer is shown (None: it is not)."""
+    """Where a call comes from: the run of the kernel, the notebook, how its answer is shown (None: it is not), and why it
+    is sent (ask, trial, judge, hedge, ahead)."""
 
     run_id: str | None = None
     notebook: str | None = None
     mode: str | None = None
+    purpose: str = "ask"
 
 
 NO_COLUMNS: Final = ("phases", "timeline")

@@ -100,7 +100,8 @@ class Summary:
     ``errors``: calls that ended incomplete, of those that the user did not stop. ``recovered``: calls that came to a
     proper end, of those that needed more than one attempt. ``total_s`` counts calls with a proper end only.
     ``costs`` are the known amounts by currency; ``unknown_costs`` calls have an unknown one, so the sum is a lower
-    bound when it is not 0. Token sums are over the ``counted_calls`` whose tokens are known.
+    bound when it is not 0. Token sums are over the ``counted_calls`` whose tokens are known. A call whose answer was not
+    used counts in the costs alone.
     """
 
     calls: int
@@ -153,12 +154,14 @@ def summarize(
     records: Sequence[StreamRecord], levels: ServiceLevels | None = None, window_s: float | None = None
 ) -> Summary:
     """The summary of these records; ``window_s`` only says how they were chosen."""
-    # An answer from the journal was no call: its hundredths of a second would flatter the service.
-    records = [r for r in records if r.outcome != "cached"]
+    spent = TotalCost.on((r.cost, r.currency) for r in records)
+    spent_is_estimated = any(r.cost_estimated for r in records)
+    # An answer from the journal was no call: its hundredths of a second would flatter the service. And nobody waited for
+    # an answer that was not used.
+    records = [r for r in records if r.outcome != "cached" and r.used]
     proper = [r for r in records if r.has_proper_end]
     stopped = sum(r.outcome == "interrupted" for r in records)
     counted = [r for r in records if r.completion_tokens is not None]
-    spent = TotalCost.on((r.cost, r.currency) for r in records)
     promised = levels or ServiceLevels()
     rates = Quantiles.of(r.chunks_per_s for r in records)
     totals = Quantiles.of(r.total_s for r in proper)
@@ -186,7 +189,7 @@ def summarize(
         tokens_estimated=any(r.tokens_estimated for r in counted),
         costs=spent.costs,
         unknown_costs=spent.unknown_calls,
-        costs_estimated=any(r.cost_estimated for r in records),
+        costs_estimated=spent_is_estimated,
         levels=_judge(promised, rates, totals, slow, errors),
     )
 

@@ -100,8 +100,9 @@ class Export:
 
     def _send_metrics(self, record: StreamRecord) -> None:
         attributes = _known(_attributes(record))
-        self._duration.record(record.total_s, attributes)
-        if record.ttft_s is not None:
+        if record.used:  # nobody waited for the others
+            self._duration.record(record.total_s, attributes)
+        if record.used and record.ttft_s is not None:
             self._first_chunk.record(record.ttft_s, attributes)
         for kind, tokens in (("input", record.prompt_tokens), ("output", record.completion_tokens)):
             if tokens is not None and not record.tokens_estimated:
@@ -140,6 +141,8 @@ def _span_attributes(record: StreamRecord) -> dict[str, Any]:
         "gen_ai.usage.reasoning.output_tokens": record.reasoning_tokens,
         "deepseek_magic.call_id": record.call_id,
         "deepseek_magic.outcome": record.outcome,
+        "deepseek_magic.purpose": record.purpose,
+        "deepseek_magic.used": record.used,
         "deepseek_magic.attempts": record.attempts,
         "deepseek_magic.seams": record.seams,
         "deepseek_magic.waited": record.waited_s,

@@ -102,6 +102,8 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mode           how the answer was shown: realtime, balanced, sentence; None when it was not shown
     outcome        as in a completion, and cached: taken from the journal, nothing was sent
     think          the thinking setting that was sent; None when the host's default was left alone
+    purpose        why it was sent: ask, trial, judge, hedge, ahead; None in records of older versions
+    used           False: nobody was given its answer. It counts as spent, and not in summaries
     waited_s       all waiting on this side: the ``wait_*`` columns
     connect_s      opening connections, summed; 0 when a pooled one was used
     ttfb_s         from the start to the first response's headers
@@ -133,7 +135,9 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     completion_id: str | None = None
     mode: str | None = None
     think: str | None = None
+    purpose: str | None = None
     outcome: str
+    used: bool = True
     finish_reason: str | None = None
     error_type: str | None = None
     status: int | None = None

@@ -48,6 +48,7 @@ async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Comp
         response_model=completion.model,
         completion_id=completion.id,
         think=request.options.get("think"),
+        purpose="ask",
         outcome="cached",
         finish_reason=completion.finish_reason,
         prompt_sha256=request.digest(),

@@ -306,8 +306,15 @@ class Session:
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
-        place, run_id = stream.terms.endpoint, stream.terms.origin.run_id
-        self.journal.begin(stream.call_id, stream.request, place.name, base_url=place.base_url, run_id=run_id)
+        place, origin = stream.terms.endpoint, stream.terms.origin
+        self.journal.begin(
+            stream.call_id,
+            stream.request,
+            place.name,
+            base_url=place.base_url,
+            run_id=origin.run_id,
+            purpose=origin.purpose,
+        )
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """See ``engine.stream.Keeper``."""

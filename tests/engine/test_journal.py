@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -653,8 +654,9 @@ def test_a_journal_of_the_third_shape_is_brought_to_the_newest_and_an_old_kernel
         old.executescript(script)
     old.execute("PRAGMA user_version = 3")
     request, at = Request.of("asked by the old kernel"), AT.isoformat()
-    begin, values = begun("c1", request, "deepseek", "https://a", "r0", AT, at)[0]
-    old.execute(begin, values)
+    _, values = begun("c1", request, "deepseek", "https://a", "r0", AT, at)[0]
+    names = "call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt"
+    old.execute(f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * 10)})", values[:10])
     journal = Journal(path)
     assert SweepStore(journal).heads() == []  # reading changes nothing
     ask(journal, "c2")
@@ -670,6 +672,44 @@ def test_a_journal_of_the_third_shape_is_brought_to_the_newest_and_an_old_kernel
         *("calls", "pieces", "chats", "sweeps", "trials", "scores", "accounts", "holds")
     }
     journal.close()
+
+
+def test_an_answer_that_nobody_was_given_is_never_the_one_to_resume(journal: Journal) -> None:
+    """The loser of two requests is as unfinished as an answer that was stopped, and newer than the one that was used."""
+    request = Request.of("Say hello")
+    broken = replace(completed(request), outcome="incomplete")
+    later = AT + timedelta(seconds=2)
+    journal.begin("used", request, "deepseek", started_at=AT, purpose="ask")
+    journal.begin("lost", request, "deepseek", started_at=later, purpose="hedge")
+    journal.end("used", broken, recorded("used", outcome="incomplete", purpose="ask"))
+    journal.end("lost", broken, recorded("lost", outcome="interrupted", purpose="hedge", used=False, started_at=later))
+    assert [entry.call_id for entry in journal.resumable()] == ["used"]
+    assert [(row["purpose"], row["used"]) for row in journal.rows()] == [("ask", True), ("hedge", False)]
+    assert journal.spent().calls == 2
+
+
+def test_why_a_call_was_sent_is_known_although_it_never_ended(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.begin("c1", Request.of("hi"), "deepseek", purpose="hedge")
+    (row,) = journal.rows()
+    assert (row["purpose"], row["used"]) == ("hedge", None)
+    monkeypatch.setattr(Journal, "_is_alive", lambda *_: False)
+    assert journal.resumable() == []
+
+
+def test_a_file_that_knows_no_purposes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    with sqlite3.connect(path) as old:
+        for script in SCHEMA[:5]:
+            old.executescript(script)
+        old.execute("PRAGMA user_version = 5")
+        _, values = begun("c1", Request.of("hi"), "deepseek", None, None, AT, AT.isoformat())[0]
+        names = "call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt"
+        old.execute(f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * 10)})", values[:10])
+    old.close()
+    (row,) = Journal(path).rows()
+    assert (row["call_id"], row["purpose"]) == ("c1", None)
 
 
 def test_what_is_asked_of_the_file_is_answered_when_it_is_on_disk_with_all_that_came_before(journal: Journal) -> None:

@@ -59,6 +59,7 @@ def test_each_answer_is_judged_once_and_its_call_is_in_the_journal(
     assert [row["label.polite"] for row in rows] == ["yes", "no", "yes"]
     assert [row["why.polite"] for row in rows] == ["Because."] * 3
     assert len(demo.requests) == len(session.journal) == 6
+    assert [row["purpose"] for row in session.journal.rows()] == ["trial"] * 3 + ["judge"] * 3
     asked = [seen.body for seen in demo.requests if "=======" in json.dumps(seen.body)]
     assert len(asked) == 3
     assert all(body["response_format"] == {"type": "json_object"} for body in asked)

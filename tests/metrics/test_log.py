@@ -241,6 +241,14 @@ def test_an_unknown_cost_makes_the_sum_a_lower_bound_and_is_counted() -> None:
     assert "0.003 USD and 1 of unknown cost" in str(summary)
 
 
+def test_an_answer_that_nobody_was_given_counts_in_the_costs_alone() -> None:
+    lost = record(1, outcome="interrupted", purpose="hedge", used=False, ttft_s=90.0, cost_estimated=True)
+    summary = log_of(record(0), lost).summary()
+    assert (summary.calls, summary.interrupted.count, summary.ttft_s.max) == (1, 0, 0.25)
+    assert summary.completion_tokens == 2**40
+    assert (summary.costs, summary.costs_estimated) == ({"USD": Decimal("0.0030")}, True)
+
+
 def test_a_window_counts_only_calls_that_began_in_it() -> None:
     log = log_of(*(record(i) for i in range(60)))
     assert log.summary(10, now=NOON + timedelta(seconds=59)).calls == 11

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -137,6 +138,18 @@ def test_durations_and_tokens_are_metrics_with_the_recommended_buckets(server: D
     assert tokens["output"].sum == sum(record.completion_tokens or 0 for record in collected.session.log.records)
     (first,) = collected.points("gen_ai.client.operation.time_to_first_chunk")
     assert first.count == 3
+
+
+def test_an_answer_that_nobody_was_given_is_a_span_with_tokens_and_no_latency(server: DemoServer) -> None:
+    collected = Collected(server)
+    collected.ask()
+    (used,) = collected.session.log.records
+    collected.session.log.add(msgspec.structs.replace(used, purpose="hedge", used=False))
+    told = [(span.attributes or {}).get("deepseek_magic.used") for span in collected.spans.get_finished_spans()]
+    assert told == [True, False]
+    for name in ("duration", "time_to_first_chunk"):
+        assert collected.points(f"gen_ai.client.operation.{name}")[0].count == 1
+    assert {point.count for point in collected.points("gen_ai.client.token.usage")} == {2}
 
 
 def test_a_failed_call_is_an_error_of_its_type(server: DemoServer) -> None:

@@ -123,6 +123,10 @@ SCHEMA: Final = (
         WHERE NOT trials.reused AND json_extract(calls.record, '$.currency') IS NOT NULL
         GROUP BY 1, 2;
     """,
+    """
+    -- as in the log, which a call without an end is not yet in
+    ALTER TABLE calls ADD COLUMN purpose TEXT;
+    """,
 )
 
 

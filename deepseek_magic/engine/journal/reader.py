@@ -96,11 +96,12 @@ class Journal(Tabular):
         base_url: str | None = None,
         run_id: str | None = None,
         started_at: datetime | None = None,
+        purpose: str | None = None,
     ) -> None:
         """A call starts."""
         if self.enabled and not self.notice:
             at = started_at or datetime.now(UTC)
-            statements = functools.partial(begun, call_id, request, endpoint, base_url, run_id, at, now())
+            statements = functools.partial(begun, call_id, request, endpoint, base_url, run_id, at, now(), purpose)
             self._writer.begin(call_id, statements)
 
     def append(self, call_id: str, events: Sequence[Event]) -> None:
@@ -160,10 +161,13 @@ class Journal(Tabular):
     def resumable(self, *, limit: int = RESUMABLE_ROWS) -> list[Entry]:
         """Of the newest ``limit`` calls those whose answer can be resumed, newest first.
 
-        A call still under way anywhere is not among them, nor one whose question was asked or resumed later.
+        A call still under way anywhere is not among them, nor one whose question was asked or resumed later, nor one whose
+        answer nobody was given.
         """
         later, found = set(), []
         for entry in self._entries("ORDER BY started_at DESC LIMIT ?", (limit,), dead_only=True):
+            if not entry.is_used:
+                continue
             completion = entry.completion
             if completion.request not in later and completion.outcome in RESUMABLE:
                 found.append(entry)

@@ -41,6 +41,13 @@ class Entry:
     endpoint: str
     completion: Completion
     record: StreamRecord | None
+    purpose: str | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody was given the answer. A call that never ended and was sent beside another or before its turn
+        is not known to be."""
+        return self.purpose not in ("hedge", "ahead") if self.record is None else self.record.used
 
     def row(self) -> Row:
         """The entry as a flat mapping with the columns of ``JOURNAL_COLUMNS``."""
@@ -55,6 +62,7 @@ class Entry:
                 started_at=self.started_at,
                 endpoint=self.endpoint,
                 model=answer.request.model,
+                purpose=self.purpose,
                 outcome=answer.outcome,
                 chars=len(answer.text),
                 reasoning_chars=len(answer.reasoning),
@@ -89,13 +97,14 @@ def begun(
     run_id: str | None,
     started_at: datetime,
     now: str,
+    purpose: str | None = None,
 ) -> list[Statement]:
     """What is written when a call starts."""
     asked = {"messages": [asdict(message) for message in request.messages], "options": dict(request.options)}
     started = started_at.astimezone(UTC).isoformat()
     here = (platform.node(), os.getpid())
     words = (json.dumps(asked, default=str), request.prompt)
-    return [(_BEGIN, (call_id, run_id, *here, started, now, endpoint, base_url, *words))]
+    return [(_BEGIN, (call_id, run_id, *here, started, now, endpoint, base_url, *words, purpose))]
 
 
 def ended(call_id: str, completion: Completion, record: StreamRecord | None, now: str) -> list[Statement]:
@@ -139,12 +148,14 @@ def entry_of(row: sqlite3.Row, pieces: Iterable[tuple[str]]) -> Entry:
         endpoint=row["endpoint"],
         completion=completion,
         record=record,
+        purpose=row["purpose"] if "purpose" in row.keys() else None,  # noqa: SIM118 - a row of an older file
     )
 
 
 _BEGIN: Final = """
-    INSERT OR REPLACE INTO calls (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT OR REPLACE INTO calls
+        (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt, purpose)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _END: Final = """
     UPDATE calls SET seen_at = ?, ended_at = ?, text = ?, reasoning = ?, completion = ?, record = ? WHERE call_id = ?

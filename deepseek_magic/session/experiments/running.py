@@ -34,6 +34,7 @@ from ...policy.pricing import Cost
 from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, beginnings, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
+from ...protocol.experiments.judging import is_judging
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.scoring import Scorer
 from ...protocol.options import OPTIONS_BY_NAME
@@ -370,7 +371,11 @@ def _begin(
         continue_on_length=first.options.get("continue_on_length"),
         timeline=first.options.get("timeline"),
         patience=first.patience,
-        origin=Origin(run_id=session.chats.run_id, notebook=session.chats.notebook or None, mode=None),
+        origin=Origin(
+            run_id=session.chats.run_id,
+            notebook=session.chats.notebook or None,
+            purpose="judge" if is_judging(prepared.plan) else "trial",
+        ),
         call_id=purse.call_id,
         purse=purse,
     )
