@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .protocol.errors import ProtocolError as ProtocolError
     from .protocol.errors import RateLimited as RateLimited
     from .protocol.errors import ReadTimeout as ReadTimeout
+    from .protocol.errors import RuleBroken as RuleBroken
     from .protocol.errors import ServerError as ServerError
     from .protocol.errors import TransportError as TransportError
     from .protocol.experiments.plan import Plan as Plan
@@ -77,7 +78,7 @@ _NAMES = {
     "protocol.completion": "Completion ToolCall",
     "protocol.errors": "APIStatusError AuthenticationError BudgetExceeded ConfigurationError ConnectTimeout DeepSeekError "
     "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey ProtocolError RateLimited ReadTimeout "
-    "ServerError TransportError",
+    "RuleBroken ServerError TransportError",
     "protocol.experiments.plan": "Plan Trial",
     "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",

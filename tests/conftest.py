@@ -27,7 +27,7 @@ settings.register_profile("chance", deadline=None, suppress_health_check=[Health
 settings.register_profile("few", settings.get_profile("same"), max_examples=10)
 settings.load_profile("same")
 
-KEY_VARIABLES = ("DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "OPENROUTER_API_KEY")
+KEY_VARIABLES = ("DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL", "OPENROUTER_API_KEY", "DEEPSEEK_MAGIC_CLASSROOM")
 
 
 @pytest.fixture(autouse=True)

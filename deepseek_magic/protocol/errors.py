@@ -3,7 +3,8 @@
     DeepSeekError
     ├── ConfigurationError          nothing was sent: a key, a flag, a name or a setting is missing or wrong
     │   ├── MissingKey
-    │   └── BudgetExceeded          the call could cost more than the budget leaves
+    │   ├── BudgetExceeded          the call could cost more than the budget leaves
+    │   └── RuleBroken              the class does not allow it (``rule`` names the one that does not)
     ├── TransportError              the network, not the API
     │   ├── ConnectTimeout
     │   ├── ReadTimeout             a deadline passed without progress (``deadline`` names it)
@@ -127,6 +128,14 @@ class BudgetExceeded(ConfigurationError):
         self.spent = spent
         self.held = held
         self.most = most
+
+
+class RuleBroken(ConfigurationError):
+    """A rule of the class does not allow the call. ``rule`` is its place in ``classroom.toml``: table and name."""
+
+    def __init__(self, message: Message | str, *, rule: str = "", **common: Unpack[_Common]) -> None:
+        super().__init__(message, **common)
+        self.rule = rule
 
 
 class TransportError(DeepSeekError):
@@ -274,6 +283,9 @@ BY_STATUS: Final[dict[int, tuple[type[APIStatusError], str]]] = {
 }
 
 
+CLASS_RULE: Final = "class_rule"
+"""The type of the errors with which a class's relay refuses a call; the code is the rule."""
+
 _MEANT_BY_TYPE: Final = {"no_db_connection": 401}
 """What a status stands for where a type says more: LiteLLM without a database answers 400 to a key that it does not know."""
 
@@ -294,6 +306,13 @@ def status_error(
     Neither is a web ``page``: a gateway, or another site, answers with one.
     """
     said = named(said)
+    if (
+        type == CLASS_RULE
+    ):  # what a relay of a class refuses: its sentence says all, and nobody's account is to be topped up
+        kind = BY_STATUS.get(min(status, 500), BY_STATUS[400])[0]
+        return kind(
+            said, status=status, said=said, type=type, code=code, retry_after_s=retry_after_s, trace_id=trace_id
+        )
     kind, advice = BY_STATUS.get(_MEANT_BY_TYPE.get(type or "", min(status, 500)), BY_STATUS[400])
     hint = Message(advice)
     if status == 429 and "balance" in said:

@@ -36,7 +36,7 @@ from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.conversation import Conversation, Turn
-from ..protocol.errors import BudgetExceeded, DeepSeekError
+from ..protocol.errors import BudgetExceeded, DeepSeekError, RuleBroken
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
 from ..protocol.schema import Schema
@@ -46,6 +46,7 @@ from .asking import question
 from .chats import Remembered
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import check_demo, find_earlier
+from .rails import Rails
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -59,6 +60,8 @@ class Session:
         self.journal = Journal(mask=keys.mask_content, enabled=not IN_PAGE)
         self.defaults = Options()
         self.chats = Remembered(self.journal)
+        self.rails = Rails(self.journal)
+        """The rules of the class that this process belongs to, if it belongs to one."""
         self.keep_loop_turning = False
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self.wall: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -119,6 +122,7 @@ class Session:
             typed["endpoint"] = endpoint
         api_key = keys.wrapped(api_key)
         options = self.in_force(typed, endpoint)
+        options = self.rails.applied(options, self.wall(), sent=not options.get("dry_run"))
         words = question(prompt, options, variables, schema=schema, image=image)
         if words.schema is not None:
             options = options.replace(json=True)
@@ -166,7 +170,7 @@ class Session:
             addressed=addressed,
             options=options,
             client=client,
-            notices=tuple(filter(None, (*words.notices, addressed[0].notice, *said))),
+            notices=tuple(filter(None, (self.rails.notice(), *words.notices, addressed[0].notice, *said))),
             chat=chat,
             turn=turn or uuid.uuid4().hex,
             schema=words.schema,
@@ -235,7 +239,9 @@ class Session:
             endpoint, options = went_to, options.replace(base_url=None)
         client = self._client_of(options, endpoint, api_key)
         check_demo(client.endpoint)
-        addressed = client.addressed(Request.asking(before.request, options.only(typed)))
+        asked = Request.asking(before.request, options.only(typed))
+        asked = replace(asked, options=self.rails.applied(asked.options, self.wall()))
+        addressed = client.addressed(asked)
         request = addressed[0].request
         going_on(before, can=client.can(request))
         call_id = before.record.call_id if before.record is not None else ""
@@ -287,8 +293,9 @@ class Session:
             place, prices = prepared.endpoint.price_list, self.log.prices
             most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), self.wall())
             try:
+                await engine.aside(self.rails.check_money, most, self.wall())
                 hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
-            except BudgetExceeded as error:
+            except (BudgetExceeded, RuleBroken) as error:
                 return Completion(request=prepared.request, error=error)
             with hold:
                 stream = prepared.client.begin(

@@ -98,3 +98,9 @@ def test_ipython_shows_the_sentence_and_no_frames() -> None:
 def test_a_setting_that_is_wrong_is_named_with_what_it_takes() -> None:
     error = ConfigurationError.of_setting("mode", "fast", Message("it takes one of {choices}", choices="a, b"))
     assert str(error) == "mode cannot be fast: it takes one of a, b."
+
+
+def test_what_a_class_refuses_is_its_own_sentence_and_nobody_is_told_to_top_up() -> None:
+    error = status_error(402, "Over the budget. Ask ann.", type="class_rule", code="budget.student.day")
+    assert isinstance(error, InsufficientBalance)
+    assert (str(error), error.code) == ("Over the budget. Ask ann.", "budget.student.day")

@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "Disconnected": {"how": "early"},
     "ProtocolError": {"permanent": True},
     "ReadTimeout": {"deadline": "idle"},
+    "RuleBroken": {"rule": "class.hours"},
 }
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DeepSeekError)]
 

@@ -170,6 +170,8 @@ def errors() -> None:
     except (ds.ConnectTimeout, ds.ReadTimeout, ds.Disconnected) as error:
         transport: ds.TransportError = error
         assert_type(transport.completion, ds.Completion | None)
+    except ds.RuleBroken as broken:
+        assert_type(broken.rule, str)
     except ds.BudgetExceeded as over:
         assert_type(over.cap - over.spent - over.held, Decimal)
     except (ds.MissingKey, ds.ConfigurationError) as error:

@@ -301,6 +301,7 @@ def start_sweep(
         raise ConfigurationError(said, hint=Message("Leave one of them out."))
     shut = shut or shutter(session, prepared, at)
     store, seeds, plan = SweepStore(session.journal), list(prepared.seeds), prepared.plan
+    session.rails.check_size(len(plan))
     sweep_id = prepared.sweep_id
     head = SweepHead(
         sweep_id=sweep_id,
@@ -318,7 +319,8 @@ def start_sweep(
     states = {row.trial: row.state for row in store.trials(sweep_id)}
     wanted = ("failed",) if retry else (*OPEN, "running", "done")
     units = units_of(seeds, each=plan.each, wanted=lambda number: states[number] in wanted)
-    cap = None if budget is None else Decimal(str(budget))
+    given_cap = None if budget is None else Decimal(str(budget))
+    cap = session.rails.cap_of_sweep(payer or sweep_id, given_cap, session.wall())
     client = prepared.first[0].client
     work = SweepWork(
         sweep_id=sweep_id,
