@@ -45,7 +45,7 @@ def test_rules_are_filled_in_and_kept(session: Session, demo: DemoServer, rules:
     assert "Say what a model wrote." not in map(str, session.prepare("Hello").notices)  # once is enough
     session.ask("Hello")
     assert (demo.requests[-1].body["max_tokens"], demo.requests[-1].body["temperature"]) == (50, 0)
-    with pytest.raises(RuleBroken, match=r"at most 50 is allowed \(rule limits\.max_tokens"):
+    with pytest.raises(RuleBroken, match=r"At most 50 is allowed for max_tokens, not 51 \(rule limits\.max_tokens"):
         session.ask("Hello", max_tokens=51)
     with pytest.raises(RuleBroken, match=r"rule fixed\.temperature"):
         session.ask("Hello", temperature=1)

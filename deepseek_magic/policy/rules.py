@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from ..protocol.errors import RuleBroken
 from ..protocol.models import resolve_model
-from ..protocol.options import Options
+from ..protocol.options import OPTIONS_BY_NAME, Options
 from ..text.messages import Message
 from .budget import dollars
 
@@ -117,6 +117,10 @@ def applied(rules: Rules, options: Options) -> Options:
             said = Message("{name} is fixed at {value}", name=name, value=_shown(value))
             raise rules.broken(f"fixed.{name}", said)
     options = options.replace(**rules.fixed)
+    body = options.body()
+    for name, value in rules.fixed.items():  # the fields of extra_body have the last word in a body
+        if any(body.get(field) != sent for field, sent in OPTIONS_BY_NAME[name].body(value).items()):
+            raise rules.broken(f"fixed.{name}", Message("{name} is fixed at {value}", name=name, value=_shown(value)))
     if not rules.tools and uses_tools(options):
         raise rules.broken("limits.tools", Message("Tools are not allowed"))
     if rules.models:
@@ -131,7 +135,7 @@ def applied(rules: Rules, options: Options) -> Options:
     if rules.max_tokens is not None:
         asked = options.get("max_tokens")
         if asked is not None and asked > rules.max_tokens:
-            said = Message("max_tokens is {asked}, and at most {most} is allowed", asked=asked, most=rules.max_tokens)
+            said = Message("At most {most} is allowed for max_tokens, not {asked}", asked=asked, most=rules.max_tokens)
             raise rules.broken("limits.max_tokens", said)
         options = options.replace(max_tokens=asked or rules.max_tokens)
     return options

@@ -109,6 +109,9 @@ def test_what_is_fixed_is_filled_in_and_nothing_else_is_allowed() -> None:
     assert broken.value.rule == "fixed.temperature"
     with pytest.raises(RuleBroken, match="think is fixed at off"):
         applied(rules, Options(think="high"))
+    with pytest.raises(RuleBroken, match="temperature is fixed at 0"):
+        applied(rules, Options(extra_body={"temperature": 2}))
+    assert applied(rules, Options(extra_body={"top_k": 2}))["think"] == "off"
 
 
 def test_models_are_allowed_by_any_of_their_names_and_the_first_is_the_default() -> None:
@@ -124,7 +127,7 @@ def test_a_length_is_filled_in_and_bounded() -> None:
     rules = Rules(max_tokens=100)
     assert applied(rules, Options())["max_tokens"] == 100
     assert applied(rules, Options(max_tokens=99))["max_tokens"] == 99
-    with pytest.raises(RuleBroken, match="max_tokens is 101, and at most 100 is allowed"):
+    with pytest.raises(RuleBroken, match="At most 100 is allowed for max_tokens, not 101"):
         applied(rules, Options(max_tokens=101))
 
 
