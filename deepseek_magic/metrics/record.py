@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ _AS_MEASURED: Final = (
     *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s"),
 )
 """What a record takes from its meter as it is."""
+_ORIGIN: Final = tuple(field.name for field in fields(Origin))
 COUNTED: Final = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cache_hit_tokens", "cache_miss_tokens")
 
 
@@ -300,7 +301,8 @@ class StreamMeter:
         amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
         known: dict[str, Any] = {name: getattr(self, name) for name in _AS_MEASURED}
-        known |= asdict(self.origin) | self._steps | waits | {name: getattr(usage, name) for name in COUNTED}
+        known |= {name: getattr(self.origin, name) for name in _ORIGIN} | self._steps | waits
+        known |= {name: getattr(usage, name) for name in COUNTED}
         known |= {name: getattr(cost, name, None) for name in ("currency", "peak", "price_date")}
         return StreamRecord(
             **known,

@@ -51,6 +51,8 @@ class Timeouts:
         self, *, first_token_s: float | None = None, idle_s: float | None = None, total_s: float | None = None
     ) -> Timeouts:
         """These, with those that are given in place of theirs; a thought may rest as long as the answer at least."""
+        if not (first_token_s or idle_s or total_s):
+            return self
         idle_reasoning_s = self.idle_reasoning_s
         if idle_s is not None and idle_reasoning_s is not None:
             idle_reasoning_s = max(idle_reasoning_s, idle_s)

@@ -334,6 +334,7 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
 """Every setting that has a flag, in the order in which a reader looks for it."""
 
 OPTIONS_BY_NAME: Final[Mapping[str, Option]] = MappingProxyType({o.name: o for o in OPTIONS})
+_REQUEST_OPTIONS: Final = tuple(option for option in OPTIONS if option.scope == "request")
 
 
 class RequestOptions(TypedDict, total=False):
@@ -449,6 +450,14 @@ class Options(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    # Mapping's own are slow: both ask __getitem__ and catch what it raises.
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The setting, or ``default`` where it was not given."""
+        return self._values.get(name, default)
+
     def __hash__(self) -> int:
         return hash(json.dumps(dict(self._values), sort_keys=True, default=str))
 
@@ -481,9 +490,9 @@ class Options(Mapping[str, Any]):
     def body(self) -> Body:
         """The request settings as the API's JSON fields."""
         fields: Body = {}
-        for option in OPTIONS:  # in the table's order, so that extra_body, the last one, has the last word
-            if option.scope == "request" and option.name in self:
-                fields.update(option.body(self[option.name]))
+        for option in _REQUEST_OPTIONS:  # in the table's order, so that extra_body, the last one, has the last word
+            if option.name in self._values:
+                fields.update(option.body(self._values[option.name]))
         return fields
 
 

@@ -107,6 +107,7 @@ class Session:
         schema: type | str | Schema | None = None,
         image: Any = None,
         timeouts: Timeouts | None = None,
+        like: Prepared | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
@@ -114,8 +115,8 @@ class Session:
         ``variables`` fill ``{name}`` in the prompt and the system prompt, and are where ``$name`` and a schema are found
         by name; ``schema`` may also be the class itself, ``image`` a picture or several. With a ``chat`` the prompt goes on
         from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
-        turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. Raises
-        ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. ``like`` was
+        asked for with the same options, so its endpoints and keys are not looked for again. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
         """
         if isinstance(endpoint, str):
@@ -128,7 +129,7 @@ class Session:
             options = options.replace(json=True)
         if options.get("json"):
             options = options.replace(format=options.get("format", "json"))
-        client = self._client_of(options, endpoint, api_key)
+        client = like.client if like is not None else self._client_of(options, endpoint, api_key)
         place = client.endpoint
         speaks_deepseek = place.continuing == "deepseek_prefix"
         said: list[Message | str] = list(notices(options)) if speaks_deepseek else []

@@ -32,6 +32,7 @@ _GRPC_CHAT: Final = "/xai_api.Chat/GetCompletionChunk"
 _GRPC_MODELS: Final = "/xai_api.Models/ListLanguageModels"
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -6,13 +6,14 @@ found lately is known to ``mask``, through which all text from a server passes b
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...text.messages import Message, say
@@ -89,19 +90,30 @@ def mask(text: str) -> str:
 
     For what servers and errors say. It also takes ordinary words that are in a key, so it is not for answers.
     """
-    return _ECHOED_TAIL.sub(MASK, _without_runs(text, lambda secret: _SHORTEST_ECHO_CHARS))
+    return _ECHOED_TAIL.sub(MASK, _without_runs(text, _an_echo))
 
 
 def mask_content(text: str) -> str:
     """``text`` without any key that was ever found, and without the longer half of one: for prompts and answers, whose
     own words must stay."""
-    return _without_runs(text, lambda secret: min(len(secret), max(_SHORTEST_PART_CHARS, (len(secret) + 1) // 2)))
+    return _without_runs(text, _the_longer_half)
+
+
+def _an_echo(secret: str) -> int:
+    return _SHORTEST_ECHO_CHARS
+
+
+def _the_longer_half(secret: str) -> int:
+    return min(len(secret), max(_SHORTEST_PART_CHARS, (len(secret) + 1) // 2))
 
 
 def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
     """``text`` with each run that it has in common with a known key masked, if it is that long."""
-    shares = [(s, len(s) if _ORDINARY_WORDS.fullmatch(s) else shortest(s)) for s in _written_secrets()]
-    spans = sorted(span for secret, share in shares for span in _runs(text, secret, share))
+    spans = sorted(
+        span for secret in tuple(_secrets) for sought in _sought(secret, shortest) for span in _runs(text, sought)
+    )
+    if not spans:
+        return text
     kept, end = [], 0
     for start, until in spans:
         if start >= end:
@@ -110,26 +122,41 @@ def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
     return "".join((*kept, text[end:]))
 
 
-def _written_secrets() -> Iterator[str]:
-    """Every known key as it is, and as JSON writes it, and JSON in a string of JSON, where that is not the same."""
-    for secret in tuple(_secrets):
-        yield secret
-        if '"' in secret or "\\" in secret:
-            written = json.dumps(secret)[1:-1]
-            yield from (written, json.dumps(written)[1:-1])
+class _Sought(NamedTuple):
+    """A key in one way of writing, of which ``shortest`` characters in a row are masked: of such a run one of its
+    ``blocks`` is there whole. Each block comes with its place in the key."""
+
+    secret: str
+    shortest: int
+    blocks: tuple[tuple[int, str], ...]
 
 
-def _runs(text: str, secret: str, shortest: int) -> Iterator[tuple[int, int]]:
-    """Where ``text`` has at least ``shortest`` characters of ``secret`` in a row: such a run has one of its blocks whole."""
-    block = (shortest + 1) // 2
-    for start in range(0, len(secret) - block + 1, block):
-        at = text.find(secret[start : start + block])
+@functools.lru_cache(maxsize=2 * _SECRETS_MAX)
+def _sought(secret: str, shortest: Callable[[str], int]) -> tuple[_Sought, ...]:
+    """A key as it is, and as JSON writes it, and JSON in a string of JSON, where that is not the same."""
+    written = [secret]
+    if '"' in secret or "\\" in secret:
+        once = json.dumps(secret)[1:-1]
+        written += [once, json.dumps(once)[1:-1]]
+    sought = []
+    for each in written:
+        share = len(each) if _ORDINARY_WORDS.fullmatch(each) else shortest(each)
+        block = (share + 1) // 2
+        places = range(0, len(each) - block + 1, block)
+        sought.append(_Sought(each, share, tuple((place, each[place : place + block]) for place in places)))
+    return tuple(sought)
+
+
+def _runs(text: str, sought: _Sought) -> Iterator[tuple[int, int]]:
+    """Where ``text`` has so many characters of the key in a row."""
+    for start, block in sought.blocks:
+        at = text.find(block)
         while at >= 0:
-            before = _alike(reversed(text[max(at - start, 0) : at]), reversed(secret[:start]))
-            behind = _alike(text[at : at + len(secret) - start], secret[start:])
-            if before + behind >= shortest:
+            before = _alike(reversed(text[max(at - start, 0) : at]), reversed(sought.secret[:start]))
+            behind = _alike(text[at : at + len(sought.secret) - start], sought.secret[start:])
+            if before + behind >= sought.shortest:
                 yield at - before, at + behind
-            at = text.find(secret[start : start + block], at + 1)
+            at = text.find(block, at + 1)
 
 
 def looks_like_key(text: str) -> bool:

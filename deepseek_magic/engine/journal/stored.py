@@ -7,7 +7,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -89,6 +89,9 @@ class _Known(msgspec.Struct, kw_only=True):
     error: Any = None
 
 
+_MESSAGE_FIELDS: Final = tuple(field.name for field in fields(ChatMessage))
+
+
 def begun(
     call_id: str,
     request: Request,
@@ -100,7 +103,8 @@ def begun(
     purpose: str | None = None,
 ) -> list[Statement]:
     """What is written when a call starts."""
-    asked = {"messages": [asdict(message) for message in request.messages], "options": dict(request.options)}
+    messages = [{name: getattr(message, name) for name in _MESSAGE_FIELDS} for message in request.messages]
+    asked = {"messages": messages, "options": dict(request.options)}
     started = started_at.astimezone(UTC).isoformat()
     here = (platform.node(), os.getpid())
     words = (json.dumps(asked, default=str), request.prompt)

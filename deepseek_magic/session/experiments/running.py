@@ -118,6 +118,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
                 variables=plan.variables(row),
                 schema=plan.schema,
                 api_key=key,
+                like=shared,
                 **{**given, **setting.options, "dry_run": dry or None},
             )
             shared = shared or made
