@@ -49,6 +49,17 @@ async def test_a_connection_is_used_again() -> None:
         await until(lambda: not server.open)
 
 
+async def test_a_cookie_is_neither_kept_nor_sent_back() -> None:
+    transport = HTTPXTransport()
+    async with ScriptedServer([fixed("200 OK", b"fine", set_cookie="who=you; Path=/")]) as server:
+        for _ in range(2):
+            async with transport.open(call_to(server)) as answer:
+                assert answer.headers["set-cookie"] == "who=you; Path=/"
+                await answer.drain()
+        assert ["cookie" in request.headers for request in server.requests] == [False, False]
+    await transport.aclose()
+
+
 async def test_a_body_that_is_not_read_costs_the_connection_and_a_drained_one_does_not() -> None:
     script = [head(), piece(b"data"), 0.03, piece(b"more"), END]
     transport = HTTPXTransport()
