@@ -181,6 +181,9 @@ STATE = {
     "engine.gate._GATES_LOCK",
     "engine.hosts.keys._asked",  # keys that were typed in this process
     "engine.hosts.keys._secrets",  # what is masked wherever it appears
+    "engine.hosts.keys._sought",  # the pieces of those that are looked for
+    "engine.hosts.endpoints.is_loopback",  # addresses that were read; both are asked for with every call
+    "engine.transport._parsed",
     "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.home.engine",  # the engine of this process

@@ -143,17 +143,10 @@ class _NoCookies(httpx.Cookies):
 class _Client(httpx.AsyncClient):
     """httpx's client without its jar, which looks through every answer."""
 
-    @property
+    @functools.cached_property
     def cookies(self) -> httpx.Cookies:
         """An empty jar that stays empty."""
-        return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, cookies: Any) -> None:
-        raise NotImplementedError
-
-
-_NO_COOKIES: Final = _NoCookies()
+        return _NoCookies()
 
 
 class _Below(httpx.AsyncBaseTransport):
