@@ -22,6 +22,7 @@ EVERYWHERE_ELSE_FORBIDDEN = {
     "IPython": {"notebook/"},
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},
+    "distributed": {"engine/cluster/"},
 }
 IMPURE = {"asyncio", "time", "random", "threading", "os", "socket"}
 
@@ -176,6 +177,8 @@ def test_a_public_class_name_is_there_once() -> None:
 
 STATE = {
     "demo.api.texts._tables",  # the texts of the demo in a language, and its figures, read once
+    "engine.cluster.crew._crews",  # what drivers know of the workers of each client
+    "engine.cluster.crew._crews_lock",
     "engine.failover._DOWN",  # endpoints that did not answer, for as long as they are avoided
     "engine.gate._GATES",  # one queue for an endpoint and key, whoever asks
     "engine.gate._GATES_LOCK",
@@ -246,7 +249,7 @@ def test_the_pure_floors_have_no_clock_no_chance_and_no_io(name: str) -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = "{'httpcore', 'httpx', 'IPython', 'ipywidgets', 'pandas', 'nest_asyncio2', 'sqlite3'}"
+    heavy = "{'distributed', 'httpcore', 'httpx', 'IPython', 'ipywidgets', 'pandas', 'nest_asyncio2', 'sqlite3'}"
     code = f"import sys, deepseek_magic; print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

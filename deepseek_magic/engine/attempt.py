@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from ..policy.limits.ratelimit_headers import headers_in_body, retry_after_s, should_retry
 from ..policy.recovery import Ending
@@ -23,6 +23,7 @@ from ..text.characters import named
 from ..text.messages import Message
 from ..text.think_tags import ThinkTags
 from .calls import HTTPAnswer, HTTPCall, Transport
+from .hosts.endpoints import Endpoint
 from .hosts.keys import mask
 
 LARGEST_BODY_BYTES: Final = 64 * 2**20
@@ -69,6 +70,41 @@ class StreamPosition:
             self.last_id = id_
 
 
+class Attempting(Protocol):
+    """One exchange, wherever it takes place; see ``Attempt``. ``late_s``: so long ago did happen what came out last."""
+
+    answer: HTTPAnswer | None
+    ending: Ending | None
+    anomalies: list[str]
+    late_s: float
+
+    @property
+    def finish_reason(self) -> str | None:
+        """See ``Attempt``."""
+
+    @property
+    def retry_s(self) -> float | None:
+        """See ``Attempt``."""
+
+    def batches(self) -> AsyncGenerator[list[Event], None]:
+        """See ``Attempt``."""
+
+
+class Exchanges(Protocol):
+    """Who makes the exchanges of a call that are not had by this process."""
+
+    def exchange(
+        self,
+        call: HTTPCall,
+        *,
+        endpoint: Endpoint,
+        strategy: Strategy,
+        position: StreamPosition,
+        on_answer: Callable[[HTTPAnswer, APIStatusError | None], None],
+    ) -> Attempting:
+        """One exchange, of a call without a key."""
+
+
 class Attempt:
     """One exchange. ``ending`` is None until ``batches`` is over, and stays None when it was cancelled from outside.
 
@@ -88,6 +124,7 @@ class Attempt:
     ) -> None:
         self.answer: HTTPAnswer | None = None
         self.ending: Ending | None = None
+        self.late_s = 0.0
         self.position = position if position is not None else StreamPosition()
         self._repeated = frozenset(self.position.seen) if strategy == "resume" else frozenset()
         self._transport = transport

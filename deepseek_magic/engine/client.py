@@ -19,10 +19,11 @@ from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
-from ..protocol.errors import ConfigurationError, DeepSeekError
+from ..protocol.errors import ConfigurationError, DeepSeekError, MissingKey
 from ..protocol.models import Model, resolve_model
 from ..protocol.options import RequestOptions
 from ..text.messages import Message
+from .attempt import Exchanges
 from .calls import Transport
 from .failover import Relay
 from .gate import Gate, gate_of
@@ -169,17 +170,20 @@ class Client:
         patience: Callable[[Timeouts], Timeouts] = lambda timeouts: timeouts,
         call_id: str | None = None,
         purse: Purse | None = None,
+        exchanges: Exchanges | None = None,
     ) -> Stream | Relay:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
-        where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it."""
+        where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it. With
+        ``exchanges`` others send its requests, with keys of their own."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         legs = []
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
-            legs.append((each.request, self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse)))
+            terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges)
+            legs.append((each.request, terms))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)
@@ -198,7 +202,11 @@ class Client:
     @property
     def gate(self) -> Gate:
         """The queue in front of the first endpoint, which all clients of this process with its key share."""
-        return self._terms(self.endpoint, self.recovery).gate
+        return self.gate_for(None)
+
+    def gate_for(self, exchanges: Exchanges | None) -> Gate:
+        """The same for requests that others may send, who need no key of this client's."""
+        return self._terms(self.endpoint, self.recovery, exchanges=exchanges).gate
 
     def _terms(
         self,
@@ -208,8 +216,14 @@ class Client:
         origin: Origin | None = None,
         timeouts: Timeouts | None = None,
         purse: Purse | None = None,
+        exchanges: Exchanges | None = None,
     ) -> Terms:
-        key = self._key_of(endpoint)
+        try:
+            key = self._key_of(endpoint)
+        except MissingKey:
+            if exchanges is None:
+                raise
+            key = None
         return Terms(
             endpoint=endpoint,
             key=key,
@@ -224,6 +238,7 @@ class Client:
             origin=origin or Origin(),
             purse=purse,
             wall=self.wall,
+            exchanges=exchanges,
         )
 
     def _carrier(self, endpoint: Endpoint) -> Transport:

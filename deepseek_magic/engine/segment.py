@@ -27,7 +27,7 @@ from ..protocol.errors import APIStatusError, InsufficientBalance, ReadTimeout
 from ..protocol.events import AttemptStarted, Event, Seam, Strategy, Waiting, WaitReason
 from ..protocol.measured import Cost
 from ..text.messages import Message
-from .attempt import Attempt, StreamPosition
+from .attempt import Attempt, Attempting, Exchanges, StreamPosition
 from .calls import HTTPAnswer, HTTPCall, Transport
 from .gate import Gate, Ticket
 from .hosts.endpoints import Endpoint
@@ -65,7 +65,7 @@ class Purse(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1), ``wall`` is the clock of the
-    tariffs; ``purse`` is of one call alone."""
+    tariffs; ``purse`` and ``exchanges`` are of one call alone."""
 
     endpoint: Endpoint
     key: Key | None
@@ -80,6 +80,8 @@ class Terms:
     wall: Callable[[], datetime]
     origin: Origin = field(default_factory=Origin)
     purse: Purse | None = None
+    exchanges: Exchanges | None = None
+    """Who has the exchanges, if not this process by its ``transport`` and ``key``."""
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be continued here."""
@@ -115,7 +117,7 @@ class Segment:
         self._reason: WaitReason = reason
         self._refused = refused
         self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
-        self._attempt: Attempt | None = None
+        self._attempt: Attempting | None = None
         self.brought = False
         self._position = StreamPosition()
         self._sent: Request | None = None
@@ -219,7 +221,7 @@ class Segment:
                     self.ending = Ending(kind="finished", strategy=self._strategy, finish_reason="stop")
                     return
 
-    def _prepare(self, slot: Slot, watch: Watch) -> Attempt:
+    def _prepare(self, slot: Slot, watch: Watch) -> Attempting:
         step = self._step
         sent = self._sent = self._request()
         if isinstance(step, Continue | Restart):
@@ -227,13 +229,23 @@ class Segment:
             self._splice = Splice(step, sent=sent, text=answer.text, reasoning=answer.reasoning, rewind=rewind)
 
         def on_answer(answer: HTTPAnswer, error: APIStatusError | None) -> None:
-            self._meter.opened(watch.now_s, connect_s=answer.connect_s or 0.0)
+            self._meter.opened(self.came_s(watch), connect_s=answer.connect_s or 0.0)
             self._terms.gate.answered(slot, answer, error, self._terms.chance())
 
-        call, transport = self._call(sent), self._terms.transport
-        attempt = Attempt(transport, call, strategy=self._strategy, position=self._position, on_answer=on_answer)
-        self._attempt = attempt
-        return attempt
+        call, position, exchanges = self._call(sent), self._position, self._terms.exchanges
+        if exchanges is None:
+            transport = self._terms.transport
+            self._attempt = Attempt(transport, call, strategy=self._strategy, position=position, on_answer=on_answer)
+        else:
+            endpoint = self._terms.endpoint
+            self._attempt = exchanges.exchange(
+                call, endpoint=endpoint, strategy=self._strategy, position=position, on_answer=on_answer
+            )
+        return self._attempt
+
+    def came_s(self, watch: Watch) -> float:
+        """When that happened which the exchange has told last, by the call's own clock."""
+        return watch.now_s - (0.0 if self._attempt is None else self._attempt.late_s)
 
     def cut_off(self, watch: Watch) -> None:
         """The segment was ended by the call's own clock or Stop."""
@@ -277,6 +289,11 @@ class Segment:
             connect_s=timeouts.connect_s,
             read_s=timeouts.longest_read_s,
         )
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process has the exchange."""
+        return self._terms.exchanges is None
 
     @property
     def sent(self) -> bool:

@@ -200,12 +200,12 @@ class Stream(Batched):
             self._over.set()
 
     def _take(self, batch: list[Event], segment: Segment, watch: Watch) -> float:
-        """Fold a batch into the answer and the record, and move the deadlines by what it brought; the time it came.
+        """Fold a batch into the answer and the record, and move the deadlines by what it brought; the time it is now.
 
         All that is done for a batch is done here, with its text joined once and the clock read once: a token that comes
         alone pays for each step, and fifty that come together should not pay fifty times.
         """
-        now_s, runs = watch.now_s, runs_of(batch)
+        now_s, runs = segment.came_s(watch), runs_of(batch)
         events = [event for event, _ in runs]
         if self._keeper is not None:
             self._keeper.brought(self, events)
@@ -220,7 +220,7 @@ class Stream(Batched):
             # Not by what happened last: a piece of the answer and its end may come in one read.
             segment.brought = segment.brought or any(type(event) in _PIECES for event in events)
             watch.told(happening, now_s)
-        return now_s
+        return now_s if segment.is_here else watch.now_s
 
     def _decide(self, ending: Ending, delivered: Delivered, spent: Spent) -> Step:
         terms = self.terms

@@ -113,6 +113,6 @@ def status_of(error: DeepSeekError) -> int | None:
 
 
 def concerns_all(error: DeepSeekError) -> bool:
-    """Whether no other request with this key would fare better: the key is refused, or there is no money."""
+    """Whether no other request would fare better: the key is missing or refused, or there is no money."""
     status = status_of(error)
-    return quota_exhausted(error) or (status is not None and cause_of(status).account)
+    return error.general or quota_exhausted(error) or (status is not None and cause_of(status).account)

@@ -53,6 +53,9 @@ class DeepSeekError(Exception):
     permanent: bool = False
     """Whether the same request would fail again, however often it is sent. Of a status, ``policy`` decides that."""
 
+    general: bool = False
+    """Whether every other request would fail of it as well. Of a status, ``policy`` decides that."""
+
     def __init__(
         self, message: Message | str, *, hint: Message | str = "", completion: Completion | None = None
     ) -> None:
@@ -104,6 +107,8 @@ class ConfigurationError(DeepSeekError):
 
 class MissingKey(ConfigurationError):
     """The endpoint needs a key and none was found in any of its places."""
+
+    general = True
 
 
 class BudgetExceeded(ConfigurationError):

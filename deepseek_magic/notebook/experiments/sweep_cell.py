@@ -174,7 +174,7 @@ class SweepCells:
     ) -> SweepOrder | None:
         """Have a plan asked, if that may be; a dry run leaves the plan. ``made``: what becomes of the sweep."""
         here = session()
-        prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")))
+        prepared = prepare_sweep(here, plan, dry=bool(how.get("dry_run")), on=how.get("on"))
         asked = {name: how[name] for name in HOW if name in how}
         plan = replace(plan, outlook=looked_at(here, prepared, **asked), how=asked)
         if how.get("dry_run"):

@@ -51,6 +51,7 @@ class SweepOptions(PlanOptions, total=False):
     retry: bool
     concurrency: int | None
     at: Literal["off-peak"] | None
+    on: Any
 
 
 def plan(prompt: Prompts = None, **options: Unpack[SweepOptions]) -> Plan:
@@ -82,7 +83,8 @@ def sweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Swe
     Every answer is in the journal as soon as it is there. The same sweep again asks only what is missing, and answers that
     the journal has are used, repeat by repeat, unless ``fresh``; ``retry`` asks only what failed. ``budget`` is the most, in
     US dollars, that it may cost; what it does not allow is left unpaid. ``concurrency`` calls are open at once. ``at`` "off-peak"
-    waits for DeepSeek's half tariff, and pauses at peak hours. ``name`` is what ``ds.sweeps`` finds it by.
+    waits for DeepSeek's half tariff, and pauses at peak hours. ``name`` is what ``ds.sweeps`` finds it by. With a
+    ``distributed.Client`` as ``on`` the workers of its cluster ask, with the keys of their own environments.
 
     A trial that failed is a row with its error, and no exception. Raises ConfigurationError for what does not go together,
     and the DeepSeekError that no trial could get past: a refused key, an empty account, a host that fails every call. An
@@ -126,4 +128,4 @@ def begun(here: Session, prompt: Plan | Prompts, options: SweepOptions) -> Sweep
         if extra:
             said = Message("The plan says already what is asked, so {names} cannot be given beside it.")
             raise ConfigurationError(said.filled(names=", ".join(extra)), hint=Message("Make another plan."))
-    return start_sweep(here, prepare_sweep(here, prompt, **given), given=given, **how)
+    return start_sweep(here, prepare_sweep(here, prompt, on=how.get("on"), **given), given=given, **how)

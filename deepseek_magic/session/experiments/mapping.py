@@ -47,6 +47,7 @@ class MapOptions(AskOptions, total=False):
     retry: bool
     concurrency: int | None
     at: Literal["off-peak"] | None
+    on: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
     values; ``{column}`` in the prompt takes the row's value (``{input}`` that of a list of values). The column ``into_error`` says
     what a row without an answer failed of; both columns are always there. With ``schema`` the fields of each answer are in
     ``into.field``. ``where`` chooses rows, by true and false for each; the others keep what they have. ``options`` are those of
-    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry``, ``at`` and ``name`` as for ``sweep``.
+    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry``, ``at``, ``on`` and ``name`` as for ``sweep``.
 
     A row that failed raises nothing. Raises ConfigurationError, and what no row could get past, as ``sweep`` does.
     """
@@ -133,7 +134,7 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
     made = TableMap.of(here, table, prompt, into=into, where=where, **asked)
     if made.plan is None:
         return made.result(None)
-    call = start_sweep(here, made.prepared(here, **given), **how)
+    call = start_sweep(here, made.prepared(here, on=how.get("on"), **given), **how)
     with watched.watching(call) as look:
         return made.result(call.wait(look))
 

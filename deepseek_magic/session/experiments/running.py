@@ -49,9 +49,10 @@ from .sweep import Sweep
 
 if TYPE_CHECKING:
     from ...engine.client import Addressed
+    from ...engine.cluster.crew import Crew
     from ..state import Session
 
-HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name")
+HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name", "on")
 """What says how a plan is asked, and is no part of it; see ``start_sweep``."""
 
 ID_CHARS: Final = 32
@@ -99,9 +100,9 @@ class PreparedSweep:
                 yield first
 
 
-def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: Any) -> PreparedSweep:
+def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, on: Any = None, **given: Any) -> PreparedSweep:
     """Make every request of a plan. ``given``: what ``Session.prepare`` takes besides options (``api_key``, ``timeouts``).
-    ``dry``: it will not be sent, so no key is needed.
+    ``dry``: it will not be sent, so no key is needed; nor is one ``on`` a cluster, whose workers have their own.
 
     Raises ConfigurationError, and MissingKey and without a journal, but not for a dry run; nothing is sent.
     """
@@ -110,6 +111,11 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
     cells, first = [], []
     notices: dict[str, Message | str] = {}
     key = given.pop("api_key", None)
+    if on is not None and key is not None:
+        raise ConfigurationError(
+            Message("A key is not sent to a cluster, so api_key and on do not go together."),
+            hint=Message("Set it in the environment of every worker."),
+        )
     for setting in plan.settings:
         shared: Prepared | None = None
         for row in range(len(plan.rows)):
@@ -119,7 +125,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, **given: A
                 schema=plan.schema,
                 api_key=key,
                 like=shared,
-                **{**given, **setting.options, "dry_run": dry or None},
+                **{**given, **setting.options, "dry_run": dry or on is not None or None},
             )
             shared = shared or made
             notices |= {str(said): said for said in made.notices}
@@ -145,10 +151,10 @@ def _bare(addressed: Sequence[Addressed], like: Sequence[Addressed] = ()) -> tup
     )
 
 
-def prepare_again(session: Session, sweep_id: str, plan: Plan) -> PreparedSweep:
+def prepare_again(session: Session, sweep_id: str, plan: Plan, *, on: Any = None) -> PreparedSweep:
     """The requests of a sweep of the journal. Raises ConfigurationError where they would be others now: that would be another
     sweep, paid for anew, and this one would stay as it is."""
-    prepared = prepare_sweep(session, plan)
+    prepared = prepare_sweep(session, plan, on=on)
     if prepared.sweep_id != sweep_id:
         raise ConfigurationError(
             Message("This sweep cannot be asked from the journal, because its requests would be others now."),
@@ -257,13 +263,15 @@ class _Asking:
 
     def anew(self, plan: Plan, notices: Sequence[Message], **how: Any) -> Sweep:
         """Ask a plan, and wait."""
-        prepared = prepare_sweep(self.session, plan)
+        prepared = prepare_sweep(self.session, plan, on=how.get("on"))
         call = start_sweep(self.session, replace(prepared, notices=(*prepared.notices, *notices)), **how)
         with watched.watching(call) as look:
             return call.wait(look)
 
 
-def check_how(*, concurrency: int | None = None, budget: float | None = None, name: str | None = None) -> None:
+def check_how(
+    *, concurrency: int | None = None, budget: float | None = None, name: str | None = None, on: Any = None
+) -> None:
     """Raise ConfigurationError for what says how a sweep is asked, and cannot be."""
     whole = isinstance(concurrency, int) and not isinstance(concurrency, bool)
     if concurrency is not None and not (whole and 1 <= concurrency <= MOST_OPEN):
@@ -273,6 +281,18 @@ def check_how(*, concurrency: int | None = None, budget: float | None = None, na
         OPTIONS_BY_NAME["budget"].check(budget)
     if name is not None and not (isinstance(name, str) and name.strip()):
         raise ConfigurationError.of_setting("name", repr(name), Message("it takes text that is not empty"))
+
+
+def crew_of(client: Any) -> Crew:
+    """The workers of a ``distributed.Client``. May wait for the cluster. Raises ConfigurationError."""
+    try:
+        from ...engine.cluster import crew
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            Message("A sweep on a cluster needs Dask ({error}).", error=str(error)),
+            hint=Message("pip install 'deepseek-magic[dask]', here and where the workers run."),
+        ) from None
+    return crew.crew_of(client)
 
 
 def start_sweep(
@@ -285,6 +305,7 @@ def start_sweep(
     fresh: bool = False,
     retry: bool = False,
     at: str | None = None,
+    on: Any = None,
     shut: Callable[[], Shut | None] | None = None,
     given: Mapping[str, Any] | None = None,
     payer: str | None = None,
@@ -293,7 +314,7 @@ def start_sweep(
 
     ``budget``: the most that its calls may cost together, those of earlier runs and of its judges included (US dollars).
     ``fresh`` asks everything anew, ``retry`` only what failed. ``at`` "off-peak" begins calls only at DeepSeek's half tariff;
-    ``shut`` is a sweep's own word for it. ``given`` as for ``prepare_sweep``, for judges; ``payer`` is the sweep that a judge
+    ``shut`` is a sweep's own word for it. ``on`` a ``distributed.Client`` the workers of its cluster ask. ``given`` as for ``prepare_sweep``, for judges; ``payer`` is the sweep that a judge
     works for. Raises ConfigurationError.
     """
     check_how(concurrency=concurrency, budget=budget)
@@ -322,7 +343,8 @@ def start_sweep(
     units = units_of(seeds, each=plan.each, wanted=lambda number: states[number] in wanted)
     given_cap = None if budget is None else Decimal(str(budget))
     cap = session.rails.cap_of_sweep(payer or sweep_id, given_cap, session.wall())
-    client = prepared.first[0].client
+    crew = None if on is None else crew_of(on)
+    gate = prepared.first[0].client.gate_for(None if crew is None else crew.at(""))
     work = SweepWork(
         sweep_id=sweep_id,
         store=store,
@@ -333,21 +355,23 @@ def start_sweep(
             beginnings(plan),
         ),
         units=units,
-        begin=functools.partial(_begin, session, prepared, seeds),
+        begin=functools.partial(_begin, session, prepared, seeds, None if crew is None else (crew, head.name)),
         most=functools.partial(_most, session, prepared, seeds),
         hold=functools.partial(_hold, session, prepared),
-        window=lambda: window(client.gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
-        at_once=lambda: client.gate.standing.running,
+        window=lambda: window(gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
+        at_once=lambda: gate.standing.running,
         shut=shut,
-        widened=client.gate.widened(concurrency),
+        widened=gate.widened(concurrency),
     )
     run = SweepRun(work, states)
     sweep = sweep_of(session, sweep_id, plan.scorers)
 
     def judge(title: str, asked: Plan) -> SweepCall:
         """The judge's calls are a sweep of their own, which this one pays for."""
-        made = prepare_sweep(session, asked, **(given or {}))
-        return start_sweep(session, made, name=title, budget=budget, shut=shut, given=given, payer=payer or sweep_id)
+        made = prepare_sweep(session, asked, on=on, **(given or {}))
+        return start_sweep(
+            session, made, name=title, budget=budget, on=on, shut=shut, given=given, payer=payer or sweep_id
+        )
 
     return SweepCall(sweep, run, plan, prepared.notices, judge)
 
@@ -362,18 +386,20 @@ def _begin(
     session: Session,
     prepared: PreparedSweep,
     seeds: Sequence[TrialSeed],
+    crew: tuple[Crew, str] | None,
     unit: TrialUnit,
     before: Completion | None,
     purse: TrialPurse,
 ) -> Batched:
     first, cell = _cell(prepared, seeds, unit)
     addressed = _bare(cell.addressed)
+    exchanges = None if crew is None else crew[0].at(f"{crew[1]}-trial-{unit.trials[0]}")
     return first.client.begin(
         addressed,
         before=None if before is None else replace(before, request=addressed[0].request),
         continue_on_length=first.options.get("continue_on_length"),
         timeline=first.options.get("timeline"),
-        patience=first.patience,
+        patience=first.patience if exchanges is None else lambda timeouts: exchanges.patience(first.patience(timeouts)),
         origin=Origin(
             run_id=session.chats.run_id,
             notebook=session.chats.notebook or None,
@@ -381,6 +407,7 @@ def _begin(
         ),
         call_id=purse.call_id,
         purse=purse,
+        exchanges=exchanges,
     )
 
 

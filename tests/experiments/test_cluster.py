@@ -1,0 +1,111 @@
+"""A sweep on a Dask cluster, whose workers are threads of this process: what becomes of it is what becomes of any other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import deepseek_magic as ds
+from deepseek_magic.demo.server import DemoServer
+from tests.experiments.conftest import Run, wait_until
+
+distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed's own
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    with distributed.Client(cluster) as client:
+        yield client
+
+
+def rows(count: int) -> list[dict[str, int]]:
+    return [{"n": n} for n in range(count)]
+
+
+def test_a_sweep_on_a_cluster_is_as_one_here(run: Run, demo: DemoServer, client: Any) -> None:
+    there = run("echo {n}", over=rows(12), repeats=2, on=client, fresh=True)
+    asked = len(demo.requests)
+    texts = [row["text"] for row in there.rows()]
+    assert there.states == {"done": 24}
+    assert asked == 24
+    here = run("echo {n}", over=rows(12), repeats=2, fresh=True)
+    assert [row["text"] for row in here.rows()] == texts
+    assert len(demo.requests) == 48
+    figures = ("completion_tokens", "prompt_tokens", "attempts", "ttft_s", "total_s")
+    assert all(row[name] is not None for row in there.rows() for name in figures)
+    assert run("echo {n}", over=rows(12), repeats=2, on=client).states == {"done": 24}
+    assert len(demo.requests) == 48  # the journal has them
+
+
+def test_faults_are_met_as_anywhere(run: Run, demo: DemoServer, client: Any) -> None:
+    demo.fault = "500 p=0.1 seed=1; cut p=0.2 seed=2; 429 p=0.1 seed=3"
+    sweep = run("echo words that take a while {n}", over=rows(40), on=client, concurrency=8)
+    assert sweep.states == {"done": 40}
+    assert all(f"take a while {n}" in str(row["text"]) for n, row in enumerate(sweep.rows()))
+    assert len(demo.requests) > 40
+
+
+def test_the_limit_is_the_driver_s(run: Run, demo: DemoServer, client: Any) -> None:
+    demo.concurrency, demo.pace = 3, 0.2
+    sweep = run("echo {n}", over=rows(30), on=client, concurrency=3)
+    assert sweep.states == {"done": 30}
+    assert [seen.status for seen in demo.requests] == [200] * 30
+
+
+def test_maps_and_awaited_sweeps_take_a_client_too(demo: DemoServer, client: Any) -> None:
+    made = ds.map(["a", "b"], "echo {input}", on=client, think="off")
+    assert [row["answer_error"] for row in made] == [None, None]
+    sweep = asyncio.run(ds.asweep("echo {n}", over=rows(3), on=client, think="off"))
+    assert sweep.states == {"done": 3}
+    assert len(demo.requests) == 5
+
+
+def test_a_worker_without_a_key_says_so_and_nothing_is_sent(
+    run: Run, demo: DemoServer, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEEPSEEK_API_KEY")
+    monkeypatch.delenv("DEEPSEEK_BASE_URL")
+    with pytest.raises(
+        ds.MissingKey, match=r"^The worker \S+ has no API key for .* Set \S+ in the environment of every"
+    ):
+        run("echo {n}", over=rows(3), on=client)
+    assert not demo.requests
+
+
+def test_what_cannot_be_used_is_refused(run: Run, demo: DemoServer, client: Any) -> None:
+    with pytest.raises(ds.ConfigurationError, match=r"^on cannot be str: it takes a distributed\.Client"):
+        run("echo {n}", over=rows(3), on="cluster")
+    with pytest.raises(ds.ConfigurationError, match="A key is not sent to a cluster"):
+        run("echo {n}", over=rows(3), on=client, api_key="sk-test-5678")
+    with distributed.Client(client.scheduler.address) as closed:
+        pass
+    with pytest.raises(ds.ConfigurationError, match="this one is closed"):
+        run("echo {n}", over=rows(3), on=closed)
+    assert not demo.requests
+
+
+def test_a_stop_ends_the_requests_of_the_workers(demo: DemoServer, session: Any, client: Any) -> None:
+    from deepseek_magic.session.experiments.calls import begun
+
+    demo.pace = 1.0
+    call = begun(session, "long 1 about {n}", {"over": rows(6), "on": client, "think": "off", "concurrency": 4})
+    wait_until(lambda: len(demo.requests) == 4)
+    wait_until(lambda: call.run.standing.running > 0)
+    call.stop(wait_s=30)
+    assert call.done
+    wait_until(lambda: not demo.open_connections)
+    assert len(demo.requests) == 4
+    assert {seen.ended for seen in demo.requests} == {"client left"}, [seen.ended for seen in demo.requests]
