@@ -2,8 +2,8 @@
 
 The order makes a sweep that is stopped worth reading, and cheap:
 
-    1. of settings whose prompts begin alike, one trial is asked first and the others wait for it, so that they find its
-       beginning in the host's cache (0.003 against 0.15 dollars a million tokens)
+    1. of trials whose prompts begin alike over a long stretch, one is asked first and the others wait for it, so that they
+       find its beginning in the host's cache (see ``limits.leading``); meanwhile others are asked
     2. then input after input, each in every setting before the next; repeats come after all inputs, because another input
        tells more than another answer. So whenever it is stopped, the settings have been asked the same inputs
     3. what failed after the engine's own attempts comes again at the end, after a pause, in at most ``rounds`` rounds; in
@@ -15,21 +15,14 @@ Pure: times are one monotonic clock's, and what a trial is called is the caller'
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from ..protocol import template
-from ..protocol.experiments.plan import Plan, Setting, Trial
-from ..protocol.models import DEFAULT_MODEL, resolve_model
-from .pricing import estimate_tokens
-
-CACHED_TOKENS: Final = 64
-"""A shorter beginning is not kept by DeepSeek (announcement of context caching, 2024), and waiting for it gains nothing."""
-
-WARM_S: Final = 10.0
-"""The others wait so long at most for the first of their group: its beginning is read long before its answer ends."""
+from ..protocol.experiments.plan import Trial
+from .limits.leading import Beginning, Leading
 
 PER_SLOT: Final = 4
 MAX_OPEN: Final = 64
@@ -59,42 +52,21 @@ def window(limiter: int, concurrency: int | None = None, *, per_slot: int = PER_
     return max(1, min(per_slot * limiter, concurrency or MAX_OPEN, MOST_OPEN))
 
 
-def beginnings(plan: Plan) -> tuple[Hashable | None, ...]:
-    """For each setting what its prompts begin with, equal where the host's cache may serve one from the other.
-
-    None where nothing that long is the same for all inputs: a beginning ends at the first brace that a column fills.
-    """
-    return tuple(_beginning(setting, plan.columns) for setting in plan.settings)
-
-
-def _beginning(setting: Setting, columns: Sequence[str]) -> Hashable | None:
-    options = setting.options
-    model = resolve_model(str(options.get("model") or DEFAULT_MODEL)).id
-    system = str(options.get("system") or "")
-    same, whole = template.beginning(system, columns)
-    if whole:
-        same += "\n" + template.beginning(setting.template.text, columns)[0]
-    if estimate_tokens(same) < CACHED_TOKENS:
-        return None
-    # What stands in the body before the messages, or changes how they are written, is part of what is kept.
-    others = ("think", "tools", "user_id", "endpoint", "base_url", "template", "schema")
-    return (model, same, *(repr(options.get(name)) for name in others))
-
-
 class Schedule(Generic[Item]):
-    """The order of ``items``, whose trials ``trial_of`` tells; ``groups`` has the beginning of each setting."""
+    """The order of ``items``, whose trials ``trial_of`` tells, and ``beginning_of`` what their prompts begin with.
+    ``leading`` is shared by all that is asked at the same time."""
 
     def __init__(
         self,
         items: Iterable[Item],
         trial_of: Callable[[Item], Trial],
-        groups: Sequence[Hashable | None],
+        beginning_of: Callable[[Item], Beginning | None] = lambda _: None,
         *,
+        leading: Leading | None = None,
         policy: SchedulePolicy = SchedulePolicy(),
     ) -> None:
         self._policy = policy
-        self._groups = groups
-        self._trial_of = trial_of
+        self._leading = leading or Leading()
         self._failed_in_a_row = 0
         self._asked_again = self._failed_again = 0
         self._round: dict[Item, int] = {}
@@ -102,73 +74,103 @@ class Schedule(Generic[Item]):
             deque() for _ in range(max(policy.rounds, policy.most_rounds))
         )
         """By the round that comes next. In each they are in the order of their times, for its pause is the same for all."""
-        self._warming: dict[Item, float | None] = {}
-        self._fresh = self._in_order(list(items))
+        items = list(items)
+        begins = {item: begun for item in items if (begun := beginning_of(item)) is not None}
+        asked = Counter(begins.values())
+        self._begins = {item: begun for item, begun in begins.items() if asked[begun] > 1}
+        self._leaders: set[Item] = set()
+        self._waiting: dict[Beginning, list[Item]] = {}
+        self._waited: set[Item] = set()
+        order = self._in_order(items, trial_of)
+        self._place = {item: place for place, item in enumerate(order)}
+        self._fresh = deque(order)
+        self._ready: list[tuple[int, Item]] = []
+        """Those that come before the fresh ones, because they had their turn: a heap by place."""
 
-    def _in_order(self, items: list[Item]) -> deque[Item]:
-        first_of = {group: place for place, group in reversed(list(enumerate(self._groups))) if group is not None}
-        beside = [first_of.get(group, place) for place, group in enumerate(self._groups)]
+    def _in_order(self, items: list[Item], trial_of: Callable[[Item], Trial]) -> list[Item]:
+        first_of: dict[Beginning, int] = {}
+        for item, begun in self._begins.items():
+            setting = trial_of(item).setting
+            first_of[begun] = min(setting, first_of.get(begun, setting))
 
         def place(item: Item) -> tuple[int, int, int, int]:
-            trial = self._trial_of(item)
-            return trial.repeat, trial.row, beside[trial.setting], trial.setting
+            trial, begun = trial_of(item), self._begins.get(item)
+            beside = trial.setting if begun is None else first_of[begun]
+            return trial.repeat, trial.row, beside, trial.setting
 
-        items.sort(key=place)
-        firsts: dict[Hashable, Item] = {}
-        asked: dict[Hashable, int] = {}
-        for item in items:
-            group = self._group_of(item)
-            if group is not None:
-                firsts.setdefault(group, item)
-                asked[group] = asked.get(group, 0) + 1
-        self._warming = {item: None for group, item in firsts.items() if asked[group] > 1}
-        return deque([*self._warming, *(item for item in items if item not in self._warming)])
+        return sorted(items, key=place)
 
     def next(self, now_s: float) -> Item | float | None:
         """The next one to ask; the seconds until there may be one; None when all have been given out."""
-        if self._fresh:
-            item = self._fresh[0]
-            if item not in self._warming and (wait_s := self._cold_s(item, now_s)) > 0:
-                return wait_s
-            if item in self._warming:
-                self._warming[item] = now_s
-            return self._fresh.popleft()
+        wait_s = self._released(now_s)
+        while self._ready or self._fresh:
+            item = heapq.heappop(self._ready)[1] if self._ready else self._fresh.popleft()
+            begun = self._begins.get(item)
+            if begun is not None:
+                own_s = 0.0 if item in self._waited else self._leading.wait_s(begun, now_s)
+                if own_s > 0:
+                    self._waiting.setdefault(begun, []).append(item)
+                    self._waited.add(item)
+                    wait_s = min(own_s, wait_s or own_s)
+                    continue
+                if self._leading.goes(begun, now_s):
+                    self._leaders.add(item)
+            return item
         waiting = [queue for queue in self._later if queue]
         if not waiting:
-            return None
+            return wait_s
         soonest = min(waiting, key=lambda queue: queue[0][0])
         ready_s, item = soonest[0]
         if ready_s > now_s:
-            return ready_s - now_s
+            return min(ready_s - now_s, wait_s or ready_s - now_s)
         soonest.popleft()
         return item
 
+    def _released(self, now_s: float) -> float | None:
+        """Put back those whose leader need not be waited for any more; the seconds until the next of the others may go."""
+        soonest_s: float | None = None
+        for begun in [*self._waiting]:
+            if (wait_s := self._leading.wait_s(begun, now_s)) > 0:
+                soonest_s = min(wait_s, soonest_s or wait_s)
+            else:
+                for item in self._waiting.pop(begun):
+                    self._push(item)
+        return soonest_s
+
     def back(self, item: Item) -> None:
         """One that was given out is not asked now: it is the next one again."""
-        if item in self._warming:
-            self._warming[item] = None
-        self._fresh.appendleft(item)
+        self.unasked(item)
+        self._push(item)
 
-    def _group_of(self, item: Item) -> Hashable | None:
-        return self._groups[self._trial_of(item).setting]
+    def _push(self, item: Item) -> None:
+        heapq.heappush(self._ready, (self._place[item], item))
 
-    def _cold_s(self, item: Item, now_s: float) -> float:
-        """How long the beginning of ``item`` is still waited for."""
-        for first, began_s in self._warming.items():
-            if began_s is not None and self._group_of(first) == self._group_of(item):
-                return began_s + WARM_S - now_s
-        return 0.0
+    def answering(self, item: Item, now_s: float) -> None:
+        """An answer has begun, so the host has read its prompt: others that begin alike need not wait much longer."""
+        if item in self._leaders:
+            self._leading.begun(self._begins[item], now_s)
 
-    def answering(self, item: Item) -> None:
-        """An answer has begun, so the host has read its prompt: others that begin alike need not wait any longer."""
-        self._warming.pop(item, None)
+    def unasked(self, item: Item) -> None:
+        """It will have no answer, or none of it has begun: nobody need wait for it."""
+        if item in self._leaders:
+            self._leaders.discard(item)
+            self._leading.gone(self._begins[item])
+
+    def billed(self, item: Item, hit_tokens: int | None, now_s: float) -> None:
+        """What an answered one found in the host's cache; None where the host does not say."""
+        begun = self._begins.get(item)
+        if begun is not None and item not in self._leaders:
+            self._leading.billed(begun, hit_tokens, now_s)
 
     def ended(self, item: Item, now_s: float, *, failed: bool, again: bool = True) -> bool:
         """What became of one that was asked. Whether it will be asked again; never, unless ``again``.
 
         ``again`` is False for a failure that would only be repeated, as a refused request.
         """
-        self.answering(item)
+        if failed:
+            self.unasked(item)
+        else:
+            self.answering(item, now_s)
         if item in self._round:
             self._asked_again += 1
             self._failed_again += failed

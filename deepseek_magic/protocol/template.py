@@ -14,7 +14,7 @@ import ast
 import functools
 import keyword
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,14 +102,6 @@ def strangers(template: str, known: Sequence[str]) -> dict[str, Message | str]:
         if near or typed == name:
             found[match[0]] = near
     return found if len(found) <= MAX_GUESSES else {}
-
-
-def beginning(template: str, variables: Iterable[str]) -> tuple[str, bool]:
-    """The text before the first path that one of ``variables`` would fill, and whether that is all of it."""
-    for match in _PATH.finditer(template):
-        if {match[2], match[4], f"{match[2]}{match[3]}"} & set(variables):
-            return template[: match.start()], False
-    return template, True
 
 
 def inserted(template: str, variables: Mapping[str, Any], shown: Callable[[Any], str]) -> str:

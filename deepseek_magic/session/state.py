@@ -30,6 +30,7 @@ from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
 from ..policy.deadlines import Timeouts
 from ..policy.estimates import Estimate, estimate
+from ..policy.limits.leading import Leading
 from ..policy.pricing import Cost
 from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
@@ -66,6 +67,8 @@ class Session:
         """Whether a blocking call made where a loop runs keeps that loop turning (nest_asyncio2) while it waits."""
         self.wall: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The wall clock, by which prices change with the hour."""
+        self.leading = Leading()
+        """Which of several calls that begin alike goes first. For the engine's loop alone."""
         self.last: Completion | None = None
         """The completion of the call that ended last."""
         self._turns: dict[str, tuple[str, str]] = {}

@@ -9,18 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepseek_magic.policy.limits.leading import BUILD_S, MISSES, WAIT_S, Beginning, Leading
 from deepseek_magic.policy.schedule import (
     MAX_OPEN,
     MOST_OPEN,
-    WARM_S,
     Schedule,
     SchedulePolicy,
-    beginnings,
     window,
 )
 from deepseek_magic.protocol.experiments.plan import Plan, Trial
-
-LONG = "You are a patient teacher of physics who explains every step and never skips one. " * 5
 
 
 def a_plan(rows: int = 3, repeats: int = 1, **grid: Any) -> Plan:
@@ -28,26 +25,34 @@ def a_plan(rows: int = 3, repeats: int = 1, **grid: Any) -> Plan:
     return Plan.of(prompt, rows=[{"n": n} for n in range(rows)], grid=grid, repeats=repeats)
 
 
-def scheduled(plan: Plan, **policy: Any) -> Schedule[int]:
-    return Schedule(range(len(plan)), plan.trial, beginnings(plan), policy=SchedulePolicy(**policy))
+def scheduled(plan: Plan, leading: Leading | None = None, begins: str = "", **policy: Any) -> Schedule[int]:
+    """``begins``: for each setting, or each trial if there are as many, what its prompts begin with; a blank: nothing long."""
+
+    def beginning(number: int) -> Beginning | None:
+        name = begins[number if len(begins) == len(plan) else plan.trial(number).setting] if begins else " "
+        return None if name == " " else Beginning(("here", "m"), name.encode())
+
+    return Schedule(range(len(plan)), plan.trial, beginning, leading=leading, policy=SchedulePolicy(**policy))
 
 
 def all_asked(schedule: Schedule[int], now_s: float = 0.0) -> list[int]:
     """The items as they come when each is answered at once."""
-    found = []
-    while isinstance(item := schedule.next(now_s), int):
-        found.append(item)
-        assert not schedule.ended(item, now_s, failed=False)
-    assert item is None
+    found: list[int] = []
+    while (item := schedule.next(now_s)) is not None:
+        if isinstance(item, int):
+            found.append(item)
+            assert not schedule.ended(item, now_s, failed=False)
+        else:
+            now_s += item
     return found
 
 
-@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.booleans())
+@given(st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.sampled_from(["", "    ", "aaaa", "abab"]))
 def test_each_trial_comes_once_and_whenever_it_is_stopped_all_settings_have_the_same_inputs(
-    rows: int, repeats: int, settings: int, long: bool
+    rows: int, repeats: int, settings: int, begins: str
 ) -> None:
-    plan = a_plan(rows, repeats, seed=range(settings), prompt=LONG * long + "{n}")
-    asked = all_asked(scheduled(plan))
+    plan = a_plan(rows, repeats, seed=range(settings))
+    asked = all_asked(scheduled(plan, begins=begins[:settings]))
     assert sorted(asked) == list(range(len(plan)))
     for stop in range(len(asked) + 1):
         seen = Counter(plan.trial(number).setting for number in asked[:stop])
@@ -61,60 +66,91 @@ def test_repeats_come_after_all_inputs() -> None:
     assert places == [(r, i, s) for r in range(2) for i in range(2) for s in range(2)]
 
 
-def test_settings_that_begin_alike_are_asked_one_after_the_other_and_one_of_them_first() -> None:
-    plan = a_plan(2, seed=[1, 2], system={"a": f"a {LONG}", "b": f"b {LONG}"})
-    names = [
-        (t.row, plan.settings[t.setting].names["system"], plan.settings[t.setting].names["seed"])
-        for t in map(plan.trial, all_asked(scheduled(plan)))
-    ]
-    assert names[:2] == [(0, "a", "1"), (0, "b", "1")]
-    assert names[2:] == [(0, "a", "2"), (0, "b", "2"), *((1, s, n) for s in "ab" for n in "12")]
+def test_settings_that_begin_alike_are_asked_one_after_the_other() -> None:
+    asked = all_asked(scheduled(plan := a_plan(2, seed=range(4)), begins="abab"))
+    places = [(t.row, t.setting) for t in map(plan.trial, asked)]
+    assert places == [(0, 0), (0, 1), (0, 2), (0, 3), *((1, setting) for setting in (0, 2, 1, 3))]
 
 
-def test_what_begins_alike_waits_for_its_first_answer_but_not_for_ever() -> None:
-    plan = a_plan(3, prompt=LONG + "{n}")
-    schedule = scheduled(plan)
+def test_they_are_asked_in_order_again_when_all_that_waited_may_go() -> None:
+    plan = a_plan(3, seed=range(2))
+    schedule = scheduled(plan, begins="ab")
+    assert [schedule.next(0.0), schedule.next(0.0)] == [0, 3]
+    assert schedule.next(0.0) == WAIT_S
+    places = [plan.trial(int(schedule.next(WAIT_S) or 0)) for _ in range(4)]
+    assert [(t.row, t.setting) for t in places] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+def test_what_begins_alike_waits_for_its_leader_and_for_the_cache_but_not_for_ever() -> None:
+    plan = a_plan(3)
+    schedule = scheduled(plan, begins="a")
     assert schedule.next(100.0) == 0
-    assert schedule.next(101.0) == WARM_S - 1
-    schedule.answering(0)
-    assert schedule.next(101.0) == 1
+    assert schedule.next(101.0) == WAIT_S - 1
+    schedule.answering(0, 101.0)
+    assert schedule.next(101.0) == BUILD_S
+    assert [schedule.next(101.0 + BUILD_S) for _ in range(3)] == [1, 2, None]
 
-    schedule = scheduled(plan)
+    schedule = scheduled(plan, begins="a")
     assert schedule.next(100.0) == 0
-    assert schedule.next(100.0 + WARM_S) == 1
+    assert schedule.next(100.0) == WAIT_S
+    assert [schedule.next(100.0 + WAIT_S) for _ in range(2)] == [1, 2]
 
-    schedule = scheduled(plan)
+
+@pytest.mark.parametrize("how", ["failed", "unasked", "back"])
+def test_a_leader_that_does_not_begin_is_not_waited_for_and_nobody_waits_twice(how: str) -> None:
+    schedule = scheduled(a_plan(4), begins="a", pauses_s=(50.0,))
     assert schedule.next(0.0) == 0
-    schedule.ended(0, 1.0, failed=True)
-    assert schedule.next(1.0) == 1
+    assert schedule.next(0.0) == WAIT_S
+    if how == "failed":
+        assert schedule.ended(0, 1.0, failed=True)
+    elif how == "unasked":
+        schedule.unasked(0)
+    else:
+        schedule.back(0)
+    assert [schedule.next(1.0) for _ in range(4 if how == "back" else 3)] == [0, 1, 2, 3][how != "back" :]
+    assert schedule.next(1.0) == (50.0 if how == "failed" else None)
 
 
-def test_each_group_waits_for_its_own_first() -> None:
-    schedule = scheduled(a_plan(2, system={"a": f"a {LONG}", "b": f"b {LONG}"}))
+def test_each_group_waits_for_its_own_leader_and_what_is_alone_or_short_for_nobody() -> None:
+    schedule = scheduled(a_plan(8), begins="aab cb a")
     assert [schedule.next(0.0), schedule.next(5.0)] == [0, 2]
-    assert schedule.next(WARM_S) == 1
-    assert schedule.next(WARM_S) == 5.0
+    assert [schedule.next(5.0) for _ in range(3)] == [3, 4, 6], "what waits holds up nobody else"
+    assert schedule.next(5.0) == WAIT_S - 5
+    schedule.answering(2, 5.0)
+    assert schedule.next(5.0 + BUILD_S) == 5
+    assert schedule.next(5.0 + BUILD_S) == WAIT_S - 5 - BUILD_S
+    assert [schedule.next(WAIT_S) for _ in range(3)] == [1, 7, None]
 
 
-def test_what_is_short_or_asked_once_waits_for_nothing() -> None:
-    for plan in (a_plan(3), a_plan(1, prompt=LONG), a_plan(1, system=[f"{n} {LONG}" for n in range(3)])):
-        schedule = scheduled(plan)
-        assert [schedule.next(0.0) for _ in range(len(plan))] == list(range(len(plan)))
-        assert schedule.next(0.0) is None
+def test_one_that_waits_and_one_that_comes_again_are_both_waited_for() -> None:
+    schedule = scheduled(a_plan(3), begins=" aa", pauses_s=(3.0,))
+    assert [schedule.next(0.0), schedule.next(0.0)] == [0, 1]
+    assert schedule.next(0.0) == WAIT_S
+    schedule.ended(0, 0.0, failed=True)
+    assert schedule.next(0.0) == 3.0
+    assert schedule.next(3.0) == 0
+    schedule.ended(0, 4.0, failed=True)
+    schedule.answering(1, 4.0)
+    assert schedule.next(4.5) == BUILD_S - 0.5
+    assert schedule.next(9.0) == 2
 
 
-def test_only_what_the_host_can_keep_makes_a_group() -> None:
-    def groups(**grid: Any) -> int:
-        return len(set(beginnings(a_plan(**grid))) - {None})
-
-    assert groups(prompt=LONG + "{n}", temperature=[0, 1], max_tokens=[5, 6]) == 1
-    assert groups(prompt=LONG + "{n}", model=["flash", "pro"]) == 2
-    assert groups(prompt=LONG + "{n}", think=["off", "high"]) == 2
-    assert groups(prompt={"a": LONG + "{n} a", "b": LONG + "{n} b"}) == 1
-    assert groups(prompt={"a": "{n}" + LONG, "b": "{other}" + LONG}) == 1, "what no column fills is the same for all"
-    assert groups(system=["{n} " + LONG]) == 0
-    assert groups(system=[LONG], prompt={"a": "x {n}", "b": "y {n}"}) == 2
-    assert groups(prompt="{n}") == 0
+def test_where_followers_find_nothing_nobody_leads_any_more() -> None:
+    leading = Leading()
+    schedule = scheduled(a_plan(MISSES + 1), leading, begins="a")
+    assert schedule.next(0.0) == 0
+    assert isinstance(schedule.next(0.0), float)
+    schedule.ended(0, 0.0, failed=False)
+    schedule.billed(0, 0, 0.0)
+    for number in range(1, MISSES + 1):
+        assert schedule.next(BUILD_S) == number
+        schedule.ended(number, BUILD_S, failed=False)
+        schedule.billed(number, 0, BUILD_S)
+    other = scheduled(a_plan(3), leading, begins="b")
+    assert [other.next(5.0) for _ in range(4)] == [0, 1, 2, None]
+    short = scheduled(a_plan(1), leading)
+    assert short.next(5.0) == 0
+    short.billed(0, 0, 5.0)
 
 
 def test_what_failed_comes_again_at_the_end_after_a_pause_and_at_most_in_three_rounds() -> None:
@@ -223,25 +259,22 @@ def test_the_window_follows_the_limiter(limiter: int, concurrency: int | None, c
 
 def test_an_item_may_be_anything_that_knows_its_trial() -> None:
     plan = a_plan(2)
-    order: Schedule[str] = Schedule(["b", "a"], {"a": plan.trial(0), "b": plan.trial(1)}.__getitem__, beginnings(plan))
+    order: Schedule[str] = Schedule(["b", "a"], {"a": plan.trial(0), "b": plan.trial(1)}.__getitem__)
     assert [order.next(0.0), order.next(0.0)] == ["a", "b"]
     assert isinstance(plan.trial(0), Trial)
 
 
-def test_one_that_is_given_back_is_the_next_one_and_warms_its_group_when_it_is_asked() -> None:
-    schedule = scheduled(a_plan(2, seed=[1, 2], prompt=LONG + "{n}"))
-    first = schedule.next(0.0)
-    assert isinstance(first, int)
-    schedule.back(first)
-    assert schedule.next(100.0) == first
-    assert schedule.next(100.0) == WARM_S
+def test_one_that_is_given_back_is_the_next_one_and_leads_when_it_is_asked() -> None:
+    schedule = scheduled(a_plan(2), begins="a")
+    assert schedule.next(0.0) == 0
+    schedule.back(0)
+    assert schedule.next(100.0) == 0
+    assert schedule.next(100.0) == WAIT_S
 
 
 def test_one_that_is_given_back_when_its_answer_had_begun_is_the_next_again() -> None:
-    plan = a_plan(2)
-    order = Schedule([*range(len(plan))], plan.trial, beginnings(plan))
-    first = order.next(0.0)
-    assert isinstance(first, int)
-    order.answering(first)
-    order.back(first)
-    assert order.next(0.0) == first
+    schedule = scheduled(a_plan(2), begins="a")
+    assert schedule.next(0.0) == 0
+    schedule.answering(0, 0.0)
+    schedule.back(0)
+    assert schedule.next(BUILD_S) == 0

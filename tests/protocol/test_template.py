@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_magic.protocol import template
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.template import Filled, before_sending, beginning, fill, paths, show
+from deepseek_magic.protocol.template import Filled, before_sending, fill, paths, show
 
 ROW = SimpleNamespace(title="Tea", tags=["hot", "green"], meta={"id": 7, "in stock": True})
 
@@ -287,16 +287,3 @@ def test_a_lazy_frame_is_shown_as_it_prints_itself_and_asked_for_nothing() -> No
 
 def test_a_name_in_code_that_is_no_variable_is_passed_over_in_silence() -> None:
     assert fill("Explain `{missing}` to me.", {}) == Filled(text="Explain `{missing}` to me.", notices=())
-
-
-@pytest.mark.parametrize(
-    ("template", "same", "whole"),
-    [
-        ("Say {other}: {a.b} and {n}.", "Say {other}: ", False),
-        ("Say {unit price}", "Say ", False),
-        ("Say {n[0]}", "Say ", False),
-        ('{"n": 1}', '{"n": 1}', True),
-    ],
-)
-def test_a_text_is_the_same_for_all_inputs_up_to_the_first_column(template: str, same: str, whole: bool) -> None:
-    assert beginning(template, ["n", "a.b", "unit price"]) == (same, whole)

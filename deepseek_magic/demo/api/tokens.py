@@ -7,9 +7,11 @@ equal prompts have equal counts.
 from __future__ import annotations
 
 import itertools
+import math
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 CACHE_UNIT_TOKENS: Final = 64
@@ -34,20 +36,27 @@ def tokenize(text: str) -> list[str]:
 
 
 class PrefixCache:
-    """Which prompts begin like earlier ones. Keeps a chained hash of every unit, not the prompts; one per ``user_id``."""
+    """Which prompts begin like earlier ones. Keeps a chained hash of every unit, not the prompts; one per ``user_id``.
 
-    def __init__(self) -> None:
-        self._units: OrderedDict[int, None] = OrderedDict()
+    ``builds_s``: so long after a prompt came others can find it; infinite: never. May be changed at any time.
+    """
+
+    def __init__(self, builds_s: float = 0.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.builds_s = builds_s
+        self._clock = clock
+        self._units: OrderedDict[int, float] = OrderedDict()
 
     def hit_tokens(self, tokens: Sequence[str], user_id: str = "") -> int:
         """How many of the first tokens have been seen before, in whole units."""
-        hits = itertools.takewhile(self._units.__contains__, self._chain(tokens, user_id))
+        now_s = self._clock()
+        hits = itertools.takewhile(lambda unit: self._units.get(unit, math.inf) <= now_s, self._chain(tokens, user_id))
         return CACHE_UNIT_TOKENS * len(list(hits))
 
     def store(self, tokens: Sequence[str], user_id: str = "") -> None:
         """Remember a prompt (with its answer): the next one that begins like it will hit."""
+        ready_s = self._clock() + self.builds_s
         for unit in self._chain(tokens, user_id):
-            self._units[unit] = None
+            self._units[unit] = min(ready_s, self._units.get(unit, math.inf))
             self._units.move_to_end(unit)
         while len(self._units) > _MAX_UNITS:
             self._units.popitem(last=False)

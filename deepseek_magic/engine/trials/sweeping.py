@@ -48,8 +48,14 @@ class TrialOrder(Protocol):
     def back(self, item: TrialUnit) -> None:
         """One that was given out is not asked now: it is the next one again."""
 
-    def answering(self, item: TrialUnit) -> None:
-        """An answer has begun, or there will be none."""
+    def answering(self, item: TrialUnit, now_s: float) -> None:
+        """An answer has begun."""
+
+    def unasked(self, item: TrialUnit) -> None:
+        """There will be no answer: nobody need wait for it."""
+
+    def billed(self, item: TrialUnit, hit_tokens: int | None, now_s: float) -> None:
+        """What an answered one found in the host's cache; None where the host does not say."""
 
     def ended(self, item: TrialUnit, now_s: float, *, failed: bool, again: bool = True) -> bool:
         """What became of one that was asked. Whether it will be asked again; never, unless ``again``."""
@@ -199,7 +205,9 @@ class SweepRun:
         self._pause_s = ready if isinstance(ready, float) and not self._lanes and self._shut is None else None
         self._note_shut()
         if self._lanes:
-            await asyncio.wait(self._lanes, return_when=asyncio.FIRST_COMPLETED)
+            # Who waits for a leader may go before any lane is free again.
+            look_s = min(ready, LOOK_S) if isinstance(ready, float) else None
+            await asyncio.wait(self._lanes, timeout=look_s, return_when=asyncio.FIRST_COMPLETED)
             self._sweep_lanes()
         elif isinstance(ready, float) or self._elsewhere:
             pause_s = min(ready, LOOK_S) if isinstance(ready, float) and self._elsewhere else ready
@@ -273,7 +281,7 @@ class SweepRun:
             elif claimed.refused is not None:
                 self._unpaid = claimed.refused
                 self._states[unit] = "unpaid"
-                self._work.order.answering(unit)  # it will not be: nobody need wait for it
+                self._work.order.unasked(unit)
                 await asyncio.wrap_future(self._work.store.refuse(self._work.sweep_id, unit))
             else:
                 self._elsewhere.leave(unit, claimed.state)
@@ -319,7 +327,7 @@ class SweepRun:
     def _heard(self, unit: TrialUnit, events: Sequence[Event]) -> None:
         if unit in self._silent and any(type(event) in _WORDS for event in events):
             self._silent.discard(unit)
-            self._work.order.answering(unit)
+            self._work.order.answering(unit, time.monotonic())
 
     def _begun(self, call_id: str) -> Completion | None:
         entry = self._work.store.journal.get(call_id)
@@ -340,9 +348,10 @@ class SweepRun:
         state: TrialState = "waiting"
         if error is None and completion.outcome in WHOLE:
             order.ended(unit, now_s, failed=False)
+            order.billed(unit, None if completion.usage is None else completion.usage.cache_hit_tokens, now_s)
             state = "done"
         elif isinstance(error, BudgetExceeded):
-            order.answering(unit)
+            order.unasked(unit)
             self._unpaid, state = error, "unpaid"
         elif error is not None and concerns_all(error):
             self.error = self.error or error

@@ -30,8 +30,9 @@ from ...engine.trials.units import OPEN, TrialSeed, TrialUnit, units_of
 from ...metrics.billing import most_of
 from ...metrics.row import Origin
 from ...metrics.spending import Hold
+from ...policy.limits.leading import Beginning, beginning
 from ...policy.pricing import Cost
-from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, beginnings, window
+from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, window
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.judging import is_judging
@@ -61,10 +62,11 @@ NAME_CHARS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRequest:
-    """One input of one setting: the request as it is sent."""
+    """One input of one setting: the request as it is sent, and what its prompt begins with if that is long."""
 
     addressed: tuple[Addressed, ...]
     digest: str
+    beginning: Beginning | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,9 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, on: Any = 
             )
             shared = shared or made
             notices |= {str(said): said for said in made.notices}
-            cells.append(CellRequest(addressed=_bare(made.addressed, shared.addressed), digest=made.request.digest()))
+            begins = beginning(made.request, made.endpoint.base_url)
+            bare = _bare(made.addressed, shared.addressed)
+            cells.append(CellRequest(addressed=bare, digest=made.request.digest(), beginning=begins))
         assert shared is not None
         first.append(shared)
     notices |= {str(said): said for said in missing_values(plan)}
@@ -352,7 +356,8 @@ def start_sweep(
         order=Schedule(
             [unit for unit in units if states[unit.trials[0]] != "done"],
             lambda unit: plan.trial(unit.trials[0]),
-            beginnings(plan),
+            lambda unit: _cell(prepared, seeds, unit)[1].beginning,
+            leading=session.leading,
         ),
         units=units,
         begin=functools.partial(_begin, session, prepared, seeds, None if crew is None else (crew, head.name)),

@@ -123,7 +123,7 @@ def progress(standing: SweepStanding, trials: int) -> str:
         said.append(say("{rate} calls/s", rate=f"{rate:.2g}"))
         said.append(say("about {time} left", time=lasting(left / rate)))
     if standing.pause_s is not None:
-        said.append(say("pausing before another round"))
+        said.append(say("pausing before the next calls"))
     if standing.shut is not None and not standing.ended:
         begins = standing.shut.until.astimezone().strftime("%H:%M")
         said.append(
