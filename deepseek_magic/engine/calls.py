@@ -67,6 +67,13 @@ class HTTPAnswer(Protocol):
     def body_bytes(self) -> int:
         """See above."""
 
+    @property
+    def read_every_s(self) -> float:
+        """The longest time between two reads that was not the network's doing; 0.0 where all was read as it came."""
+
+    def unwatched(self) -> None:
+        """Nobody waits for each piece of the body any more: it may be read later, and more at once."""
+
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""
 

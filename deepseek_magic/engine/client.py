@@ -171,18 +171,20 @@ class Client:
         call_id: str | None = None,
         purse: Purse | None = None,
         exchanges: Exchanges | None = None,
+        watched: bool = True,
     ) -> Stream | Relay:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
         where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it. With
-        ``exchanges`` others send its requests, with keys of their own."""
+        ``exchanges`` others send its requests, with keys of their own. ``watched`` False: nobody waits
+        for each piece, so behind its first words it may be read later and more at once, where many are."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
         legs = []
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
-            terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges)
+            terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched)
             legs.append((each.request, terms))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
@@ -217,7 +219,10 @@ class Client:
         timeouts: Timeouts | None = None,
         purse: Purse | None = None,
         exchanges: Exchanges | None = None,
+        *,
+        watched: bool = True,
     ) -> Terms:
+        timeline = self.timeline if timeline is None else timeline
         try:
             key = self._key_of(endpoint)
         except MissingKey:
@@ -232,13 +237,14 @@ class Client:
             recovery=recovery,
             timeouts=timeouts or self.timeouts_of(endpoint),
             rewind=self.rewind,
-            timeline=self.timeline if timeline is None else timeline,
+            timeline=timeline,
             price=functools.partial(self.prices.cost_of, endpoint=endpoint.price_list),
             chance=self._chance,
             origin=origin or Origin(),
             purse=purse,
             wall=self.wall,
             exchanges=exchanges,
+            watched=watched or timeline,
         )
 
     def _carrier(self, endpoint: Endpoint) -> Transport:

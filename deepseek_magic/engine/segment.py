@@ -65,7 +65,7 @@ class Purse(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1), ``wall`` is the clock of the
-    tariffs; ``purse`` and ``exchanges`` are of one call alone."""
+    tariffs; ``purse`` and ``exchanges`` are of one call alone. ``watched``: somebody waits for each piece."""
 
     endpoint: Endpoint
     key: Key | None
@@ -82,6 +82,7 @@ class Terms:
     purse: Purse | None = None
     exchanges: Exchanges | None = None
     """Who has the exchanges, if not this process by its ``transport`` and ``key``."""
+    watched: bool = True
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be continued here."""
@@ -119,6 +120,7 @@ class Segment:
         self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
         self._attempt: Attempting | None = None
         self.brought = False
+        self._unwatched = False
         self._position = StreamPosition()
         self._sent: Request | None = None
         self._splice: Splice | None = None
@@ -176,10 +178,12 @@ class Segment:
                 if self._splice is None:
                     async for batch in batches:
                         yield batch
+                        self._heard(attempt)
                 else:
                     async with contextlib.aclosing(self._joined(batches, self._splice, watch)) as joined:
                         async for batch in joined:
                             yield batch
+                            self._heard(attempt)
             self.ending = self.ending or attempt.ending
             if self.ending is not None:
                 asked = self._sent is not None and self._sent.asks_usage
@@ -190,6 +194,12 @@ class Segment:
             gate.leave(ticket)
             if slot is not None:
                 self._leave(slot)
+
+    def _heard(self, attempt: Attempting) -> None:
+        """A batch was taken. The first words are waited for in any case: they are measured, and they free others."""
+        if not self._terms.watched and self.brought and not self._unwatched and attempt.answer is not None:
+            self._unwatched = True
+            attempt.answer.unwatched()
 
     def _cost_at_most(self) -> Cost | None:
         """What the call's requests so far count for, and this one may cost."""
@@ -330,7 +340,10 @@ class Segment:
     def _leave(self, slot: Slot) -> None:
         attempt, ending = self._attempt, self.ending or (self._attempt.ending if self._attempt else None)
         if attempt is not None and attempt.answer is not None:
-            self._meter.received(body_bytes=attempt.answer.body_bytes, wire_bytes=attempt.answer.wire_bytes)
+            answer = attempt.answer
+            self._meter.received(
+                body_bytes=answer.body_bytes, wire_bytes=answer.wire_bytes, read_every_s=answer.read_every_s
+            )
         outcome: SlotEnd = "failed"
         if ending is not None:
             outcome = "done" if ending.kind == "finished" else "failed" if ending.opened else "refused"

@@ -240,7 +240,15 @@ class _Answer:
         except Exception as error:
             raise_ours(error, self._call)
 
+    @property
+    def read_every_s(self) -> float:
+        return self._exchange.read_every_s
+
+    def unwatched(self) -> None:
+        self._exchange.watched(False)
+
     async def drain(self) -> bool:
+        self._exchange.watched(True)
         # The answer is whole, whatever comes now, and a connection that is not read to its end is closed, not reused.
         inflater = self._inflater
         try:

@@ -88,6 +88,10 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     ),
     "gap_max_s": Meaning("s", "longest time between two pieces"),
     "gap_n": Meaning("gaps", "how many times between two pieces were counted"),
+    "read_every_s": Meaning(
+        "s",
+        "how finely gaps were measured: many streams that nobody watches are read in turns; 0: each piece as it came",
+    ),
     "prompt_tokens": Meaning("tokens", "billed input, all segments", "API, OTel gen_ai.usage.input_tokens"),
     "completion_tokens": Meaning("tokens", "billed output, reasoning included", "API, OTel gen_ai.usage.output_tokens"),
     "reasoning_tokens": Meaning(

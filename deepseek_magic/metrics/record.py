@@ -51,7 +51,7 @@ _STEPS: Final = {"retry": "retries", "resume": "resumes", "continue": "continuat
 
 _AS_MEASURED: Final = (
     *("call_id", "started_at", "endpoint", "attempts", "seams", "connect_s", "ttfb_s", "queue_s", "ttft_s", "answer_s"),
-    *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s"),
+    *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s", "read_every_s"),
 )
 """What a record takes from its meter as it is."""
 _ORIGIN: Final = tuple(field.name for field in fields(Origin))
@@ -84,6 +84,7 @@ class StreamMeter:
         self.started_s = now_s
         self.body_bytes: int | None = None
         self.wire_bytes: int | None = None
+        self.read_every_s = 0.0
         self.chunks = 0
         self.used = True
         """Whether anybody is given the answer."""
@@ -120,8 +121,12 @@ class StreamMeter:
         self._queue_seen = False
         self.queue_s = self.queue_s or 0.0
 
-    def received(self, *, body_bytes: int | None = None, wire_bytes: int | None = None) -> None:
-        """Bytes that came: of the body as decoded, and as they were on the wire (compressed, framed)."""
+    def received(
+        self, *, body_bytes: int | None = None, wire_bytes: int | None = None, read_every_s: float = 0.0
+    ) -> None:
+        """Bytes that came: of the body as decoded, and as they were on the wire (compressed, framed); and how long they may
+        have been left unread."""
+        self.read_every_s = max(self.read_every_s, read_every_s)
         if body_bytes is not None:
             self.body_bytes = (self.body_bytes or 0) + body_bytes
         if wire_bytes is not None:

@@ -117,6 +117,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     chunks_per_s   (chunks - segments) / generation_s: the inverse of the mean gap while generating
     tokens_per_s   (completion_tokens - segments) / generation_s: the inverse of vLLM's time per output token
     gap_*_s        between two successive pieces, a recovery's pause included; ``gap_n`` of them were counted.
+    read_every_s   how finely gaps were measured: at most so long what had come was left unread, because nobody watched; 0.0: as it came
                    Quantiles are exact up to 4,096 gaps and within 1 % beyond
     cost           in ``currency``; 0 when nothing answered, None when the price or the tokens are unknown
     peak           whether DeepSeek's peak tariff applied; None when unknown or mixed
@@ -173,6 +174,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     gap_p99_s: float | None = None
     gap_max_s: float | None = None
     gap_n: int = 0
+    read_every_s: float = 0.0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None

@@ -124,6 +124,10 @@ class FarAnswer:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     body_bytes: int = 0
     wire_bytes: int = 0
+    read_every_s: float = 0.0
+
+    def unwatched(self) -> None:
+        """Nothing: a worker sends what came in turns as it is, each piece with its time."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Nothing: see above."""

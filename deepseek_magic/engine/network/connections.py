@@ -24,6 +24,7 @@ from ...text.messages import Message
 from .loopback import Loopback
 from .proxies import proxy_of
 from .sockets import AsyncioBackend
+from .ticks import Ticks
 
 KEEPALIVE_S: Final = 120.0
 """Idle connections are kept so long; httpx's 5 s would make nearly every cell of a notebook a cold start."""
@@ -75,6 +76,7 @@ class Connections:
         self._shared: httpcore.AsyncConnectionPool | None = None
         self._users: dict[httpcore.AsyncConnectionPool, int] = {}
         self._loop = asyncio.get_running_loop()
+        self._ticks = Ticks(self._loop)
         self._clock = clock
 
     @property
@@ -128,7 +130,7 @@ class Connections:
                 max_keepalive_connections=IDLE_CONNECTIONS,
                 keepalive_expiry=KEEPALIVE_S,
                 http2=self._http2,
-                network_backend=AsyncioBackend(self._loopback),
+                network_backend=AsyncioBackend(self._loopback, self._ticks),
             )
         except (ValueError, TypeError) as error:
             known = proxy_of(self._origin)

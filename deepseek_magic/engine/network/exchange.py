@@ -76,16 +76,28 @@ class Exchange:
         self._pool: httpcore.AsyncConnectionPool | None = pool
         self._read_s: float | None = request.extensions["timeout"]["read"]
         self._past_h11 = False
+        self._socket: Socket | None = None
         self._ended = False
         self.parts = self._body(request, response)
         """The body, a network read at a time; once. Raises Damaged, and what httpcore raises when it breaks
         off, early end included."""
+
+    def watched(self, watched: bool) -> None:
+        """Whether somebody waits for each piece of the body, as for all that comes before this is said."""
+        if self._socket is not None:
+            self._socket.watched(watched)
+
+    @property
+    def read_every_s(self) -> float:
+        """The longest time between two reads that was not the network's doing; 0.0 where all was read as it came."""
+        return 0.0 if self._socket is None else self._socket.read_every_s
 
     async def aclose(self) -> None:
         """The answer is of no more use; its connection is free if the body was read to its end, else closed."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
+        self.watched(True)
         sound = False
         try:
             with contextlib.suppress(Exception):  # closing a broken connection may fail; it is gone either way
@@ -110,6 +122,8 @@ class Exchange:
         if coding not in (b"", b"chunked"):
             return self._as_it_comes()
         self._past_h11 = True
+        self._socket = socket
+        socket.read_every_s = 0.0
         if coding:
             return self._chunked(socket)
         length = fields.get(b"content-length")  # h11 has checked it

@@ -131,6 +131,15 @@ class _Answer:
                 return
         raise self._broke_off(_NO_TRAILERS)
 
+    @property
+    def read_every_s(self) -> float:
+        """See HTTPAnswer."""
+        return self._below.read_every_s
+
+    def unwatched(self) -> None:
+        """See HTTPAnswer."""
+        self._below.unwatched()
+
     async def drain(self) -> bool:
         """See HTTPAnswer."""
         return await self._below.drain()

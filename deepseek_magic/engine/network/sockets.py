@@ -22,6 +22,7 @@ from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
 from .loopback import Loopback
 from .proxies import address_of
+from .ticks import Ticks
 
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
@@ -37,10 +38,12 @@ class HandshakeError(httpcore.ConnectError):
 
 
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
-    """Makes connections on the running loop: over sockets, or on the network inside a page."""
+    """Makes connections on the running loop: over sockets, or on the network inside a page. ``ticks`` are the loop's, for
+    those that nobody watches."""
 
-    def __init__(self, loopback: Loopback | None = None) -> None:
+    def __init__(self, loopback: Loopback | None = None, ticks: Ticks | None = None) -> None:
         self._loopback = loopback
+        self._ticks = ticks
 
     async def connect_tcp(
         self,
@@ -57,17 +60,23 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         eyeballs: dict[str, Any] = {"happy_eyeballs_delay": HAPPY_EYEBALLS_S} if own else {}
         with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
             if self._loopback is not None:
-                return self._loopback.connect(lambda: Socket(loop), port)
+                return self._loopback.connect(lambda: Socket(loop, self._ticks), port)
             async with asyncio.timeout(timeout):
-                _, stream = await loop.create_connection(lambda: Socket(loop), host, port, **eyeballs)
+                _, stream = await loop.create_connection(lambda: Socket(loop, self._ticks), host, port, **eyeballs)
         return stream
 
 
 class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """One connection, plain or with TLS. Used by one reader and one writer at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ticks: Ticks | None = None) -> None:
         self._loop = loop
+        self._ticks = ticks
+        self._unwatched_since_s: float | None = None
+        self._waits = False
+        """For a tick; ``_paused`` until then."""
+        self.read_every_s = 0.0
+        """The longest that it has waited for a tick since this was last set to 0."""
         self._transport: asyncio.Transport | None = None
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
@@ -96,14 +105,20 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Bytes have come."""
         self._unread.append(data)
         self._unread_bytes += len(data)
-        if self._unread_bytes > UNREAD_BYTES and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if not self._paused and self._transport is not None:
+            since_s, ticks = self._unwatched_since_s, self._ticks
+            if since_s is not None and ticks is not None and ticks.many:
+                self._waits = True
+                self.read_every_s = max(self.read_every_s, ticks.wait(self, self._loop.time() - since_s))
+            if self._waits or self._unread_bytes > UNREAD_BYTES:
+                self._paused = True
+                self._transport.pause_reading()
         _wake(self._reader)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, with an error or because the other side has ended it."""
         self._closed, self._broke = True, exc
+        self.watched(True)
         self._drop_timer()
         _wake(self._reader)
         _wake(self._writer)
@@ -172,7 +187,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         """The same connection, encrypted."""
-        secure = Socket(self._loop)
+        secure = Socket(self._loop, self._ticks)
         assert self._transport is not None
         try:
             with _raising(httpcore.ConnectTimeout, HandshakeError):
@@ -216,11 +231,32 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
                 self._reader = None
         data = self._unread.popleft()
         self._unread_bytes -= len(data)
-        if self._paused and self._unread_bytes <= UNREAD_BYTES // 2:
+        self._take_more()
+        return data
+
+    def _take_more(self) -> None:
+        if self._paused and not self._waits and self._unread_bytes <= UNREAD_BYTES // 2:
             self._paused = False
             if self._transport is not None and not self._closed:
                 self._transport.resume_reading()
-        return data
+
+    def watched(self, watched: bool) -> None:
+        """Whether somebody waits for each piece, as for all that comes before this is said. What nobody waits for is received
+        on the ticks, if there are many such connections."""
+        if self._ticks is None or watched == (self._unwatched_since_s is None):
+            return
+        if watched:
+            self._unwatched_since_s = None
+            self._ticks.leave()
+            self.take_up()
+        else:
+            self._unwatched_since_s = self._loop.time()
+            self._ticks.join()
+
+    def take_up(self) -> None:
+        """See Gathered. A tick that is of no more use does no harm."""
+        self._waits = False
+        self._take_more()
 
     def unread(self, data: bytes) -> None:
         """Have ``data`` read next, as a piece of its own."""

@@ -95,6 +95,7 @@ class _Answer:
 
     http_version = ""
     connect_s: float | None = None
+    read_every_s = 0.0
 
     def __init__(self, response: Any, call: HTTPCall) -> None:
         self.status = int(response.status)
@@ -120,6 +121,9 @@ class _Answer:
             raise _silent(self._call) from None
         except JsException as error:
             _broke_off(error, self._call)
+
+    def unwatched(self) -> None:
+        """The browser reads as it likes."""
 
     async def drain(self) -> bool:
         with contextlib.suppress(Exception):  # the answer is whole, whatever comes now

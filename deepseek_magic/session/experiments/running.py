@@ -413,6 +413,7 @@ def _begin(
         call_id=purse.call_id,
         purse=purse,
         exchanges=exchanges,
+        watched=False,
     )
 
 
