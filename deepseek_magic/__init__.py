@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .protocol.errors import InsufficientBalance as InsufficientBalance
     from .protocol.errors import InvalidRequest as InvalidRequest
     from .protocol.errors import MissingKey as MissingKey
+    from .protocol.errors import NotOnTape as NotOnTape
     from .protocol.errors import ProtocolError as ProtocolError
     from .protocol.errors import RateLimited as RateLimited
     from .protocol.errors import ReadTimeout as ReadTimeout
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from .session.experiments.listing import sweeps as sweeps
     from .session.experiments.mapping import map as map
     from .session.experiments.sweep import Sweep as Sweep
+    from .session.tapes import record as record
+    from .session.tapes import replay as replay
 
     Message = ChatMessage
     journal: Journal
@@ -77,8 +80,8 @@ _NAMES = {
     "protocol.chat": "Message Request",
     "protocol.completion": "Completion ToolCall",
     "protocol.errors": "APIStatusError AuthenticationError BudgetExceeded ConfigurationError ConnectTimeout DeepSeekError "
-    "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey ProtocolError RateLimited ReadTimeout "
-    "RuleBroken ServerError TransportError",
+    "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey NotOnTape ProtocolError RateLimited "
+    "ReadTimeout RuleBroken ServerError TransportError",
     "protocol.experiments.plan": "Plan Trial",
     "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",
@@ -86,6 +89,7 @@ _NAMES = {
     "session.experiments.listing": "sweeps",
     "session.experiments.mapping": "map",
     "session.experiments.sweep": "Sweep",
+    "session.tapes": "record replay",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -191,7 +191,9 @@ STATE = {
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.home.engine",  # the engine of this process
     "engine.network.connections._trusting",  # trusted certificates, read once
+    "engine.hosts.endpoints.taping",  # what a tape makes of the places that are asked
     "engine.stream._REFUSED",  # ways to go on that a host has refused
+    "engine.tape.deck.deck",  # the tape that this process records or plays
     "notebook.frontend._vscode",  # whether VS Code was seen here
     "notebook.frontend._widgets_refused",  # what this kernel's front end is known not to draw
     "notebook.view.broom._broom",  # one widget that takes others out of the page

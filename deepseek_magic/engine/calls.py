@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from .hosts.endpoints import Endpoint
 from .hosts.keys import Key
 
 DRAIN_S: Final = 0.1
@@ -21,7 +22,8 @@ _PLACEHOLDER_KEY: Final = "no-key"
 class HTTPCall:
     """One request. ``key`` becomes the Authorization header on the wire only; ``headers`` never hold a secret.
 
-    ``fresh`` asks for a new connection, which can be timed.
+    ``fresh`` asks for a new connection, which can be timed. ``place`` is whom it asks, where that is known. ``skip`` puts the
+    clock of the call forward by so many seconds, for a transport that does not wait as long as it says.
     """
 
     method: str
@@ -32,6 +34,8 @@ class HTTPCall:
     connect_s: float | None = 30.0
     read_s: float | None = 120.0
     fresh: bool = False
+    place: Endpoint | None = None
+    skip: Callable[[float], None] | None = None
 
     @property
     def host(self) -> str:

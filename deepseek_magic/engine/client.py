@@ -185,6 +185,8 @@ class Client:
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
             terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched)
+            if each.endpoint.tape is not None:  # the waits of a recording are those of its replay
+                terms = dataclasses.replace(terms, chance=random.Random(each.request.digest()).random)
             legs.append((each.request, terms))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
@@ -233,7 +235,7 @@ class Client:
             endpoint=endpoint,
             key=key,
             transport=self._carrier(endpoint),
-            gate=gate_of(endpoint.base_url, key, self.limits),
+            gate=gate_of(endpoint.address, key, self.limits, pace=endpoint.pace),
             recovery=recovery,
             timeouts=timeouts or self.timeouts_of(endpoint),
             rewind=self.rewind,

@@ -48,7 +48,7 @@ class Relay(Batched):
         call_id: str | None = None,
     ) -> None:
         super().__init__()
-        urls = [terms.endpoint.base_url for _, terms in legs]
+        urls = [terms.endpoint.address for _, terms in legs]
         order = range(len(legs)) if before is not None else _DOWN.order(urls, time.monotonic())
         self._legs = [legs[place] for place in order]
         self._given = legs[0][1].endpoint
@@ -99,7 +99,7 @@ class Relay(Batched):
                         yield batch
             except DeepSeekError as caught:
                 error = caught
-            _DOWN.note(self._stream.terms.endpoint.base_url, error, time.monotonic())
+            _DOWN.note(self._stream.terms.endpoint.address, error, time.monotonic())
             if error is None:
                 return
             following = self._taken_over(number, error) if is_down(error) and not self._stopped else None

@@ -58,14 +58,20 @@ class Ticket:
 
 
 class Gate:
-    """A fair queue around a limiter. Only the first in the queue may ask the limiter."""
+    """A fair queue around a limiter. Only the first in the queue may ask the limiter. Its time goes by so many times as
+    slowly as ``pace`` says; at 0 nobody waits."""
 
-    def __init__(self, policy: LimitPolicy) -> None:
+    def __init__(self, policy: LimitPolicy, pace: float = 1.0) -> None:
         self._lock = threading.Lock()
-        self._limiter = Limiter(policy, time.monotonic())
+        self._pace = pace
+        self._limiter = Limiter(policy, self._now_s)
         self._queue: deque[Ticket] = deque()
-        self._used_s = self._shown_s = time.monotonic()
+        self._used_s = self._shown_s = self._now_s
         self._wishes: list[int] = []
+
+    @property
+    def _now_s(self) -> float:
+        return time.monotonic() / (self._pace or 1.0)
 
     @contextlib.contextmanager
     def widened(self, concurrency: int | None) -> Iterator[None]:
@@ -88,7 +94,7 @@ class Gate:
     def standing(self) -> Standing:
         """The state of the limiter."""
         with self._lock:
-            return self._limiter.standing(time.monotonic())
+            return self._limiter.standing(self._now_s)
 
     @property
     def waiting(self) -> int:
@@ -100,14 +106,14 @@ class Gate:
     def idle_s(self) -> float:
         """For how many seconds nobody has waited here, been let through or ended; 0 while somebody does."""
         with self._lock:
-            now_s = time.monotonic()
+            now_s = self._now_s
             busy = bool(self._queue) or self._limiter.standing(now_s).running > 0
             return 0.0 if busy else now_s - self._used_s
 
     def line_up(self, ticket: Ticket, *, ahead: bool = False) -> None:
         """Join the queue; ``ahead`` for an answer that broke and goes on: it had its turn."""
         with self._lock:
-            self._used_s = time.monotonic()
+            self._used_s = self._now_s
             if ahead:
                 self._queue.appendleft(ticket)
             else:
@@ -121,8 +127,8 @@ class Gate:
             if self._queue[0] is not ticket:
                 ticket.second = self._queue[1] is ticket
                 return Pause(seconds=None, reason="concurrency")
-            now_s = time.monotonic()
-            if (pause := self._limiter.may_start(now_s, ticket.tokens)) is not None:
+            now_s = self._now_s
+            if (pause := self._limiter.may_start(now_s, ticket.tokens)) is not None and self._pace > 0:
                 return pause
             self._queue.popleft()
             slot = self._limiter.started(now_s, ticket.tokens)
@@ -143,26 +149,26 @@ class Gate:
     def blocked(self) -> Message | str | None:
         """Why no request makes sense at the moment, in the server's words; None when one does."""
         with self._lock:
-            return self._limiter.blocked(time.monotonic())
+            return self._limiter.blocked(self._now_s)
 
     def may_repeat(self) -> bool:
         """Take one repetition of a refused request from the budget; False when it is used up."""
         with self._lock:
-            return self._limiter.retries.spend(time.monotonic())
+            return self._limiter.retries.spend(self._now_s) or self._pace == 0
 
     def answered(self, slot: Slot, answer: HTTPAnswer, error: APIStatusError | None, u: float) -> None:
         """The response's status and headers are there."""
         status, headers, now_epoch_s = answer.status, answer.headers, time.time()
         with self._lock:
             self._limiter.observe(
-                slot, time.monotonic(), status=status, headers=headers, error=error, now_epoch_s=now_epoch_s, u=u
+                slot, self._now_s, status=status, headers=headers, error=error, now_epoch_s=now_epoch_s, u=u
             )
             self._wake()
 
     def ended(self, slot: Slot, outcome: SlotEnd, *, tokens: int | None = None) -> None:
         """The request is over, however it ended."""
         with self._lock:
-            self._used_s = time.monotonic()
+            self._used_s = self._now_s
             self._limiter.ended(slot, self._used_s, outcome, tokens=tokens)
             self._wake()
 
@@ -172,7 +178,7 @@ class Gate:
 
     def _move_up(self) -> None:
         """Places have changed by one, which those who came to a round one are shown."""
-        now_s = time.monotonic()
+        now_s = self._now_s
         shown = now_s - self._shown_s >= READ_S
         if shown:
             self._shown_s = now_s
@@ -189,13 +195,13 @@ _GATES: Final[dict[tuple[str, Key | None, LimitPolicy], Gate]] = {}
 _GATES_LOCK: Final = threading.Lock()
 
 
-def gate_of(base_url: str, key: Key | None, policy: LimitPolicy) -> Gate:
-    """The gate of this process for an address, a key and a policy."""
+def gate_of(base_url: str, key: Key | None, policy: LimitPolicy, *, pace: float = 1.0) -> Gate:
+    """The gate of this process for an address, a key and a policy; ``pace`` is that of the address."""
     place = (base_url, key, policy)
     with _GATES_LOCK:
         gate = _GATES.get(place)
         if gate is None:
             for old in [each for each, known in _GATES.items() if known.idle_s > FORGOTTEN_AFTER_S]:
                 del _GATES[old]
-            gate = _GATES[place] = Gate(policy)
+            gate = _GATES[place] = Gate(policy, pace)
         return gate

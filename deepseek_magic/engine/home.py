@@ -9,11 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from .loop import Engine
+from .tape.deck import Switched, deck
 
 if TYPE_CHECKING:
     from .network.loopback import Loopback
-    from .page.fetching import FetchTransport
-    from .transport import HTTPXTransport
 
 IN_PAGE: Final = sys.platform == "emscripten"
 
@@ -34,15 +33,15 @@ def _loopback() -> Loopback | None:
     return Loopback()
 
 
-def new_transport(*, keep_warm_s: float | None = None) -> HTTPXTransport | FetchTransport:
-    """What carries the calls of a client that was given nothing else."""
+def new_transport(*, keep_warm_s: float | None = None) -> Switched:
+    """What carries the calls of a client that was given nothing else: the network, or the tape that plays."""
     if loopback is None:
         from .transport import HTTPXTransport
 
-        return HTTPXTransport(keep_warm_s=keep_warm_s)
+        return Switched(HTTPXTransport(keep_warm_s=keep_warm_s), deck)
     from .page.fetching import FetchTransport
 
-    return FetchTransport(loopback)
+    return Switched(FetchTransport(loopback), deck)
 
 
 engine: Final = _engine()

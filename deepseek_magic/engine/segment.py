@@ -145,7 +145,9 @@ class Segment:
         if (step := self._step) is not None:
             tries = {"attempt": step.attempt, "of_attempts": step.of_attempts}
             yield [Waiting(reason=self._reason, seconds=step.delay_s, detail=step.why, **tries)]
-            await asyncio.sleep(step.delay_s)
+            await asyncio.sleep(step.delay_s * self._terms.endpoint.pace)
+            if self._terms.endpoint.pace != 1:
+                watch.skip(step.delay_s * (1 - self._terms.endpoint.pace))
         if self._terms.purse is not None:
             await self._terms.purse.reserve(self._meter.call_id, self._cost_at_most())
         if (why := gate.blocked()) is not None:
@@ -166,7 +168,7 @@ class Segment:
                 if detail != shown:
                     shown = detail
                     yield [Waiting(reason=got.reason, seconds=got.seconds, detail=detail)]
-                await ticket.turn(got.seconds)
+                await ticket.turn(None if got.seconds is None else got.seconds * self._terms.endpoint.pace)
             slot = got
             number, name = self._answer.attempts + 1, self._terms.endpoint.name
             yield [AttemptStarted(attempt=number, strategy=self._strategy, endpoint=name)]
@@ -239,10 +241,11 @@ class Segment:
             self._splice = Splice(step, sent=sent, text=answer.text, reasoning=answer.reasoning, rewind=rewind)
 
         def on_answer(answer: HTTPAnswer, error: APIStatusError | None) -> None:
-            self._meter.opened(self.came_s(watch), connect_s=answer.connect_s or 0.0)
+            recorded_at: datetime | None = getattr(answer, "recorded_at", None)
+            self._meter.opened(self.came_s(watch), connect_s=answer.connect_s or 0.0, recorded_at=recorded_at)
             self._terms.gate.answered(slot, answer, error, self._terms.chance())
 
-        call, position, exchanges = self._call(sent), self._position, self._terms.exchanges
+        call, position, exchanges = self._call(sent, watch), self._position, self._terms.exchanges
         if exchanges is None:
             transport = self._terms.transport
             self._attempt = Attempt(transport, call, strategy=self._strategy, position=position, on_answer=on_answer)
@@ -285,7 +288,7 @@ class Segment:
             request = self._sent or answer.request
         return request.without_usage() if "stream_options" in self._refused and request.asks_usage else request
 
-    def _call(self, request: Request) -> HTTPCall:
+    def _call(self, request: Request, watch: Watch) -> HTTPCall:
         endpoint, timeouts = self._terms.endpoint, self._terms.timeouts
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
         if isinstance(self._step, Resume) and self._position.last_id is not None:
@@ -298,6 +301,8 @@ class Segment:
             key=self._terms.key,
             connect_s=timeouts.connect_s,
             read_s=timeouts.longest_read_s,
+            place=endpoint,
+            skip=watch.skip,
         )
 
     @property

@@ -89,6 +89,14 @@ class Watch:
         self._due = self._deadlines.told(happening, self._happened_s)
         self._arm()
 
+    def skip(self, seconds: float) -> None:
+        """Put the call's own clock forward; back for less than nothing."""
+        self._away_s -= seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_s = None, _NEVER
+            self._arm()
+
     def _settle(self) -> None:
         """Tell the deadlines of the last of several like happenings."""
         if self._happening is not None:

@@ -149,7 +149,7 @@ class Stream(Batched):
         )
         before = self._before
         at_length = before is not None and before.completion.outcome == "truncated"
-        refused = _REFUSED.of(terms.endpoint.base_url, self.request.model, _now_s())
+        refused = _REFUSED.of(terms.endpoint.address, self.request.model, _now_s())
         spent = Spent(refused=refused, at_length=at_length)
         segment = Segment(terms, self._answer, meter, step=before.step if before is not None else None, refused=refused)
         had = pieces_of(before.completion) if before is not None else []
@@ -226,7 +226,7 @@ class Stream(Batched):
         terms = self.terms
         u, may_repeat = terms.chance(), terms.gate.may_repeat
         step = decide(ending, delivered, terms.recovery, spent, u, can=self._can, may_repeat=may_repeat)
-        _REFUSED.learn(terms.endpoint.base_url, self.request.model, step.spent, ending, _now_s())
+        _REFUSED.learn(terms.endpoint.address, self.request.model, step.spent, ending, _now_s())
         return step
 
     def _stopped(self) -> None:

@@ -107,6 +107,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "cost_estimated": Meaning("", "whether the cost is based on an estimate, or on an unknown tariff"),
     "peak": Meaning("", "whether DeepSeek's peak tariff applied; empty when unknown or mixed"),
     "price_date": Meaning("", "the first day on which the price is attested"),
+    "recorded_cost": Meaning("currency", "what an answer from a tape cost when it was recorded; playing it costs 0"),
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
-from ..protocol.measured import StreamRecord
+from ..protocol.measured import TAPE, StreamRecord
 from ..protocol.outcome import OUTCOME_WORDS
 from ..text.messages import Message, say
 from .files import Tabular
@@ -88,7 +88,8 @@ class MetricsLog(Tabular, Sequence[Row]):
 
     def add(self, record: StreamRecord, completion: Completion | None = None) -> None:
         """Append a record; from any thread. ``completion`` is for exports, and is not kept."""
-        self.spending.add(record)
+        if record.endpoint != TAPE:
+            self.spending.add(record)
         with self._lock:
             if len(self._records) >= self.max_rows:
                 gone = max(1, self.max_rows // FORGOTTEN_SHARE)
@@ -175,10 +176,11 @@ class MetricsLog(Tabular, Sequence[Row]):
         levels: ServiceLevels | None = None,
         now: datetime | None = None,
     ) -> Summary:
-        """How the calls did that began in the last ``window_s`` seconds, or all of them; of those the ``last`` so many."""
+        """How the calls did that began in the last ``window_s`` seconds, or all of them; of those the ``last`` so many. What a
+        tape answered is left out."""
         from .summary import summarize  # here, because the extension loads the log and few sessions ask for a summary
 
-        records = self._since(window_s, now)
+        records = [record for record in self._since(window_s, now) if record.endpoint != TAPE]
         return summarize(records[-last:] if last else records, levels or self.levels, window_s)
 
     def _since(self, window_s: float | None, now: datetime | None = None) -> Sequence[StreamRecord]:

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from ..policy.estimates import prompt_tokens
@@ -38,7 +39,7 @@ from ..protocol.events import (
     UsageReport,
     Waiting,
 )
-from ..protocol.measured import Cost, StreamRecord, TimelineEntry
+from ..protocol.measured import TAPE, Cost, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
 from .billing import MeteredSegment, PriceOf, billed, charged, counted, summed
 from .phases import PHASES, Course
@@ -109,10 +110,21 @@ class StreamMeter:
         self._queue_seen = False
         self._course = Course(now_s)
         self._timeline: list[TimelineEntry] | None = [] if timeline else None
+        self._answered = self._recorded = 0
 
-    def opened(self, now_s: float, *, connect_s: float) -> None:
-        """The headers of a response, of any status, are in; ``connect_s`` is 0 for a connection that was reused."""
+    @property
+    def replayed(self) -> bool:
+        """Whether all that answered was a tape: nothing of it is paid again."""
+        return 0 < self._answered == self._recorded
+
+    def opened(self, now_s: float, *, connect_s: float, recorded_at: datetime | None = None) -> None:
+        """The headers of a response, of any status, are in; ``connect_s`` is 0 for a connection that was reused, ``recorded_at``
+        the time at which a recorded one was asked."""
         self._end_wait(now_s)
+        if recorded_at is not None and not self._answered:
+            self.started_at = recorded_at.astimezone(UTC)
+        self._answered += 1
+        self._recorded += recorded_at is not None
         if self.ttfb_s is None:
             self.ttfb_s = now_s - self.started_s
         self.connect_s = (self.connect_s or 0.0) + connect_s
@@ -290,7 +302,8 @@ class StreamMeter:
 
     def counted(self, request: Request, model: str | None, price: PriceOf | None) -> Cost | None:
         """What a budget counts of the call so far; None for a price that is unknown."""
-        return counted(self._segments, request, model or request.model, price, self._clock)
+        cost = counted(self._segments, request, model or request.model, price, self._clock)
+        return replace(cost, amount=Decimal(0)) if cost is not None and self.replayed else cost
 
     def _clock(self, at_s: float) -> datetime:
         return self.started_at + timedelta(seconds=at_s - self.started_s)
@@ -309,6 +322,9 @@ class StreamMeter:
         known |= {name: getattr(self.origin, name) for name in _ORIGIN} | self._steps | waits
         known |= {name: getattr(usage, name) for name in COUNTED}
         known |= {name: getattr(cost, name, None) for name in ("currency", "peak", "price_date")}
+        known["cost"] = amount
+        if self.replayed:
+            known |= {"endpoint": TAPE, "cost": None if amount is None else Decimal(0), "recorded_cost": amount}
         return StreamRecord(
             **known,
             model=request.model,
@@ -332,7 +348,6 @@ class StreamMeter:
             gap_max_s=self.gaps.max_s if self.gaps.n else None,
             gap_n=self.gaps.n,
             tokens_estimated=usage.estimated,
-            cost=amount,
             cost_estimated=None if cost is None else cost.estimated,
             phases=self._course.end(now_s),
             timeline=None if self._timeline is None else tuple(self._timeline),

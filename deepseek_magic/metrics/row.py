@@ -54,6 +54,7 @@ def row_of(record: StreamRecord) -> Row:
     row = msgspec.structs.asdict(record)
     for name in NO_COLUMNS:
         del row[name]
-    if record.cost is not None:
-        row["cost"] = float(record.cost)
+    for name in ("cost", "recorded_cost"):
+        if row[name] is not None:
+            row[name] = float(row[name])
     return row

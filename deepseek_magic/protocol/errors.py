@@ -3,6 +3,7 @@
     DeepSeekError
     ├── ConfigurationError          nothing was sent: a key, a flag, a name or a setting is missing or wrong
     │   ├── MissingKey
+    │   ├── NotOnTape               a tape is played in the network's place, and does not hold this request
     │   ├── BudgetExceeded          the call could cost more than the budget leaves
     │   └── RuleBroken              the class does not allow it (``rule`` names the one that does not)
     ├── TransportError              the network, not the API
@@ -109,6 +110,10 @@ class MissingKey(ConfigurationError):
     """The endpoint needs a key and none was found in any of its places."""
 
     general = True
+
+
+class NotOnTape(ConfigurationError):
+    """A tape is played in the network's place, and does not hold this request, or no more of its answer."""
 
 
 class BudgetExceeded(ConfigurationError):

@@ -80,6 +80,10 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.end_s - self.start_s
 
 
+TAPE: Final = "tape"
+"""The ``endpoint`` of a call that a tape answered."""
+
+
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event of a call: seconds since the call began, and since the event before it."""
 
@@ -120,6 +124,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     read_every_s   how finely gaps were measured: at most so long what had come was left unread, because nobody watched; 0.0: as it came
                    Quantiles are exact up to 4,096 gaps and within 1 % beyond
     cost           in ``currency``; 0 when nothing answered, None when the price or the tokens are unknown
+    recorded_cost  what an answer from a tape cost when it was recorded; its ``cost`` is 0, its ``endpoint`` tape
     peak           whether DeepSeek's peak tariff applied; None when unknown or mixed
     phases         the course of the call, see ``phases.Phase``; no column, and empty in records of older versions
     timeline       every event with its time, where ``timeline=True`` asked for it; no column
@@ -186,6 +191,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost_estimated: bool | None = None
     peak: bool | None = None
     price_date: date | None = None
+    recorded_cost: Decimal | None = None
     phases: tuple[Phase, ...] = ()
     timeline: tuple[TimelineEntry, ...] | None = None
 
@@ -214,12 +220,18 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     @property
+    def shown_cost(self) -> Decimal | None:
+        """The price of the answer, whoever paid it when."""
+        return self.cost if self.recorded_cost is None else self.recorded_cost
+
+    @property
     def paid(self) -> Cost | None:
-        """The cost as one value; None when it is unknown, or nothing answered."""
-        if self.cost is None or self.currency is None:
+        """The price as one value, of a replayed answer that of its recording; None when it is unknown, or nothing answered."""
+        cost = self.shown_cost
+        if cost is None or self.currency is None:
             return None
         return Cost(
-            amount=self.cost,
+            amount=cost,
             currency=self.currency,
             peak=self.peak,
             price_date=self.price_date,

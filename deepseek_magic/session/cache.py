@@ -26,7 +26,7 @@ from ..protocol.measured import StreamRecord
 def find(journal: Journal, request: Request, endpoint: Endpoint) -> Entry | None:
     """The call that answered the same request at the same address; None where the journal knows of none."""
     try:
-        return journal.answer_to(request, endpoint.base_url)
+        return journal.answer_to(request, endpoint.address)
     except sqlite3.Error:
         return None  # a journal that cannot be read never costs an answer
 

@@ -322,7 +322,7 @@ class Session:
             stream.call_id,
             stream.request,
             place.name,
-            base_url=place.base_url,
+            base_url=place.address,
             run_id=origin.run_id,
             purpose=origin.purpose,
         )

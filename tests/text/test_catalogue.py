@@ -86,6 +86,7 @@ LOOK_UPS: Final = {
     "notebook/panel/tabs/sections.py": ("e.name", "chosen.breaks", "chosen.watch"),
     "protocol/errors.py": ("advice",),
     "protocol/options.py": ("help",),
+    "protocol/tape/takes.py": ("said['template']",),
     "text/messages.py": ("template", "self.template", "code"),
 }
 """Where a text that is declared elsewhere is looked up; ``declared`` lists these texts."""

@@ -6,6 +6,7 @@ breaks a user's annotations breaks this file first.
 
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import deepseek_magic as ds
@@ -161,6 +162,14 @@ def the_panel() -> None:
     assert_type(ds.panel(), Panel)
 
 
+def tapes() -> None:
+    with ds.record("lesson.tape", overwrite=True) as recording:
+        assert_type(recording.count, int)
+        assert_type(recording.path, Path)
+    with ds.replay("lesson.tape", pace=0, otherwise="ask") as replay:
+        assert_type(replay.taken, int)
+
+
 def errors() -> None:
     try:
         ds.ask("Why?")
@@ -174,7 +183,7 @@ def errors() -> None:
         assert_type(broken.rule, str)
     except ds.BudgetExceeded as over:
         assert_type(over.cap - over.spent - over.held, Decimal)
-    except (ds.MissingKey, ds.ConfigurationError) as error:
+    except (ds.MissingKey, ds.NotOnTape, ds.ConfigurationError) as error:
         assert_type(error.localized(), str)
     except (ds.ProtocolError, ds.IncompleteStream) as error:
         base: ds.DeepSeekError = error

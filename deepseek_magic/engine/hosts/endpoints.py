@@ -10,7 +10,7 @@ import functools
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
@@ -44,13 +44,29 @@ def is_loopback(host: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taped:
+    """The tape that stands between a place and those who ask it: the ``number``-th of this process, and the file's name.
+
+    ``plays``: it answers in the place's stead, and with ``asks`` the place itself answers what is not on it; otherwise what
+    the place answers is recorded. ``pace`` is a factor on every wait.
+    """
+
+    number: int
+    name: str
+    plays: bool = False
+    asks: bool = False
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One server.
 
     ``key_variables`` are the environment variables that may hold its key, the first one that is set wins.
     ``default_model`` and ``models`` are None and empty where the server decides. ``is_priced``: DeepSeek's own prices
     hold, else those that the price table has under its name. ``source`` and ``as_of`` say where the entry comes from.
-    A ``base_url`` that begins with ``grpc-web+`` is that of a server with xAI's chat interface.
+    A ``base_url`` that begins with ``grpc-web+`` is that of a server with xAI's chat interface. ``tape`` is the tape that
+    records or plays what it answers.
     """
 
     name: str
@@ -66,6 +82,18 @@ class Endpoint:
     is_priced: bool = False
     source: str = ""
     as_of: str = ""
+    tape: Taped | None = None
+
+    @property
+    def address(self) -> str:
+        """What is known of the place is known under this name. Behind a tape nothing is known at first: a lesson has to run
+        when it is played as it ran when it was recorded."""
+        return self.base_url if self.tape is None else f"{self.base_url}#tape-{self.tape.number}"
+
+    @property
+    def pace(self) -> float:
+        """A factor on every wait between two requests: that of a tape from which all answers come."""
+        return self.tape.pace if self.tape is not None and self.tape.plays and not self.tape.asks else 1.0
 
     @property
     def host(self) -> str:
@@ -280,11 +308,25 @@ def in_order(endpoint: Endpoints = None, base_url: str | None = None) -> tuple[E
     if base_url is not None and len(typed) > 1:
         sentence = Message("A base URL goes with one endpoint.")
         raise ConfigurationError(sentence, hint=Message("Give it as one of the endpoints."))
-    return tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
+    places = tuple(resolve(each, base_url) for each in typed) or (resolve(None, base_url),)
+    return places if taping is None else taping(places, bool(typed or base_url))
+
+
+taping: Callable[[tuple[Endpoint, ...], bool], tuple[Endpoint, ...]] | None = None
+"""What becomes of the endpoints that are asked while a tape records or plays, and whether they were typed; see ``engine.tape``."""
+
+
+def recorded(name: str, *, local: bool, grpc_web: bool) -> Endpoint:
+    """The endpoint of a recording, for what has to be known of it to ask it the same; it is never reached."""
+    place = ENDPOINTS.get(name) or replace(_DEEPSEEK, name="custom", is_priced=False, source="a tape", as_of="")
+    url = place.base_url if place.name == name else "http://127.0.0.1" if local else "https://tape.invalid"
+    return _moved(place, f"{GRPC_WEB}{url}" if grpc_web else url)
 
 
 def hosts_elsewhere(endpoints: Sequence[Endpoint]) -> str:
-    """The hosts that are asked, for the status line; nothing where that is DeepSeek's own alone."""
+    """The hosts that are asked, for the status line; nothing where that is DeepSeek's own alone. A tape that plays is one."""
+    if endpoints[0].tape is not None and endpoints[0].tape.plays:
+        return endpoints[0].tape.name
     hosts = [endpoint.host for endpoint in endpoints]
     return "" if hosts == [_DEEPSEEK.host] else ", ".join(hosts)
 

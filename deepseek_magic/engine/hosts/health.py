@@ -166,6 +166,8 @@ def _offered(listed: tuple[Model, ...], default: str | None) -> HealthStep:
 async def _name(endpoint: Endpoint) -> HealthStep:
     """Resolve the server's name, as the first step of a check."""
     parts = urlsplit(endpoint.http_url)
+    if endpoint.tape is not None and endpoint.tape.plays:
+        return HealthStep("name", None, Message("left to the tape {name}", name=endpoint.tape.name))
     if loopback is not None:
         return HealthStep("name", None, Message("left to the browser"))
     if (proxy := proxy_of(endpoint.http_url)) is not None:  # which resolves it, and may be all that can

@@ -99,6 +99,12 @@ def mask_content(text: str) -> str:
     return _without_runs(text, _the_longer_half)
 
 
+def spans(text: str, *, echoes: bool = False) -> list[tuple[int, int]]:
+    """Where ``mask_content`` would mask; with ``echoes``, where ``mask`` would: for what must stay in its pieces."""
+    found = _spans(text, _an_echo if echoes else _the_longer_half)
+    return sorted([*found, *(match.span() for match in _ECHOED_TAIL.finditer(text))]) if echoes else found
+
+
 def _an_echo(secret: str) -> int:
     return _SHORTEST_ECHO_CHARS
 
@@ -107,15 +113,20 @@ def _the_longer_half(secret: str) -> int:
     return min(len(secret), max(_SHORTEST_PART_CHARS, (len(secret) + 1) // 2))
 
 
-def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
-    """``text`` with each run that it has in common with a known key masked, if it is that long."""
-    spans = sorted(
+def _spans(text: str, shortest: Callable[[str], int]) -> list[tuple[int, int]]:
+    """The runs that ``text`` has in common with a known key, if they are that long."""
+    return sorted(
         span for secret in tuple(_secrets) for sought in _sought(secret, shortest) for span in _runs(text, sought)
     )
-    if not spans:
+
+
+def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
+    """``text`` with each run that it has in common with a known key masked, if it is that long."""
+    found = _spans(text, shortest)
+    if not found:
         return text
     kept, end = [], 0
-    for start, until in spans:
+    for start, until in found:
         if start >= end:
             kept += [text[end:start], MASK]
         end = max(end, until)
@@ -196,7 +207,7 @@ def find_key(
                 "Use the https:// address; for a server that needs no key, name its kind: --endpoint vllm, ollama, ..."
             ),
         )
-    if key is None and endpoint.needs_key:
+    if key is None and endpoint.needs_key and not (endpoint.tape is not None and endpoint.tape.plays):
         raise MissingKey(
             Message(
                 "There is no API key for {endpoint}: set {variable} (or type it with %deepseek_key), or try the demo without a key (%deepseek_demo here, deepseek-magic demo in a shell), or name a local server with --base-url (base_url= of ds.ask, or ds.Client('http://…')).",

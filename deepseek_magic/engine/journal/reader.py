@@ -208,7 +208,8 @@ class Journal(Tabular):
         if notebook is not None:
             where, values = f"{where} AND json_extract(record, '$.notebook') = ?", [*values, notebook]
         cost = "SELECT json_extract(record, '$.cost'), json_extract(record, '$.currency') FROM calls"
-        paid = self.stored(f"{cost} WHERE ended_at IS NOT NULL {where}", tuple(values))
+        played = "AND coalesce(json_extract(record, '$.endpoint'), '') != 'tape'"
+        paid = self.stored(f"{cost} WHERE ended_at IS NOT NULL {played} {where}", tuple(values))
         return TotalCost.on((None if amount is None else Decimal(amount), currency) for amount, currency in paid)
 
     def __len__(self) -> int:

@@ -320,8 +320,8 @@ class SweepRun:
             self._silent.discard(unit)
         self._asked += 1
         record = completion.record
-        if record is not None and record.cost is not None and record.currency is not None:
-            self._cost[record.currency] = self._cost.get(record.currency, Decimal(0)) + record.cost
+        if record is not None and (cost := record.shown_cost) is not None and record.currency is not None:
+            self._cost[record.currency] = self._cost.get(record.currency, Decimal(0)) + cost
         return self._judge(unit, completion, purse.bill)
 
     def _heard(self, unit: TrialUnit, events: Sequence[Event]) -> None:

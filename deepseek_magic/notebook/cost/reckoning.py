@@ -262,7 +262,7 @@ class Reckoning:
                 situation.lose(chat)
             raise
         before = NOTHING if options.get("new") else situation.unsaid(made.chat)
-        key, exact = (made.request.digest(), made.endpoint.base_url), before == NOTHING
+        key, exact = (made.request.digest(), made.endpoint.address), before == NOTHING
         kept = here.kept(made) if exact and made.cached else None
         priced = self._priced(place, made, before)
         if kept is not None:

@@ -138,7 +138,7 @@ def _recorded(record: StreamRecord | None, *, reused: bool) -> dict[str, Cell]:
     if record is None:
         return dict.fromkeys(RECORDED)
     found: dict[str, Cell] = {name: getattr(record, name) for name in RECORDED}
-    cost: Decimal | None = record.cost
+    cost: Decimal | None = record.shown_cost
     # It was paid for by whoever asked it: this sweep has spent nothing on it.
     found["cost"] = 0.0 if reused else None if cost is None else float(cost)
     return found

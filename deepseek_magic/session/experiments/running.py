@@ -84,7 +84,7 @@ class PreparedSweep:
         rows = len(self.plan.rows)
         for trial in self.plan.trials:
             cell = self.cells[trial.setting * rows + trial.row]
-            base_url = self.first[trial.setting].endpoint.base_url
+            base_url = self.first[trial.setting].endpoint.address
             yield TrialSeed(trial.number, trial.setting, trial.row, trial.repeat, cell.digest, base_url)
 
     @property
@@ -92,7 +92,7 @@ class PreparedSweep:
         """A digest of the plan, of all that is sent, and of where it goes."""
         digest = hashlib.sha256(self.plan.digest.encode())
         for cell, first in zip(self.cells, self._each_first, strict=True):
-            digest.update(f"{cell.digest} {first.endpoint.base_url}\n".encode())
+            digest.update(f"{cell.digest} {first.endpoint.address}\n".encode())
         return digest.hexdigest()[:ID_CHARS]
 
     @property

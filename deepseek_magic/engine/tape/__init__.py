@@ -1,0 +1,1 @@
+"""Recording what the network brings, and playing it in the network's place."""
