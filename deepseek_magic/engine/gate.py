@@ -128,7 +128,8 @@ class Gate:
                 ticket.second = self._queue[1] is ticket
                 return Pause(seconds=None, reason="concurrency")
             now_s = self._now_s
-            if (pause := self._limiter.may_start(now_s, ticket.tokens)) is not None and self._pace > 0:
+            pause = self._limiter.may_start(now_s, ticket.tokens, waiting=len(self._queue))
+            if pause is not None and self._pace > 0:
                 return pause
             self._queue.popleft()
             slot = self._limiter.started(now_s, ticket.tokens)

@@ -108,10 +108,10 @@ def allowance(said: Budget, **more: Any) -> Allowance:
         (window(20), math.inf),
         (window(100), math.inf),
         # 100 in 60 s; half of the time is left
-        (window(19, window_s=60.0), 19 / 30),
-        (window(10, window_s=60.0), 10 / 30),
-        (window(10, reset_s=3.0, window_s=60.0), 100 / 60 * 0.5),
-        (window(5, reset_s=30.0, window_s=60.0), 5 / 30),
+        (window(19, window_s=60.0), 20 / 30),
+        (window(10, window_s=60.0), 11 / 30),
+        (window(10, reset_s=3.0, window_s=60.0), 11 / 3),
+        (window(5, reset_s=30.0, window_s=60.0), 6 / 30),
         (window(0, window_s=60.0), 0.0),
         # no reset told: a minute is assumed
         (window(10, reset_s=None), 100 / 60 * 0.5),
@@ -506,7 +506,7 @@ class Storm:
 
     def open_gate(self) -> None:
         while self._queue:
-            pause = self.limiter.may_start(self.now)
+            pause = self.limiter.may_start(self.now, waiting=len(self._queue))
             if pause is not None:
                 if pause.seconds is not None and (self._wake_s is None or self._wake_s <= self.now):
                     self._wake_s = self.now + pause.seconds + 1e-6
@@ -596,6 +596,89 @@ def test_a_queue_always_drains_and_never_exceeds_its_cap(seed: int, limit: int, 
     storm.run([0.2 + chance.random() for _ in range(20)])
     assert storm.done == 20
     assert storm.most_running <= min(limit, concurrency)
+
+
+ADMITTED, WINDOW_S = 50, 5.0
+Says = Callable[[int, float, float], dict[str, str]]
+
+
+class Turnstile(Storm):
+    """A server that admits so many requests in each window, and says what remains, and when the next one begins."""
+
+    def __init__(self, policy: LimitPolicy, says: Says) -> None:
+        super().__init__(policy, lambda now: 10**6)
+        self.says = says
+        self._admitted: dict[int, int] = {}
+
+    def arrive(self, slot: Slot, duration: float, tries: int) -> None:
+        number = int(self.now // WINDOW_S)
+        left = ADMITTED - self._admitted.get(number, 0)
+        reset_at_s = (number + 1) * WINDOW_S
+        headers = self.says(max(0, left - 1), reset_at_s - self.now, EPOCH + reset_at_s)
+        if not left:
+            self.refusals += 1
+            self.retry_after = f"{reset_at_s - self.now:.2f}"
+            error = too_many()
+            told = headers | {"retry-after": self.retry_after}
+            self.at(self.now + RTT_S / 2, lambda: self.turn_away(slot, duration, tries, error, told))
+            return
+        self._admitted[number] = ADMITTED - left + 1
+        self.at(self.now + RTT_S / 2, lambda: answer(self.limiter, slot, self.now, headers=headers))
+        self.running += 1
+        self.at(self.now + duration, lambda: self.finish(slot))
+
+    def turn_away(
+        self, slot: Slot, duration: float, tries: int, error: APIStatusError, headers: dict[str, str]
+    ) -> None:
+        answer(self.limiter, slot, self.now, 429, error=error, headers=headers)
+        self.limiter.ended(slot, self.now, "refused")
+        self._queue.insert(0, (duration, tries + 1))
+
+
+def in_seconds(left: int, reset_s: float, _: float) -> dict[str, str]:
+    return {"x-ratelimit-limit": "50", "x-ratelimit-remaining": str(left), "x-ratelimit-reset": str(round(reset_s))}
+
+
+def as_a_time(left: int, _: float, reset_at_s: float) -> dict[str, str]:
+    return {"x-ratelimit-limit": "50", "x-ratelimit-remaining": str(left), "x-ratelimit-reset": str(reset_at_s)}
+
+
+def as_openai_does(left: int, reset_s: float, _: float) -> dict[str, str]:
+    names = ("limit", "remaining", "reset")
+    said = ("50", str(left), f"{reset_s:.3f}s")
+    return {f"x-ratelimit-{name}-requests": value for name, value in zip(names, said, strict=True)}
+
+
+@pytest.mark.parametrize("says", [in_seconds, as_a_time, as_openai_does])
+@pytest.mark.parametrize("duration", [0.1, 0.3, 1.0])
+@pytest.mark.parametrize("concurrency", [64, 200])
+def test_windows_that_a_server_tells_are_used_whole(says: Says, duration: float, concurrency: int) -> None:
+    turnstile = Turnstile(LimitPolicy(concurrency=concurrency), says)
+    took_s = turnstile.run([duration] * 200)
+    assert turnstile.done == 200
+    assert took_s <= 1.1 * (3 * WINDOW_S + duration)  # the last fifty are admitted when the fourth window begins
+    assert turnstile.refusals <= 0.06 * 200
+
+
+def test_a_refusal_for_a_budget_that_is_used_up_says_nothing_about_how_many_may_run_at_once() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=32))
+    slot = limiter.started(0.0)
+    used_up = {"x-ratelimit-limit": "50", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "5"}
+    answer(limiter, slot, 0.1, 429, error=too_many(), headers=used_up)
+    limiter.ended(slot, 0.1, "refused")
+    assert limiter.window.size == 32
+    assert limiter.may_start(0.1) == Pause(seconds=pytest.approx(5.0), reason="rate")
+    assert limiter.may_start(5.2) is None
+    limiter.started(5.2)
+    assert limiter.may_start(5.2) == Pause(seconds=None, reason="concurrency"), "one asks for all"
+
+
+def test_what_is_enough_for_all_who_wait_is_not_spread() -> None:
+    low = allowance(window(10, window_s=60.0))
+    low.take(0.0)
+    assert low.wait_s(0.0) > 0
+    assert low.wait_s(0.0, wanted=10) > 0
+    assert low.wait_s(0.0, wanted=9) == 0
 
 
 def test_a_server_that_accepts_is_asked_by_more_at_once_until_it_refuses() -> None:

@@ -70,6 +70,8 @@ class Allowance:
         self.limit: float | None = None
         self.remaining: float | None = None
         self.refill_per_s: float | None = None
+        self.presumed = False
+        """Whether it was low, and is full again by the clock alone: resets are told in whole seconds, and clocks differ."""
 
     def update(self, said: Budget, now_s: float) -> None:
         """Take over what a response said. Within one window the remainder never rises again."""
@@ -81,6 +83,7 @@ class Allowance:
             same = said.kind == "window" and self._is_same_window(reset_at_s, said.reset_s)
             known = self.remaining if same and self.remaining is not None else math.inf
             self.remaining = min(known, said.remaining)
+            self.presumed = False
         if said.kind == "bucket":
             self.refill_per_s = said.refill_per_s or self.refill_per_s
             self._reset_at_s = None
@@ -99,6 +102,7 @@ class Allowance:
         if self.remaining is None:
             return
         if self._reset_at_s is not None and now_s >= self._reset_at_s:
+            self.presumed = self.limit is not None and self.remaining < self._low_water * self.limit
             self.remaining, self._reset_at_s = self.limit, None
         elif self.refill_per_s is not None and self.limit is not None:
             self.remaining = min(self.limit, self.remaining + elapsed_s * self.refill_per_s)
@@ -116,15 +120,18 @@ class Allowance:
         share = fraction / self._low_water
         if self.refill_per_s is not None:
             return min(self.refill_per_s, self._own_per_s) * share
-        left_s = max(self._reset_at_s - now_s, 1e-3) if self._reset_at_s is not None else None
-        full = self.limit / max(self._window_s or left_s or WINDOW_GUESS_S, left_s or 0.0)
-        sustained = self.remaining / left_s if left_s is not None else math.inf
-        return min(sustained, min(full, self._own_per_s) * share)
+        if self._reset_at_s is None:
+            return min(self.limit / (self._window_s or WINDOW_GUESS_S), self._own_per_s) * share
+        # Spread over what is left of the window, it lasts. Slower, some of it would be lost at the reset; so would the last
+        # unit, but for the one that is added: it would be spent at the reset itself.
+        spread = (self.remaining + 1) / max(self._reset_at_s - now_s, 1e-3) if self.remaining else 0.0
+        return min(spread, self._own_per_s * share)
 
-    def wait_s(self, now_s: float, cost: float = 1.0) -> float:
-        """Seconds until a request of ``cost`` may start."""
+    def wait_s(self, now_s: float, cost: float = 1.0, *, wanted: float = math.inf) -> float:
+        """Seconds until a request of ``cost`` may start. Where what remains is enough for all that is ``wanted`` now, nothing
+        is gained by spreading it."""
         pace = self.pace_per_s(now_s)
-        if math.isinf(pace):
+        if math.isinf(pace) or (self.remaining is not None and wanted <= self.remaining):
             return 0.0
         if self.remaining == 0 and self._reset_at_s is not None:
             return max(0.0, min(self._reset_at_s, self._last_start_s + EMPTY_WAIT_MAX_S) - now_s)

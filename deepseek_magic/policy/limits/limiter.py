@@ -153,13 +153,16 @@ class Limiter:
         """Why no request makes sense at the moment (balance or quota used up), in the server's words; else None."""
         return self._why_broken if now_s < self._broken_until_s else None
 
-    def may_start(self, now_s: float, tokens: float = 0.0) -> Pause | None:
-        """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered."""
+    def may_start(self, now_s: float, tokens: float = 0.0, *, waiting: float = math.inf) -> Pause | None:
+        """None: go. Else how long to wait, and why; ask again then, or when a call has ended or was answered. ``waiting``
+        requests, this one included, want to start."""
         unanswered = sum(state is None for state in self._answered.values())
         share = math.ceil(self.window.cap / UNANSWERED_SHARE)
         most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
-        if self._refusals:
-            most_unanswered = 1  # after a refusal one request asks for all, until it is accepted
+        if self._refusals or any(allowance.presumed for allowance in self._allowances.values()):
+            most_unanswered = (
+                1  # after a refusal, or a budget that ran low, one request asks for all, until it is accepted
+            )
         if len(self._answered) >= self.window.size or unanswered >= most_unanswered:
             return Pause(seconds=None, reason="concurrency")
         frozen_s = max(0.0, self._frozen_until_s - now_s)
@@ -167,10 +170,14 @@ class Limiter:
             (frozen_s, "retry_after"),
             (self._ramp_s(now_s) if not frozen_s else 0.0, "rate"),
             (self._rate.wait_s(now_s) if self._rate else 0.0, "rate"),
-            *((a.wait_s(now_s, _cost(name, tokens)), "rate") for name, a in self._allowances.items()),
+            *((self._budget_s(name, now_s, tokens, waiting), "rate") for name in self._allowances),
         ]
         seconds, reason = max(waits, key=lambda wait: wait[0])
         return Pause(seconds=seconds, reason=reason) if seconds > 0 else None
+
+    def _budget_s(self, name: str, now_s: float, tokens: float, waiting: float) -> float:
+        wanted = math.inf if "token" in name else waiting  # what the others in line will cost is not summed up
+        return self._allowances[name].wait_s(now_s, _cost(name, tokens), wanted=wanted)
 
     def _ramp_s(self, now_s: float) -> float:
         if now_s >= self._frozen_until_s + RAMP_S:
@@ -210,7 +217,9 @@ class Limiter:
             self._accepted_in_a_row = 0
         if slot.number in self._answered:
             self._answered[slot.number] = status < 400
+        used_up = False
         for budget in read_budgets(pairs, now_epoch_s):
+            used_up = used_up or budget.remaining == 0
             if budget.dimension not in self._allowances:
                 own_per_s = None if "token" in budget.dimension else self.policy.requests_per_s
                 self._allowances[budget.dimension] = Allowance(self.policy.low_water, now_s, own_per_s)
@@ -218,7 +227,7 @@ class Limiter:
         if quota_exhausted(error) or status == 402:
             self._broken_until_s, self._why_broken = now_s + BREAK_S, error.message if error is not None else ""
         elif status == 429:
-            self._refused(slot, now_s, error, u)
+            self._refused(slot, now_s, error, u, used_up=used_up)
         elif status == 503:
             self.window.overloaded(now_s, sent_at_s=slot.sent_at_s)
         elif status < 400:
@@ -230,8 +239,13 @@ class Limiter:
         if told_s and status in (429, 503):
             self._freeze_until(now_s + min(told_s, TOLD_MAX_S) * (1 + SPREAD * u))
 
-    def _refused(self, slot: Slot, now_s: float, error: APIStatusError | None, u: float) -> None:
+    def _refused(
+        self, slot: Slot, now_s: float, error: APIStatusError | None, u: float, *, used_up: bool = False
+    ) -> None:
         told = concurrency_limit(error.said) if error is not None else None
+        if used_up and told is None:  # by its own headers it counts requests in a time, not those at once
+            self._refusals += 1
+            return
         accepted = sum(state is True for state in self._answered.values())
         news = self.window.refused(now_s, sent_at_s=slot.sent_at_s, accepted=accepted, told=told)
         # A stated number closes the gate by itself. Without one, back off by chance, longer with each epoch in a row.
