@@ -25,6 +25,7 @@ from .notebook import labextension
 from .notebook.frontend import locales
 from .notebook.magic.flags import parsed
 from .protocol.errors import ConfigurationError, DeepSeekError
+from .relay import command as relay
 from .text.language import of_locales, use
 from .text.messages import Message, say
 
@@ -147,6 +148,8 @@ def _parser() -> _Parser:
     add("--json", action="store_true", help=say("for programs: a JSON array with an object for each notebook"))
     cost.add_argument("notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help=say("the notebooks"))
     cost.set_defaults(run=_cost)
+
+    relay.add_to(commands)
 
     ready = say("make the magics ready in every IPython session, without %%load_ext")
     install = commands.add_parser("install", help=ready)

@@ -23,6 +23,8 @@ EVERYWHERE_ELSE_FORBIDDEN = {
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},
     "distributed": {"engine/cluster/"},
+    "starlette": {"relay/web/app.py"},
+    "uvicorn": {"relay/web/serving.py"},
 }
 IMPURE = {"asyncio", "time", "random", "threading", "os", "socket"}
 
@@ -82,10 +84,20 @@ def test_a_floor_imports_only_floors_below_it(name: str) -> None:
     for target in own(name) - {"__init__"}:
         if floor(target) == "demo":
             assert name in ("cli", "notebook.magic.magics", "notebook.magic.demo"), f"{name} imports the demo"
+        elif floor(target) == "relay":
+            assert (name, target) in {("cli", "relay"), ("cli", "relay.command")}, f"{name} imports the relay"
         else:
             assert FLOORS.index(floor(target)) >= FLOORS.index(floor(name)), (
                 f"{name} imports {target}, a floor above it"
             )
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if floor(m) == "relay"])
+def test_the_relay_stands_on_the_engine_and_what_is_below_it(name: str) -> None:
+    allowed = {"relay", "engine", "metrics", "policy", "protocol", "text"}
+    for target in own(name) - {"__init__"}:
+        demo = name == "relay.command" and target in ("demo", "demo.server")  # which it serves in its own process
+        assert floor(target) in allowed or demo, f"{name} imports {target}"
 
 
 @pytest.mark.parametrize("name", [m for m in MODULES if floor(m) == "demo"])
@@ -150,7 +162,7 @@ def test_the_package_root_holds_the_floors_two_ways_in_and_the_old_paths() -> No
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert files == {"__init__.py", "__main__.py", "cli.py", "moved.py", "py.typed"}
-    assert folders == {*FLOORS, "demo"} - {"cli"}
+    assert folders == {*FLOORS, "demo", "relay"} - {"cli"}
 
 
 def test_no_folder_has_more_than_fifteen_modules() -> None:

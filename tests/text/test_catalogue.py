@@ -211,6 +211,9 @@ NOT_OURS: Final = {
     "protocol/grpcweb/wire.py": ("",),
     "protocol/schema.py": ("Answer with one JSON object",),
     "protocol/template.py": ("{}\n… (cut:",),
+    "relay/figures.py": ("Students who", "Answers of the", "Calls ", "Readers who", "# HELP"),
+    "relay/web/": ("deepseek-magic relay: ", "default-src", "the package's own"),
+    "relay/": ("\n ", "SELECT ", "INSERT OR REPLACE INTO"),
     "session/experiments/": ("<Sweep ", "\n "),
     "text/": ("the package's own", "href url", "newline set", "al approx", "the first {} of"),
 }

@@ -51,17 +51,21 @@ class Key:
     __slots__ = ("_secret", "source")
 
     def __init__(self, secret: str, *, source: Message | str) -> None:
-        secret = secret.strip()
-        if not _LEGAL_KEY.fullmatch(secret):
-            said = Message("The key from {source} is empty or has characters that no key has.", source=source)
-            raise ConfigurationError(said, hint=Message("Copy all of it again."))
-        self._secret = secret
+        self._secret = secret = _legal(secret, source)
         self.source = source
         if len(secret) >= _SHORTEST_SECRET_CHARS:
             _secrets.pop(secret, None)
             _secrets[secret] = None
             while len(_secrets) > _SECRETS_MAX:
                 _secrets.pop(next(iter(_secrets)), None)
+
+    @classmethod
+    def passed_on(cls, secret: str, *, source: Message | str) -> Key:
+        """Somebody else's secret that is handed on once, as a student's token to their hub. It is not remembered: what is
+        masked is bounded, and a thousand of them must not push out the key of this process. Raises as a key does."""
+        made = cls.__new__(cls)
+        made._secret, made.source = _legal(secret, source), source
+        return made
 
     def reveal(self) -> str:
         """The secret itself; for the transport alone."""
@@ -78,6 +82,14 @@ class Key:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a key is not written down: it can be neither pickled nor copied")
+
+
+def _legal(secret: str, source: Message | str) -> str:
+    secret = secret.strip()
+    if not _LEGAL_KEY.fullmatch(secret):
+        said = Message("The key from {source} is empty or has characters that no key has.", source=source)
+        raise ConfigurationError(said, hint=Message("Copy all of it again."))
+    return secret
 
 
 def wrapped(given: str | Key | None) -> Key | None:
