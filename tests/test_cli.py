@@ -88,7 +88,7 @@ def test_no_command_is_an_error_that_names_the_commands(home: Path) -> None:
         ("serve --port x", "--port needs a number."),
         ("serve --prot 1", "There is no flag --prot (did you mean --port?)."),
         ("doctor --endpoint", "--endpoint needs a value."),
-        ("remove", "command needs one of demo, serve, doctor, cost, install."),
+        ("remove", "command needs one of demo, serve, doctor, cost, relay, install."),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(

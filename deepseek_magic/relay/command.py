@@ -52,7 +52,7 @@ def add_to(commands: Any) -> None:
     _data(relay)
     relay.set_defaults(run=_serve)
 
-    parts = relay.add_subparsers(title=say("commands"), metavar="command", required=False)
+    parts = relay.add_subparsers(title=say("commands"), metavar="task", required=False)
     tokens = parts.add_parser("tokens", help=say("make tokens for the students of a list; shown once, as CSV"))
     tokens.add_argument("students", type=Path, metavar="FILE.csv", help=say("the list, with a column of names"))
     tokens.flags.add_argument("--renew", action="store_true", help=say("new tokens also for those who have one"))
