@@ -229,8 +229,10 @@ def _origin(typed: str) -> str:
 def _doctor(typed: argparse.Namespace) -> int:
     """Tell every finding in a line; 1 if one of them keeps an endpoint from answering."""
     from .engine.hosts.doctor import report, verdict
+    from .session import session
 
-    well = report(in_order(typed.endpoint, typed.base_url), asyncio.run)
+    endpoints = in_order(typed.endpoint, typed.base_url)
+    well = report(endpoints, asyncio.run, session().lately(endpoints))
     print(verdict(well).localized())
     return 0 if all(well) else 1
 

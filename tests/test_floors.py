@@ -205,6 +205,7 @@ STATE = {
     "engine.network.connections._trusting",  # trusted certificates, read once
     "engine.hosts.endpoints.taping",  # what a tape makes of the places that are asked
     "engine.stream._REFUSED",  # ways to go on that a host has refused
+    "engine.several.seen.SEEN",  # how soon the last calls began, and what they cost
     "engine.tape.deck.deck",  # the tape that this process records or plays
     "notebook.frontend._vscode",  # whether VS Code was seen here
     "notebook.frontend._widgets_refused",  # what this kernel's front end is known not to draw

@@ -17,11 +17,12 @@ from ..policy.deadlines import LOCAL_TIMEOUTS, Timeouts
 from ..policy.limits.limiter import LimitPolicy
 from ..policy.pricing import PRICES, PriceTable
 from ..policy.resuming import going_on
+from ..policy.several.nearest import fastest_first, place_at, typical_s
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError, DeepSeekError, MissingKey
 from ..protocol.models import Model, resolve_model
-from ..protocol.options import RequestOptions
+from ..protocol.options import OPTIONS_BY_NAME, RequestOptions
 from ..text.messages import Message
 from .attempt import Exchanges
 from .calls import Transport
@@ -34,6 +35,9 @@ from .hosts.health import Balance, Health
 from .hosts.keys import Key, find_key, wrapped
 from .network.grpcweb import GRPCWeb
 from .segment import Purse, Terms
+from .several.race import Hedged
+from .several.second import SecondRequests
+from .several.seen import SEEN
 from .stream import Earlier, Keeper, Stream
 
 
@@ -57,7 +61,10 @@ class Client:
     behind its last character or not at all. ``timeline`` keeps every event with its time in the records. ``keeper``
     writes down what streams bring. ``prices`` are what calls are priced by. ``chance`` spreads waits.
     ``keep_warm_s`` has the client's own transport ping an idle connection that often (``HEAD /``, no key, no tokens),
-    until half an hour after the last call. Raises ConfigurationError for an unknown endpoint and seconds out of bounds.
+    until half an hour after the last call. ``prefer`` "fastest" asks the endpoint first whose last calls of this process began
+    soonest, instead of the one named first ("order"). ``hedge`` sends a request a second time when its first token is late, and
+    takes the answer that begins first; that costs at most so large a share of the money (0, the default, to 0.2).
+    Raises ConfigurationError for an unknown endpoint and for what is out of bounds.
     """
 
     def __init__(
@@ -73,6 +80,8 @@ class Client:
         timeline: bool = False,
         keeper: Keeper | None = None,
         keep_warm_s: float | None = None,
+        prefer: str | None = None,
+        hedge: float | None = None,
         prices: PriceTable = PRICES,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -87,6 +96,8 @@ class Client:
         self.transport: Transport = transport or new_transport(keep_warm_s=keep_warm_s)
         self.rewind = rewind
         self.timeline = timeline
+        self.prefer: str = OPTIONS_BY_NAME["prefer"].check("order" if prefer is None else prefer)
+        self.hedge: float = OPTIONS_BY_NAME["hedge"].check(hedge or 0)
         self.prices = prices
         self.wall: Callable[[], datetime] = lambda: datetime.now(UTC)
         """The wall clock, by which prices change with the hour."""
@@ -130,7 +141,7 @@ class Client:
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Stream | Relay:
+    ) -> Stream | Relay | Hedged:
         """Begin a call; nothing is sent before the stream is iterated. ``options`` as in ``protocol.options``.
 
         ``recovery`` and ``timeline`` replace the client's for this call, ``continue_on_length`` that part. Raises
@@ -147,13 +158,13 @@ class Client:
         recovery: RecoveryPolicy | None = None,
         timeline: bool | None = None,
         **options: Unpack[RequestOptions],
-    ) -> Stream | Relay:
+    ) -> Stream | Relay | Hedged:
         """Go on with an answer that was stopped, broke off or reached its length; the completion will be the whole.
 
         ``options`` replace those of its request; its usage and cost are those of the new call alone. Raises
         ConfigurationError when the answer is complete or cannot be resumed.
         """
-        asked = self.addressed(Request.of(before.request, **options))
+        asked = self.addressed(Request.of(before.request, **options), prefer="order")
         return self.begin(
             asked, before=before, continue_on_length=continue_on_length, recovery=recovery, timeline=timeline
         )
@@ -172,12 +183,14 @@ class Client:
         purse: Purse | None = None,
         exchanges: Exchanges | None = None,
         watched: bool = True,
-    ) -> Stream | Relay:
+        hedge: float | None = None,
+    ) -> Stream | Relay | Hedged:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
         where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it. With
         ``exchanges`` others send its requests, with keys of their own. ``watched`` False: nobody waits
-        for each piece, so behind its first words it may be read later and more at once, where many are."""
+        for each piece, so behind its first words it may be read later and more at once, where many are. ``hedge`` replaces
+        the client's."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
@@ -191,9 +204,16 @@ class Client:
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)
+        share = self.hedge if hedge is None else hedge
+        taped = any(
+            each.endpoint.tape is not None for each in addressed
+        )  # its replay asks once, in the order that it had
+        hedged = bool(share) and before is None and not taped
+        seconds = SecondRequests(legs, share, keeper=self._keeper) if hedged else None
         if len(legs) == 1:
-            return Stream(request, terms, earlier, keeper=self._keeper, call_id=call_id)
-        return Relay(legs, earlier, keeper=self._keeper, call_id=call_id)
+            stream = Stream(request, terms, earlier, keeper=self._keeper, call_id=call_id)
+            return stream if seconds is None else Hedged(stream, seconds)
+        return Relay(legs, earlier, keeper=self._keeper, call_id=call_id, seconds=seconds)
 
     def timeouts_of(self, endpoint: Endpoint) -> Timeouts:
         """The client's, or the defaults for such an endpoint."""
@@ -264,11 +284,18 @@ class Client:
         """The request as the first endpoint is sent it: with a model, and DeepSeek's old model names translated."""
         return _addressed(Request.of(prompt, **options), self.endpoint).request
 
-    def addressed(self, asked: Request) -> tuple[Addressed, ...]:
-        """The request as each endpoint is sent it, in order. A model that an endpoint after the first one does not know
-        is left to its own default. Raises ConfigurationError where no model is known."""
+    def addressed(self, asked: Request, *, prefer: str | None = None) -> tuple[Addressed, ...]:
+        """The request as each endpoint is sent it, in the order in which they are asked; ``prefer`` replaces the client's. A
+        model that an endpoint after the first one does not know is left to its own default. Raises ConfigurationError where
+        no model is known."""
         first, *others = self.endpoints
-        return _addressed(asked, first), *(_addressed(_known_at(other, asked), other) for other in others)
+        found = (_addressed(asked, first), *(_addressed(_known_at(other, asked), other) for other in others))
+        taped = any(endpoint.tape is not None for endpoint in self.endpoints)
+        if not others or taped or (prefer or self.prefer) != "fastest":
+            return found
+        calls, now_s = SEEN.calls, self.wall().timestamp()
+        typical = [typical_s(calls, place_at(each.endpoint.base_url, each.request), now_s)[0] for each in found]
+        return tuple(found[number] for number in fastest_first(typical, self._chance()))
 
     async def models(self) -> list[Model]:
         """The models that the first endpoint lists that is not down."""

@@ -22,6 +22,8 @@ from ..protocol.events import Event, Seam, Waiting
 from ..text.messages import Message
 from .batched import Batched
 from .segment import Terms
+from .several.race import Hedged
+from .several.second import SecondRequests
 from .stream import Earlier, Keeper, Stream, pieces_of
 
 Leg = tuple[Request, Terms]
@@ -36,7 +38,7 @@ class Relay(Batched):
 
     An endpoint that failed a moment ago is asked last, except of an answer that had begun: that goes where it is meant
     to. ``request`` and ``completion`` are those of the endpoint that answers at the moment. When all fail,
-    the answer that got furthest is kept.
+    the answer that got furthest is kept. ``seconds`` allows the first one a second request.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Relay(Batched):
         *,
         keeper: Keeper | None = None,
         call_id: str | None = None,
+        seconds: SecondRequests | None = None,
     ) -> None:
         super().__init__()
         urls = [terms.endpoint.address for _, terms in legs]
@@ -53,10 +56,11 @@ class Relay(Batched):
         self._legs = [legs[place] for place in order]
         self._given = legs[0][1].endpoint
         self._keeper = keeper
-        self._furthest: Stream | None = None
+        self._furthest: Stream | Hedged | None = None
         self._completion: Completion | None = None
         self._stopped = False
-        self._stream = self._stream_of(0, before, call_id)
+        stream = self._stream_of(0, before, call_id)
+        self._stream: Stream | Hedged = stream if seconds is None else Hedged(stream, seconds)
 
     @property
     def request(self) -> Request:
@@ -131,12 +135,12 @@ class Relay(Batched):
         return None
 
 
-def _extent(stream: Stream) -> tuple[int, int]:
+def _extent(stream: Stream | Hedged) -> tuple[int, int]:
     completion = stream.completion
     return len(completion.text), len(completion.reasoning)
 
 
-def _back_to(stream: Stream) -> list[Event]:
+def _back_to(stream: Stream | Hedged) -> list[Event]:
     """What takes the consumer back to the answer that got further than the one after it."""
     why = Message("The answer of {endpoint} got further and is kept.", endpoint=stream.terms.endpoint.title)
     back = Seam(kind="restarted", at_chars=0, reasoning_at_chars=0, detail=why)

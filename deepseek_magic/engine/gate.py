@@ -136,6 +136,13 @@ class Gate:
             self._move_up()
             return slot
 
+    def has_room(self, tokens: float) -> bool:
+        """Whether one more request could start now, and nobody waits who would be kept waiting by it."""
+        with self._lock:
+            now_s = time.monotonic()
+            idle = not self._queue and self._limiter.blocked(now_s) is None
+            return idle and self._limiter.may_start(now_s, tokens) is None
+
     def ahead_of(self, ticket: Ticket) -> int:
         """How many requests are to start before this one."""
         with self._lock:

@@ -29,6 +29,7 @@ from ..text.messages import Message
 from .batched import Batched
 from .hosts import keys
 from .segment import Another, Segment, Terms
+from .several.seen import SEEN
 from .stop import Watch
 
 _REFUSED: Final = RefusedWays()
@@ -64,7 +65,8 @@ class Earlier:
 class Stream(Batched):
     """One endpoint's answer to one request, whatever breaks in between. ``before`` is what it begins with, if anything.
 
-    ``keeper`` is given everything that the consumer is given.
+    ``keeper`` is given everything that the consumer is given. ``began`` is when the call was begun whose answer it may become,
+    where that was earlier: the wall clock then, and the seconds since; its record counts from there.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Stream(Batched):
         *,
         keeper: Keeper | None = None,
         call_id: str | None = None,
+        began: tuple[datetime, float] | None = None,
     ) -> None:
         super().__init__()
         self.request = request
@@ -82,6 +85,9 @@ class Stream(Batched):
         """Names the call in its record and in the journal."""
         self.terms = terms
         self._keeper = keeper
+        self._began = began
+        self.used = True
+        """Whether somebody is given the answer. If not, its record says so at the end, and its words are kept nowhere."""
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
         self._watch: Watch | None = None
@@ -112,6 +118,18 @@ class Stream(Batched):
             raise RuntimeError("the stream has not ended yet")
         return self._completion
 
+    @property
+    def began(self) -> tuple[datetime, float] | None:
+        """When it began, by the wall clock, and how many seconds ago that is; None before."""
+        if self._meter is None or self._watch is None:
+            return None
+        return self._meter.started_at, self._watch.now_s - self._meter.started_s
+
+    async def discard(self) -> None:
+        """Close it, as one of whose answer nothing was given out."""
+        self.used = False
+        await self.aclose()
+
     def delivered(self, segment: Segment | None = None) -> Delivered:
         """What the consumer has of this answer; ``segment`` is what has just ended."""
         answer = self._answer
@@ -139,10 +157,11 @@ class Stream(Batched):
     async def _run(self) -> AsyncGenerator[list[Event], None]:
         terms = self.terms
         watch = self._watch = Watch(terms.timeouts)
+        started_at, since_s = self._began or (datetime.now(UTC), 0.0)
         meter = self._meter = StreamMeter(
             call_id=self.call_id,
-            started_at=datetime.now(UTC),
-            now_s=watch.now_s,
+            started_at=started_at,
+            now_s=watch.now_s - since_s,
             origin=terms.origin,
             endpoint=terms.endpoint.name,
             timeline=terms.timeline,
@@ -188,8 +207,12 @@ class Stream(Batched):
                 spent = step.spent
                 segment = self._next(step, segment)
         except GeneratorExit:
+            if segment.sent:
+                meter.taken()
             raise  # by aclose, which makes the completion, or by the garbage collector, and then nobody wants one
         except BaseException as error:
+            if segment.sent and not isinstance(error, Exception):
+                meter.taken()
             if self._completion is None and not isinstance(error, Exception):
                 self._stopped()
             elif self._completion is None:  # what no attempt had come to: a request that cannot be written, for one
@@ -280,8 +303,12 @@ class Stream(Batched):
             interrupted=interrupted and not whole, error=error, anomalies=tuple(dict.fromkeys(self._anomalies))
         )
         if self._meter is not None and self._watch is not None:
+            self._meter.used = self.used
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self.terms.price)
             completion = replace(completion, record=record, usage=record.usage, cost=record.paid)
+            if not self.used:
+                completion = replace(completion, text="", reasoning="", tool_calls=())
+            SEEN.note(record, self.terms.endpoint.base_url)
             if self.terms.purse is not None:
                 counted = self._meter.counted(completion.request, completion.model, self.terms.price)
                 self.terms.purse.settle(self.call_id, counted)

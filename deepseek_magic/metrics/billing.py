@@ -183,14 +183,21 @@ def counted(
     clock: Callable[[float], datetime],
 ) -> Cost | None:
     """What a budget counts of the segments of one call: as reported; where that is missing, as much as it can have been."""
-    longest = tokens_at_most(request, 0, 0)[1]
-    segments = [replace(segment, responded=segment.responded or segment.taken) for segment in segments]
-    bills = [
-        (_with_unseen(usage, longest) if response.reported is None else usage, response)
-        for usage, response in billed(segments, lambda: prompt_tokens_at_most(request))
-    ]
+    bills = presumed(segments, lambda: prompt_tokens_at_most(request), tokens_at_most(request, 0, 0)[1])
     amount, cost = charged(bills, model, price, clock)
     return Cost(amount=Decimal(0), currency=CURRENCY) if amount is not None and cost is None else cost
+
+
+def presumed(
+    segments: Sequence[MeteredSegment], prompt_estimate: Callable[[], int | None], longest: int = UNSEEN_TOKENS
+) -> list[tuple[Usage, MeteredSegment]]:
+    """The same as ``billed`` for requests that were given up: the server may have begun to write before it had said a word,
+    and may write on, ``longest`` tokens at most."""
+    segments = [replace(segment, responded=segment.responded or segment.taken) for segment in segments]
+    return [
+        (_with_unseen(usage, longest) if response.reported is None else usage, response)
+        for usage, response in billed(segments, prompt_estimate)
+    ]
 
 
 def _with_unseen(usage: Usage, longest: int) -> Usage:

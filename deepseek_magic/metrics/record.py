@@ -41,7 +41,7 @@ from ..protocol.events import (
 )
 from ..protocol.measured import TAPE, Cost, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
-from .billing import MeteredSegment, PriceOf, billed, charged, counted, summed
+from .billing import MeteredSegment, PriceOf, billed, charged, counted, presumed, summed
 from .phases import PHASES, Course
 from .quantiles import DurationSketch
 from .row import Origin
@@ -314,7 +314,7 @@ class StreamMeter:
         self._end_queue(now_s)
         self._end_thinking(self._last_thought_s)
         request, error = completion.request, completion.error
-        bills = billed(self._segments, lambda: prompt_tokens(request.messages))
+        bills = (billed if self.used else presumed)(self._segments, lambda: prompt_tokens(request.messages))
         usage = summed([tokens for tokens, _ in bills])
         amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
@@ -348,7 +348,7 @@ class StreamMeter:
             gap_max_s=self.gaps.max_s if self.gaps.n else None,
             gap_n=self.gaps.n,
             tokens_estimated=usage.estimated,
-            cost_estimated=None if cost is None else cost.estimated,
+            cost_estimated=None if cost is None else cost.estimated or not self.used,
             phases=self._course.end(now_s),
             timeline=None if self._timeline is None else tuple(self._timeline),
         )

@@ -29,8 +29,8 @@ class Option:
 
     ``scope``: "request" settings are part of the body and of the request's digest, "call" settings say how the call is
     made, "cell" settings what the cell does with the answer. ``flags`` is empty for settings of the Python API alone.
-    ``minimum`` and ``maximum`` are inclusive unless ``above_minimum``. ``many`` is how often it may be given, ``shape``
-    what a setting of kind "json" must be: dict, list, or either (None).
+    ``minimum`` and ``maximum`` are inclusive unless ``above_minimum``. ``many`` is how often it may be given, ``alone`` the
+    value of a flag that is typed without one, ``shape`` what a setting of kind "json" must be: dict, list, or either (None).
     """
 
     name: str
@@ -46,6 +46,7 @@ class Option:
     maximum: float | None = None
     above_minimum: bool = False
     many: int = 1
+    alone: float | None = None
     shape: type | None = None
     to_body: Callable[[Any], Body] | None = None
 
@@ -261,6 +262,22 @@ OPTIONS: Final[tuple[Option, ...]] = (
         scope="call",
         default="deepseek",
     ),
+    _choice(
+        "--prefer",
+        "which of several endpoints is asked first: the one named first, or the one whose first token came soonest lately",
+        scope="call",
+        choices=("order", "fastest"),
+        default="order",
+    ),
+    _number(
+        "--hedge SHARE",
+        "when the first token is late, ask a second time and take the answer that begins first; this may cost so large a share of the money, 0.05 if the flag stands alone",
+        scope="call",
+        minimum=0,
+        maximum=0.2,
+        default="0",
+        alone=0.05,
+    ),
     _text("--base-url URL", "the address of any server with the OpenAI chat API", scope="call"),
     _text("--chat NAME", "the conversation this cell belongs to", scope="call", default="main"),
     _switch("--new", "start the conversation over with this prompt", scope="call"),
@@ -328,7 +345,15 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
     ),
     Message("How the answer is shown"): ("format", "buffer", "show_reasoning", "quiet"),
     Message("The conversation"): ("chat", "new", "max_history"),
-    Message("Where it is sent, and what it may cost"): ("endpoint", "base_url", "budget", "cache", "fresh"),
+    Message("Where it is sent, and what it may cost"): (
+        "endpoint",
+        "prefer",
+        "hedge",
+        "base_url",
+        "budget",
+        "cache",
+        "fresh",
+    ),
     Message("How long it may take"): ("first_token", "idle", "total", "timeline"),
 }
 """Every setting that has a flag, in the order in which a reader looks for it."""
@@ -368,6 +393,8 @@ class CallOptions(RequestOptions, total=False):
     image: object
     format: Literal["markdown", "text", "json", "code"] | None
     buffer: Literal["realtime", "balanced", "sentence"] | None
+    prefer: Literal["order", "fastest"] | None
+    hedge: float | None
     base_url: str | None
     chat: str | None
     new: bool | None

@@ -22,6 +22,7 @@ from ..engine.hosts import keys
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
 from ..engine.loop import Call, outcome, pump, pump_turning
+from ..engine.several import nearby
 from ..engine.stream import Stream, pieces_of
 from ..metrics.billing import most_of
 from ..metrics.log import MetricsLog
@@ -71,6 +72,7 @@ class Session:
         """Which of several calls that begin alike goes first. For the engine's loop alone."""
         self.last: Completion | None = None
         """The completion of the call that ended last."""
+        self.seen_before = nearby.SeenBefore()
         self._turns: dict[str, tuple[str, str]] = {}
         self._journal_noticed = False
         self._transport = new_transport()
@@ -85,6 +87,11 @@ class Session:
     @keep_warm_s.setter
     def keep_warm_s(self, every_s: float | None) -> None:
         self._transport.keep_warm_s = every_s
+
+    def lately(self, endpoints: Sequence[Endpoint]) -> dict[Endpoint, Message]:
+        """How soon the last calls of each endpoint began, by the journal, and what a million tokens cost there."""
+        self.seen_before.look(self.journal, self.wall())
+        return nearby.lately(endpoints, self.wall(), self.log.prices)
 
     @property
     def chat(self) -> str:
@@ -142,8 +149,11 @@ class Session:
             limit = options.get("max_history", MAX_HISTORY_TOKENS)
             asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
             said += told_of_chat
-        addressed = client.addressed(asked)
-        request = addressed[0].request
+        if (prefers := options.get("prefer")) == "fastest" or options.get("hedge"):
+            self.seen_before.look(self.journal, self.wall())
+        addressed = client.addressed(asked, prefer=prefers)
+        request, place = addressed[0].request, addressed[0].endpoint
+        said += nearby.notices(addressed, client.endpoint, typed.get("prefer"), client.prices, self.wall())
         for each in addressed:
             said += images.check(each.request, each.endpoint)
         names_json = any("json" in message.text.lower() for message in request.messages)
@@ -245,7 +255,7 @@ class Session:
         check_demo(client.endpoint)
         asked = Request.asking(before.request, options.only(typed))
         asked = replace(asked, options=self.rails.applied(asked.options, self.wall()))
-        addressed = client.addressed(asked)
+        addressed = client.addressed(asked, prefer="order")
         request = addressed[0].request
         going_on(before, can=client.can(request))
         call_id = before.record.call_id if before.record is not None else ""
@@ -310,6 +320,7 @@ class Session:
                     patience=prepared.patience,
                     origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
                     purse=hold,
+                    hedge=prepared.options.get("hedge"),
                 )
                 return self._keep(prepared, await call.carry(stream))
 

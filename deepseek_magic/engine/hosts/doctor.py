@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,13 +78,18 @@ async def examine(endpoint: Endpoint) -> list[Finding]:
 
 
 def report(
-    endpoints: Iterable[Endpoint], run: Callable[[Coroutine[Any, Any, list[Finding]]], list[Finding]]
+    endpoints: Iterable[Endpoint],
+    run: Callable[[Coroutine[Any, Any, list[Finding]]], list[Finding]],
+    known: Mapping[Endpoint, Message] | None = None,
 ) -> list[bool]:
-    """Examine each endpoint by ``run``, which waits for a coroutine, and print all findings. Whether each is well."""
+    """Examine each endpoint by ``run``, which waits for a coroutine, and print all findings; ``known`` says how soon its last
+    calls began. Whether each is well."""
     well = []
     for endpoint in endpoints:
         print(f"{endpoint.title}, {endpoint.base_url}")
         findings = run(examine(endpoint))
+        if known is not None:
+            findings.append(Finding(subject=Message("first token"), ok=None, said=known[endpoint]))
         print(*findings, sep="\n")
         well.append(is_well(findings))
     print(*versions(), sep="\n")

@@ -69,6 +69,9 @@ def read_line(
                 raise ConfigurationError(said, hint=Message("Write {name} alone.", name=name))
             options[option.name] = True
             continue
+        if not equals and option.alone is not None and not _is_value(option, _WORD.search(line, position)):
+            options[option.name] = option.alone
+            continue
         if not equals:
             following = _WORD.search(line, position)
             if following is None:
@@ -80,6 +83,14 @@ def read_line(
         read = option.parse(value if own else _unquote(value))
         options[option.name] = option.check((*options.get(option.name, ()), *read)) if option.many > 1 else read
     return Line(options=options, rest=line[position:].strip())
+
+
+def _is_value(option: Option, word: re.Match[str] | None) -> bool:
+    """Whether the next word is the value of a flag that may stand alone, and not the prompt."""
+    try:
+        return word is not None and option.parse(word[0]) is not None
+    except ConfigurationError:
+        return False
 
 
 def _unquote(word: str) -> str:

@@ -99,7 +99,8 @@ class ServiceMagics(Magics):
             return
         from ...engine.hosts.doctor import report, verdict
 
-        well = report(_endpoints(line), engine.run)
+        endpoints = _endpoints(line)
+        well = report(endpoints, engine.run, session().lately(endpoints))
         if not any(well):
             raise ConfigurationError(verdict(well))
         print(localized(verdict(well)))

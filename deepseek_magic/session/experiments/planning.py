@@ -34,6 +34,8 @@ _TAKEN: Final = (
     "cache",
     "fresh",
     "budget",
+    "hedge",
+    "prefer",
     "no_history",
 )
 """Options of a single cell. A sweep has its own, or none, of what they say."""

@@ -39,6 +39,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "image": "photo.png",
     "seed": "7",
     "base_url": "https://host/v1",
+    "hedge": "0.05",
     "budget": "0.50",
     "first_token": "60",
     "idle": "30",

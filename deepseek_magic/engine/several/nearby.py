@@ -1,0 +1,122 @@
+"""Who answers soonest: what the journal knows of earlier calls, and the sentences about it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from ...metrics.tables import counted
+from ...policy.pricing import PriceTable
+from ...policy.several.hedging import DAY_S
+from ...policy.several.nearest import Place, SeenCall, place_at, typical_s
+from ...protocol.events import Usage
+from ...protocol.measured import StreamRecord
+from ...text.messages import Message
+from ..client import Addressed
+from ..hosts.endpoints import Endpoint
+from ..journal.reader import Journal
+from .seen import KEPT_CALLS, PURPOSES, SEEN
+
+MILLION: Final = 1_000_000
+LOOK_AGAIN_S: Final = 60.0
+"""The calls of other kernels are known so soon."""
+LONGEST_CALL_S: Final = 3600.0
+"""A call is in the journal under the time at which it began, and known only when it has ended."""
+
+_CALLS: Final = """
+    SELECT base_url, record FROM calls
+    WHERE started_at >= ? AND purpose IN (?, ?) AND record IS NOT NULL AND base_url IS NOT NULL
+    ORDER BY started_at DESC LIMIT ?
+"""
+
+
+class SeenBefore:
+    """Reads the calls of the last day, of all kernels of this machine, into the memory of this process; again once a minute, and
+    then only what is new."""
+
+    def __init__(self) -> None:
+        self._looked: datetime | None = None
+
+    def look(self, journal: Journal, now: datetime) -> None:
+        """Look, if it is time to. A journal that cannot be read is no news."""
+        if not journal.enabled or (self._looked is not None and now - self._looked < timedelta(seconds=LOOK_AGAIN_S)):
+            return
+        back_s = DAY_S if self._looked is None else LONGEST_CALL_S
+        since = (self._looked or now) - timedelta(seconds=back_s)
+        self._looked = now
+        try:
+            rows = journal.stored(_CALLS, (since.astimezone(UTC).isoformat(), *PURPOSES, KEPT_CALLS))
+        except sqlite3.Error:  # damaged, locked, or of an older version that knew no purposes
+            return
+        records = ((msgspec.json.decode(record, type=StreamRecord), base_url) for base_url, record in rows)
+        SEEN.add(SeenCall.of(record, base_url) for record, base_url in records)
+
+
+def notices(
+    addressed: Sequence[Addressed], named: Endpoint, typed: str | None, prices: PriceTable, now: datetime
+) -> Iterator[Message]:
+    """That another endpoint than the one ``named`` first is asked first, how soon either answered lately, and what it costs."""
+    if typed == "fastest" and len(addressed) == 1:
+        yield Message("--prefer has no effect with one endpoint; name several, separated by commas.")
+    first = addressed[0].endpoint
+    if first != named:
+        other = next(each for each in addressed if each.endpoint == named)
+        yield Message(
+            "{place} was asked first (first token: {lately}), and not {named} (first token: {before}).",
+            place=first.title,
+            lately=_lately(addressed[0], prices, now),
+            named=named.title,
+            before=_lately(other, prices, now),
+        )
+
+
+def _lately(addressed: Addressed, prices: PriceTable, now: datetime) -> Message:
+    endpoint, request = addressed.endpoint, addressed.request
+    first = _first_token(place_at(endpoint.base_url, request), now)
+    return Message("{lately}, {price}", lately=first, price=_price(prices, request.model, now, endpoint))
+
+
+def _first_token(place: Place, now: datetime) -> Message:
+    seconds, calls = typical_s(SEEN.calls, place, now.timestamp())
+    if seconds is None:
+        return Message("unknown")
+    return Message("after {seconds} s (median of {calls})", seconds=f"{seconds:.2f}", calls=counted(calls))
+
+
+def _price(prices: PriceTable, model: str, now: datetime, endpoint: Endpoint) -> Message:
+    """What a million tokens cost now, of a prompt that is not cached and of an answer."""
+    costs = [
+        prices.cost_of(model, Usage(prompt_tokens=sent, completion_tokens=out), now, endpoint=endpoint.price_list)
+        for sent, out in ((MILLION, 0), (0, MILLION))
+    ]
+    if costs[0] is None or costs[1] is None:
+        return Message("price unknown")
+    names = {"prompt": f"{costs[0].amount.normalize():f}", "answer": f"{costs[1].amount.normalize():f}"}
+    return Message("{prompt} in and {answer} out a million tokens, {currency}", currency=costs[0].currency, **names)
+
+
+def lately(endpoints: Sequence[Endpoint], now: datetime, prices: PriceTable) -> dict[Endpoint, Message]:
+    """How soon the last calls of each endpoint began, for the doctor: of the model that was asked last there."""
+    calls, found = SEEN.calls, dict[Endpoint, tuple[Place | None, float | None]]()
+    for endpoint in endpoints:
+        place = next((call.place for call in reversed(calls) if call.place[0] == endpoint.base_url), None)
+        found[endpoint] = place, None if place is None else typical_s(calls, place, now.timestamp())[0]
+    known = [seconds for _, seconds in found.values() if seconds is not None]
+    findings = {}
+    for endpoint, (place, seconds) in found.items():
+        said = Message("no call in the last hour")
+        if place is not None and seconds is not None:
+            said = Message(
+                "{lately} of {model}, {price}",
+                lately=_first_token(place, now),
+                model=place[1],
+                price=_price(prices, place[1], now, endpoint),
+            )
+            if len(known) > 1 and seconds == min(known):
+                said = Message("{lately}; the soonest of these", lately=said)
+        findings[endpoint] = said
+    return findings
