@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Final
 
-from ..engine.failover import Relay as Failover
-from ..engine.stream import Stream
+from ..engine.batched import Batched
 from ..policy.budget import CURRENCY
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
@@ -95,7 +94,7 @@ class Flight:
         self._framer = Framer(nonce, model, self.created)
         self._news = asyncio.Event()
         self._spoke_s = time.monotonic()
-        self._stream: Stream | Failover | None = None
+        self._stream: Batched | None = None
         self.stopped: Refusal | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -105,7 +104,7 @@ class Flight:
         return self._framer.completion_id
 
     def start(
-        self, stream: Stream | Failover, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
+        self, stream: Batched, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
     ) -> None:
         """Ask the provider. ``ended`` is told the flight and what it counts for, before its readers know that it is over."""
         self._stream = stream
@@ -142,7 +141,7 @@ class Flight:
             await asyncio.wait((self._task,))
 
     async def _fly(
-        self, stream: Stream | Failover, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
+        self, stream: Batched, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
     ) -> None:
         failure: Refusal | None = None
         try:
