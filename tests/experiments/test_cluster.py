@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 import deepseek_magic as ds
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.experiments.words import experiment_words
+from deepseek_magic.session.experiments.calls import begun
+from deepseek_magic.session.experiments.showing import working
 from tests.experiments.conftest import Run, wait_until
 
 distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
@@ -98,8 +104,6 @@ def test_what_cannot_be_used_is_refused(run: Run, demo: DemoServer, client: Any)
 
 
 def test_a_stop_ends_the_requests_of_the_workers(demo: DemoServer, session: Any, client: Any) -> None:
-    from deepseek_magic.session.experiments.calls import begun
-
     demo.pace = 1.0
     call = begun(session, "long 1 about {n}", {"over": rows(6), "on": client, "think": "off", "concurrency": 4})
     wait_until(lambda: len(demo.requests) == 4)
@@ -109,3 +113,74 @@ def test_a_stop_ends_the_requests_of_the_workers(demo: DemoServer, session: Any,
     wait_until(lambda: not demo.open_connections)
     assert len(demo.requests) == 4
     assert {seen.ended for seen in demo.requests} == {"client left"}, [seen.ended for seen in demo.requests]
+
+
+def test_scorers_run_on_the_workers_where_they_can_travel(demo: DemoServer, session: Any, client: Any) -> None:
+    lock = threading.Lock()
+
+    def here(answer: str, row: Any) -> bool:
+        with lock:  # which cannot be sent
+            return "echo 1" in answer
+
+    def there(answer: str, row: Any) -> float:
+        return len(answer) / 100
+
+    def fails(answer: str, row: Any) -> float:
+        raise TimeoutError("of its own")
+
+    how: Any = {"over": rows(5), "on": client, "think": "off", "scores": [here, there, fails], "name": "scored"}
+    call = begun(session, "echo {n}", how)
+    sweep = call.wait()
+    assert [str(said).partition(" is given")[0] for said in call.notices] == ["The score here"]
+    found = sweep.rows()
+    assert [row["score.here"] for row in found] == [False, True, False, False, False]
+    assert [row["score.there"] for row in found] == [len(str(row["text"])) / 100 for row in found]
+    assert {row["score.fails"] for row in found} == {None}
+    assert all("of its own" in str(row["why.fails"]) for row in found)
+    prefixes = {name for name in client.cluster.scheduler.task_prefixes if name.startswith("deepseek-scored")}
+    assert prefixes == {"deepseek-scored-trial", "deepseek-scored-score-there", "deepseek-scored-score-fails"}
+
+
+def test_the_table_that_grows_says_what_each_worker_does(demo: DemoServer, session: Any, client: Any) -> None:
+    demo.pace = 1.0
+    call = begun(session, "long 1 about {n}", {"over": rows(4), "on": client, "think": "off", "concurrency": 4})
+    wait_until(lambda: sum(each.running for each in call.run.standing.workers) == 4)
+    table = working(call.run.standing)
+    call.stop(wait_s=30)
+    assert table is not None
+    assert (table.caption, table.heads) == ("2 workers", ["worker", "running", "done"])
+    assert [row[:2] for row in table.rows] == [["0", "2"], ["1", "2"]]
+
+
+def test_no_key_is_in_what_the_cluster_shows(
+    run: Run, demo: DemoServer, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", secret := "sk-a-key-that-nobody-may-see-17")
+    demo.key = "sk-the-key-of-somebody-else-17"
+    with pytest.raises(ds.AuthenticationError):
+        run("echo {n}", over=rows(3), on=client)
+    demo.key = secret
+    assert run("echo {n}", over=rows(10), on=client, scores=lambda answer, row: True).states == {"done": 10}
+    client.dump_cluster_state(str(tmp_path / "dump"), format="yaml")
+    shown = [(tmp_path / "dump.yaml").read_text(), repr(client.get_task_stream()), repr(client.get_events())]
+    shown += [repr(client.get_scheduler_logs()), repr(client.get_worker_logs()), repr(client.scheduler_info())]
+    assert "deepseek-" in shown[0]
+    assert not [place for place, text in enumerate(shown) if secret in text or "nobody-may-see" in text]
+
+
+def test_cells_name_the_variable_of_a_client(priced: None, demo: DemoServer, client: Any) -> None:
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_cell("%load_ext deepseek_magic")
+    shell.push({"rows": rows(3), "client": client})
+    error = shell.run_cell("%%deepseek_sweep --over rows --go --dask clent\necho {n}").error_in_exec
+    assert "There is no variable clent" in str(error)
+    shell.run_cell("%%deepseek_sweep -o s --over rows --go --think off --dask client\necho {n}").raise_error()
+    assert shell.user_ns["s"].states == {"done": 3}
+    shell.run_cell("%%deepseek_map rows -o m --go --think off --dask client\necho the {n}").raise_error()
+    assert [row["answer_error"] for row in shell.user_ns["m"]] == [None] * 3
+    shell.run_cell(f"%deepseek_sweeps resume {shell.user_ns['s'].name} --dask client").raise_error()
+    assert len(demo.requests) == 6
+    for line in ("%%deepseek_sweep --over rows --dask cl", "%%deepseek_map rows --dask cl"):
+        assert experiment_words(line, shell.user_ns) == (["client"], True)
+    InteractiveShell.clear_instance()

@@ -28,14 +28,16 @@ from ..attempt import StreamPosition
 from ..calls import HTTPAnswer, HTTPCall
 from ..home import engine
 from ..hosts.endpoints import Endpoint
+from ..trials.standing import WorkerStanding
 from .attempt import FarAttempt
+from .marking import FarMarker
 from .travel import PLUGIN, Hello, Report, unpacked
 from .worker import TrialPlugin, UnfitWorker, died, hello, other_version, run_trial
 
 LOOK_S: Final = 0.5
 """So often the connection to the scheduler is looked at, and tasks that could not begin."""
-NOBODY_S: Final = 60.0
-"""So long a request waits for a worker where none is left: one that was killed is started again in seconds."""
+NOBODY_S: Final = 120.0
+"""So long a request waits for a worker where none is left: one that was killed is started again in seconds, on a busy machine in half a minute."""
 GONE_S: Final = 0.2
 """Before the place of a dead worker's request is free: the server sees its connection end at about the time we hear of it."""
 LATER_S: Final = 2.0
@@ -80,13 +82,18 @@ class Crew:
             self._add(each)
 
     @property
-    def members(self) -> list[Member]:
-        """The workers, by name; from any thread."""
-        return sorted(self._members.copy().values(), key=lambda member: member.name)
+    def standing(self) -> list[WorkerStanding]:
+        """What the workers do, by name; from any thread."""
+        members = sorted(self._members.copy().values(), key=lambda member: (len(member.name), member.name))
+        return [WorkerStanding(member.name, member.running, member.done) for member in members]
 
     def at(self, label: str) -> Errands:
         """What has the requests of one trial sent by the workers; ``label`` is for the dashboard."""
         return Errands(self, f"deepseek-{_WORD.sub('-', label).strip('-')}")
+
+    def marker(self, label: str) -> FarMarker:
+        """What has functions of scorers run by the workers."""
+        return FarMarker(self._client(), label)
 
     # the client's own thread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,10 +19,18 @@ class Shut(NamedTuple):
     left_s: float
 
 
+class WorkerStanding(NamedTuple):
+    """What a worker of a cluster does: how many requests it has open, and how many it has brought to their end."""
+
+    name: str
+    running: int
+    done: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepStanding:
     """How far a sweep is. ``states`` counts trials by setting and state, ``cost`` is by currency what this run has spent.
-    ``elapsed_s`` leaves out the time for which it was ``shut``."""
+    ``elapsed_s`` leaves out the time for which it was ``shut``. ``workers`` is of a sweep on a cluster."""
 
     states: Mapping[tuple[int, TrialState], int]
     asked: int
@@ -34,6 +42,7 @@ class SweepStanding:
     shut: Shut | None
     stopping: bool
     ended: bool
+    workers: Sequence[WorkerStanding] = ()
 
     def count(self, state: TrialState, setting: int | None = None) -> int:
         """How many trials are in a state, of one setting or of all."""

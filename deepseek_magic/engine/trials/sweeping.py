@@ -27,7 +27,7 @@ from ...text.messages import Message
 from ..batched import Batched
 from .accounts import Payer
 from .elsewhere import Elsewhere
-from .standing import Shut, States, SweepStanding
+from .standing import Shut, States, SweepStanding, WorkerStanding
 from .store import SweepStore
 from .till import LOOK_S, Till, TrialPurse
 from .units import OPEN, Bill, Claim, TrialState, TrialUnit, Verdict
@@ -86,6 +86,8 @@ class SweepWork:
     """How many calls may exist at once."""
     at_once: Callable[[], int]
     """How many requests run at the moment, of whoever shares the limit."""
+    workers: Callable[[], Sequence[WorkerStanding]] = tuple
+    """What those do who ask, where this process does not."""
     shut: Callable[[], Shut | None] | None = None
     """Until when no call may begin; it gives None while they may. Asked at every look, for a machine may have slept."""
     widened: contextlib.AbstractContextManager[None] = field(default_factory=contextlib.nullcontext)
@@ -138,6 +140,7 @@ class SweepRun:
             shut=self._shut,
             stopping=self.stopping,
             ended=self._ended_s is not None,
+            workers=self._work.workers(),
         )
 
     @property

@@ -121,6 +121,13 @@ SWEEP_OPTIONS: Final = (
     ),
     AT,
     Option(
+        name="on",
+        kind="text",
+        flags=("--dask",),
+        metavar="NAME",
+        help=Message("have the workers of a Dask cluster ask; NAME is a variable with a distributed.Client"),
+    ),
+    Option(
         name="allow_failed",
         kind="number",
         flags=("--allow-failed",),
@@ -170,7 +177,7 @@ def grid_of(typed: Sequence[str]) -> tuple[Axis, ...]:
 
 def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that make the plan, and those that say how the cell goes about it."""
-    how = {*_CELL, "go", "name", "retry", "at", "allow_failed", "concurrency"}
+    how = {*_CELL, "go", "name", "retry", "at", "allow_failed", "concurrency", "on"}
     return (
         {name: value for name, value in options.items() if name not in how},
         {name: value for name, value in options.items() if name in how},
@@ -230,7 +237,7 @@ MAP_OPTIONS: Final = (
     *(
         option
         for option in SWEEP_OPTIONS
-        if option.name in ("go", "name", "retry", "concurrency", "at", "allow_failed")
+        if option.name in ("go", "name", "retry", "concurrency", "at", "on", "allow_failed")
     ),
 )
 _SAID_OF_MAPS: Final[Mapping[str, Message]] = {

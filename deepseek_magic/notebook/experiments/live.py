@@ -18,7 +18,7 @@ from IPython.display import DisplayHandle, display
 
 from ...engine.loop import CLOSE_S
 from ...session.experiments.running import SweepCall
-from ...session.experiments.showing import growing, progress, settled
+from ...session.experiments.showing import growing, progress, settled, working
 from ...session.experiments.sweep import Sweep
 from ...text.messages import say
 from ..frontend import ViewName
@@ -94,8 +94,10 @@ class SweepView:
         if not table_due:
             return
         self._table_s = now_s + max(LINE_S, (now_s - self._began_s) / TABLE_SHARE)
-        table = growing(call.plan, standing, call.scoring.so_far, line)
+        table, workers = growing(call.plan, standing, call.scoring.so_far, line), working(standing)
         drawn = f"{_STYLE}{table.body}" if self._widget is not None else table.html
+        if workers is not None:
+            drawn += workers.html
         if drawn == self._drawn:
             return
         self._drawn = drawn

@@ -18,7 +18,7 @@ from ...text.messages import Message, say
 from ..frontend import notebook_path
 from ..magic.past import variables
 from .flags import map_help, read_map_line, split
-from .sweep_cell import SweepCells, SweepOrder, check_cell, typed_table
+from .sweep_cell import SweepCells, SweepOrder, check_cell, typed_table, with_client
 
 if TYPE_CHECKING:
     from ...session.state import Session
@@ -53,6 +53,7 @@ class MapCells(SweepCells):
         session().chats.notebook = notebook_path(self.shell)
         asked, how = split(typed.options)
         known = variables(self.shell, self._magics.last_error, scope)
+        how = dict(with_client(how, known))
         made = typed_map(session(), table, (body or "").strip("\n"), asked, known)
         self._into = made.into
         if made.plan is None:

@@ -19,6 +19,7 @@ from ...policy.pricing import PLAY_MONEY, Cost
 from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
 from ...protocol.experiments import score
 from ...protocol.experiments.plan import Plan
+from ...protocol.options import closest
 from ...session import session
 from ...session.experiments.outlook import looked_at
 from ...session.experiments.planning import plan_of
@@ -95,6 +96,19 @@ def typed_table(name: str, known: Mapping[str, Any]) -> Any:
     return name
 
 
+def with_client(how: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same with the client that --dask names. Raises ConfigurationError."""
+    name = how.get("on")
+    if name is None:
+        return how
+    if name not in known:
+        raise ConfigurationError(
+            Message("There is no variable {name}{near}.", name=name, near=closest(name, list(known))),
+            hint=Message("--dask takes the name of one with a distributed.Client."),
+        )
+    return {**how, "on": known[name]}
+
+
 def no_permission(plan: Plan, how: Mapping[str, Any], pocket: float) -> ConfigurationError | None:
     """The error for a sweep that may cost more than may be spent without a word (``pocket``, US dollars)."""
     allowed = Decimal(str(pocket))
@@ -162,7 +176,7 @@ class SweepCells:
         asked, how = split(typed.options)
         known = variables(self.shell, self._magics.last_error, scope)
         plan = typed_plan(session(), (body or "").strip("\n"), asked, known)
-        return self._ask(plan, how, button=button)
+        return self._ask(plan, with_client(how, known), button=button)
 
     def _ask(
         self,
@@ -186,8 +200,8 @@ class SweepCells:
 
     def again(self, sweep: Sweep, how: Mapping[str, Any]) -> None:
         """Ask what a sweep of the journal has open, or with ``retry`` only what failed; blocks."""
-        here = session()
-        prepared = prepare_again(here, sweep.sweep_id, sweep.plan)
+        here, how = session(), with_client(how, variables(self.shell, self._magics.last_error, {}))
+        prepared = prepare_again(here, sweep.sweep_id, sweep.plan, on=how.get("on"))
         asked = {name: how[name] for name in HOW if name in how}
         self._allow(replace(sweep.plan, outlook=looked_at(here, prepared, **asked)), how)
         order = self._start(prepared, {"name": sweep.name, **how}, button=False)

@@ -26,6 +26,7 @@ _FIRST: Final = re.compile(r"\s*(?P<table>\w+)")
 _TABLE: Final = re.compile(r"--over[ =]+(?P<table>\w+)")
 _WHERE: Final = re.compile(r"--where[ =]+(?P<begun>\w*)\Z")
 _COLUMN: Final = re.compile(r"--(?:cluster|into)[ =]+(?P<begun>\w*)\Z")
+_CLIENT: Final = re.compile(r"--dask[ =]+(?P<begun>\w*)\Z")
 _SCORE: Final = re.compile(r"--score[ =]+(?P<begun>\w*)\Z")
 _SCORED: Final = re.compile(r"--score[ =]+\S*\{(?P<begun>\w*)\Z")
 _NAMED: Final = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"']+) +""")
@@ -63,6 +64,8 @@ def _sweep_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
         return [] if option is None else _beginning(axis["value"], _axis_values(option, variables))
     if over := _OVER.search(typed):
         return _beginning(over["begun"], own_variables(variables))
+    if client := _CLIENT.search(typed):
+        return _beginning(client["begun"], _clients(variables))
     table = _TABLE.search(typed)
     columns = _columns(variables.get(table["table"])) if table else []
     if (scored := _SCORED.search(typed)) or (scored := _COLUMN.search(typed)):
@@ -79,6 +82,8 @@ def _map_words(typed: str, variables: Mapping[str, Any]) -> list[str]:
         return _beginning(first, own_variables(variables))
     if where := _WHERE.search(typed):
         return _beginning(where["begun"], own_variables(variables))
+    if client := _CLIENT.search(typed):
+        return _beginning(client["begun"], _clients(variables))
     if into := _COLUMN.search(typed):  # one that is there is written anew
         return _beginning(into["begun"], _columns(variables.get(first)))
     return flag_words(typed, variables, MAP_FLAGS)
@@ -103,6 +108,12 @@ def _scores(name: str, value: Any) -> bool:
         return False
     home = str(value.__globals__.get("__name__"))  # wrapped ones have another ``__module__``
     return not home.startswith(("IPython.", "ipykernel."))
+
+
+def _clients(variables: Mapping[str, Any]) -> list[str]:
+    """The names of Dask's clients."""
+    found = own_variables(variables).items()
+    return [name for name, value in found if type(value).__module__.startswith("distributed.client")]
 
 
 def _columns(table: Any) -> list[str]:

@@ -51,11 +51,15 @@ from .sweep import Sweep
 if TYPE_CHECKING:
     from ...engine.client import Addressed
     from ...engine.cluster.crew import Crew
+    from ...engine.cluster.marking import FarMarker
     from ..state import Session
 
 HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name", "on")
 """What says how a plan is asked, and is no part of it; see ``start_sweep``."""
 
+_STAYS: Final = Message(
+    "The score {name} is given in this kernel: with what its function refers to it is too large for the workers, or cannot be sent."
+)
 ID_CHARS: Final = 32
 NAME_CHARS: Final = 8
 
@@ -179,6 +183,7 @@ class SweepCall:
         plan: Plan,
         notices: tuple[Message | str, ...],
         judge: Callable[[str, Plan], SweepCall],
+        far: FarMarker | None = None,
     ) -> None:
         self.sweep = sweep
         self.plan = plan
@@ -188,7 +193,7 @@ class SweepCall:
         self.judging: SweepCall | None = None
         """The sweep of the judge that is asked now."""
         self._asked = threading.Event()
-        self.scoring = Scoring(sweep.journal, sweep.sweep_id, plan)
+        self.scoring = Scoring(sweep.journal, sweep.sweep_id, plan, far)
         self.future: concurrent.futures.Future[None] = engine.submit(self._whole(plan))
 
     async def _whole(self, plan: Plan) -> None:
@@ -365,6 +370,7 @@ def start_sweep(
         hold=functools.partial(_hold, session, prepared),
         window=lambda: window(gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
         at_once=lambda: gate.standing.running,
+        workers=tuple if crew is None else lambda: crew.standing,
         shut=shut,
         widened=gate.widened(concurrency),
     )
@@ -378,7 +384,10 @@ def start_sweep(
             session, made, name=title, budget=budget, on=on, shut=shut, given=given, payer=payer or sweep_id
         )
 
-    return SweepCall(sweep, run, plan, prepared.notices, judge)
+    far = None if crew is None else crew.marker(head.name)
+    kept = [each.name for each in plan.scorers if far is not None and each.kind == "function" and not far.travels(each)]
+    stay = [_STAYS.filled(name=name) for name in kept]
+    return SweepCall(sweep, run, plan, (*prepared.notices, *stay), judge, far)
 
 
 def _cell(prepared: PreparedSweep, seeds: Sequence[TrialSeed], unit: TrialUnit) -> tuple[Prepared, CellRequest]:

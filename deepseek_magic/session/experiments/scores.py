@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...engine.journal.reader import Journal
 from ...engine.trials.marking import Marker
@@ -24,6 +24,9 @@ from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.rules import Score
 from ...protocol.experiments.scoring import Scorer
 from ...text.messages import Message, localized
+
+if TYPE_CHECKING:
+    from ...engine.cluster.marking import FarMarker
 
 AT_ONCE: Final = 200
 """So many scores are one commit, and so many answers are in memory while they are scored."""
@@ -57,9 +60,10 @@ class SoFar(NamedTuple):
 
 class Scoring:
     """The answers of a sweep are scored as they come in. ``look`` in a thread, never on the engine's loop; ``so_far``
-    anywhere: by setting and column."""
+    anywhere: by setting and column. ``far`` has functions run elsewhere, where they can be."""
 
-    def __init__(self, journal: Journal, sweep_id: str, plan: Plan) -> None:
+    def __init__(self, journal: Journal, sweep_id: str, plan: Plan, far: FarMarker | None = None) -> None:
+        self._far = far
         self._journal, self._sweep_id, self._plan = journal, sweep_id, plan
         self._store, self._marker = ScoreStore(journal), Marker()
         scorers = [each for each in plan.scorers if each.kind not in JUDGES]
@@ -87,6 +91,14 @@ class Scoring:
         known: dict[tuple[str, str, str, str], list[KeptScore]] = defaultdict(list)
         for kept in self._store.of_calls(calls):
             known[kept.call_id, kept.version, kept.row_digest, kept.column.partition(".")[0]].append(kept)
+        if self._far is not None:
+            wanted = [
+                ((call_id, scorer.version, row), scorer, texts.get(call_id) or "", self._plan.rows[row])
+                for _, _, row, call_id in trials
+                for scorer in self._scorers
+                if self._named(call_id, scorer, row) not in known
+            ]
+            self._far.ahead(wanted)
         made: list[KeptScore] = []
         try:
             for number, setting, row, call_id in trials:
@@ -94,10 +106,16 @@ class Scoring:
                 for scorer in self._scorers:
                     if stopped():
                         return
-                    digest = scorer.row_digest(self._plan.rows[row])
-                    this = (call_id, scorer.version, digest, scorer.name.partition(".")[0])
+                    this = self._named(call_id, scorer, row)
                     if this not in known:
-                        found = self._marker.mark([scorer], texts.get(call_id) or "", self._plan.rows[row])
+                        found = None
+                        if self._far is not None:
+                            found = self._far.scores((call_id, scorer.version, row), stopped)
+                            if stopped():
+                                return
+                        if found is None:
+                            found = self._marker.mark([scorer], texts.get(call_id) or "", self._plan.rows[row])
+                        digest = this[2]
                         known[this] = [KeptScore(call_id, c, scorer.version, digest, s) for c, s in found.items()]
                         made += known[this]
                     counted += known[this]
@@ -107,6 +125,11 @@ class Scoring:
             if made:
                 self._store.keep(made).result()
             self.so_far = {place: SoFar(total / count, count) for place, (total, count) in self._sums.items()}
+
+    def _named(self, call_id: str, scorer: Scorer, row: int) -> tuple[str, str, str, str]:
+        """What the scores of an answer by a scorer are known by."""
+        digest = scorer.row_digest(self._plan.rows[row])
+        return call_id, scorer.version, digest, scorer.name.partition(".")[0]
 
     def _count(self, setting: int, scores: Sequence[KeptScore]) -> None:
         for kept in scores:
@@ -118,20 +141,23 @@ class Scoring:
         """Score what comes in until all is ``asked``, and then what is left. Blocks; closes itself.
 
         Meanwhile only a small part of the time is taken, for a function of the user's runs in the interpreter that also reads
-        the streams.
+        the streams. What others run takes none of it.
         """
         pause_s = LOOK_S
         with contextlib.closing(self):
             while not asked.wait(pause_s):
                 begun_s = time.monotonic()
                 with contextlib.suppress(sqlite3.Error):  # the last look meets it again
-                    self.look(stopped=_or_after(stopped, begun_s + LOOK_S))
-                pause_s = max(LOOK_S, LOOK_SHARE * (time.monotonic() - begun_s))
+                    self.look(stopped=_or_after(stopped, begun_s + LOOK_S) if self._far is None else stopped)
+                took_s = time.monotonic() - begun_s
+                pause_s = LOOK_S if self._far is not None else max(LOOK_S, LOOK_SHARE * took_s)
             self.look(stopped=stopped)
 
     def close(self) -> None:
         """End what it runs."""
         self._marker.close()
+        if self._far is not None:
+            self._far.close()
 
 
 def _or_after(stopped: Callable[[], bool], until_s: float) -> Callable[[], bool]:

@@ -25,6 +25,7 @@ from .summary import SettingSummary, SweepSummary
 if TYPE_CHECKING:
     from .sweep import Sweep
 
+SHOWN_WORKERS: Final = 20
 SHOWN_SETTINGS: Final = 50
 """More rows are neither read nor drawn in time; the frame has them all."""
 
@@ -94,6 +95,15 @@ def growing(plan: Plan, standing: SweepStanding, scores: Mapping[tuple[int, str]
         for setting in plan.settings[:SHOWN_SETTINGS]
     ]
     return SweepTable(caption=caption, heads=heads, rows=rows, names=len(_axes(plan)))
+
+
+def working(standing: SweepStanding) -> SweepTable | None:
+    """What each worker of a cluster does; None where there is none."""
+    if not standing.workers:
+        return None
+    rows = [[each.name, cell(each.running), cell(each.done)] for each in standing.workers[:SHOWN_WORKERS]]
+    caption = numbered(len(standing.workers), Message("1 worker"), Message("{count} workers")).localized()
+    return SweepTable(caption=caption, heads=[say("worker"), say("running"), say("done")], rows=rows)
 
 
 def _so_far(score: SoFar | None) -> str:
