@@ -191,6 +191,7 @@ STATE = {
     "demo.api.texts._tables",  # the texts of the demo in a language, and its figures, read once
     "engine.cluster.crew._crews",  # what drivers know of the workers of each client
     "engine.cluster.crew._crews_lock",
+    "engine.cluster.marking._unpacked",  # functions that a driver has sent, on a worker
     "engine.failover._DOWN",  # endpoints that did not answer, for as long as they are avoided
     "engine.gate._GATES",  # one queue for an endpoint and key, whoever asks
     "engine.gate._GATES_LOCK",

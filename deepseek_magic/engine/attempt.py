@@ -97,12 +97,13 @@ class Exchanges(Protocol):
         self,
         call: HTTPCall,
         *,
+        call_id: str,
         endpoint: Endpoint,
         strategy: Strategy,
         position: StreamPosition,
         on_answer: Callable[[HTTPAnswer, APIStatusError | None], None],
     ) -> Attempting:
-        """One exchange, of a call without a key."""
+        """One exchange, of a call without a key; ``call_id`` names the answer that it is a part of."""
 
 
 class Attempt:

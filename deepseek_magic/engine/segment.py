@@ -252,7 +252,12 @@ class Segment:
         else:
             endpoint = self._terms.endpoint
             self._attempt = exchanges.exchange(
-                call, endpoint=endpoint, strategy=self._strategy, position=position, on_answer=on_answer
+                call,
+                call_id=self._meter.call_id,
+                endpoint=endpoint,
+                strategy=self._strategy,
+                position=position,
+                on_answer=on_answer,
             )
         return self._attempt
 

@@ -17,8 +17,10 @@ from deepseek_magic.notebook.experiments.words import experiment_words
 from deepseek_magic.session.experiments.calls import begun
 from deepseek_magic.session.experiments.showing import working
 from tests.experiments.conftest import Run, wait_until
+from tests.experiments.storm import most_at_once
 
 distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
+ClusterLimits = pytest.importorskip("deepseek_magic.engine.cluster.shared").ClusterLimits
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed's own
 
@@ -184,3 +186,66 @@ def test_cells_name_the_variable_of_a_client(priced: None, demo: DemoServer, cli
     for line in ("%%deepseek_sweep --over rows --dask cl", "%%deepseek_map rows --dask cl"):
         assert experiment_words(line, shell.user_ns) == (["client"], True)
     InteractiveShell.clear_instance()
+
+
+def test_drivers_share_one_limit(demo: DemoServer, session: Any, cluster: Any, client: Any) -> None:
+    demo.concurrency, demo.pace = 5, 0.2
+    with distributed.Client(cluster) as other:
+        how: Any = {"over": rows(15), "think": "off", "concurrency": 5, "limits": "cluster"}
+        calls = [
+            begun(session, "echo one {n}", {**how, "on": client}),
+            begun(session, "echo two {n}", {**how, "on": other}),
+        ]
+        assert [call.wait().states for call in calls] == [{"done": 15}] * 2
+    assert [seen.status for seen in demo.requests] == [200] * 30
+    assert most_at_once(demo.requests) <= 5
+    (plugin,) = (each for each in cluster.scheduler.plugins.values() if isinstance(each, ClusterLimits))
+    wait_until(lambda: not any(place.inside or place.queue for place in plugin._places.values()))
+
+
+def test_a_driver_that_goes_frees_its_places(demo: DemoServer, session: Any, cluster: Any, client: Any) -> None:
+    demo.concurrency, demo.pace = 4, 1.0
+    how: Any = {"over": rows(8), "think": "off", "concurrency": 4, "limits": "cluster"}
+    leaving = distributed.Client(cluster)
+    first = begun(session, "long 1 about one {n}", {**how, "on": leaving})
+    wait_until(lambda: len(demo.requests) == 4)
+    second = begun(session, "echo two {n}", {**how, "on": client})
+    leaving.close()
+    with pytest.raises(ds.DeepSeekError, match="The connection to the cluster's scheduler was lost"):
+        first.wait()
+    assert second.wait().states == {"done": 8}
+    assert most_at_once(demo.requests) <= 4
+    assert {seen.status for seen in demo.requests} == {200}
+
+
+def test_what_a_shared_limit_needs(run: Run, demo: DemoServer, client: Any) -> None:
+    with pytest.raises(ds.ConfigurationError, match="limits cannot be cluster: it goes with on"):
+        run("echo {n}", over=rows(2), limits="cluster")
+    with pytest.raises(ds.ConfigurationError, match="limits"):
+        run("echo {n}", over=rows(2), on=client, limits="all")
+
+
+def test_what_comes_to_a_worker_whose_driver_is_gone_is_kept_there(
+    demo: DemoServer, session: Any, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo.pace = 1.0
+    leaving = distributed.Client(cluster)
+    call = begun(session, "long 1 about {n}", {"over": rows(1), "on": leaving, "think": "off"})
+    wait_until(lambda: any(len(str(row["text"])) > 100 for row in session.journal.rows()))
+    monkeypatch.setenv("DEEPSEEK_MAGIC_HOME", str(tmp_path / "of the worker"))
+    leaving.close()
+    with pytest.raises(ds.DeepSeekError, match="was lost"):
+        call.wait()
+    left = tmp_path / "of the worker"
+    wait_until((left / "journal.sqlite3").exists)
+    wait_until(lambda: demo.open_connections == 0)
+    (row,) = session.journal.rows()
+    assert session.journal.merge(left) == 1
+    (better,) = session.journal.rows()
+    assert (better["call_id"], better["prompt"]) == (row["call_id"], "long 1 about 0")
+    assert str(better["text"]).startswith(str(row["text"]))
+    demo.pace = 0
+    assert begun(session, "long 1 about {n}", {"over": rows(1), "think": "off"}).wait().states == {"done": 1}
+    went_on_from = str(demo.requests[-1].body["messages"][-1]["content"])
+    assert len(went_on_from) > 100
+    assert str(better["text"]).startswith(went_on_from)

@@ -20,6 +20,7 @@ from ...protocol.events import Event, Finish, Strategy
 from ..attempt import StreamPosition
 from ..calls import HTTPAnswer, HTTPCall
 from ..hosts.endpoints import Endpoint
+from .shared import Answered
 from .travel import Ended, Errand, FarAnswer, Opened, Report
 from .worker import died
 
@@ -36,6 +37,8 @@ class FarAttempt:
         label: str,
         call: HTTPCall,
         *,
+        share: int | None,
+        call_id: str,
         endpoint: Endpoint,
         strategy: Strategy,
         position: StreamPosition,
@@ -51,7 +54,9 @@ class FarAttempt:
         self.late_s = 0.0
         position.broken, position.last_id = True, None  # another worker does not know what this one has read
         self._crew = crew
+        self._share = share
         self._call = call
+        self._call_id = call_id
         self._endpoint = endpoint
         self._strategy: Strategy = strategy
         self._on_answer = on_answer
@@ -63,10 +68,12 @@ class FarAttempt:
         """What that worker is told."""
         return Errand(
             attempt=self.attempt,
+            call_id=self._call_id,
+            driver=self._crew.driver,
             life=member.life,
             version=__version__,
             topic=self._crew.topic,
-            call=replace(self._call, key=None),
+            call=replace(self._call, key=None, skip=None),
             endpoint=self._endpoint,
             strategy=self._strategy,
         ).packed()
@@ -83,9 +90,12 @@ class FarAttempt:
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
         """See ``engine.attempt.Attempt``. Closing it ends the request on its worker."""
-        member = await self._crew.placed(self)
-        self._sent_s = asyncio.get_running_loop().time()
+        crew, address, share = self._crew, self._endpoint.base_url, self._share
         try:
+            if share is not None:
+                await crew.admitted(address, self.attempt, share)
+            member = await crew.placed(self)
+            self._sent_s = asyncio.get_running_loop().time()
             while self.ending is None:
                 while not self._reports:
                     self._woken.clear()
@@ -95,7 +105,11 @@ class FarAttempt:
                     yield batch
         finally:
             self.late_s = 0.0
-            self._crew.left(self)
+            crew.left(self)
+            if share is not None:
+                finished = self.ending is not None and self.ending.kind == "finished"
+                refused = self.ending is not None and not self.ending.opened
+                crew.tell(address, self.attempt, "done" if finished else "refused" if refused else "failed")
 
     def _read(self, report: Report | DeepSeekError, member: Member) -> list[Event]:
         if isinstance(report, DeepSeekError):
@@ -114,6 +128,9 @@ class FarAttempt:
                     timings_s=opened.timings_s,
                 )
                 self._on_answer(self.answer, opened.error)
+                if self._share is not None:
+                    told = Answered(status=opened.status, headers=dict(opened.headers), error=opened.error)
+                    self._crew.tell(self._endpoint.base_url, self.attempt, told)
             case Ended(refused=DeepSeekError() as refused):
                 raise refused
             case Ended() as ended:

@@ -7,7 +7,9 @@ beginning and unasked; a pinned one it cannot, so that what becomes of a request
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
+import pickle
 import re
 import threading
 import uuid
@@ -21,6 +23,7 @@ from distributed import Client
 
 from ... import __version__
 from ...policy.deadlines import Timeouts
+from ...policy.limits.limiter import SlotEnd
 from ...protocol.errors import APIStatusError, ConfigurationError, DeepSeekError
 from ...protocol.events import Strategy
 from ...text.messages import Message
@@ -31,6 +34,7 @@ from ..hosts.endpoints import Endpoint
 from ..trials.standing import WorkerStanding
 from .attempt import FarAttempt
 from .marking import FarMarker
+from .shared import ENTER, GATE, TELL, Answered, ClusterLimits
 from .travel import PLUGIN, Hello, Report, unpacked
 from .worker import TrialPlugin, UnfitWorker, died, hello, other_version, run_trial
 
@@ -69,6 +73,7 @@ class Crew:
     def __init__(self, client: Client) -> None:
         _check(client)
         self.topic = f"deepseek-{uuid.uuid4().hex}"
+        self.driver = str(client.id)
         self._client = weakref.ref(client)
         self._members: dict[str, Member] = {}
         self._open: dict[str, tuple[FarAttempt, Member, Any]] = {}
@@ -87,9 +92,22 @@ class Crew:
         members = sorted(self._members.copy().values(), key=lambda member: (len(member.name), member.name))
         return [WorkerStanding(member.name, member.running, member.done) for member in members]
 
-    def at(self, label: str) -> Errands:
-        """What has the requests of one trial sent by the workers; ``label`` is for the dashboard."""
-        return Errands(self, f"deepseek-{_WORD.sub('-', label).strip('-')}")
+    def at(self, label: str, *, share: int | None = None) -> Errands:
+        """What has the requests of one trial sent by the workers; ``label`` is for the dashboard. ``share``: the cluster's own
+        limiter is asked first, and so many may be open at once."""
+        return Errands(self, f"deepseek-{_WORD.sub('-', label).strip('-')}", share)
+
+    def share(self) -> None:
+        """Have a limiter in the scheduler. May wait. Raises ConfigurationError where the scheduler cannot have one."""
+        client = self._client()
+        try:
+            if client is not None:
+                client.register_plugin(ClusterLimits(), name=GATE)
+        except Exception as error:  # whatever it failed of there
+            raise ConfigurationError(
+                Message('The cluster\'s scheduler cannot keep limits="cluster" ({error}).', error=repr(error)),
+                hint=Message("It needs deepseek-magic as well, in the same version as here."),
+            ) from None
 
     def marker(self, label: str) -> FarMarker:
         """What has functions of scorers run by the workers."""
@@ -144,6 +162,29 @@ class Crew:
             if found is not None:  # else of an attempt that was given up
                 found[0].take(report)
 
+    async def admitted(self, address: str, attempt: str, share: int) -> None:
+        """Wait until the cluster's limiter lets an attempt begin. Raises ClusterLost."""
+        entering = self._asked(ENTER, address=address, attempt=attempt, client=self.driver, wish=share)
+        try:
+            await asyncio.wrap_future(entering)
+        except Exception as error:  # the scheduler is gone
+            raise self._all_lost(error) from None
+
+    def tell(self, address: str, attempt: str, what: Answered | SlotEnd) -> None:
+        """Tell the cluster's limiter what became of an attempt."""
+        with contextlib.suppress(Exception):  # the scheduler is gone
+            self._asked(TELL, address=address, attempt=attempt, what=pickle.dumps(what))
+
+    def _asked(self, operation: str, **what: Any) -> concurrent.futures.Future[Any]:
+        client = self._client()
+        if client is None:
+            raise _lost()
+
+        async def ask() -> Any:
+            return await getattr(client.scheduler, operation)(**what)
+
+        return asyncio.run_coroutine_threadsafe(ask(), client.loop.asyncio_loop)
+
     async def placed(self, attempt: FarAttempt) -> Member:
         """Give an attempt to the worker that has the fewest. Raises ClusterLost."""
         with contextlib.suppress(TimeoutError):
@@ -158,10 +199,11 @@ class Crew:
         if self.lost is not None or client is None:
             raise self.lost or _lost()
         member = min(self._members.values(), key=lambda member: member.running)
+        errand = attempt.errand(member)
         try:
             future = client.submit(
                 run_trial,
-                attempt.errand(member),
+                errand,
                 key=f"{attempt.label}-{attempt.attempt[:8]}",
                 workers=[member.address],
                 pure=False,
@@ -217,6 +259,7 @@ class Errands:
 
     crew: Crew
     label: str
+    share: int | None = None
 
     @staticmethod
     def patience(timeouts: Timeouts) -> Timeouts:
@@ -228,6 +271,7 @@ class Errands:
         self,
         call: HTTPCall,
         *,
+        call_id: str,
         endpoint: Endpoint,
         strategy: Strategy,
         position: StreamPosition,
@@ -235,7 +279,15 @@ class Errands:
     ) -> FarAttempt:
         """One exchange, on a worker."""
         return FarAttempt(
-            self.crew, self.label, call, endpoint=endpoint, strategy=strategy, position=position, on_answer=on_answer
+            self.crew,
+            self.label,
+            call,
+            share=self.share,
+            call_id=call_id,
+            endpoint=endpoint,
+            strategy=strategy,
+            position=position,
+            on_answer=on_answer,
         )
 
 

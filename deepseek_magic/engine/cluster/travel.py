@@ -26,9 +26,12 @@ _PRIVATE: Final = frozenset({"authorization", "cookie", "set-cookie"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
     """One request. ``attempt`` is its own id, by which reports of another one are told apart; ``life`` is the plugin that it was
-    meant for, so that no other process sends it again; ``topic`` is where reports go."""
+    meant for, so that no other process sends it again; ``topic`` is where reports go. ``call_id`` names the call and ``driver``
+    the client that asks, for what is left where that one is gone."""
 
     attempt: str
+    call_id: str
+    driver: str
     life: str
     version: str
     topic: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import threading
 import uuid
 from collections import defaultdict
@@ -21,6 +22,8 @@ from distributed import WorkerPlugin, get_worker, secede
 
 from ... import __version__
 from ...policy.attempts import Ending
+from ...protocol.chat import Request
+from ...protocol.completion import Accumulator
 from ...protocol.errors import AuthenticationError, ConfigurationError, DeepSeekError, Disconnected, MissingKey
 from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
 from ...text.messages import Message
@@ -29,6 +32,7 @@ from ..calls import HTTPAnswer, Transport
 from ..home import engine, new_transport
 from ..hosts import keys
 from ..hosts.endpoints import Endpoint
+from ..journal.reader import Journal
 from .travel import PLUGIN, Ended, Errand, Hello, Opened, Pieces, Report, packed, unpacked
 
 HOME_S: Final = 0.5
@@ -57,6 +61,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         self._life = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._running: dict[str, concurrent.futures.Future[None]] = {}
+        self._brought: dict[str, tuple[Errand, list[Event]]] = {}
         self._called_off: set[str] = set()
         self._outboxes: dict[str, list[Report]] = defaultdict(list)
         self._due: dict[str, asyncio.TimerHandle] = {}
@@ -73,18 +78,34 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         """Distributed's hook: a task changes its state."""
         if finish in _GONE and start in ("executing", "long-running") and str(key).startswith("deepseek-"):
             with self._lock:
-                running = self._running.get(str(key))
+                running, brought = self._running.get(str(key)), self._brought.get(str(key))
                 if running is None:
                     self._called_off.add(str(key))
             if running is not None:
                 running.cancel()
+            if brought is not None:
+                self._worker.loop.add_callback(self._look_home, *brought)
+
+    async def _look_home(self, errand: Errand, events: list[Event]) -> None:
+        """The driver let go of a request: because it is over for it, or because it is gone."""
+        try:
+            told = await self._worker.scheduler.events(topic=errand.driver)
+            gone = any(isinstance(said, dict) and said.get("action") == "remove-client" for _, said in told)
+        except (OSError, RuntimeError):  # the scheduler is gone, too
+            gone = True
+        if gone:
+            leave(errand, events)
 
     async def teardown(self, worker: Any) -> None:
         """Distributed's hook: the worker ends."""
         with self._lock:
-            running = list(self._running.values())
+            running, brought = list(self._running.values()), list(self._brought.values())
         for each in running:
             each.cancel()
+        stream = worker.batched_stream
+        if stream is None or stream.closed():  # nobody takes home what came last
+            for errand, events in brought:
+                leave(errand, events)
         with contextlib.suppress(Exception):
             await asyncio.wrap_future(engine.submit(self._transport.aclose()))
 
@@ -94,7 +115,9 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             if key in self._called_off:
                 self._called_off.discard(key)
                 return
-            done = self._running[key] = engine.submit(self._do(errand))
+            events: list[Event] = []
+            self._brought[key] = errand, events
+            done = self._running[key] = engine.submit(self._do(errand, events))
         try:
             done.result()
         except concurrent.futures.CancelledError:
@@ -102,11 +125,12 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         finally:
             with self._lock:
                 self._running.pop(key, None)
+                self._brought.pop(key, None)
                 self._called_off.discard(key)
 
     # the engine's loop
 
-    async def _do(self, errand: Errand) -> None:
+    async def _do(self, errand: Errand, events: list[Event]) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
 
@@ -115,14 +139,14 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             self._send(errand.topic, SOON_S if soon else HOME_S)
 
         try:
-            say(await self._exchange(errand, say), soon=True)
+            say(await self._exchange(errand, events, say), soon=True)
         except DeepSeekError as error:
             say(Ended(refused=error), soon=True)
         except Exception as error:  # whatever it is, the driver waits to hear it
             said = Message("The worker {worker} could not ask ({error}).", worker=self.hello().name, error=repr(error))
             say(Ended(refused=UnfitWorker(said)), soon=True)
 
-    async def _exchange(self, errand: Errand, say: Any) -> Ended:
+    async def _exchange(self, errand: Errand, events: list[Event], say: Any) -> Ended:
         me = self.hello()
         if errand.version != __version__:
             raise other_version(me.name, __version__, errand.version)
@@ -139,6 +163,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             async for batch in batches:
                 first = not heard and _has_words(batch)
                 heard = heard or first
+                events += batch
                 say(Pieces(batch), soon=first)
         assert attempt.ending is not None
         if isinstance(attempt.ending.error, AuthenticationError):
@@ -182,6 +207,22 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         del self._due[topic]
         reports = self._outboxes.pop(topic)
         self._worker.log_event(topic, packed(reports))
+
+
+def leave(errand: Errand, events: Sequence[Event]) -> None:
+    """Write what has come of an answer into this machine's own journal, for ``ds.journal.merge``: nobody took it home. Not of the
+    rest of one, whose beginning is elsewhere."""
+    if errand.strategy not in ("first", "retry") or not _has_words(events) or errand.call.body is None:
+        return
+    body = json.loads(errand.call.body)
+    request = Request.of([*body["messages"]], model=body["model"])
+    answer = Accumulator(request)
+    for event in events:
+        answer.add(event)
+    journal = Journal(mask=keys.mask_content)
+    journal.begin(errand.call_id, request, errand.endpoint.name, base_url=errand.endpoint.base_url)
+    journal.end(errand.call_id, answer.completion(interrupted=True))
+    journal.close()
 
 
 def _has_words(batch: Sequence[Event]) -> bool:

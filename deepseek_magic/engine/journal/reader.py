@@ -30,7 +30,8 @@ from ...protocol.events import Event
 from ...protocol.measured import StreamRecord
 from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
 from ...text.messages import Message, localized, say
-from .file import default_path, open_for_reading, open_for_writing
+from .file import FILE_NAME, default_path, open_for_reading, open_for_writing
+from .merge import calls_of, take
 from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
 from .stored import Entry as Entry
@@ -246,6 +247,21 @@ class Journal(Tabular):
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
+
+    def merge(self, path: str | Path) -> int:
+        """Take in the calls of another journal, as of a worker of a cluster that lost its driver; how many were new or better
+        known there. The other file stays as it is. What is being received at the moment is left alone.
+
+        Raises ConfigurationError where ``path`` is no journal, and JournalLost where this one had to be given up.
+        """
+        theirs = Path(path)
+        theirs = theirs / FILE_NAME if theirs.is_dir() else theirs
+        list(calls_of(theirs))  # what is no journal is told here
+
+        def work(connection: sqlite3.Connection) -> int:
+            return take(connection, theirs, busy=self._is_alive, mask=self._writer.masked)
+
+        return self.transact(work).result()
 
     def _reading(self) -> contextlib.closing[sqlite3.Connection]:
         self.flush()

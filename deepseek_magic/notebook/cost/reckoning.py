@@ -41,7 +41,7 @@ from .source import COMPUTED, Reader
 from .steps import AnyBound, Bound, Changed, FoundCall, FoundMagic, NotebookCell
 from .table import CellCost
 
-_NO_PART: Final = ("api_key", "timeouts", "on")
+_NO_PART: Final = ("api_key", "timeouts", "on", "limits")
 """What says how a call is made, and nothing of what it costs."""
 _WHY: Final = {
     "deepseek_resume": Message("it continues an earlier answer"),

@@ -11,6 +11,7 @@ from ...protocol.experiments.axes import VARIED, Axis
 from ...protocol.experiments.score import TYPED
 from ...protocol.options import OPTIONS, Option
 from ...session.experiments.off_peak import AT
+from ...session.experiments.running import LIMITS
 from ...text.messages import Message, say
 from ..magic.flags import Line, explained, read_line, wrapped
 
@@ -127,6 +128,7 @@ SWEEP_OPTIONS: Final = (
         metavar="NAME",
         help=Message("have the workers of a Dask cluster ask; NAME is a variable with a distributed.Client"),
     ),
+    LIMITS,
     Option(
         name="allow_failed",
         kind="number",
@@ -177,7 +179,7 @@ def grid_of(typed: Sequence[str]) -> tuple[Axis, ...]:
 
 def split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that make the plan, and those that say how the cell goes about it."""
-    how = {*_CELL, "go", "name", "retry", "at", "allow_failed", "concurrency", "on"}
+    how = {*_CELL, "go", "name", "retry", "at", "allow_failed", "concurrency", "on", "limits"}
     return (
         {name: value for name, value in options.items() if name not in how},
         {name: value for name, value in options.items() if name in how},
@@ -237,7 +239,7 @@ MAP_OPTIONS: Final = (
     *(
         option
         for option in SWEEP_OPTIONS
-        if option.name in ("go", "name", "retry", "concurrency", "at", "on", "allow_failed")
+        if option.name in ("go", "name", "retry", "concurrency", "at", "on", "limits", "allow_failed")
     ),
 )
 _SAID_OF_MAPS: Final[Mapping[str, Message]] = {

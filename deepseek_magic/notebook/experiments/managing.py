@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 ACTIONS: Final = ("show", "side", "compare", "resume", "retry", "export", "delete")
 AGAIN_FLAGS: Final[Mapping[str, Option]] = {
-    flag: option for flag, option in FLAGS.items() if option.name in ("go", "budget", "concurrency", "on", "quiet")
+    flag: option
+    for flag, option in FLAGS.items()
+    if option.name in ("go", "budget", "concurrency", "on", "limits", "quiet")
 }
 """What ``resume`` and ``retry`` take besides a name."""
 _WRITERS: Final = {".csv": "to_csv", ".jsonl": "to_jsonl", ".parquet": "to_parquet"}

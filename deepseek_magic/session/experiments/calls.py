@@ -52,6 +52,7 @@ class SweepOptions(PlanOptions, total=False):
     concurrency: int | None
     at: Literal["off-peak"] | None
     on: Any
+    limits: Literal["cluster"] | None
 
 
 def plan(prompt: Prompts = None, **options: Unpack[SweepOptions]) -> Plan:
@@ -84,7 +85,8 @@ def sweep(prompt: Plan | Prompts = None, **options: Unpack[SweepOptions]) -> Swe
     the journal has are used, repeat by repeat, unless ``fresh``; ``retry`` asks only what failed. ``budget`` is the most, in
     US dollars, that it may cost; what it does not allow is left unpaid. ``concurrency`` calls are open at once. ``at`` "off-peak"
     waits for DeepSeek's half tariff, and pauses at peak hours. ``name`` is what ``ds.sweeps`` finds it by. With a
-    ``distributed.Client`` as ``on`` the workers of its cluster ask, with the keys of their own environments.
+    ``distributed.Client`` as ``on`` the workers of its cluster ask, with the keys of their own environments; ``limits`` "cluster" has all its drivers
+    share one limit.
 
     A trial that failed is a row with its error, and no exception. Raises ConfigurationError for what does not go together,
     and the DeepSeekError that no trial could get past: a refused key, an empty account, a host that fails every call. An

@@ -48,6 +48,7 @@ class MapOptions(AskOptions, total=False):
     concurrency: int | None
     at: Literal["off-peak"] | None
     on: Any
+    limits: Literal["cluster"] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def map(table: Any, prompt: str, *, into: str = INTO, where: Any = None, **optio
     values; ``{column}`` in the prompt takes the row's value (``{input}`` that of a list of values). The column ``into_error`` says
     what a row without an answer failed of; both columns are always there. With ``schema`` the fields of each answer are in
     ``into.field``. ``where`` chooses rows, by true and false for each; the others keep what they have. ``options`` are those of
-    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry``, ``at``, ``on`` and ``name`` as for ``sweep``.
+    ``ask``, and ``budget``, ``concurrency``, ``fresh``, ``retry``, ``at``, ``on``, ``limits`` and ``name`` as for ``sweep``.
 
     A row that failed raises nothing. Raises ConfigurationError, and what no row could get past, as ``sweep`` does.
     """

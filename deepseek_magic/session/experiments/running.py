@@ -31,6 +31,7 @@ from ...metrics.billing import most_of
 from ...metrics.row import Origin
 from ...metrics.spending import Hold
 from ...policy.limits.leading import Beginning, beginning
+from ...policy.limits.limiter import LimitPolicy
 from ...policy.pricing import Cost
 from ...policy.schedule import MOST_OPEN, PER_SLOT, Schedule, window
 from ...protocol.completion import Completion
@@ -38,7 +39,7 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.experiments.judging import is_judging
 from ...protocol.experiments.plan import Plan
 from ...protocol.experiments.scoring import Scorer
-from ...protocol.options import OPTIONS_BY_NAME
+from ...protocol.options import OPTIONS_BY_NAME, Option
 from ...text.messages import Message
 from .. import watched
 from ..prepared import Prepared
@@ -54,11 +55,18 @@ if TYPE_CHECKING:
     from ...engine.cluster.marking import FarMarker
     from ..state import Session
 
-HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name", "on")
+HOW: Final = ("budget", "concurrency", "fresh", "retry", "at", "name", "on", "limits")
 """What says how a plan is asked, and is no part of it; see ``start_sweep``."""
 
 _STAYS: Final = Message(
     "The score {name} is given in this kernel: with what its function refers to it is too large for the workers, or cannot be sent."
+)
+LIMITS: Final = Option(
+    name="limits",
+    kind="choice",
+    flags=("--limits",),
+    choices=("cluster",),
+    help=Message("with --dask: one limit for all who ask on this cluster"),
 )
 ID_CHARS: Final = 32
 NAME_CHARS: Final = 8
@@ -279,7 +287,12 @@ class _Asking:
 
 
 def check_how(
-    *, concurrency: int | None = None, budget: float | None = None, name: str | None = None, on: Any = None
+    *,
+    concurrency: int | None = None,
+    budget: float | None = None,
+    name: str | None = None,
+    on: Any = None,
+    limits: str | None = None,
 ) -> None:
     """Raise ConfigurationError for what says how a sweep is asked, and cannot be."""
     whole = isinstance(concurrency, int) and not isinstance(concurrency, bool)
@@ -288,6 +301,11 @@ def check_how(
         raise ConfigurationError.of_setting("concurrency", repr(concurrency), said)
     if budget is not None:
         OPTIONS_BY_NAME["budget"].check(budget)
+    if limits is not None:
+        LIMITS.check(limits)
+        if on is None:
+            said = Message("it goes with on, a cluster that several share")
+            raise ConfigurationError.of_setting("limits", limits, said)
     if name is not None and not (isinstance(name, str) and name.strip()):
         raise ConfigurationError.of_setting("name", repr(name), Message("it takes text that is not empty"))
 
@@ -315,6 +333,7 @@ def start_sweep(
     retry: bool = False,
     at: str | None = None,
     on: Any = None,
+    limits: str | None = None,
     shut: Callable[[], Shut | None] | None = None,
     given: Mapping[str, Any] | None = None,
     payer: str | None = None,
@@ -323,10 +342,11 @@ def start_sweep(
 
     ``budget``: the most that its calls may cost together, those of earlier runs and of its judges included (US dollars).
     ``fresh`` asks everything anew, ``retry`` only what failed. ``at`` "off-peak" begins calls only at DeepSeek's half tariff;
-    ``shut`` is a sweep's own word for it. ``on`` a ``distributed.Client`` the workers of its cluster ask. ``given`` as for ``prepare_sweep``, for judges; ``payer`` is the sweep that a judge
+    ``shut`` is a sweep's own word for it. ``on`` a ``distributed.Client`` the workers of its cluster ask, with ``limits`` "cluster" within a limit that
+    all its drivers share. ``given`` as for ``prepare_sweep``, for judges; ``payer`` is the sweep that a judge
     works for. Raises ConfigurationError.
     """
-    check_how(concurrency=concurrency, budget=budget)
+    check_how(concurrency=concurrency, budget=budget, on=on, limits=limits)
     if fresh and retry:
         said = Message("fresh asks everything anew, and retry only what failed.")
         raise ConfigurationError(said, hint=Message("Leave one of them out."))
@@ -353,6 +373,9 @@ def start_sweep(
     given_cap = None if budget is None else Decimal(str(budget))
     cap = session.rails.cap_of_sweep(payer or sweep_id, given_cap, session.wall())
     crew = None if on is None else crew_of(on)
+    if crew is not None and limits is not None:
+        crew.share()
+    share = None if limits is None else concurrency or LimitPolicy().concurrency
     gate = prepared.first[0].client.gate_for(None if crew is None else crew.at(""))
     work = SweepWork(
         sweep_id=sweep_id,
@@ -365,7 +388,7 @@ def start_sweep(
             leading=session.leading,
         ),
         units=units,
-        begin=functools.partial(_begin, session, prepared, seeds, None if crew is None else (crew, head.name)),
+        begin=functools.partial(_begin, session, prepared, seeds, None if crew is None else (crew, head.name, share)),
         most=functools.partial(_most, session, prepared, seeds),
         hold=functools.partial(_hold, session, prepared),
         window=lambda: window(gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
@@ -381,7 +404,15 @@ def start_sweep(
         """The judge's calls are a sweep of their own, which this one pays for."""
         made = prepare_sweep(session, asked, on=on, **(given or {}))
         return start_sweep(
-            session, made, name=title, budget=budget, on=on, shut=shut, given=given, payer=payer or sweep_id
+            session,
+            made,
+            name=title,
+            budget=budget,
+            on=on,
+            limits=limits,
+            shut=shut,
+            given=given,
+            payer=payer or sweep_id,
         )
 
     far = None if crew is None else crew.marker(head.name)
@@ -400,14 +431,14 @@ def _begin(
     session: Session,
     prepared: PreparedSweep,
     seeds: Sequence[TrialSeed],
-    crew: tuple[Crew, str] | None,
+    crew: tuple[Crew, str, int | None] | None,
     unit: TrialUnit,
     before: Completion | None,
     purse: TrialPurse,
 ) -> Batched:
     first, cell = _cell(prepared, seeds, unit)
     addressed = _bare(cell.addressed)
-    exchanges = None if crew is None else crew[0].at(f"{crew[1]}-trial-{unit.trials[0]}")
+    exchanges = None if crew is None else crew[0].at(f"{crew[1]}-trial-{unit.trials[0]}", share=crew[2])
     return first.client.begin(
         addressed,
         before=None if before is None else replace(before, request=addressed[0].request),

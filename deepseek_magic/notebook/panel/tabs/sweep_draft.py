@@ -18,7 +18,7 @@ from .as_magic import Cell, as_cell
 
 MAGIC: Final = "%%deepseek_sweep"
 
-_NOT_OFFERED: Final = ("over", "vary", "scores", "retry", "on", "dry_run", "quiet")
+_NOT_OFFERED: Final = ("over", "vary", "scores", "retry", "on", "limits", "dry_run", "quiet")
 """Flags of the sweep that the tab has other means for, or that mean nothing in it."""
 
 _FIRST: Final = ("output", "repeats", "limit", "budget")
