@@ -37,7 +37,7 @@ from .travel import PLUGIN, Ended, Errand, Hello, Opened, Pieces, Report, packed
 
 HOME_S: Final = 0.5
 """So often growing text goes home: so much of it is at risk when a worker dies."""
-SOON_S: Final = 0.005
+SOON_S: Final = 0.02
 """What somebody waits for goes home so soon, with what else there is by then."""
 _GONE: Final = ("cancelled", "released", "forgotten")
 _WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
@@ -117,7 +117,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
                 return
             events: list[Event] = []
             self._brought[key] = errand, events
-            done = self._running[key] = engine.submit(self._do(errand, events))
+            done = self._running[key] = engine.submit(self._do(key, errand, events))
         try:
             done.result()
         except concurrent.futures.CancelledError:
@@ -130,7 +130,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
 
     # the engine's loop
 
-    async def _do(self, errand: Errand, events: list[Event]) -> None:
+    async def _do(self, key: str, errand: Errand, events: list[Event]) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
 
@@ -139,7 +139,9 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             self._send(errand.topic, SOON_S if soon else HOME_S)
 
         try:
-            say(await self._exchange(errand, events, say), soon=True)
+            ended = await self._exchange(errand, events, say)
+            self._brought.pop(key, None)  # from here on it is on its way home
+            say(ended, soon=True)
         except DeepSeekError as error:
             say(Ended(refused=error), soon=True)
         except Exception as error:  # whatever it is, the driver waits to hear it
