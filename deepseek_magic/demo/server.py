@@ -194,6 +194,8 @@ class DemoServer(DemoState):
         """
         if previous is not None:
             await asyncio.wait((previous,))
+        if enough.is_set():
+            return
         assert self._server is not None
         await self._stop_accepting(self._server)
         if self._successor is None:

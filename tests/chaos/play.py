@@ -524,7 +524,8 @@ async def _judge_next_call(case: Case, server: DemoServer, client: Client, say: 
     if case.fault.startswith("402"):
         return  # a used-up balance is not asked again for some seconds
     server.fault = None
-    await _settled(lambda: bool(server._server and server._server.is_serving()), "the demo did not open again", say)
+    # The port may not be closed yet, where the call was stopped at its first event.
+    await _settled(lambda: server._refusal is None or server._refusal.done(), "the demo did not open again", say)
     try:
         async with asyncio.timeout(10):
             after = await client.complete("echo afterwards", think="off", model="deepseek-flash")

@@ -243,6 +243,16 @@ def test_a_refused_knock_is_refused_by_the_machine_and_answered_later() -> None:
         assert answered
 
 
+async def test_a_refusal_that_is_called_off_before_it_begins_closes_nothing() -> None:
+    async with DemoServer(pace=0) as server, httpx.AsyncClient() as client:
+        await client.get(f"{server.base_url}/_demo")
+        server.fault = "refuse for=60"
+        server.fault = None
+        await asyncio.sleep(0.05)
+        assert (await client.get(f"{server.base_url}/_demo")).status_code == 200
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize("turns", range(12))
 async def test_a_closed_port_opens_again_whenever_the_fault_is_switched_off(turns: int) -> None:
     async with DemoServer(pace=0) as server:
