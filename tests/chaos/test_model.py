@@ -78,6 +78,7 @@ class _Exchange:
     http_version = "HTTP/1.1"
     connect_s: float | None = 0.01
     wire_bytes = body_bytes = 0
+    read_every_s = 0.0
 
     def __init__(self, call: HTTPCall, server: _Server) -> None:
         loop = asyncio.get_running_loop()
