@@ -139,24 +139,6 @@ def own_home() -> Iterator[Path]:
                 os.environ["DEEPSEEK_MAGIC_HOME"] = before
 
 
-@contextlib.contextmanager
-def local_cluster(workers: int = 2) -> Iterator[Any]:
-    """A client of workers that are processes of this machine, and come again when they are killed."""
-    import dask
-    import distributed
-
-    with (
-        dask.config.set(
-            {"distributed.deploy.lost-worker-timeout": f"{HANG_S} s"}
-        ),  # a busy machine is slow to start them
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
 class Commanded:
     """A scheduler and workers that were started by command, as on a real cluster, and a client of theirs."""
 
@@ -201,12 +183,6 @@ class Commanded:
         self._folder.cleanup()
 
 
-def pids(client: Any, workers: int = 2) -> list[int]:
-    """The processes of the workers, once there are so many."""
-    client.wait_for_workers(workers, timeout=HANG_S)
-    return sorted(client.run(os.getpid).values())
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
@@ -222,11 +198,17 @@ def main() -> int:
         found.append((what, verdict))
         print(what, verdict, flush=True)
 
-    with local_cluster() as client:
-        for seed in range(typed.seed, typed.seed + typed.kills):
-            note("worker", one(client, [random.Random(seed).choice(pids(client))], seed, **size))
-        note("both", one(client, pids(client), typed.seed, **size))
     with Commanded() as there:
+
+        def again() -> None:
+            there.worker()
+            there.worker()
+
+        for seed in range(typed.seed, typed.seed + typed.kills):
+            killed = [random.Random(seed).choice(there.living)]
+            note("worker", one(there.client, killed, seed, then=there.worker, **size))
+            there.client.wait_for_workers(2, timeout=HANG_S)
+        note("both", one(there.client, there.living, typed.seed, then=again, **size))
         note("scheduler", one(there.client, [there.scheduler.pid], typed.seed, **size))
     verdicts = [verdict for _, verdict in found]
     stall_s = max(verdict.stall_s for what, verdict in found if what == "worker")

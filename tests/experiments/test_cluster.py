@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.experiments.conftest import Run, wait_until
 from tests.experiments.storm import most_at_once
 
 distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
+attempt = pytest.importorskip("deepseek_magic.engine.cluster.attempt")
+crew = pytest.importorskip("deepseek_magic.engine.cluster.crew")
 ClusterLimits = pytest.importorskip("deepseek_magic.engine.cluster.shared").ClusterLimits
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed's own
@@ -104,6 +107,20 @@ def test_what_cannot_be_used_is_refused(run: Run, demo: DemoServer, client: Any)
     with pytest.raises(ds.ConfigurationError, match="this one is closed"):
         run("echo {n}", over=rows(3), on=closed)
     assert not demo.requests
+
+
+def test_another_version_on_a_worker_is_refused(
+    run: Run, demo: DemoServer, cluster: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = rf"^The worker \S+ has deepseek-magic {re.escape(ds.__version__)}, and this is 9\.9\. Install the same"
+    run("echo {n}", over=rows(1), on=client)
+    monkeypatch.setattr(attempt, "__version__", "9.9")  # as to a worker that joined later
+    with pytest.raises(ds.ConfigurationError, match=said):
+        run("echo {n}", over=rows(2), on=client, fresh=True)
+    monkeypatch.setattr(crew, "__version__", "9.9")
+    with distributed.Client(cluster) as other, pytest.raises(ds.ConfigurationError, match=said):
+        run("echo {n}", over=rows(2), on=other, fresh=True)
+    assert len(demo.requests) == 1
 
 
 def test_a_stop_ends_the_requests_of_the_workers(demo: DemoServer, session: Any, client: Any) -> None:

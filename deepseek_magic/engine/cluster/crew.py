@@ -321,7 +321,7 @@ def _check(client: Any) -> None:
                 Message("The worker {worker} has no deepseek-magic.", worker=name),
                 hint=Message("Every worker needs deepseek-magic, in the same version as here."),
             )
-        if found != metadata.version(_DISTRIBUTION):
+        if found != __version__:
             raise other_version(name, found, __version__)
 
 
