@@ -184,13 +184,14 @@ class Client:
         exchanges: Exchanges | None = None,
         watched: bool = True,
         hedge: float | None = None,
+        alone: bool = False,
     ) -> Stream | Relay | Hedged:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
         where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it. With
         ``exchanges`` others send its requests, with keys of their own. ``watched`` False: nobody waits
         for each piece, so behind its first words it may be read later and more at once, where many are. ``hedge`` replaces
-        the client's."""
+        the client's. ``alone``: no answer that was made for somebody else, or before, will do."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
             recovery = dataclasses.replace(recovery, continue_on_length=continue_on_length)
@@ -200,7 +201,7 @@ class Client:
             terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched)
             if each.endpoint.tape is not None:  # the waits of a recording are those of its replay
                 terms = dataclasses.replace(terms, chance=random.Random(each.request.digest()).random)
-            legs.append((each.request, terms))
+            legs.append((each.request, dataclasses.replace(terms, alone=alone)))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)

@@ -80,6 +80,8 @@ class Terms:
     wall: Callable[[], datetime]
     origin: Origin = field(default_factory=Origin)
     purse: Purse | None = None
+    alone: bool = False
+    """The answer must be one of its own: what stands between, such as the relay of a class, may share none."""
     exchanges: Exchanges | None = None
     """Who has the exchanges, if not this process by its ``transport`` and ``key``."""
     watched: bool = True
@@ -296,6 +298,8 @@ class Segment:
     def _call(self, request: Request, watch: Watch) -> HTTPCall:
         endpoint, timeouts = self._terms.endpoint, self._terms.timeouts
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
+        if self._terms.alone:
+            headers["cache-control"] = "no-cache"
         if isinstance(self._step, Resume) and self._position.last_id is not None:
             headers["last-event-id"] = self._position.last_id
         return HTTPCall(

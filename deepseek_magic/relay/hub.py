@@ -57,10 +57,13 @@ class HubService:
 class HubDoor:
     """Tokens of a hub. ``groups``: who may ask, if not all users; ``teachers`` may see the class, as the hub's admins may."""
 
-    def __init__(self, service: HubService, transport: Transport, *, teachers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, service: HubService, transport: Transport, *, teachers: Sequence[str] = (), cache_s: float = CACHE_S
+    ) -> None:
         self._service = service
         self._transport = transport
         self._teachers = frozenset(teachers)
+        self._cache_s = cache_s
         self._known: dict[str, tuple[float, Person]] = {}
 
     async def who(self, token: str) -> Person:
@@ -76,7 +79,7 @@ class HubDoor:
             if len(self._known) > _KEPT
             else self._known
         )
-        self._known[name] = now_s + CACHE_S, asker
+        self._known[name] = now_s + self._cache_s, asker
         return asker
 
     async def _asked(self, token: str) -> Any:

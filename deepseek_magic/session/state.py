@@ -321,6 +321,7 @@ class Session:
                     origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
                     purse=hold,
                     hedge=prepared.options.get("hedge"),
+                    alone=bool(prepared.options.get("fresh")),
                 )
                 return self._keep(prepared, await call.carry(stream))
 

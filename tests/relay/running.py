@@ -45,6 +45,7 @@ class RunningRelay:
         students: int = 3,
         endpoint: Endpoints = None,
         recovery: RecoveryPolicy | None = None,
+        server: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.demo = demo
@@ -53,6 +54,7 @@ class RunningRelay:
         self._endpoint = endpoint if endpoint is not None else resolve("demo", demo.base_url)
         self._settings = settings
         self._recovery = recovery
+        self._server_settings = server or {}
         self._ready = threading.Event()
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -92,7 +94,7 @@ class RunningRelay:
             self.service.client.recovery = self._recovery
         app = RelayApp(self.service, teacher_token=TEACHER)
         self.loop = asyncio.get_running_loop()
-        self._server = RelayServer(app, self._opened, port=self.port, log_level="error")
+        self._server = RelayServer(app, self._opened, port=self.port, log_level="error", **self._server_settings)
         await self._server.serve()
         file.close()
 

@@ -26,6 +26,10 @@ from ...text.messages import Message
 BASE_URL_VARIABLE: Final = "DEEPSEEK_BASE_URL"
 DEMO_VARIABLE: Final = "DEEPSEEK_MAGIC_DEMO"
 """The base URL of the demo server that runs in this process or beside it: what answers there is the demo, not DeepSeek."""
+HUB_TOKEN_VARIABLE: Final = "JUPYTERHUB_API_TOKEN"
+HUB_VARIABLE: Final = "JUPYTERHUB_API_URL"
+"""What a JupyterHub tells the servers that it starts: their own token, and where it is itself."""
+_HUB_SERVICE: Final = "/services/"
 DEMO_PORT: Final = 8642
 """Where ``deepseek-magic serve`` listens by default."""
 _GRPC_CHAT: Final = "/xai_api.Chat/GetCompletionChunk"
@@ -283,7 +287,8 @@ def resolve(endpoint: str | Endpoint | None = None, base_url: str | None = None)
     from_environment = os.environ.get(BASE_URL_VARIABLE, "").strip()
     if endpoint in (None, "deepseek") and from_environment:
         # Whoever sets the address in the environment names the key beside it for that address.
-        return _at(_clean(from_environment, said_by=BASE_URL_VARIABLE), key_variables=_DEEPSEEK.key_variables)
+        url = _clean(from_environment, said_by=BASE_URL_VARIABLE)
+        return _at(url, key_variables=(*_DEEPSEEK.key_variables, *_of_hub(url)))
     if endpoint in (None, "demo") and (beside := os.environ.get(DEMO_VARIABLE)):
         return _moved(ENDPOINTS["demo"], beside)
     return _named(endpoint or "deepseek")
@@ -381,6 +386,11 @@ def _at(url: str, *, key_variables: tuple[str, ...] | None = None) -> Endpoint:
     if key_variables is not None:
         return _moved(replace(custom, key_variables=key_variables), url)
     return _elsewhere(custom, url)
+
+
+def _of_hub(url: str) -> tuple[str, ...]:
+    """The variable of the token that a JupyterHub gave this server, for a service of that hub."""
+    return (HUB_TOKEN_VARIABLE,) if _HUB_SERVICE in urlsplit(url).path and os.environ.get(HUB_VARIABLE) else ()
 
 
 def _elsewhere(endpoint: Endpoint, url: str) -> Endpoint:

@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...text.messages import Message, say
-from .endpoints import Endpoint
+from .endpoints import HUB_TOKEN_VARIABLE, HUB_VARIABLE, Endpoint
 from .folders import holds_one_of, project_folders
 
 KEYRING_SERVICE: Final = "deepseek-magic"
@@ -209,7 +210,7 @@ def find_key(
         typed = ask(say("API key for {name} (kept in memory only): ", name=endpoint.title))
         if typed.strip():
             key = _asked[_place(endpoint)] = Key(typed, source=Message("your input"))
-    if key is not None and endpoint.is_clear_text:
+    if key is not None and endpoint.is_clear_text and not _is_the_hubs_own(endpoint, key):
         raise ConfigurationError(
             Message(
                 "The key was not sent, because {url} is not encrypted and anyone in between could read it.",
@@ -228,6 +229,12 @@ def find_key(
             )
         )
     return key
+
+
+def _is_the_hubs_own(endpoint: Endpoint, key: Key) -> bool:
+    """Whether the key is the token of this server in a JupyterHub, which that sends it to its own host in clear text anyway."""
+    hub = urlsplit(os.environ.get(HUB_VARIABLE, "")).hostname
+    return key.reveal() == os.environ.get(HUB_TOKEN_VARIABLE) and hub == urlsplit(endpoint.base_url).hostname
 
 
 def forget(endpoint: Endpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -92,7 +93,7 @@ def serve(
         prefix = hub.prefix if hub is not None else "/"
         app = RelayApp(service, teacher_token=teacher, prefix=prefix)
         host, port = (hub.host, hub.port) if hub is not None else (address.host, address.port)
-        settings: dict[str, Any] = {"host": host, "port": port, "log_level": "warning", "server_header": False}
+        settings: dict[str, Any] = {"host": host, "port": port, "log_level": "error", "server_header": False}
         if address.certificate is not None:
             settings |= {"ssl_certfile": address.certificate, "ssl_keyfile": address.key}
         scheme = "http" if hub is not None else address.scheme
@@ -101,7 +102,8 @@ def serve(
             _tell(say, f"{scheme}://{host}:{at}{prefix}", teacher)
 
         server = RelayServer(app, opened, timeout_keep_alive=KEEP_ALIVE_S, **settings)
-        server.run()
+        with contextlib.suppress(SystemExit):  # of a port that cannot be opened
+            server.run()
         if not server.started:
             said = Message("The port {port} of {host} cannot be opened.", port=port, host=host)
             raise ConfigurationError(said, hint=Message("Name another one with --port."))

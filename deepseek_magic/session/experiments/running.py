@@ -454,6 +454,7 @@ def _begin(
         purse=purse,
         exchanges=exchanges,
         watched=False,
+        alone=seeds[unit.trials[0]].repeat > 0,  # or repeats would be one answer, behind a relay that shares
     )
 
 

@@ -1,0 +1,27 @@
+# A JupyterHub with the relay of a class as one of its services. tests/relay/test_hub.py starts a hub with this file.
+import os
+import sys
+
+c = get_config()  # noqa: F821  # JupyterHub gives it to this file
+
+SCOPE = "access:services!service=deepseek"
+
+c.JupyterHub.services = [
+    {
+        "name": "deepseek",
+        "url": "http://127.0.0.1:8700",
+        "command": [sys.executable, "-m", "deepseek_magic", "relay", "--class", "classroom.toml"],
+        # The key is in the relay's environment and in no other: what a spawner hands on is listed in c.Spawner.env_keep.
+        "environment": {"DEEPSEEK_API_KEY": os.environ["DEEPSEEK_API_KEY"]},
+    }
+]
+c.JupyterHub.load_groups = {"class": {"users": ["ann"]}}
+c.JupyterHub.load_roles = [
+    {"name": "class", "groups": ["class"], "scopes": [SCOPE]},
+    # Kernels ask with the token of their server, which has the scopes of this role that its user has, too. The first two are
+    # JupyterHub's own; without the third every kernel is refused.
+    {"name": "server", "scopes": ["users:activity!user", "access:servers!server", SCOPE]},
+]
+
+# All that a notebook needs. The service's own address, not the proxy's: a proxy costs more than the relay.
+c.Spawner.environment = {"DEEPSEEK_BASE_URL": "http://127.0.0.1:8700/services/deepseek"}
