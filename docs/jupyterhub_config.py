@@ -1,5 +1,4 @@
 # A JupyterHub with the relay of a class as one of its services. tests/relay/test_hub.py starts a hub with this file.
-import os
 import sys
 
 c = get_config()  # noqa: F821  # JupyterHub gives it to this file
@@ -11,8 +10,9 @@ c.JupyterHub.services = [
         "name": "deepseek",
         "url": "http://127.0.0.1:8700",
         "command": [sys.executable, "-m", "deepseek_magic", "relay", "--class", "classroom.toml"],
-        # The key is in the relay's environment and in no other: what a spawner hands on is listed in c.Spawner.env_keep.
-        "environment": {"DEEPSEEK_API_KEY": os.environ["DEEPSEEK_API_KEY"]},
+        # The folder of classroom.toml, and of a file .env with DEEPSEEK_API_KEY=… that only the hub's user may read. The hub
+        # would write an "environment" of a service into its database.
+        "cwd": "/srv/deepseek",
     }
 ]
 c.JupyterHub.load_groups = {"class": {"users": ["ann"]}}
