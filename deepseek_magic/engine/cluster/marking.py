@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+from distributed import wait
+
 from ...protocol.experiments.rows import Row
 from ...protocol.experiments.rules import Score
 from ...protocol.experiments.scoring import Scorer
@@ -60,7 +62,9 @@ class FarMarker:
         future = self._given.pop(job, None)
         while future is not None and not stopped():
             try:
-                found: dict[str, Score] = future.result(LOOK_S)
+                # Not by a result with a time-out: where that passes while the result is fetched, the connection breaks.
+                wait([future], timeout=LOOK_S)
+                found: dict[str, Score] = future.result()
             except TimeoutError:  # of ours: a function's own one is the reason of a missing score
                 continue
             except Exception:  # a worker without a module of the user's, or none at all: then here
