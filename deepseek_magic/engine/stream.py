@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from ..metrics.billing import UNSEEN_TOKENS
 from ..metrics.record import StreamMeter
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent
 from ..policy.deadlines import happening_of
@@ -88,6 +89,7 @@ class Stream(Batched):
         self._began = began
         self.used = True
         """Whether somebody is given the answer. If not, its record says so at the end, and its words are kept nowhere."""
+        self.unheard_tokens = UNSEEN_TOKENS
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
         self._watch: Watch | None = None
@@ -304,6 +306,7 @@ class Stream(Batched):
         )
         if self._meter is not None and self._watch is not None:
             self._meter.used = self.used
+            self._meter.unheard_tokens = self.unheard_tokens
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self.terms.price)
             completion = replace(completion, record=record, usage=record.usage, cost=record.paid)
             if not self.used:

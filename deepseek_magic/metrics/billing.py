@@ -189,7 +189,7 @@ def counted(
 
 
 def presumed(
-    segments: Sequence[MeteredSegment], prompt_estimate: Callable[[], int | None], longest: int = UNSEEN_TOKENS
+    segments: Sequence[MeteredSegment], prompt_estimate: Callable[[], int | None], longest: int
 ) -> list[tuple[Usage, MeteredSegment]]:
     """The same as ``billed`` for requests that were given up: the server may have begun to write before it had said a word,
     and may write on, ``longest`` tokens at most."""

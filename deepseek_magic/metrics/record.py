@@ -41,7 +41,7 @@ from ..protocol.events import (
 )
 from ..protocol.measured import TAPE, Cost, StreamRecord, TimelineEntry
 from ..protocol.runs import Run, runs_of
-from .billing import MeteredSegment, PriceOf, billed, charged, counted, presumed, summed
+from .billing import UNSEEN_TOKENS, MeteredSegment, PriceOf, billed, charged, counted, presumed, summed
 from .phases import PHASES, Course
 from .quantiles import DurationSketch
 from .row import Origin
@@ -89,6 +89,8 @@ class StreamMeter:
         self.chunks = 0
         self.used = True
         """Whether anybody is given the answer."""
+        self.unheard_tokens = UNSEEN_TOKENS
+        """As many tokens, at most, as an answer that was given up is taken to have had."""
         self.heartbeats = 0
         self.attempts = 0
         self.connect_s: float | None = None
@@ -314,7 +316,10 @@ class StreamMeter:
         self._end_queue(now_s)
         self._end_thinking(self._last_thought_s)
         request, error = completion.request, completion.error
-        bills = (billed if self.used else presumed)(self._segments, lambda: prompt_tokens(request.messages))
+        if self.used:
+            bills = billed(self._segments, lambda: prompt_tokens(request.messages))
+        else:
+            bills = presumed(self._segments, lambda: prompt_tokens(request.messages), self.unheard_tokens)
         usage = summed([tokens for tokens, _ in bills])
         amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}

@@ -109,7 +109,7 @@ async def ask(mode: str, *, calls: int, seed: int, scale: float = 0.1) -> Run:
         hedge = SHARE if mode == "hedged" else 0
         async with Client(places, api_key=["k", "k"], hedge=hedge, keeper=_Kept(run)) as client:
             for number in range(calls):
-                stream = client.stream(f"echo {number}", think="off")
+                stream = client.stream(f"long {1 + number % 3}", think="off")
                 began_s = time.monotonic()
                 async for event in stream:
                     if type(event).__name__ == "TextDelta":

@@ -153,6 +153,7 @@ async def test_a_late_first_token_is_asked_for_elsewhere_and_the_silent_one_is_l
     assert (lost.used, lost.outcome, lost.chars, lost.cost_estimated) == (False, "interrupted", 0, True)
     assert (won.used, won.outcome, completion.record) == (True, "complete", won)
     assert lost.cost > 0  # type: ignore[operator]
+    assert lost.completion_tokens == 75  # half as many again as the longest that was known
     assert won.started_at == lost.started_at  # its times are those of the person who waits
     assert won.ttft_s > 0.05  # type: ignore[operator]
     assert asked.kept.texts[lost.call_id] == ""

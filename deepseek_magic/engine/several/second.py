@@ -75,6 +75,9 @@ class SecondRequests:
             once = replace(once, origin=replace(terms.origin, purpose="hedge"))
             stream = Stream(request, once, keeper=self._keeper, began=first.began)
             stream.used = False
+            first.unheard_tokens = stream.unheard_tokens = (
+                longest  # whichever is given up, it was reckoned with no more
+            )
             if terms.purse is not None:
                 try:
                     await terms.purse.reserve(stream.call_id, most_of(request, terms.price, at))
