@@ -117,6 +117,7 @@ LAYERS = (
         "notebook",
         "notebook.panel",
         "notebook.cost",
+        "notebook.lessons",
         "notebook.experiments",
         "notebook.magic",
         "notebook.view",

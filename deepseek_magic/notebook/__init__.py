@@ -15,6 +15,7 @@ def load(shell: Any) -> None:
     from .experiments.magics import ExperimentMagics
     from .labextension.names import NamesChannel
     from .lazy import add_matcher
+    from .lessons.magics import LessonMagics
     from .magic.cells import CellTransformer, line_transformer
     from .magic.chats import ChatMagics
     from .magic.completion import words
@@ -31,12 +32,18 @@ def load(shell: Any) -> None:
     unload(shell)
     magics, demo = DeepSeekMagics(shell), DemoMagics(shell)
     take_project_defaults(magics)
+    lessons = LessonMagics(shell)
     panels = PanelMagics(shell, magics, demo)
     shell.register_magics(magics, ChatMagics(shell), ServiceMagics(shell), demo, panels)
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
-    shell.register_magics(ExperimentMagics(shell, magics), CostMagics(shell))
+    shell.register_magics(ExperimentMagics(shell, magics), CostMagics(shell), lessons)
     cells = CellTransformer(shell)
-    for begin in (cells.pre_run_cell, magics.background_answers.pre_run_cell, magics.turns.pre_run_cell):
+    for begin in (
+        cells.pre_run_cell,
+        lessons.pre_run_cell,
+        magics.background_answers.pre_run_cell,
+        magics.turns.pre_run_cell,
+    ):
         shell.events.register("pre_run_cell", begin)
     names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
     for part in (magics.last_error, magics.turns, Breaches(), names, panels):
@@ -74,7 +81,8 @@ def unload(shell: Any) -> None:
     watched.watch = None
     manager = shell.input_transformer_manager
     ours = tuple(
-        f"{__name__}.{room}" for room in ("labextension.", "lazy", "experiments.", "magic.", "panel.", "view.")
+        f"{__name__}.{room}"
+        for room in ("labextension.", "lazy", "lessons.", "experiments.", "magic.", "panel.", "view.")
     )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):

@@ -26,6 +26,8 @@ _WORDS: Final = (
     "map",
     "models",
     "panel",
+    "record",
+    "replay",
     "resume",
     "sweep",
     "sweeps",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from ..engine.tape.deck import Deck, Else, deck
+from ..engine.tape.recorder import TapeFile
 from ..protocol.errors import ConfigurationError
 from ..text.messages import Message, numbered
 
@@ -14,9 +15,9 @@ from ..text.messages import Message, numbered
 class Recording:
     """A tape that is being recorded, from ``ds.record`` on until ``stop``, or to the end of a ``with`` block."""
 
-    def __init__(self, deck: Deck, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, deck: Deck, file: TapeFile) -> None:
         self._deck = deck
-        self._file = deck.record(path, overwrite=overwrite)
+        self._file = file
 
     @property
     def path(self) -> Path:
@@ -61,6 +62,11 @@ class Replay:
         self._player = deck.play(path, pace=pace, otherwise=otherwise)
 
     @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._player.name
+
+    @property
     def notices(self) -> tuple[Message, ...]:
         """What there is to know about the tape before it plays."""
         return self._player.notices
@@ -99,7 +105,13 @@ def record(file: str | PathLike[str], *, overwrite: bool = False) -> Recording:
     No key is in it, nor the name of this machine or of your home folder. Raises ConfigurationError when the file is there
     and ``overwrite`` is not set, when it cannot be written, and while another tape is recorded or played.
     """
-    return Recording(deck, Path(file).expanduser(), overwrite=overwrite)
+    return Recording(deck, deck.record(Path(file).expanduser(), overwrite=overwrite))
+
+
+def recording() -> Recording | None:
+    """What is recorded at the moment, if anything is."""
+    file = deck.recording
+    return None if file is None or deck.playing is not None else Recording(deck, file)
 
 
 def replay(file: str | PathLike[str], *, pace: float = 1.0, otherwise: Else = "refuse") -> Replay:

@@ -16,6 +16,7 @@ from deepseek_magic.metrics.columns import MEANINGS
 from deepseek_magic.notebook import labextension
 from deepseek_magic.notebook.cost.magic import CostMagics
 from deepseek_magic.notebook.experiments.magics import ExperimentMagics
+from deepseek_magic.notebook.lessons.magics import LessonMagics
 from deepseek_magic.notebook.magic.chats import ChatMagics
 from deepseek_magic.notebook.magic.demo import DemoMagics
 from deepseek_magic.notebook.magic.fix import FixMagics
@@ -43,6 +44,7 @@ ALL_MAGICS: Final = (
         DemoMagics,
         ExperimentMagics,
         FixMagics,
+        LessonMagics,
         LogMagics,
         PanelMagics,
         ResumeMagics,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...engine.hosts.endpoints import ENDPOINTS
+from ...engine.tape.deck import ELSE
 from ...protocol.errors import ConfigurationError
 from ...protocol.models import ALIASES, MODELS
 from ...protocol.options import Option
@@ -23,6 +24,7 @@ from .resume import TAKEN, is_open
 
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
 _HELP: Final = "--help"
+_OFF: Final = ("off",)
 
 
 def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
@@ -42,7 +44,12 @@ def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
         case "deepseek_chat":
             return _chat_words(typed)
         case "deepseek_cost":
-            return _words(typed, _notebooks(typed), (), {})
+            return _words(typed, _files(typed, ".ipynb"), (), {})
+        case "deepseek_record":
+            return _words(typed, [*_files(typed, ".tape"), *_OFF], ("--overwrite",), {})
+        case "deepseek_replay":
+            values = {"--else": ELSE, "--pace": ("0", "1")}
+            return _words(typed, [*_files(typed, ".tape"), *_OFF], tuple(values), values)
         case "deepseek_resume":
             return _resume_words(typed, variables)
         case "deepseek_trust":
@@ -113,8 +120,8 @@ def _chat_words(typed: str) -> list[str]:
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
 
 
-def _notebooks(begun: str) -> list[str]:
-    """The notebooks and folders that a path may go on to."""
+def _files(begun: str, suffix: str) -> list[str]:
+    """The files with this suffix and the folders that a path may go on to."""
     folder = begun.rpartition("/")[0]
     try:
         found = sorted((Path(folder).expanduser() if folder else Path()).iterdir())
@@ -123,9 +130,7 @@ def _notebooks(begun: str) -> list[str]:
     before = f"{folder}/" if folder else "/" if begun.startswith("/") else ""
     shown = [each for each in found if not each.name.startswith(".")]
     return [
-        f"{before}{each.name}{'/' if each.is_dir() else ''}"
-        for each in shown
-        if each.is_dir() or each.suffix == ".ipynb"
+        f"{before}{each.name}{'/' if each.is_dir() else ''}" for each in shown if each.is_dir() or each.suffix == suffix
     ]
 
 

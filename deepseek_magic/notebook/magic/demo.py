@@ -11,6 +11,7 @@ from IPython.display import display
 
 from ...engine.home import loopback
 from ...engine.hosts.endpoints import DEMO_VARIABLE
+from ...engine.tape.deck import deck
 from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import Message, say
@@ -77,6 +78,9 @@ class DemoMagics(Magics):
         if helped(self, "deepseek_demo", line):
             return
         typed = arguments(self.deepseek_demo, line)
+        if deck.playing is not None:  # a lesson that was recorded with the demo needs none when it is played
+            _tell(say("The tape {name} answers, so no demo server is started or stopped.", name=deck.playing.name))
+            return
         if typed.action == "stop":
             self._stop()
             return

@@ -30,7 +30,20 @@ def answerers(given: Callable[[], Mapping[str, Any]]) -> tuple[Endpoint, ...]:
 
 def names_of(places: Sequence[Endpoint], demo: str) -> str:
     """What a person calls them; the demo is called ``demo``."""
-    return ", ".join(dict.fromkeys(demo if place.name == "demo" else place.title for place in places))
+    return ", ".join(
+        dict.fromkeys(
+            demo if place.name == "demo" and place.tape is None else _taped(place) or place.title for place in places
+        )
+    )
+
+
+def _taped(place: Endpoint) -> str:
+    """What a place is called while a tape records or plays; nothing without one."""
+    if place.tape is None:
+        return ""
+    if place.tape.plays:
+        return say("tape {name}", name=place.tape.name)
+    return say("{name}, recorded", name=say("demo server") if place.name == "demo" else place.title)
 
 
 def who_html(places: Sequence[Endpoint]) -> str:
@@ -45,6 +58,10 @@ def who_html(places: Sequence[Endpoint]) -> str:
 
 
 def _cost_of(place: Endpoint) -> tuple[str, str]:
+    if place.tape is not None and place.tape.plays and not place.tape.asks:
+        return say("free"), say(
+            "Answers come from a tape, as they were recorded. No network is asked and nothing is paid."
+        )
     if place.name == "demo":
         return say("free"), say("Answers come from a demo server on this machine and cost nothing.")
     if place.is_local:

@@ -1,0 +1,1 @@
+"""Lessons: recorded on a tape and played from it."""
