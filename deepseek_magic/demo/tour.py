@@ -64,7 +64,7 @@ def copy_to(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         home = originals()
-        for original in sorted(home.rglob("*.ipynb")):
+        for original in sorted([*home.rglob("*.ipynb"), *home.rglob("*.tape")]):
             if not (copy := folder / original.relative_to(home)).exists():
                 copy.parent.mkdir(exist_ok=True)
                 shutil.copyfile(original, copy)
@@ -86,6 +86,9 @@ def execute(folder: Path, name: str = TOUR) -> bool:
     """
     nbclient, nbformat = import_extra("nbclient"), import_extra("nbformat")
     notebook = nbformat.read(originals() / name, as_version=4)
+    tape = (originals() / name).with_suffix(".tape")
+    if tape.exists():
+        shutil.copy(tape, folder)
     good: list[bool] = []
 
     def tell(cell: Any, cell_index: int, **_: Any) -> None:

@@ -29,7 +29,10 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
-TOUR: Final = ("01_first_steps.ipynb", "03_when_the_network_fails.ipynb", "zh/01_first_steps.ipynb")
+TOUR: Final = (
+    *("01_first_steps.ipynb", "03_when_the_network_fails.ipynb", "08_a_lesson_on_tape.ipynb"),
+    *("zh/01_first_steps.ipynb", "zh/08_a_lesson_on_tape.ipynb"),
+)
 LOAD: Final = "%load_ext deepseek_magic"
 PRELOADED: Final = ("micropip", "piplite", "ipykernel", "comm", "pyodide-kernel", "jedi", "ipython", "deepseek-magic")
 """What a kernel has from its beginning; JupyterLite's own asks for all but the last."""
@@ -90,9 +93,12 @@ def lay_out_notebooks(folder: Path) -> None:
         first = next(cell for cell in cells if "".join(cell["source"]).startswith(LOAD))
         if name.startswith("zh/"):  # whatever the language of the reader's browser
             first["source"].append('\n%config DeepSeekMagics.language = "zh"')
-        if "%deepseek_demo" not in "".join(first["source"]):
-            first["source"].append("\n%deepseek_demo")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        tape = (home / name).with_suffix(".tape")
+        if tape.exists():
+            shutil.copy(tape, (folder / name).parent)
+        elif "%deepseek_demo" not in "".join(first["source"]):
+            first["source"].append("\n%deepseek_demo")
         (folder / name).write_text(json.dumps({**notebook, "cells": cells}), "utf-8")
     if missing:
         raise RuntimeError(f"The tour no longer says what is not true in a page: {', '.join(missing)}")

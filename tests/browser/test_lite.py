@@ -193,6 +193,17 @@ def test_a_cut_answer_is_joined_python_asks_and_a_server_that_lets_the_page_ask_
     panel.shoot("in_jupyterlite")
 
 
+def test_a_lesson_on_tape_plays_in_a_page_with_no_demo_and_no_network(open_page: Open) -> None:
+    lesson = open_page("08_a_lesson_on_tape.ipynb")
+    assert "no key and no network" in lesson.run(0, PYTHON_S)
+    assert "first token" in lesson.run(1, CELL_S)
+    lesson.run(2, CELL_S)
+    assert "Reasoning" in lesson.run(3, CELL_S)
+    lesson.run(4, CELL_S)
+    assert "joined 1×" in lesson.run(5, CELL_S)
+    lesson.screenshot("lite_lesson")
+
+
 @pytest.mark.parametrize("name", ["failure_lab.ipynb", "zh/failure_lab.ipynb"])
 def test_every_notebook_that_the_pages_link_to_is_there(site: Path, name: str) -> None:
     linked = {

@@ -50,7 +50,7 @@ def _cells(first: str) -> list[str]:
     return [first, WATCH, *(cell.source for cell in CELLS), WATCHED]
 
 
-def _environment(folder: Path, **more: str) -> dict[str, str]:
+def environment(folder: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV", "HOME") if name in os.environ}
     kept |= {"IPYTHONDIR": str(folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     return kept | {"DEEPSEEK_MAGIC_HOME": str(folder / "journal"), "PYTHONPATH": str(ROOT)} | more
@@ -66,9 +66,9 @@ def record(folder: Path, *, pace: float = 0.1) -> Lesson:
             if 0 <= place < len(CELLS) and (fault := CELLS[place].fault) is not None:
                 server.fault = fault
 
-        environment = _environment(folder, DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=KEY)
+        settings = environment(folder, DEEPSEEK_BASE_URL=server.base_url, DEEPSEEK_API_KEY=KEY)
         seconds: list[float] = []
-        return _of(play(_cells(RECORD), folder, before, seconds.append, environment), seconds)
+        return _of(play(_cells(RECORD), folder, before, seconds.append, settings), seconds)
 
 
 def replay(
@@ -84,7 +84,7 @@ def replay(
     given.write_text(json.dumps(cells), "utf-8")
     command = [*alone(), python, "-m", "tests.lessons.kernel", str(given), str(out), str(folder)]
     done = subprocess.run(
-        command, cwd=ROOT, env=_environment(folder), capture_output=True, text=True, timeout=600, check=False
+        command, cwd=ROOT, env=environment(folder), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return _of(**json.loads(out.read_text("utf-8")))
