@@ -55,7 +55,7 @@ TOLD: Final = {
 EARLY_ENDS: Final = ("finish-early", "finish-every")
 """Faults that send text after a finish reason: the wire does it, so the reader may see it."""
 HANG_S: Final = 30.0
-SETTLE_S: Final = 2.0
+SETTLE_S: Final = 30.0
 TORN_TOKENS: Final = 3
 """Measured on DeepSeek: so far the number of deltas is from the number of tokens (sheet, 3.2)."""
 SHORT_CHARS: Final = ECHO_MIN_CHARS
