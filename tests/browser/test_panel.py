@@ -80,7 +80,7 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     panel.tab("Failure lab")
     panel.root.get_by_label("experiment", exact=True).select_option("cut")
     panel.button("Set up").click()
-    panel.reads("In force at")
+    panel.reads("Armed, once")
     panel.ask("Why did the line break?")
     panel.reads("Seam (continued")
     panel.ready()

@@ -517,10 +517,22 @@ def test_the_lab_sets_a_fault_and_tells_what_the_client_did(kernel: Kernel) -> N
     front.put(front.find(description="experiment"), index=names.index("cut"))
     front.put(front.find(description="slowness"), value=0.1)
     front.click("Set up")
-    front.until(lambda: front.shows("In force at http://127.0.0.1"))
+    front.until(lambda: front.shows("Armed, once: cut at=content after=25 times=1."))
     front.ask("hi")
     front.until(lambda: front.shows("Seam (continued"))
+    front.until(lambda: front.shows("Used up: cut at=content after=25 times=1."))
     assert front.value("p.answer.outcome, p.answer.attempts") == "complete 2"
+    front.click("Set up")
+    front.until(lambda: not front.shows("Seam (continued"))
+
+
+def test_the_class_view_has_the_lab_alone_and_six_lanes_for_six_questions(kernel: Kernel, demo: DemoServer) -> None:
+    demo.pace = LIKE_A_MODEL
+    front = Front(kernel, "p = ds.panel(for_class=True)\np")
+    assert front.value("p._tabs.comm is not None, p._controls.given['think'], p._chosen is p._lab") == "True off True"
+    front.click("Ask 6 times")
+    front.until(lambda: front.shows("<li>running</li>") and front.shows("<li>waiting</li>"))
+    front.until(lambda: json.dumps(front.state).count("<li>done") == 6)
 
 
 def test_six_at_once_stand_in_line_where_the_gauges_show_it(kernel: Kernel, demo: DemoServer) -> None:

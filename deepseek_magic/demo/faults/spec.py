@@ -169,6 +169,11 @@ class Faults:
         self._left = [fault.times for fault in self.faults]
         self._chance = [random.Random(fault.seed) for fault in self.faults]
 
+    @property
+    def left(self) -> tuple[int | None, ...]:
+        """How often each fault is still to come; None for every time."""
+        return tuple(self._left)
+
     def take(self, phases: Iterable[str] = (), *, prefixed: bool = False, connecting: bool = False) -> Fault | None:
         """The fault that this request (or, when ``connecting``, this connection) meets."""
         phases = set(phases)

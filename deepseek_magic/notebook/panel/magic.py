@@ -21,6 +21,8 @@ from ..magic.manuals import helped
 if TYPE_CHECKING:
     from .panel import Panel
 
+CLASS = "--class"
+
 
 @magics_class
 class PanelMagics(Magics):
@@ -41,23 +43,26 @@ class PanelMagics(Magics):
         ::
 
           %deepseek_panel [flags]      the flags of %%deepseek set its controls
+          %deepseek_panel --class      for a projector: the failure lab on top, the state large, no settings
         """
         if helped(self, "deepseek_panel", line):
             return
-        typed = read_line(line)
+        words = line.split()
+        for_class = CLASS in words
+        typed = read_line(" ".join(word for word in words if word != CLASS) if for_class else line)
         if typed.rest:
             said = Message('"{text}" was not understood: %deepseek_panel takes flags only.', text=typed.rest[:40])
             raise ConfigurationError(said, hint=Message("The prompt is typed into the panel."))
-        display(self.make(**typed.options))
+        display(self.make(for_class=for_class, **typed.options))
 
-    def make(self, **options: Any) -> Panel:
+    def make(self, *, for_class: bool = False, **options: Any) -> Panel:
         """A panel whose controls are set to ``options``. Raises ConfigurationError where no widget can be shown."""
         if (why := no_panel(self.shell)) is not None:
             raise ConfigurationError(why, hint=Message("Use %%deepseek here, or open JupyterLab."))
         from .panel import Panel
 
         session().chats.notebook = notebook_path(self.shell)
-        made = Panel(self._magics, self._demo, **options)
+        made = Panel(self._magics, self._demo, for_class=for_class, **options)
         place = cell_id(self.shell) or f"panel {len(self._panels)}"
         if (before := self._panels.get(place)) is not None:
             before.close()
@@ -70,8 +75,9 @@ class PanelMagics(Magics):
             made.cell_ended()
 
 
-def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Panel:
-    """``ds.panel()``: a panel as the result of a cell; ``options`` are the first settings of its controls.
+def panel(*, for_class: bool = False, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Panel:
+    """``ds.panel()``: a panel as the result of a cell; ``options`` are the first settings of its controls. ``for_class`` shows
+    it as a class should see it: the failure lab on top, the state large, no settings.
 
     Raises ConfigurationError outside a notebook.
     """
@@ -81,5 +87,5 @@ def panel(*, endpoint: str | None = None, **options: Unpack[CallOptions]) -> Pan
     registry = shell.magics_manager.registry
     if "PanelMagics" not in registry:
         shell.extension_manager.load_extension("deepseek_magic")
-    made: Panel = registry["PanelMagics"].make(endpoint=endpoint, **options)
+    made: Panel = registry["PanelMagics"].make(for_class=for_class, endpoint=endpoint, **options)
     return made

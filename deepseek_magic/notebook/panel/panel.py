@@ -49,12 +49,13 @@ STYLE = Path(__file__).with_name("panel.css")
 
 
 class Panel:
-    """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it.
+    """One panel. ``answer`` is the completion of its last call. The last expression of a cell shows it. ``for_class`` has the
+    failure lab on top, the state large, and no other section.
 
     Once it is closed, to show it or to ask in it raises ConfigurationError.
     """
 
-    def __init__(self, magics: DeepSeekMagics, demo: DemoMagics, **options: Any) -> None:
+    def __init__(self, magics: DeepSeekMagics, demo: DemoMagics, *, for_class: bool = False, **options: Any) -> None:
         self._magics = magics
         self._id = uuid.uuid4().hex[:8]
         self._picture: Any = None
@@ -68,7 +69,9 @@ class Panel:
         self._now = Now(lambda: self._guard(lambda: self._act("stop", "")))
         self._transcript = Transcript(lambda text: self._prompt.offer(text))
         self._calls = Calls(magics, self._transcript, self)
-        given = dict(Options(**options))
+        self._for_class = for_class
+        # A thought would hide the experiment: what breaks in it is not seen.
+        given = dict(Options(**({"think": "off"} | options if for_class else options)))
         chat = str(given.pop("chat", session().chat))
         self._controls = Controls(given, lambda: self._guard(self._draw_source))
         self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)))
@@ -109,10 +112,16 @@ class Panel:
         scroll = ipywidgets.Box((self._transcript.box,))
         scroll.add_class("deepseek-magic-scroll")
         head = ipywidgets.HBox((self._who, self._chats.box, self._chats.fold))
-        parts = (head, self._now.box, scroll, self._prompt.box, self._message)
-        main, side = ipywidgets.VBox(parts), ipywidgets.VBox((self._tabs,))
-        columns = ipywidgets.Box((main, side))
+        below = (scroll, self._prompt.box, self._message)
+        if self._for_class:
+            main, side = ipywidgets.VBox((head, *below)), ipywidgets.VBox((self._now.box, self._lab.box))
+            self._lab.box.add_class("deepseek-magic-lab")
+        else:
+            main, side = ipywidgets.VBox((head, self._now.box, *below)), ipywidgets.VBox((self._tabs,))
+        columns = ipywidgets.Box((side, main) if self._for_class else (main, side))
         whole = ipywidgets.VBox((style, columns))
+        if self._for_class:
+            whole.add_class("deepseek-magic-class")
         for widget, name in ((head, "head"), (main, "main"), (side, "side"), (columns, "columns"), (whole, "panel")):
             widget.add_class(f"deepseek-magic-{name}")
         return whole
@@ -192,8 +201,12 @@ class Panel:
     async def _follow_several(self, calls: Sequence[Call]) -> None:
         """Let the gauges show the queue until it is empty."""
         while not all(call.done for call in calls):
+            gate = self._calls.gate
+            self._lab.show_lanes(calls, gate.standing.running if gate is not None else 0)
             self._draw_now()
             await engine.pause(STATUS_INTERVAL_S)
+        self._lab.show_lanes(calls, 0)
+        self._lab.look()
         self._refresh()
         self._draw_now()
 
@@ -237,6 +250,7 @@ class Panel:
                 attempt=record.attempts,
             )
         self._tell(story)
+        self._lab.look()
         self._chats.refresh()
         self._refresh()
         self._draw()
@@ -272,7 +286,10 @@ class Panel:
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
             self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
-        self._now.show(self._status, self._reading, gate, self._money)
+        if self._for_class:  # one large state; the figures stand below the answer
+            self._now.show(self._status, Reading(), gate, "")
+        else:
+            self._now.show(self._status, self._reading, gate, self._money)
         if self._chosen is self._metrics:
             self._metrics.show_gauges(self._reading, gate, self._money)
 
@@ -287,6 +304,8 @@ class Panel:
     @property
     def _chosen(self) -> Any:
         """The section that is seen."""
+        if self._for_class:
+            return self._lab
         chosen = self._tabs.selected_index
         return None if chosen is None else self._sections[chosen]
 

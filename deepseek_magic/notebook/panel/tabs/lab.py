@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ....engine.loop import Call
 from ....protocol.completion import Completion
 from ....protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
 from ....text.messages import localized, say, words
@@ -41,25 +42,25 @@ EXPERIMENTS: Final = (
     ),
     Experiment(
         "cut",
-        "cut after=25 times=1",
+        "cut at=content after=25 times=1",
         "The connection closes in the middle of the answer, before the body has ended.",
         "A second attempt sends the text so far as a prefix and continues it; the seam is counted and the answer is complete.",
     ),
     Experiment(
         "cut three times",
-        "cut after=15 times=3",
+        "cut at=content after=12 times=3",
         "Three connections in a row close in the middle.",
         "Each attempt brings something new, so the client continues; the attempts add up to one answer.",
     ),
     Experiment(
         "an end too early",
-        "eof-chunked after=25 times=1",
+        "eof-chunked at=content after=25 times=1",
         "The body ends properly, but too early: there was no finish reason.",
         "Many clients treat this as a success; here only a finish reason completes an answer.",
     ),
     Experiment(
         "stall",
-        "stall after=20 for=5 times=1",
+        "stall at=content after=20 for=5 times=1",
         "The server falls silent for five seconds and keeps the connection open.",
         "Tokens per second fall to zero while the state does not change: only the client's own clock can notice.",
     ),
@@ -88,6 +89,37 @@ EXPERIMENTS: Final = (
         "No retry: the same request would fail again, so the error is shown at once.",
     ),
 )
+
+
+def armed(fault: str | None, left: Sequence[int | None]) -> str:
+    """Whether a fault of the demo is still to come, and how often; ``left`` as ``Faults.left``."""
+    if not fault:
+        return say("Nothing is set up: answers are whole.")
+    if all(count == 0 for count in left):
+        return say("Used up: {fault}. Set it up again.", fault=fault)
+    if None in left:
+        return say("Armed, every time: {fault}.", fault=fault)
+    count = sum(count or 0 for count in left)
+    if count == 1:
+        return say("Armed, once: {fault}.", fault=fault)
+    return say("Armed, {count} times: {fault}.", count=count, fault=fault)
+
+
+def lanes_html(calls: Sequence[Call], running: int) -> str:
+    """Calls that were asked at once, a line each: waiting, running, or how it ended."""
+    lines, open_ones = [], 0
+    for call in calls:
+        if not call.done:
+            open_ones += 1
+            lines.append(say("running") if open_ones <= running else say("waiting"))
+            continue
+        record = call.completion.record
+        word = say("failed") if call.completion.error is not None else say("done")
+        attempts = say("{count} attempts", count=call.completion.attempts) if call.completion.attempts > 1 else ""
+        seconds = say("{seconds} s", seconds=f"{record.total_s:.1f}") if record is not None else ""
+        lines.append(" · ".join(part for part in (word, seconds, attempts) if part))
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return f'<ol class="deepseek-magic-story deepseek-magic-lanes">{items}</ol>'
 
 
 class Story:

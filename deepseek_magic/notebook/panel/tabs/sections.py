@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import ipywidgets
 
 from ....engine.gate import Gate
+from ....engine.loop import Call
 from ....metrics.canvas import PlotKind
 from ....metrics.log import MetricsLog
 from ....protocol.outcome import OUTCOME_WORDS
@@ -21,7 +22,7 @@ from ..gauges import Reading, gauges_html
 from .as_magic import Cell
 from .controls import GROUP_WORDS, Controls
 from .history import OUTCOMES, history_html
-from .lab import EXPERIMENTS, story_html
+from .lab import EXPERIMENTS, armed, lanes_html, story_html
 
 Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""
@@ -179,6 +180,7 @@ class Lab:
         self._legend = ipywidgets.HTML()
         self._story = ipywidgets.HTML(story_html(()))
         set_up = button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up)
+        self._set_up_button = set_up
         why = say("the prompt in the box, all at once, to see the queue and the limiter")
         several = button(say("Ask {count} times", count=SEVERAL), why, guard, lambda: ask_several(SEVERAL))
         row = ipywidgets.HBox((set_up, several))
@@ -193,26 +195,41 @@ class Lab:
         self._say(say(chosen.breaks), say(chosen.watch))
 
     def _say(self, breaks: str, watch: str = "") -> None:
+        self._sentences = [(say("What breaks"), breaks), (say("What to watch"), watch)]
+        self.look()
+
+    def look(self) -> None:
+        """Show whether what was set up is still to come."""
         server = self._demo.server
-        said = [(say("What breaks"), breaks), (say("What to watch"), watch)]
-        lines = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in said if text]
+        lines = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in self._sentences if text]
         if server is None:
             lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
         else:
-            now = server.fault or say("nothing")
-            lines.append(html.escape(say("In force at {url}: {fault}.", url=server.base_url, fault=now)))
+            lines.append(f"<b>{html.escape(armed(server.fault, server.faults.left))}</b>")
             lines.append(html.escape(say("Cells ask this server, too, until %deepseek_demo stop.")))
         self._legend.value = f'<div style="line-height: 1.5">{"<br>".join(lines)}</div>'
+        self._set_up_button.button_style = "" if self._is_set_up else "primary"
+
+    @property
+    def _is_set_up(self) -> bool:
+        """Whether the demo does what is chosen."""
+        server = self._demo.server
+        return server is not None and (self._fault.value.strip() or None) == server.fault
 
     def _set_up(self) -> None:
         server = self._demo.server or self._demo.start()
         server.pace = self._pace.value
         server.fault = self._fault.value.strip() or None
+        self.tell([])  # the story of another experiment
         chosen = EXPERIMENTS[self._experiment.value]
         if chosen.fault == server.fault:
             self._say(say(chosen.breaks), say(chosen.watch))
         else:
             self._say(" ".join(sentence.localized() for sentence in self._demo.legend))
+
+    def show_lanes(self, calls: Sequence[Call], running: int) -> None:
+        """Show calls that were asked at once, each on a line of its own."""
+        self._story.value = lanes_html(calls, running)
 
     def tell(self, lines: list[tuple[float, str]]) -> None:
         """Show the story of the answer that is being written, or was written last."""
