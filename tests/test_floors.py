@@ -120,6 +120,7 @@ LAYERS = (
         "notebook.lessons",
         "notebook.experiments",
         "notebook.magic",
+        "notebook.ahead",
         "notebook.view",
         "notebook.labextension",
     ),

@@ -186,13 +186,13 @@ class Call:
         if self._stream is not None:  # else ``carry`` will see it
             self._closing = self._loop.create_task(self._stream.aclose())
 
-    async def carry(self, stream: Batched) -> Completion:
-        """Hand over what ``stream`` brings, until its end or a Stop, which closes it; its completion."""
+    async def carry(self, stream: Batched, heard: Callable[[Sequence[Event]], None] | None = None) -> Completion:
+        """Hand over what ``stream`` brings, until its end or a Stop, which closes it; its completion. ``heard`` is told first."""
         self._stream = stream
         if self.stopping:
             await stream.aclose()
         else:
-            await stream.run(self.put)
+            await stream.run(self.put if heard is None else _both(heard, self.put))
         return stream.completion
 
     async def _run(self, source: Source) -> None:
@@ -284,6 +284,14 @@ class Call:
         if self._completion is None:
             raise self._error or RuntimeError("the call ended without a completion")
         return self._completion
+
+
+def _both(one: Callable[[list[Event]], None], other: Callable[[list[Event]], None]) -> Callable[[list[Event]], None]:
+    def put(events: list[Event]) -> None:
+        one(events)
+        other(events)
+
+    return put
 
 
 def pump(call: Call, show: Callable[[list[Event]], None]) -> Completion:

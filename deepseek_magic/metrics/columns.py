@@ -45,6 +45,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
         "cached (from the journal)",
     ),
     "used": Meaning("", "whether its answer was used; if not, its cost counts, and summaries leave it out"),
+    "ahead_s": Meaning("s", "by how long it had begun before its cell's turn came; empty when it had not"),
     "finish_reason": Meaning("", "the host's word for why the answer ended", "OTel gen_ai.response.finish_reasons"),
     "error_type": Meaning("", "the class of the error, when there is one", "OTel error.type"),
     "status": Meaning("", "the HTTP status of the error"),

@@ -43,10 +43,11 @@ def load(shell: Any) -> None:
         lessons.pre_run_cell,
         magics.background_answers.pre_run_cell,
         magics.turns.pre_run_cell,
+        magics.ahead.pre_run_cell,
     ):
         shell.events.register("pre_run_cell", begin)
     names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
-    for part in (magics.last_error, magics.turns, Breaches(), names, panels):
+    for part in (magics.last_error, magics.turns, magics.ahead, Breaches(), names, panels):
         shell.events.register("post_run_cell", part.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
@@ -82,7 +83,7 @@ def unload(shell: Any) -> None:
     manager = shell.input_transformer_manager
     ours = tuple(
         f"{__name__}.{room}"
-        for room in ("labextension.", "lazy", "lessons.", "experiments.", "magic.", "panel.", "view.")
+        for room in ("ahead.", "labextension.", "lazy", "lessons.", "experiments.", "magic.", "panel.", "view.")
     )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):

@@ -107,6 +107,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     outcome        as in a completion, and cached: taken from the journal, nothing was sent
     think          the thinking setting that was sent; None when the host's default was left alone
     purpose        why it was sent: ask, trial, judge, hedge, ahead; None in records of older versions
+    ahead_s        seconds by which it had begun before its cell's turn came; None: it began in its turn, or was not used
     used           False: nobody was given its answer. It counts as spent, and not in summaries
     waited_s       all waiting on this side: the ``wait_*`` columns
     connect_s      opening connections, summed; 0 when a pooled one was used
@@ -144,6 +145,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     purpose: str | None = None
     outcome: str
     used: bool = True
+    ahead_s: float | None = None
     finish_reason: str | None = None
     error_type: str | None = None
     status: int | None = None

@@ -324,6 +324,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _switch(
         "--timeline", "keep every event of the stream with its time, in the answer's record.timeline", scope="call"
     ),
+    _switch("--no-ahead", "ask only when the cell's turn comes, also where look_ahead is set", scope="cell"),
     _switch("--dry-run", "show the request that would be sent, and send nothing", scope="cell"),
     _switch("--quiet", "show nothing; the answer is in the variable named by -o", scope="cell"),
     _switch("--show-reasoning", "leave the reasoning unfolded", scope="cell"),
@@ -354,7 +355,7 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
         "cache",
         "fresh",
     ),
-    Message("How long it may take"): ("first_token", "idle", "total", "timeline"),
+    Message("How long it may take"): ("first_token", "idle", "total", "timeline", "no_ahead"),
 }
 """Every setting that has a flag, in the order in which a reader looks for it."""
 
@@ -409,6 +410,7 @@ class CallOptions(RequestOptions, total=False):
     idle: float | None
     total: float | None
     timeline: bool | None
+    no_ahead: bool | None
     dry_run: bool | None
     quiet: bool | None
     show_reasoning: bool | None

@@ -16,6 +16,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Unpack
 
+import msgspec
+
 from ..engine.client import Client
 from ..engine.home import IN_PAGE, engine, new_transport
 from ..engine.hosts import keys
@@ -27,11 +29,12 @@ from ..engine.stream import Stream, pieces_of
 from ..metrics.billing import most_of
 from ..metrics.log import MetricsLog
 from ..metrics.row import Origin
+from ..metrics.spending import Hold
 from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
 from ..policy.deadlines import Timeouts
 from ..policy.estimates import Estimate, estimate
-from ..policy.limits.leading import Leading
+from ..policy.limits.leading import Leading, beginning
 from ..policy.pricing import Cost
 from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
@@ -41,11 +44,14 @@ from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError, RuleBroken
 from ..protocol.events import Event
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
+from ..protocol.outcome import WHOLE
 from ..protocol.schema import Schema
 from ..text.messages import Message
 from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
+from .early.fate import Fate
+from .early.place import PrefixPlace
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import check_demo, find_earlier
 from .rails import Rails
@@ -73,6 +79,7 @@ class Session:
         self.last: Completion | None = None
         """The completion of the call that ended last."""
         self.seen_before = nearby.SeenBefore()
+        self._early: dict[Fate, Call] = {}
         self._turns: dict[str, tuple[str, str]] = {}
         self._journal_noticed = False
         self._transport = new_transport()
@@ -289,13 +296,15 @@ class Session:
             return None
         return cache.find(self.journal, prepared.request, prepared.endpoint)
 
-    def start(self, prepared: Prepared, *, mode: str | None = None, silent: bool = False) -> Call:
+    def start(
+        self, prepared: Prepared, *, mode: str | None = None, silent: bool = False, fate: Fate | None = None
+    ) -> Call:
         """Begin the answer on the engine. The call's completion carries its error instead of raising it. ``mode`` is how
         it is shown, None where it is not; ``silent`` keeps no events for anybody to show.
 
         With several endpoints the next one takes over when one is down, in mid-answer too; each leaves a row in the log
         and an entry in the journal. A call that could cost more than the budget leaves ends with BudgetExceeded, and
-        nothing is sent.
+        nothing is sent. One with a ``fate`` begins before its turn: it ends when it has come and its fate is decided.
         """
 
         async def source(call: Call) -> Completion:
@@ -308,24 +317,72 @@ class Session:
             most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), self.wall())
             try:
                 await engine.aside(self.rails.check_money, most, self.wall())
-                hold = self.log.spending.hold(most, cap=prepared.options.get("budget"))
+                hold = await self._hold(most, prepared, fate)
             except (BudgetExceeded, RuleBroken) as error:
+                if fate is not None:
+                    fate.failed = True
                 return Completion(request=prepared.request, error=error)
             with hold:
-                stream = prepared.client.begin(
-                    prepared.addressed,
-                    before=prepared.before,
-                    continue_on_length=prepared.options.get("continue_on_length"),
-                    timeline=prepared.options.get("timeline"),
-                    patience=prepared.patience,
-                    origin=Origin(run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode),
-                    purse=hold,
-                    hedge=prepared.options.get("hedge"),
-                    alone=bool(prepared.options.get("fresh")),
-                )
-                return self._keep(prepared, await call.carry(stream))
+                if fate is not None:
+                    self._early[fate] = call
+                try:
+                    return self._keep(prepared, await carried(call, hold))
+                finally:
+                    if fate is not None:
+                        del self._early[fate]
+                        fate.ended.set()
+
+        async def carried(call: Call, hold: Hold) -> Completion:
+            among = PrefixPlace(self.leading, beginning(prepared.request, prepared.endpoint.base_url))
+            await among.turn(fate)
+            purpose = "ask"
+            if fate is not None:
+                fate.sent, purpose = True, "ahead"
+            stream = prepared.client.begin(
+                prepared.addressed,
+                before=prepared.before,
+                continue_on_length=prepared.options.get("continue_on_length"),
+                timeline=prepared.options.get("timeline"),
+                patience=prepared.patience,
+                origin=Origin(
+                    run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode, purpose=purpose
+                ),
+                purse=hold,
+                hedge=prepared.options.get("hedge") if fate is None else None,
+                alone=bool(prepared.options.get("fresh")),
+            )
+            completion = await call.carry(stream, among.heard)
+            among.over(completion)
+            return completion if fate is None else await self._decided(fate, completion)
 
         return engine.start(source, silent=silent)
+
+    async def _hold(self, most: Cost | None, prepared: Prepared, fate: Fate | None) -> Hold:
+        """A call's price, set aside. Raises BudgetExceeded; but first those that began before their turn make room."""
+        cap = prepared.options.get("budget")
+        try:
+            return self.log.spending.hold(most, cap=cap)
+        except BudgetExceeded:
+            if fate is not None or not self._early:
+                raise
+        for early, call in tuple(self._early.items()):
+            if early.drop():
+                call.stop()
+        for early in [early for early in self._early if early.dropped]:
+            await early.ended.wait()
+        return self.log.spending.hold(most, cap=cap)
+
+    async def _decided(self, fate: Fate, completion: Completion) -> Completion:
+        """What a call that began before its turn has brought, once it is known whether anybody is given it."""
+        record = completion.record
+        fate.failed = completion.error is not None or completion.outcome not in WHOLE
+        used = await fate.used()
+        if record is None:
+            return completion
+        record = msgspec.structs.replace(record, used=used, ahead_s=fate.ahead_s if used else None)
+        self.journal.measure(record)
+        self.log.add(record, completion)
+        return replace(completion, record=record)
 
     def began(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``: the session writes down what streams bring."""
@@ -345,10 +402,13 @@ class Session:
 
     def ended(self, stream: Stream) -> None:
         """See ``engine.stream.Keeper``."""
-        completion = stream.completion
-        self.journal.end(stream.call_id, completion, completion.record)
-        if completion.record is not None:
-            self.log.add(completion.record, completion)
+        completion, record = stream.completion, stream.completion.record
+        early = stream.terms.origin.purpose == "ahead"
+        if early and record is not None:
+            record = msgspec.structs.replace(record, used=False)  # it may be one day, see ``_decided``
+        self.journal.end(stream.call_id, completion, record)
+        if record is not None and not early:
+            self.log.add(record, completion)
 
     def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
         completion = replace(completion, schema=prepared.schema)
@@ -358,7 +418,8 @@ class Session:
             empty = Conversation(name=prepared.chat)
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
             self.chats[prepared.chat] = conversation.with_turn(left)
-        self.last = completion
+        if completion.record is None or completion.record.used:
+            self.last = completion
         if completion.record is not None and prepared.chat is not None:
             self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
         return completion

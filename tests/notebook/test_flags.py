@@ -11,8 +11,7 @@ from deepseek_magic.engine.hosts.keys import forget
 from deepseek_magic.notebook.magic import service
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.magic.fix import FixMagics
-from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line
-from deepseek_magic.notebook.magic.magics import read_order
+from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line, read_order
 from deepseek_magic.notebook.magic.manuals import helped, plain
 from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.protocol.chat import Request

@@ -35,7 +35,7 @@ from .merge import calls_of, take
 from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
 from .stored import Entry as Entry
-from .stored import Statement, begun, ended, entry_of
+from .stored import Statement, begun, ended, entry_of, measured
 from .writer import LEASE_S, JournalWriter, Work, now
 
 READ_FLUSH_S: Final = 2.0
@@ -112,6 +112,11 @@ class Journal(Tabular):
     def end(self, call_id: str, completion: Completion, record: StreamRecord | None = None) -> None:
         """The call is over."""
         self._writer.end(call_id, functools.partial(ended, call_id, completion, record, now()))
+
+    def measure(self, record: StreamRecord) -> None:
+        """Put a record in the place of that of a call which is over: only now it is known whether it was used."""
+        if self.enabled and not self.notice:
+            self._writer.put(functools.partial(measured, record))
 
     def keep_chat(self, run_id: str, notebook: str, name: str, turns: Sequence[Turn]) -> None:
         """A conversation of the kernel ``run_id`` has these turns now."""

@@ -117,9 +117,14 @@ def ended(call_id: str, completion: Completion, record: StreamRecord | None, now
     if (error := completion.error) is not None:
         known["error"] = {"type": type(error).__name__, "message": str(error)}
     noted = msgspec.json.encode(known, enc_hook=str).decode()
-    measured = None if record is None else msgspec.json.encode(record).decode()
-    values = (now, now, completion.text, completion.reasoning, noted, measured, call_id)
+    figures = None if record is None else msgspec.json.encode(record).decode()
+    values = (now, now, completion.text, completion.reasoning, noted, figures, call_id)
     return [(_END, values), (_FORGET_PIECES, (call_id,))]
+
+
+def measured(record: StreamRecord) -> list[Statement]:
+    """What is written when only the record of a call that is over has changed."""
+    return [(_MEASURE, (msgspec.json.encode(record).decode(), record.call_id))]
 
 
 def entry_of(row: sqlite3.Row, pieces: Iterable[tuple[str]]) -> Entry:
@@ -164,4 +169,5 @@ _BEGIN: Final = """
 _END: Final = """
     UPDATE calls SET seen_at = ?, ended_at = ?, text = ?, reasoning = ?, completion = ?, record = ? WHERE call_id = ?
 """
+_MEASURE: Final = "UPDATE calls SET record = ? WHERE call_id = ?"
 _FORGET_PIECES: Final = "DELETE FROM pieces WHERE call_id = ?"

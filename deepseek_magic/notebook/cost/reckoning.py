@@ -33,8 +33,7 @@ from ..experiments.judge_cell import sweep_named
 from ..experiments.judge_flags import judge_of, read_judge_line
 from ..experiments.map_cell import typed_map
 from ..experiments.sweep_cell import check_cell, no_permission, typed_plan
-from ..magic.flags import HELP_FLAGS, Line
-from ..magic.magics import read_order
+from ..magic.flags import HELP_FLAGS, Line, read_order
 from .names import Computed, Names, NotYet
 from .situation import NOTHING, Situation, Unsaid
 from .source import COMPUTED, Reader

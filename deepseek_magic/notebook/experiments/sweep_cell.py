@@ -27,8 +27,8 @@ from ...session.experiments.running import HOW, PreparedSweep, SweepCall, prepar
 from ...session.experiments.sweep import Sweep
 from ...text.messages import Message, numbered, say
 from ..frontend import Stopped, notebook_path
-from ..magic.flags import Line
-from ..magic.magics import DeepSeekMagics, check_output, refuse_key
+from ..magic.flags import Line, check_output, refuse_key
+from ..magic.magics import DeepSeekMagics
 from ..magic.past import variables
 from .flags import grid_of, read_sweep_line, split, sweep_help
 from .live import BackgroundSweep, SweepView

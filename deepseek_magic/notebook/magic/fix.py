@@ -14,7 +14,8 @@ from ...protocol.errors import ConfigurationError
 from ...text.fences import fenced
 from ...text.messages import Message, say
 from ..view.formats import offer_code
-from .magics import DeepSeekMagics, read_order
+from .flags import read_order
+from .magics import DeepSeekMagics
 from .manuals import plain
 from .past import Failure, variables
 

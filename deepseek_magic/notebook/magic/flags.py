@@ -8,6 +8,7 @@ the first word that is not a flag, and the rest is the prompt as it was typed.
 from __future__ import annotations
 
 import argparse
+import keyword
 import re
 import shlex
 import textwrap
@@ -16,6 +17,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from ...engine.hosts.keys import looks_like_key
+from ...protocol.chat import Prompt
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import OPTIONS, OPTIONS_BY_NAME, THEMES, Option, closest
 from ...text.messages import Message, localized, say
@@ -95,6 +98,60 @@ def _is_value(option: Option, word: re.Match[str] | None) -> bool:
 
 def _unquote(word: str) -> str:
     return _QUOTED.sub(lambda m: _ESCAPED.sub(r"\1", m[1] if m[1] is not None else m[2]), word)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What one magic asks for."""
+
+    prompt: Prompt
+    options: dict[str, Any]
+    output: str | None = None
+    quiet: bool = False
+    alone: bool = False
+    """Whether nothing else can be in the cell."""
+    scope: Mapping[str, Any] = field(default_factory=dict)
+    """The local variables of the function that asks."""
+
+
+def refuse_key(*typed: str) -> None:
+    """Raise ConfigurationError where one of these texts holds an API key."""
+    if any(map(looks_like_key, typed)):
+        raise ConfigurationError(
+            Message("The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it."),
+            hint=Message(
+                "Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY."
+            ),
+        )
+
+
+def check_output(name: str | None) -> None:
+    """Raise ConfigurationError where ``-o`` does not name a variable; a keyword could never be read again."""
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=name))
+
+
+def read_order(line: str, body: str | None) -> Order | None:
+    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
+    below = body or ""
+    refuse_key(line, below)
+    typed = read_line(line.rstrip().removesuffix(";"))
+    if typed.help:
+        return None
+    if not (line.strip() or below.strip()):
+        hint = Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags.")
+        raise ConfigurationError(Message("There is nothing to ask."), hint=hint)
+    if below.strip() and typed.rest:
+        raise ConfigurationError(
+            Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
+            hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
+        )
+    options = dict(typed.options)
+    output = options.pop("output", None)
+    check_output(output)
+    prompt = (below if below.strip() else typed.rest).rstrip("\n")
+    quiet = options.get("quiet", False) or line.rstrip().endswith(";")
+    return Order(prompt=prompt, options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 def arguments(magic: Any, line: str) -> Any:

@@ -7,31 +7,31 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
-import keyword
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
 from IPython.display import display
 from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, observe, validate
 
-from ...engine.hosts.keys import looks_like_key
 from ...engine.loop import Call, apump, pump
-from ...protocol.chat import Prompt, Request
+from ...protocol.chat import Request
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...protocol.events import Event
 from ...protocol.options import OPTIONS, Option
 from ...protocol.outcome import RESUMABLE
 from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
+from ..ahead.ahead import MOST_AHEAD, LookAhead
 from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
 from ..view.views import view_of
-from .flags import documented, help_head, read_line
+from .flags import Order, documented, help_head, read_order
 from .manuals import speak
 from .past import LastError, variables
 from .turns import Turns
@@ -42,20 +42,6 @@ if TYPE_CHECKING:
 DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new")}
 """The settings that can have a default for all cells."""
 Answer = Completion | BackgroundAnswer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What one magic asks for."""
-
-    prompt: Prompt
-    options: dict[str, Any]
-    output: str | None = None
-    quiet: bool = False
-    alone: bool = False
-    """Whether nothing else can be in the cell."""
-    scope: Mapping[str, Any] = field(default_factory=dict)
-    """The local variables of the function that asks."""
 
 
 def _kept(completion: Completion, name: str | None) -> Message | None:
@@ -76,46 +62,6 @@ def _trait(option: Option) -> Any:
         "switch": Bool,
     }
     return kind.get(option.kind, Unicode)(default_value=None, allow_none=True, help=option.help).tag(config=True)
-
-
-def refuse_key(*typed: str) -> None:
-    """Raise ConfigurationError where one of these texts holds an API key."""
-    if any(map(looks_like_key, typed)):
-        raise ConfigurationError(
-            Message("The cell holds what looks like an API key, so nothing was sent: a saved notebook would keep it."),
-            hint=Message(
-                "Take it out of the cell, and type it into the masked box of %deepseek_key, or set DEEPSEEK_API_KEY."
-            ),
-        )
-
-
-def check_output(name: str | None) -> None:
-    """Raise ConfigurationError where ``-o`` does not name a variable; a keyword could never be read again."""
-    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
-        raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=name))
-
-
-def read_order(line: str, body: str | None) -> Order | None:
-    """The order that was typed; None when it asks for help. Raises ConfigurationError."""
-    below = body or ""
-    refuse_key(line, below)
-    typed = read_line(line.rstrip().removesuffix(";"))
-    if typed.help:
-        return None
-    if not (line.strip() or below.strip()):
-        hint = Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags.")
-        raise ConfigurationError(Message("There is nothing to ask."), hint=hint)
-    if below.strip() and typed.rest:
-        raise ConfigurationError(
-            Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
-            hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
-        )
-    options = dict(typed.options)
-    output = options.pop("output", None)
-    check_output(output)
-    prompt = (below if below.strip() else typed.rest).rstrip("\n")
-    quiet = options.get("quiet", False) or line.rstrip().endswith(";")
-    return Order(prompt=prompt, options=options, output=output, quiet=quiet, alone=body is not None)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,6 +109,13 @@ class DeepSeekMagics(Magics):
         help="seconds between pings of an idle connection, until half an hour after the last call; unset: no pings",
     ).tag(config=True)
 
+    look_ahead = Int(
+        0,
+        min=0,
+        max=MOST_AHEAD,
+        help="on Run All, begin so many of the waiting cells early that depend on nothing before them (0: none)",
+    ).tag(config=True)
+
     pocket = Float(
         0.02,
         help="what a sweep may cost at most, in US dollars, without --go or --budget",
@@ -173,6 +126,7 @@ class DeepSeekMagics(Magics):
         self.turns = Turns(shell)
         self._muted: list[Any] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
+        self.ahead = LookAhead(shell, self, read_order, lambda: variables(shell, self.last_error))
         self._speak()
 
     @observe("language")
@@ -200,6 +154,10 @@ class DeepSeekMagics(Magics):
     @observe("keep_warm_s")
     def _keep_warm(self, change: Any) -> None:
         session().keep_warm_s = change["new"]
+
+    @observe("look_ahead")
+    def _look_ahead(self, _change: Any) -> None:
+        self.ahead.switch()
 
     def loaded(self) -> None:
         """Every default is set by now, so ``warm_up`` connects to the endpoint that is configured."""
@@ -229,7 +187,7 @@ class DeepSeekMagics(Magics):
         if run.detached:
             return self._leave(run)
         try:
-            pump(run.call, run.view.show)
+            pump(run.call, self._watching(run))
         except KeyboardInterrupt:
             run.interrupted = True
         return self._end(run)
@@ -245,10 +203,19 @@ class DeepSeekMagics(Magics):
         if run.detached:
             return self._leave(run)
         try:
-            await apump(run.call, run.view.show)
+            await apump(run.call, self._watching(run))
         except (asyncio.CancelledError, KeyboardInterrupt):
             run.interrupted = True
         return self._end(run)
+
+    def _watching(self, run: Run) -> Callable[[Sequence[Event]], None]:
+        """What looks at the events of an answer: its view, and meanwhile the look at the cells behind it."""
+
+        def show(events: Sequence[Event]) -> None:
+            run.view.show(events)
+            self.ahead.look(run.order)
+
+        return show
 
     def _read(self, line: str, body: str | None) -> Order | None:
         """The order that was typed; None when it asked for help and got it."""
@@ -293,7 +260,12 @@ class DeepSeekMagics(Magics):
         """Send it, and make the view that will show it."""
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         detached = bool(prepared.options.get("background")) and self.watched
-        call = session().start(prepared, mode=None if order.quiet else prepared.options.get("buffer", "balanced"))
+        early, notice = self.ahead.take(prepared)
+        if notice is not None:
+            prepared = replace(prepared, notices=(*prepared.notices, notice))
+        mode = None if order.quiet else prepared.options.get("buffer", "balanced")
+        call = early or session().start(prepared, mode=mode)
+        self.ahead.look(order)
         view = view_of(
             self.view_name,
             prepared,

@@ -17,8 +17,8 @@ from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..frontend import hears_clicks
 from ..view.background import BackgroundAnswer
-from .flags import read_line
-from .magics import Answer, DeepSeekMagics, Order, Run
+from .flags import Order, read_line
+from .magics import Answer, DeepSeekMagics, Run
 from .manuals import helped
 
 TAKEN: Final = frozenset(

@@ -98,9 +98,12 @@ class ServiceMagics(Magics):
         if helped(self, "deepseek_doctor", line):
             return
         from ...engine.hosts.doctor import report, verdict
+        from ..ahead.ahead import standing
 
         endpoints = _endpoints(line)
         well = report(endpoints, engine.run, session().lately(endpoints))
+        if (ahead := standing(self.shell)) is not None:
+            print(ahead)
         if not any(well):
             raise ConfigurationError(verdict(well))
         print(localized(verdict(well)))

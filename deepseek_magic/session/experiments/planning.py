@@ -37,6 +37,7 @@ _TAKEN: Final = (
     "hedge",
     "prefer",
     "no_history",
+    "no_ahead",
 )
 """Options of a single cell. A sweep has its own, or none, of what they say."""
 

@@ -1,0 +1,1 @@
+"""The cells of a notebook as text, before they are run."""

@@ -1,0 +1,1 @@
+"""Calls that begin before their turn, and calls that wait for one that begins alike."""
