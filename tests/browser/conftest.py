@@ -40,6 +40,7 @@ CHROMIUM_FLAGS: Final = [
 ]
 SCREENSHOTS: Final = Path(__file__).parent / "screenshots"
 TOKEN: Final = "browser-test"
+OLD_KERNEL: Final = "ipykernel-6"
 START_S: Final = 60
 STEP_MS: Final = 30_000
 KERNEL_IS_IDLE: Final = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -322,6 +323,34 @@ def start_lab(
 def lab(start_lab: Callable[[Path], Lab], tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The JupyterLab that tests share."""
     return start_lab(tmp_path_factory.mktemp("notebooks"))
+
+
+def install_old_kernel(lab: Lab, folder: Path) -> str:
+    """The name of a kernel of ``lab`` that runs on ipykernel 6: this environment with the one package exchanged, which lies in
+    ``folder``, first on the kernel's path. What else that needs, later versions need too and is here. Raises
+    CalledProcessError where it cannot be installed."""
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={folder}"]
+    subprocess.run([*install, "ipykernel>=6.29,<7", "nest-asyncio"], capture_output=True, text=True, check=True)
+    place = lab.home / "jupyter" / "data" / "kernels" / OLD_KERNEL
+    place.mkdir(parents=True)
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": OLD_KERNEL,
+        "language": "python",
+        "env": {"PYTHONPATH": str(folder)},
+    }
+    (place / "kernel.json").write_text(json.dumps(spec), "utf-8")
+    return OLD_KERNEL
+
+
+@pytest.fixture(scope="session")
+def old_kernel(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a kernel that runs on ipykernel 6."""
+    try:
+        return install_old_kernel(lab, tmp_path_factory.mktemp("ipykernel_6"))
+    except subprocess.CalledProcessError as error:
+        missing = f"ipykernel 6 could not be installed: {error.stderr[-500:]}"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
 
 
 @pytest.fixture(scope="session")

@@ -70,11 +70,11 @@ def sweep_cells(trials: int) -> list[str]:
     return [f"%load_ext deepseek_magic\n{rows}", f"%%deepseek_sweep {flags}\n{{question}} stream"]
 
 
-def notebook_of(cells: Sequence[str], path: Path) -> Path:
+def notebook_of(cells: Sequence[str], path: Path, kernel: str = "python3") -> Path:
     """A notebook of these cells, written to ``path``."""
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    spec = {"name": kernel, "display_name": kernel, "language": "python"}
     made = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": spec}
     )
     nbformat.write(made, path)
     return path

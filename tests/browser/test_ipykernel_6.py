@@ -1,14 +1,7 @@
-"""The kernel of Colab and of many installations: ipykernel 6 in the same JupyterLab, where no button is heard during a cell.
-
-It is this environment with the one package exchanged: ipykernel 6 in a folder of its own, first on the kernel's path.
-"""
+"""The kernel of Colab and of many installations: ipykernel 6 in the same JupyterLab, where no button is heard during a cell."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final
@@ -18,32 +11,10 @@ import pytest
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 
-from .conftest import Lab, Page
+from .conftest import Page
 
-KERNEL: Final = "ipykernel-6"
 LOAD: Final = "%load_ext deepseek_magic\nimport ipykernel; print(ipykernel.version_info[0])"
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def old_kernel(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a kernel that runs on ipykernel 6. What else that needs, later versions need too and is here."""
-    folder = tmp_path_factory.mktemp("ipykernel_6")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={folder}"]
-    done = subprocess.run([*install, "ipykernel>=6.29,<7", "nest-asyncio"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        missing = f"ipykernel 6 could not be installed: {done.stderr[-500:]}"
-        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    place = lab.home / "jupyter" / "data" / "kernels" / KERNEL
-    place.mkdir(parents=True)
-    spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": KERNEL,
-        "language": "python",
-        "env": {"PYTHONPATH": str(folder)},
-    }
-    (place / "kernel.json").write_text(json.dumps(spec), "utf-8")
-    return KERNEL
 
 
 @pytest.fixture(autouse=True)

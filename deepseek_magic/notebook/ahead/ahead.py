@@ -226,6 +226,7 @@ class LookAhead:
         if early.fate.failed or not early.fate.take():
             early.drop()
             return None, FAILED if early.fate.sent else None
+        self._due_s = 0.0  # there is room for another one
         return early.call, None
 
     def drop(self) -> None:

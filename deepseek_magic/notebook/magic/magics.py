@@ -265,7 +265,6 @@ class DeepSeekMagics(Magics):
             prepared = replace(prepared, notices=(*prepared.notices, notice))
         mode = None if order.quiet else prepared.options.get("buffer", "balanced")
         call = early or session().start(prepared, mode=mode)
-        self.ahead.look(order)
         view = view_of(
             self.view_name,
             prepared,
