@@ -25,8 +25,8 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def copy_notebooks(originals: Path, copies: Path) -> None:
-    """Put the originals where Sphinx finds them; an unchanged one keeps its time."""
-    for original in originals.rglob("*.ipynb"):
+    """Put the originals where Sphinx finds them, each with its tape; an unchanged one keeps its time."""
+    for original in (*originals.rglob("*.ipynb"), *originals.rglob("*.tape")):
         copy = copies / original.relative_to(originals)
         if ".ipynb_checkpoints" in original.parts or (copy.exists() and copy.read_bytes() == original.read_bytes()):
             continue

@@ -157,3 +157,4 @@ def test_a_patience_that_is_longer_than_the_connections_is_not_cut_short_by_it()
     )
     assert (limits.longest_read_s, limits.idle_reasoning_s) == (900.0, 300.0)
     assert Timeouts().patient(total_s=60) == Timeouts(total_s=60)
+    assert limits.patient() is limits

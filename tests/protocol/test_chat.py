@@ -74,7 +74,7 @@ def test_one_option_changes_its_own_fields_of_the_body_and_nothing_else(option: 
         value, added = ADDED[option.name]
         assert Request.of("Hi", **{option.name: value}).body() == BASE | added
     else:
-        value = {"text": "deepseek", "number": 1.5, "integer": 2, "switch": True, "choice": (*option.choices, "")[0]}[
+        value = {"text": "deepseek", "number": 0.1, "integer": 2, "switch": True, "choice": (*option.choices, "")[0]}[
             option.kind
         ]
         if option.name != "system":  # an argument of its own: it becomes a message
