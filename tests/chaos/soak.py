@@ -14,12 +14,15 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Final
 
 from deepseek_magic.demo.server import DemoServer, Pace
 from deepseek_magic.engine.client import Client
+from deepseek_magic.engine.several.seen import KEPT_CALLS, SEEN
 from deepseek_magic.policy.limits.limiter import LimitPolicy
 from deepseek_magic.policy.recovery import RecoveryPolicy
+from deepseek_magic.policy.several.nearest import SeenCall
 from deepseek_magic.protocol.errors import DeepSeekError
 from tests.chaos.run import open_files
 from tests.steady import SteadyLoop
@@ -79,6 +82,13 @@ async def streams(client: Client, number: int, chance: random.Random) -> None:
     await asyncio.gather(*(work() for _ in range(8)))
 
 
+def _seen(n: int) -> SeenCall:
+    """A call of long ago, with a value of its own wherever a real one has one."""
+    return SeenCall(
+        call_id=f"made up {n}", at_s=n + 0.5, place=("", f"model {n}", None), first_s=n + 0.25, cost=Decimal(n)
+    )
+
+
 async def growth(number: int) -> tuple[float, set[int], set[int]]:
     """Run ``number`` streams; (blocks of memory that grow a stream, counts of descriptors, counts of tasks), of the
     last four fifths."""
@@ -87,6 +97,8 @@ async def growth(number: int) -> tuple[float, set[int], set[int]]:
     files: list[int] = []
     tasks: list[int] = []
     each = max(50, number // 20)
+    # What is remembered of the last calls has its full size from the beginning.
+    SEEN.add(_seen(n) for n in range(KEPT_CALLS))
     async with a_pair(concurrency=8, fault="cut at=content after=5 p=0.1 seed=3") as (server, client):
         for _ in range(0, number, each):
             await streams(client, each, chance)

@@ -30,23 +30,31 @@ class SeenCalls:
     def note(self, record: StreamRecord, base_url: str) -> None:
         """A call has ended."""
         if record.purpose in PURPOSES and record.outcome != "cached" and record.endpoint != TAPE:
-            self.add([SeenCall.of(record, base_url)])
+            call = SeenCall.of(record, base_url)
+            with self._lock:
+                self._calls[call.call_id], self._sorted = call, False
+                if (
+                    len(self._calls) > KEPT_CALLS
+                ):  # the oldest, or nearly so: calls end in another order than they begin
+                    del self._calls[next(iter(self._calls))]
 
     def add(self, calls: Iterable[SeenCall]) -> None:
         """Remember these, each once."""
         with self._lock:
-            for call in calls:
-                self._calls[call.call_id] = call
-            self._sorted = False
+            self._calls |= {call.call_id: call for call in calls}
+            self._sort()
 
     @property
     def calls(self) -> list[SeenCall]:
         """All that are remembered, oldest first."""
         with self._lock:
             if not self._sorted:
-                kept = sorted(self._calls.values(), key=lambda call: call.at_s)[-KEPT_CALLS:]
-                self._calls, self._sorted = {call.call_id: call for call in kept}, True
+                self._sort()
             return list(self._calls.values())
+
+    def _sort(self) -> None:
+        kept = sorted(self._calls.values(), key=lambda call: call.at_s)[-KEPT_CALLS:]
+        self._calls, self._sorted = {call.call_id: call for call in kept}, True
 
     @contextlib.contextmanager
     def holding(self, amount: Decimal, currency: str) -> Iterator[None]:
