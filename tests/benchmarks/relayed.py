@@ -85,7 +85,7 @@ def beside_litellm(bench: Bench) -> Table:
         if peer == "ours":
             return _fan(bench, count)
         if python is None:
-            raise RuntimeError("not installed")
+            raise RuntimeError("No module named 'litellm'")
         return _fan(bench, count, python=python)
 
     found, missing = bench.turns(("ours", "litellm"), figures)

@@ -101,8 +101,8 @@ MESSAGES: Final = r"""() => {
   const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
   kernel.anyMessage.connect((_kernel, { direction, msg }) => {
     const what = `${msg.header.msg_type} ${msg.content.target_name ?? ""}`;
-    // JupyterLab asks for the debugger's state and for widgets, when it has the time.
-    if (direction === "send" && !/^debug_request|jupyter\.widget/.test(what)) window.sent.push(what);
+    // JupyterLab asks for the debugger's state and for widgets and ends subshells, when it has the time.
+    if (direction === "send" && !/^debug_request|subshell_request|jupyter\.widget/.test(what)) window.sent.push(what);
   });
 }"""
 RUN: Final = "execute_request "
