@@ -42,7 +42,7 @@ SCREENSHOTS: Final = Path(__file__).parent / "screenshots"
 TOKEN: Final = "browser-test"
 OLD_KERNEL: Final = "ipykernel-6"
 START_S: Final = 60
-STEP_MS: Final = 30_000
+STEP_MS: Final = 120_000
 KERNEL_IS_IDLE: Final = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 """In the page. JupyterLab's own indicator says idle before there is a kernel; a cell run then opens a dialog."""
 

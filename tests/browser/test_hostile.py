@@ -342,7 +342,7 @@ def open_without_kernel(page: Any, path: Path, lab: Lab) -> None:
     notary.sign(nbformat.read(path, 4))
     notary.store.close()
     page.goto(f"{lab.url}/doc/tree/{path.name}?token={TOKEN}")
-    page.get_by_role("button", name="No Kernel", exact=True).click()
+    page.get_by_role("button", name="No Kernel", exact=True).first.wait_for()
 
 
 def test_no_payload_runs_in_the_trusted_notebook_that_is_opened_without_a_kernel(
