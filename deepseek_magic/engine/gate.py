@@ -139,7 +139,7 @@ class Gate:
     def has_room(self, tokens: float) -> bool:
         """Whether one more request could start now, and nobody waits who would be kept waiting by it."""
         with self._lock:
-            now_s = time.monotonic()
+            now_s = self._now_s
             idle = not self._queue and self._limiter.blocked(now_s) is None
             return idle and self._limiter.may_start(now_s, tokens) is None
 

@@ -30,7 +30,7 @@ from deepseek_magic.protocol.events import Event
 from deepseek_magic.protocol.tape.takes import Take, TapeFailure
 from tests.engine.wire import ScriptedServer, until
 
-KEY: Final = "sk-0123456789abcdef0123456789abcdef"
+KEY: Final = "sk-test-of-a-tape-1234"
 QUESTION: Final = "Show a table and code."
 QUICK: Final = RecoveryPolicy(base_s=0.01, cap_s=0.02)
 TIMES: Final = Timeouts(idle_s=0.5, idle_reasoning_s=0.5, first_delta_s=0.5, read_s=0.5)

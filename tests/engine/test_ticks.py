@@ -11,7 +11,7 @@ from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.events import Event, TextDelta
 from tests.engine.wire import DONE, END, Received, ScriptedServer, Step, delta, head, piece, until
 
-KEY = "sk-0123456789abcdef0123456789abcdef"
+KEY = "sk-test-1234"
 WORDS = [f"word{number} " for number in range(60)]
 
 

@@ -21,7 +21,7 @@ from tests.relay.hub import HANG_S, Hub
 pytest.importorskip("jupyterhub", reason="JupyterHub is not installed")
 pytestmark = [pytest.mark.programs, pytest.mark.slow]
 
-KEY = "sk-f0e1d2c3b4a5968778695a4b3c2d1e0f"
+KEY = "sk-test-of-a-hub-1234"
 BODY = {"model": "deepseek-flash", "messages": [{"role": "user", "content": "Hello"}]}
 
 

@@ -160,9 +160,8 @@ class Limiter:
         share = math.ceil(self.window.cap / UNANSWERED_SHARE)
         most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
         if self._refusals or any(allowance.presumed for allowance in self._allowances.values()):
-            most_unanswered = (
-                1  # after a refusal, or a budget that ran low, one request asks for all, until it is accepted
-            )
+            # After a refusal, or a budget that ran low, one request asks for all, until it is accepted.
+            most_unanswered = 1
         if len(self._answered) >= self.window.size or unanswered >= most_unanswered:
             return Pause(seconds=None, reason="concurrency")
         frozen_s = max(0.0, self._frozen_until_s - now_s)
