@@ -119,15 +119,16 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def send(self, source: str, *, cell: str | None = "cell-1") -> str:
-        """Ask for a cell to be run; its message id."""
+    def send(self, source: str, *, cell: str | None = "cell-1", stop_on_error: bool = True) -> str:
+        """Ask for a cell to be run; its message id. Where it fails, what waits behind it is not run, as in *Run All*, nor
+        what comes in the moment after: ``stop_on_error`` off has neither."""
         content = {
             "code": source,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
             "allow_stdin": cell is not None,
-            "stop_on_error": True,
+            "stop_on_error": stop_on_error,
         }
         metadata = {"cellId": cell} if cell is not None else {}
         message = self.client.session.msg("execute_request", content, metadata=metadata)
@@ -167,12 +168,8 @@ class Kernel:
         when: Callable[[Ran], bool] | None = None,
         do: Callable[[], None] | None = None,
     ) -> Ran:
-        """Run a cell to its end; ``when`` and ``do`` as for ``collect``."""
-        ran = self.collect(self.send(source, cell=cell), when=when, do=do)
-        while ran.reply["status"] == "aborted":  # ipykernel 6 does so to what comes right after a cell that failed
-            time.sleep(0.1)
-            ran = self.collect(self.send(source, cell=cell), when=when, do=do)
-        return ran
+        """Run a cell to its end, whatever was sent before; ``when`` and ``do`` as for ``collect``."""
+        return self.collect(self.send(source, cell=cell, stop_on_error=False), when=when, do=do)
 
     def offers(self, code: str, *words: str) -> bool:
         """Whether Tab behind ``code`` offers these words."""
