@@ -101,9 +101,11 @@ class Exchanges(Protocol):
         endpoint: Endpoint,
         strategy: Strategy,
         position: StreamPosition,
+        watched: bool,
         on_answer: Callable[[HTTPAnswer, APIStatusError | None], None],
     ) -> Attempting:
-        """One exchange, of a call without a key; ``call_id`` names the answer that it is a part of."""
+        """One exchange, of a call without a key; ``call_id`` names the answer that it is a part of. ``watched``: somebody waits
+        for each piece."""
 
 
 class Attempt:

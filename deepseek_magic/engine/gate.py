@@ -67,16 +67,17 @@ class Gate:
         self._limiter = Limiter(policy, self._now_s)
         self._queue: deque[Ticket] = deque()
         self._used_s = self._shown_s = self._now_s
-        self._wishes: list[int] = []
+        self._wishes: list[tuple[int, bool]] = []
 
     @property
     def _now_s(self) -> float:
         return time.monotonic() / (self._pace or 1.0)
 
     @contextlib.contextmanager
-    def widened(self, concurrency: int | None) -> Iterator[None]:
-        """Let up to ``concurrency`` requests run at once inside the block, if that is more than the policy's own number."""
-        wish = concurrency or 0
+    def widened(self, concurrency: int | None, *, far: bool = False) -> Iterator[None]:
+        """Let up to ``concurrency`` requests run at once inside the block, if that is more than the policy's own number. ``far``:
+        others send them."""
+        wish = concurrency or 0, far
         self._wishes.append(wish)
         self._recap()
         try:
@@ -87,7 +88,9 @@ class Gate:
 
     def _recap(self) -> None:
         with self._lock:
-            self._limiter.window.recap(max(self._limiter.policy.concurrency, *self._wishes, 1))
+            wider = [concurrency for concurrency, _ in self._wishes]
+            self._limiter.window.recap(max(self._limiter.policy.concurrency, *wider, 1))
+            self._limiter.far = any(far for _, far in self._wishes)
             self._wake()
 
     @property

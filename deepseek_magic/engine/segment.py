@@ -259,6 +259,7 @@ class Segment:
                 endpoint=endpoint,
                 strategy=self._strategy,
                 position=position,
+                watched=self._terms.watched,
                 on_answer=on_answer,
             )
         return self._attempt

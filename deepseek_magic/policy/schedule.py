@@ -44,12 +44,20 @@ class SchedulePolicy:
     in_a_row: int = 20
 
 
-def window(limiter: int, concurrency: int | None = None, *, per_slot: int = PER_SLOT) -> int:
+RESTING_SHARE: Final = 2
+"""Of so many calls one more may exist that gets ready or rests: between two trials, or before it asks again."""
+
+
+def window(limiter: int, concurrency: int | None = None, *, per_slot: int = PER_SLOT, gated: bool = False) -> int:
     """How many calls may exist at once, where the limiter lets ``limiter`` of them run; ``concurrency`` is the user's word.
 
-    ``per_slot`` 1: none that would be sent later, when it may be too late for it.
+    ``per_slot`` 1: none that would be sent later, when it may be too late for it. ``gated``: the limiter lets no more than
+    ``concurrency`` run, so that of those that exist not all need be sent.
     """
-    return max(1, min(per_slot * limiter, concurrency or MAX_OPEN, MOST_OPEN))
+    most = concurrency or MAX_OPEN
+    if gated and per_slot > 1:
+        most += most // RESTING_SHARE
+    return max(1, min(per_slot * limiter, most, MOST_OPEN))
 
 
 class Schedule(Generic[Item]):

@@ -70,3 +70,21 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
         return Reply(text=f"answer {seen[asked.prompt]} to {asked.prompt}")
 
     monkeypatch.setattr(frames, "reply", reply)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A Dask cluster whose workers are threads of this process."""
+    distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    import distributed
+
+    with distributed.Client(cluster) as client:
+        yield client

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,11 @@ from deepseek_magic.notebook.experiments.words import experiment_words
 from deepseek_magic.session.experiments.calls import begun
 from deepseek_magic.session.experiments.showing import working
 from tests.experiments.conftest import Run, wait_until
-from tests.experiments.storm import most_at_once
 
 distributed = pytest.importorskip("distributed", reason="it is in the extra dask, which .ci installs")
-attempt = pytest.importorskip("deepseek_magic.engine.cluster.attempt")
 crew = pytest.importorskip("deepseek_magic.engine.cluster.crew")
-ClusterLimits = pytest.importorskip("deepseek_magic.engine.cluster.shared").ClusterLimits
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed's own
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
-    ) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def client(cluster: Any) -> Iterator[Any]:
-    with distributed.Client(cluster) as client:
-        yield client
 
 
 def rows(count: int) -> list[dict[str, int]]:
@@ -114,10 +96,9 @@ def test_another_version_on_a_worker_is_refused(
 ) -> None:
     said = rf"^The worker \S+ has deepseek-magic {re.escape(ds.__version__)}, and this is 9\.9\. Install the same"
     run("echo {n}", over=rows(1), on=client)
-    monkeypatch.setattr(attempt, "__version__", "9.9")  # as to a worker that joined later
-    with pytest.raises(ds.ConfigurationError, match=said):
-        run("echo {n}", over=rows(2), on=client, fresh=True)
     monkeypatch.setattr(crew, "__version__", "9.9")
+    with pytest.raises(ds.ConfigurationError, match=said):  # as of a worker that joined later
+        run("echo {n}", over=rows(2), on=client, fresh=True)
     with distributed.Client(cluster) as other, pytest.raises(ds.ConfigurationError, match=said):
         run("echo {n}", over=rows(2), on=other, fresh=True)
     assert len(demo.requests) == 1
@@ -204,43 +185,6 @@ def test_cells_name_the_variable_of_a_client(priced: None, demo: DemoServer, cli
     for line in ("%%deepseek_sweep --over rows --dask cl", "%%deepseek_map rows --dask cl"):
         assert experiment_words(line, shell.user_ns) == (["client"], True)
     InteractiveShell.clear_instance()
-
-
-def test_drivers_share_one_limit(demo: DemoServer, session: Any, cluster: Any, client: Any) -> None:
-    demo.concurrency, demo.pace = 5, 0.2
-    with distributed.Client(cluster) as other:
-        how: Any = {"over": rows(15), "think": "off", "concurrency": 5, "limits": "cluster"}
-        calls = [
-            begun(session, "echo one {n}", {**how, "on": client}),
-            begun(session, "echo two {n}", {**how, "on": other}),
-        ]
-        assert [call.wait().states for call in calls] == [{"done": 15}] * 2
-    assert [seen.status for seen in demo.requests] == [200] * 30
-    assert most_at_once(demo.requests) <= 5
-    (plugin,) = (each for each in cluster.scheduler.plugins.values() if isinstance(each, ClusterLimits))
-    wait_until(lambda: not any(place.inside or place.queue for place in plugin._places.values()))
-
-
-def test_a_driver_that_goes_frees_its_places(demo: DemoServer, session: Any, cluster: Any, client: Any) -> None:
-    demo.concurrency, demo.pace = 4, 1.0
-    how: Any = {"over": rows(8), "think": "off", "concurrency": 4, "limits": "cluster"}
-    leaving = distributed.Client(cluster)
-    first = begun(session, "long 1 about one {n}", {**how, "on": leaving})
-    wait_until(lambda: len(demo.requests) == 4)
-    second = begun(session, "echo two {n}", {**how, "on": client})
-    leaving.close()
-    with pytest.raises(ds.DeepSeekError, match="The connection to the cluster's scheduler was lost"):
-        first.wait()
-    assert second.wait().states == {"done": 8}
-    assert most_at_once(demo.requests) <= 4
-    assert {seen.status for seen in demo.requests} == {200}
-
-
-def test_what_a_shared_limit_needs(run: Run, demo: DemoServer, client: Any) -> None:
-    with pytest.raises(ds.ConfigurationError, match="limits cannot be cluster: it goes with on"):
-        run("echo {n}", over=rows(2), limits="cluster")
-    with pytest.raises(ds.ConfigurationError, match="limits"):
-        run("echo {n}", over=rows(2), on=client, limits="all")
 
 
 def test_what_comes_to_a_worker_whose_driver_is_gone_is_kept_there(

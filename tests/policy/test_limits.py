@@ -703,3 +703,25 @@ def test_a_server_that_accepts_is_asked_by_more_at_once_until_it_refuses() -> No
     assert unanswered_at_once() == 20
     answered(500)
     assert unanswered_at_once() == 4
+
+
+def test_where_others_send_an_even_flow_is_not_held_back_by_statuses_that_come_late() -> None:
+    limiter = Limiter(LimitPolicy(concurrency=64))
+    limiter.far = True
+
+    def unanswered_at_once(now_s: float) -> int:
+        slots: list[Slot] = []
+        while limiter.may_start(now_s) is None:
+            slots.append(limiter.started(now_s))
+        for slot in slots:
+            limiter.ended(slot, now_s, "failed")
+        return len(slots)
+
+    assert unanswered_at_once(0.0) == 4
+    for began_s in (0.0, 1.0):
+        slot = limiter.started(began_s)
+        limiter.observe(slot, began_s + 0.05, status=200, now_epoch_s=0.0)
+        limiter.ended(slot, began_s + 0.5, "done")
+    assert unanswered_at_once(2.0) == 13  # twice the tenth of 64 that wait for their status at any moment
+    limiter.far = False
+    assert unanswered_at_once(2.0) == 4

@@ -257,6 +257,12 @@ def test_the_window_follows_the_limiter(limiter: int, concurrency: int | None, c
     assert window(limiter, concurrency) == calls
 
 
+def test_more_calls_exist_than_run_where_the_limiter_keeps_to_the_number() -> None:
+    assert window(64, 64, gated=True) == 96
+    assert window(4, 64, gated=True) == 16
+    assert window(64, 64, per_slot=1, gated=True) == 64
+
+
 def test_an_item_may_be_anything_that_knows_its_trial() -> None:
     plan = a_plan(2)
     order: Schedule[str] = Schedule(["b", "a"], {"a": plan.trial(0), "b": plan.trial(1)}.__getitem__)

@@ -1,6 +1,6 @@
 """The workers of a Dask cluster, as the driver has requests sent by them: who is there, who does what, who is gone.
 
-Each request is pinned to the worker that was chosen for it. Dask runs the tasks of a worker that died again, from their
+Each task is pinned to the worker that was chosen for its requests. Dask runs the tasks of a worker that died again, from their
 beginning and unasked; a pinned one it cannot, so that what becomes of a request is decided here alone.
 """
 
@@ -15,28 +15,24 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from importlib import metadata
 from typing import Any, Final
 
 from distributed import Client
 
 from ... import __version__
-from ...policy.deadlines import Timeouts
 from ...policy.limits.limiter import SlotEnd
-from ...protocol.errors import APIStatusError, ConfigurationError, DeepSeekError
-from ...protocol.events import Strategy
+from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...text.messages import Message
-from ..attempt import StreamPosition
-from ..calls import HTTPAnswer, HTTPCall
 from ..home import engine
 from ..hosts.endpoints import Endpoint
 from ..trials.standing import WorkerStanding
-from .attempt import FarAttempt
+from .attempt import Errands, FarAttempt
+from .checks import check
 from .marking import FarMarker
-from .shared import ENTER, GATE, TELL, Answered, ClusterLimits
-from .travel import PLUGIN, Hello, Report, unpacked
-from .worker import TrialPlugin, UnfitWorker, died, hello, other_version, run_trial
+from .members import GATHER_S, Member, Placed, Task, key_of
+from .shared import ENTER, GATE, TELL, Admission, Answered, ClusterLimits
+from .travel import CALL_OFF, KEY, PLUGIN, Batch, Hello, Report, unpacked
+from .worker import TrialPlugin, UnfitWorker, died, hello, run_trials
 
 LOOK_S: Final = 0.5
 """So often the connection to the scheduler is looked at, and tasks that could not begin."""
@@ -44,9 +40,6 @@ NOBODY_S: Final = 120.0
 """So long a request waits for a worker where none is left: one that was killed is started again in seconds, on a busy machine in half a minute."""
 GONE_S: Final = 0.2
 """Before the place of a dead worker's request is free: the server sees its connection end at about the time we hear of it."""
-LATER_S: Final = 2.0
-"""So much later than it comes to a worker text may come here; deadlines are kept here."""
-_DISTRIBUTION: Final = "deepseek-magic"
 _WORD: Final = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -56,27 +49,16 @@ class ClusterLost(DeepSeekError):
     permanent = general = True
 
 
-@dataclass(slots=True, eq=False)
-class Member:
-    """A worker: its address, what it is called, which process it is, and how many requests it has and had."""
-
-    address: str
-    name: str
-    life: str
-    running: int = 0
-    done: int = 0
-
-
 class Crew:
     """The workers of one ``distributed.Client``. Made where it may wait; the rest is on the engine's loop."""
 
     def __init__(self, client: Client) -> None:
-        _check(client)
+        check(client)
         self.topic = f"deepseek-{uuid.uuid4().hex}"
         self.driver = str(client.id)
         self._client = weakref.ref(client)
         self._members: dict[str, Member] = {}
-        self._open: dict[str, tuple[FarAttempt, Member, Any]] = {}
+        self._open: dict[str, Placed] = {}
         self._joined = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self.lost: ClusterLost | None = None
@@ -92,10 +74,10 @@ class Crew:
         members = sorted(self._members.copy().values(), key=lambda member: (len(member.name), member.name))
         return [WorkerStanding(member.name, member.running, member.done) for member in members]
 
-    def at(self, label: str, *, share: int | None = None) -> Errands:
-        """What has the requests of one trial sent by the workers; ``label`` is for the dashboard. ``share``: the cluster's own
-        limiter is asked first, and so many may be open at once."""
-        return Errands(self, f"deepseek-{_WORD.sub('-', label).strip('-')}", share)
+    def at(self, label: str, number: int, *, share: int | None = None) -> Errands:
+        """What has the requests of one trial sent by the workers; ``label`` and ``number`` are for the dashboard. ``share``: the
+        cluster's own limiter is asked first, and so many may be open at once."""
+        return Errands(self, f"deepseek-{_WORD.sub('-', label).strip('-')}-trial", number, share)
 
     def share(self) -> None:
         """Have a limiter in the scheduler. May wait. Raises ConfigurationError where the scheduler cannot have one."""
@@ -152,28 +134,58 @@ class Crew:
             asyncio.get_running_loop().call_later(GONE_S, self._part_with, gone)
 
     def _part_with(self, gone: Member) -> None:
-        for attempt, member, _ in list(self._open.values()):
-            if member is gone:
-                attempt.lost(died(gone.name))
+        for placed in list(self._open.values()):
+            if placed.member is gone:
+                placed.attempt.lost(died(gone.name))
 
     def _deliver(self, reports: list[Report]) -> None:
         for report in reports:
             found = self._open.get(report.attempt)
             if found is not None:  # else of an attempt that was given up
-                found[0].take(report)
+                found.attempt.take(report)
 
-    async def admitted(self, address: str, attempt: str, share: int) -> None:
+    async def chosen(self, attempt: FarAttempt) -> Member:
+        """Set aside for an attempt the worker that has the fewest. Raises ClusterLost."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NOBODY_S):
+                await self._joined.wait()
+        if self.lost is None and not self._members:
+            self.lost = ClusterLost(
+                Message("The cluster has had no worker for {seconds} s.", seconds=f"{NOBODY_S:g}"),
+                hint=Message("Start some (cluster.scale(2)), and run it again: it asks only what is missing."),
+            )
+        if self.lost is not None:
+            raise self.lost
+        member = min(self._members.values(), key=lambda member: member.running)
+        member.running += 1
+        self._open[attempt.attempt] = Placed(attempt, member)
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+        return member
+
+    async def account(self, member: Member, endpoint: Endpoint) -> str:
+        """The digest of a worker's key for an endpoint; "" where it has none, or is gone."""
+        if endpoint not in member.accounts:
+            asked = {"op": KEY, "endpoint": pickle.dumps(endpoint)}
+            try:
+                told = await asyncio.wrap_future(self._asked("proxy", msg=asked, worker=member.address))
+            except Exception:  # what there is to say of it is said by the request itself
+                return ""
+            member.accounts[endpoint] = str(told)
+        return member.accounts[endpoint]
+
+    async def admitted(self, place: Admission, share: int) -> None:
         """Wait until the cluster's limiter lets an attempt begin. Raises ClusterLost."""
-        entering = self._asked(ENTER, address=address, attempt=attempt, client=self.driver, wish=share)
+        entering = self._asked(ENTER, **place._asdict(), client=self.driver, wish=share)
         try:
             await asyncio.wrap_future(entering)
         except Exception as error:  # the scheduler is gone
             raise self._all_lost(error) from None
 
-    def tell(self, address: str, attempt: str, what: Answered | SlotEnd) -> None:
+    def tell(self, place: Admission, what: Answered | SlotEnd) -> None:
         """Tell the cluster's limiter what became of an attempt."""
         with contextlib.suppress(Exception):  # the scheduler is gone
-            self._asked(TELL, address=address, attempt=attempt, what=pickle.dumps(what))
+            self._asked(TELL, **place._asdict(), what=pickle.dumps(what))
 
     def _asked(self, operation: str, **what: Any) -> concurrent.futures.Future[Any]:
         client = self._client()
@@ -185,47 +197,71 @@ class Crew:
 
         return asyncio.run_coroutine_threadsafe(ask(), client.loop.asyncio_loop)
 
-    async def placed(self, attempt: FarAttempt) -> Member:
-        """Give an attempt to the worker that has the fewest. Raises ClusterLost."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(NOBODY_S):
-                await self._joined.wait()
-        client = self._client()
-        if self.lost is None and not self._members:
-            self.lost = ClusterLost(
-                Message("The cluster has had no worker for {seconds} s.", seconds=f"{NOBODY_S:g}"),
-                hint=Message("Start some (cluster.scale(2)), and run it again: it asks only what is missing."),
+    def send(self, attempt: FarAttempt, member: Member) -> None:
+        """Have the worker that was set aside for an attempt make it, in a moment and together with others."""
+        if self._members.get(member.address) is member:  # else the attempt is about to hear that it is gone
+            member.ready.append(attempt)
+            if len(member.ready) == 1:
+                asyncio.get_running_loop().call_later(GATHER_S, self._submit, member)
+
+    def _submit(self, member: Member) -> None:
+        ready, member.ready = member.ready, []
+        for label in dict.fromkeys(each.label for each in ready):
+            together = [each for each in ready if each.label == label]
+            batch = Batch(
+                driver=self.driver,
+                life=member.life,
+                version=__version__,
+                topic=self.topic,
+                errands=[each.errand for each in together],
             )
-        if self.lost is not None or client is None:
-            raise self.lost or _lost()
-        member = min(self._members.values(), key=lambda member: member.running)
-        errand = attempt.errand(member)
-        try:
-            future = client.submit(
-                run_trial,
-                errand,
-                key=f"{attempt.label}-{attempt.attempt[:8]}",
-                workers=[member.address],
-                pure=False,
-                retries=0,
-            )
-        except Exception as error:  # a client that was closed raises its own
-            raise self._all_lost(error) from None
-        member.running += 1
-        self._open[attempt.attempt] = attempt, member, future
-        if self._watching is None:
-            self._watching = asyncio.get_running_loop().create_task(self._watch())
-        return member
+            client = self._client()
+            try:
+                if client is None:
+                    raise _lost()
+                future = client.submit(
+                    run_trials,
+                    batch.packed(),
+                    key=key_of(together),
+                    workers=[member.address],
+                    priority=1,  # before scores, which compute
+                    pure=False,
+                    retries=0,
+                )
+            except Exception as error:  # a client that was closed raises its own
+                self._all_lost(error)
+                return
+            task = Task(member, future, {each.attempt for each in together})
+            for each in together:
+                self._open[each.attempt].task = task
 
     def left(self, attempt: FarAttempt) -> None:
         """An attempt is over, or given up: then its worker ends it."""
         found = self._open.pop(attempt.attempt, None)
-        if found is not None:
-            _, member, future = found
-            member.running -= 1
-            member.done += attempt.ending is not None and attempt.ending.kind == "finished"
+        if found is None:
+            return
+        member, task = found.member, found.task
+        member.running -= 1
+        member.done += attempt.ending is not None and attempt.ending.kind == "finished"
+        if task is None:
+            if attempt in member.ready:
+                member.ready.remove(attempt)
+            return
+        task.attempts.discard(attempt.attempt)
+        if not task.attempts:
             with contextlib.suppress(Exception):  # a client that was closed raises its own
-                future.release()
+                task.future.release()
+        elif attempt.ending is None:
+            task.given_up.append(attempt.attempt)
+            if len(task.given_up) == 1:
+                asyncio.get_running_loop().call_later(GATHER_S, self._call_off, task)
+
+    def _call_off(self, task: Task) -> None:
+        """Have single requests of a task ended. Where all of it was given up, the task is."""
+        given_up, task.given_up = task.given_up, []
+        if task.attempts:
+            with contextlib.suppress(Exception):  # the scheduler is gone
+                self._asked("proxy", msg={"op": CALL_OFF, "attempts": given_up}, worker=task.member.address)
 
     async def _watch(self) -> None:
         """Notice what no event tells: that the scheduler is gone, that a task could not even begin."""
@@ -234,10 +270,10 @@ class Crew:
             client = self._client()
             if client is None or client.status != "running":
                 self._all_lost()
-            for attempt, _, future in list(self._open.values()):
-                if future.status == "error":
-                    why = repr(getattr(future._state, "exception", None))
-                    attempt.lost(
+            for placed in list(self._open.values()):
+                if placed.task is not None and placed.task.future.status == "error":
+                    why = repr(getattr(placed.task.future._state, "exception", None))
+                    placed.attempt.lost(
                         UnfitWorker(
                             Message("A worker could not begin a task ({error}).", error=why),
                             hint=Message("Every worker needs deepseek-magic, in the same version as here."),
@@ -248,47 +284,9 @@ class Crew:
     def _all_lost(self, error: Exception | None = None) -> ClusterLost:
         self.lost = self.lost or _lost()
         self._joined.set()
-        for attempt, _, _ in list(self._open.values()):
-            attempt.lost(self.lost)
+        for placed in list(self._open.values()):
+            placed.attempt.lost(self.lost)
         return self.lost
-
-
-@dataclass(frozen=True, slots=True)
-class Errands:
-    """Makes the exchanges of one trial. See ``engine.segment.Exchanges``."""
-
-    crew: Crew
-    label: str
-    share: int | None = None
-
-    @staticmethod
-    def patience(timeouts: Timeouts) -> Timeouts:
-        """The time-outs of a call whose text comes home a little later than it comes in."""
-        later = {each.name: getattr(timeouts, each.name) for each in fields(timeouts)}
-        return Timeouts(**{name: None if limit is None else limit + LATER_S for name, limit in later.items()})
-
-    def exchange(
-        self,
-        call: HTTPCall,
-        *,
-        call_id: str,
-        endpoint: Endpoint,
-        strategy: Strategy,
-        position: StreamPosition,
-        on_answer: Callable[[HTTPAnswer, APIStatusError | None], None],
-    ) -> FarAttempt:
-        """One exchange, on a worker."""
-        return FarAttempt(
-            self.crew,
-            self.label,
-            call,
-            share=self.share,
-            call_id=call_id,
-            endpoint=endpoint,
-            strategy=strategy,
-            position=position,
-            on_answer=on_answer,
-        )
 
 
 def _lost() -> ClusterLost:
@@ -298,31 +296,6 @@ def _lost() -> ClusterLost:
             "What has come is kept; run it again, with a new client or on this machine: it asks only the rest."
         ),
     )
-
-
-def _check(client: Any) -> None:
-    """Raise ConfigurationError for what cannot be used, or has another version of this package on a worker."""
-    if not isinstance(client, Client):
-        raise ConfigurationError.of_setting("on", type(client).__name__, Message("it takes a distributed.Client"))
-    if client.asynchronous:
-        said = Message("it takes a client that was made without asynchronous=True")
-        raise ConfigurationError.of_setting("on", "Client(asynchronous=True)", said)
-    if client.status != "running":
-        said = Message("it takes a client that is connected, and this one is {status}", status=client.status)
-        raise ConfigurationError.of_setting("on", "Client", said)
-    versions = client.run(metadata.version, _DISTRIBUTION, on_error="return")
-    if not versions:
-        raise ConfigurationError(
-            Message("The cluster has no workers."), hint=Message("Start some, like cluster.scale(2).")
-        )
-    for name, found in versions.items():
-        if isinstance(found, Exception):
-            raise UnfitWorker(
-                Message("The worker {worker} has no deepseek-magic.", worker=name),
-                hint=Message("Every worker needs deepseek-magic, in the same version as here."),
-            )
-        if found != __version__:
-            raise other_version(name, found, __version__)
 
 
 _crews: weakref.WeakKeyDictionary[Client, Crew] = weakref.WeakKeyDictionary()

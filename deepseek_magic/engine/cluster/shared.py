@@ -1,4 +1,6 @@
-"""In the scheduler: one limiter for all drivers of a cluster that ask with the same key.
+"""In the scheduler: one limiter for all drivers of a cluster that ask the same address with the same key.
+
+A key is known here by a digest, which its workers tell.
 
 The place of a request is free when its driver says that it is over, as of one whose worker died, or when that driver is gone: then
 a moment later, for the workers end its requests only when the scheduler lets go of its tasks.
@@ -12,7 +14,7 @@ import random
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from distributed import SchedulerPlugin
 
@@ -38,7 +40,7 @@ class Waiter:
 
 @dataclass(slots=True)
 class Place:
-    """What is known of one address: its limiter, who waits and who is in, and how many each driver would have at once."""
+    """What is known of one address and key: its limiter, who waits and who is in, and how many each driver would have at once."""
 
     limiter: Limiter
     queue: deque[Waiter] = field(default_factory=deque)
@@ -48,20 +50,21 @@ class Place:
 
 
 class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types for its users
-    """The limiters of a cluster, by the address that is asked."""
+    """The limiters of a cluster, by the address that is asked and the digest of the key."""
 
     name = GATE
     idempotent = True
 
     async def start(self, scheduler: Any) -> None:
         """Distributed's hook: the scheduler has the plugin now."""
-        self._places: dict[str, Place] = {}
+        self._places: dict[tuple[str, str], Place] = {}
         scheduler.handlers[ENTER] = self.enter
         scheduler.handlers[TELL] = self.tell
 
-    async def enter(self, address: str, attempt: str, client: str, wish: int) -> str:
+    async def enter(self, address: str, account: str, attempt: str, client: str, wish: int) -> str:
         """Wait for a place."""
-        place = self._places.setdefault(address, Place(Limiter(LimitPolicy(), time.monotonic())))
+        place = self._places.setdefault((address, account), Place(Limiter(LimitPolicy(), time.monotonic())))
+        place.limiter.far = True
         place.wishes[client] = wish
         place.limiter.window.recap(max((place.limiter.policy.concurrency, *place.wishes.values())))
         waiter = Waiter(attempt, client, asyncio.get_running_loop().create_future())
@@ -74,9 +77,9 @@ class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
             raise
         return "OK"
 
-    async def tell(self, address: str, attempt: str, what: bytes) -> str:
+    async def tell(self, address: str, account: str, attempt: str, what: bytes) -> str:
         """What has become of a request: an ``Answered``, or how it ended."""
-        place = self._places.get(address)
+        place = self._places.get((address, account))
         if place is None:
             return "OK"
         told, waiter = pickle.loads(what), place.inside.get(attempt)
@@ -131,6 +134,14 @@ class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
             waiter.slot = place.limiter.started(now_s)
             place.inside[waiter.attempt] = waiter
             waiter.let_in.set_result(None)
+
+
+class Admission(NamedTuple):
+    """What is let in: an attempt, by the address that it asks and the digest of the key."""
+
+    address: str
+    account: str
+    attempt: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

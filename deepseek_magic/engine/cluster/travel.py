@@ -1,6 +1,6 @@
 """What travels between the driver (the process that asks) and its workers, as values.
 
-To a worker goes one request, never a key: arguments of tasks are seen by the scheduler, its dashboard and its dumps. Back come
+To a worker go requests, never a key: arguments of tasks are seen by the scheduler, its dashboard and its dumps. Back come
 reports, several in one event. Times are seconds since the worker took the request: no two machines share a clock.
 """
 
@@ -19,25 +19,36 @@ from ..hosts.endpoints import Endpoint
 
 PLUGIN: Final = "deepseek-magic"
 """The name of the plugin of workers, and of the topic under which one that joins tells of itself."""
-
+KEY: Final = "deepseek_magic_key"
+"""By this a worker is asked, through the scheduler, for the digest of its key."""
+CALL_OFF: Final = "deepseek_magic_call_off"
+"""By this it is told to end single requests of a task whose others go on."""
 _PRIVATE: Final = frozenset({"authorization", "cookie", "set-cookie"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """One request. ``attempt`` is its own id, by which reports of another one are told apart; ``life`` is the plugin that it was
-    meant for, so that no other process sends it again; ``topic`` is where reports go. ``call_id`` names the call and ``driver``
-    the client that asks, for what is left where that one is gone."""
+    """One request. ``attempt`` is its own id, by which reports of another one are told apart; ``call_id`` names the call, for what
+    is left where nobody takes it home. ``watched``: somebody waits for each piece."""
 
     attempt: str
     call_id: str
+    call: HTTPCall
+    endpoint: Endpoint
+    strategy: Strategy
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The requests of one task. ``life`` is the plugin that it was meant for, so that no other process sends it again; ``driver``
+    is the client that asks, and ``topic`` is where reports go."""
+
     driver: str
     life: str
     version: str
     topic: str
-    call: HTTPCall
-    endpoint: Endpoint
-    strategy: Strategy
+    errands: Sequence[Errand]
 
     def packed(self) -> bytes:
         """As it travels."""
@@ -70,7 +81,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A network read's worth of events."""
+    """A network read's worth of events; of several reads where nobody waits for each."""
 
     events: list[Event]
 
@@ -84,12 +95,13 @@ class Ended:
     retry_s: float | None = None
     body_bytes: int = 0
     wire_bytes: int = 0
+    read_every_s: float = 0.0
     refused: DeepSeekError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """What a worker says of an attempt, and when."""
+    """What a worker says of an attempt, and when that was; of several reads, the last."""
 
     attempt: str
     at_s: float
@@ -130,7 +142,7 @@ class FarAnswer:
     read_every_s: float = 0.0
 
     def unwatched(self) -> None:
-        """Nothing: a worker sends what came in turns as it is, each piece with its time."""
+        """Nothing: its worker was told with the errand."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Nothing: see above."""

@@ -1,8 +1,8 @@
-"""On a worker: one task is one request, on the engine of that process.
+"""On a worker: a task is a few requests, on the engine of that process.
 
 The task gives its place up at once (``secede``), so a worker with one thread has as many requests open as it was given. What
-comes in goes home by events of the scheduler, twice a second, and at once where somebody waits for it: a status, a first word,
-an end. A task that the driver lets go of is ended here by its change of state: nobody else tells a running function.
+comes in goes home by events of the scheduler, twice a second, and at once where somebody waits for it: a status, an end. A task
+that the driver lets go of is ended here by its change of state: nobody else tells a running function.
 """
 
 from __future__ import annotations
@@ -10,37 +10,46 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import json
+import functools
 import threading
 import uuid
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from distributed import WorkerPlugin, get_worker, secede
 
 from ... import __version__
 from ...policy.attempts import Ending
-from ...protocol.chat import Request
-from ...protocol.completion import Accumulator
-from ...protocol.errors import AuthenticationError, ConfigurationError, DeepSeekError, Disconnected, MissingKey
-from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from ...protocol.errors import (
+    APIStatusError,
+    AuthenticationError,
+    ConfigurationError,
+    DeepSeekError,
+    Disconnected,
+    MissingKey,
+)
+from ...protocol.events import Event
 from ...text.messages import Message
 from ..attempt import Attempt
 from ..calls import HTTPAnswer, Transport
 from ..home import engine, new_transport
 from ..hosts import keys
 from ..hosts.endpoints import Endpoint
-from ..journal.reader import Journal
-from .travel import PLUGIN, Ended, Errand, Hello, Opened, Pieces, Report, packed, unpacked
+from .brought import Brought, has_words
+from .outbox import FIRST_S, HOME_S, Outbox
+from .travel import CALL_OFF, KEY, PLUGIN, Batch, Ended, Errand, Hello, Opened, Pieces, Report, packed, unpacked
 
-HOME_S: Final = 0.5
-"""So often growing text goes home: so much of it is at risk when a worker dies."""
-SOON_S: Final = 0.02
-"""What somebody waits for goes home so soon, with what else there is by then."""
+LATE_MAX: Final = 1000
+"""So many requests are remembered that were called off before they began."""
 _GONE: Final = ("cancelled", "released", "forgotten")
-_WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
+
+
+class Say(Protocol):
+    """Tells the driver, in so many seconds or sooner."""
+
+    def __call__(self, what: Opened | Pieces | Ended, in_s: float = 0.0) -> None: ...
 
 
 class UnfitWorker(ConfigurationError):
@@ -61,12 +70,15 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         self._life = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._running: dict[str, concurrent.futures.Future[None]] = {}
-        self._brought: dict[str, tuple[Errand, list[Event]]] = {}
+        self._brought: dict[str, Brought] = {}
         self._called_off: set[str] = set()
-        self._outboxes: dict[str, list[Report]] = defaultdict(list)
-        self._due: dict[str, asyncio.TimerHandle] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._given_up: deque[str] = deque(maxlen=LATE_MAX)
+        self._outboxes: dict[str, Outbox] = {}
         self._keys: dict[Endpoint, keys.Key | None] = {}
         self._transport: Transport = new_transport()  # now, for its imports take longer than a request
+        worker.handlers[KEY] = self.account
+        worker.handlers[CALL_OFF] = self.call_off
         worker.log_event(PLUGIN, packed([self.hello()]))
 
     def hello(self) -> Hello:
@@ -84,17 +96,17 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             if running is not None:
                 running.cancel()
             if brought is not None:
-                self._worker.loop.add_callback(self._look_home, *brought)
+                self._worker.loop.add_callback(self._look_home, brought)
 
-    async def _look_home(self, errand: Errand, events: list[Event]) -> None:
-        """The driver let go of a request: because it is over for it, or because it is gone."""
+    async def _look_home(self, brought: Brought) -> None:
+        """The driver let go of a task: because it is over for it, or because it is gone."""
         try:
-            told = await self._worker.scheduler.events(topic=errand.driver)
+            told = await self._worker.scheduler.events(topic=brought.driver)
             gone = any(isinstance(said, dict) and said.get("action") == "remove-client" for _, said in told)
         except (OSError, RuntimeError):  # the scheduler is gone, too
             gone = True
         if gone:
-            leave(errand, events)
+            brought.leave()
 
     async def teardown(self, worker: Any) -> None:
         """Distributed's hook: the worker ends."""
@@ -104,20 +116,32 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             each.cancel()
         stream = worker.batched_stream
         if stream is None or stream.closed():  # nobody takes home what came last
-            for errand, events in brought:
-                leave(errand, events)
+            for of_task in brought:
+                of_task.leave()
         with contextlib.suppress(Exception):
             await asyncio.wrap_future(engine.submit(self._transport.aclose()))
 
-    def run(self, key: str, errand: Errand) -> None:
-        """Do an errand, in the thread of its task."""
+    def account(self, endpoint: bytes) -> str:
+        """Asked through the scheduler: the digest of this worker's key, "" if it has none."""
+        try:
+            key = self._key_of(unpacked(endpoint))
+        except DeepSeekError:
+            return ""
+        return "" if key is None else key.digest
+
+    def call_off(self, attempts: Sequence[str]) -> str:
+        """Asked through the scheduler: end these requests."""
+        engine.loop.call_soon_threadsafe(self._give_up, list(attempts))
+        return "OK"
+
+    def run(self, key: str, batch: Batch) -> None:
+        """Have the requests of a task made, in the task's thread."""
         with self._lock:
             if key in self._called_off:
                 self._called_off.discard(key)
                 return
-            events: list[Event] = []
-            self._brought[key] = errand, events
-            done = self._running[key] = engine.submit(self._do(key, errand, events))
+            brought = self._brought[key] = Brought(batch.driver)
+            done = self._running[key] = engine.submit(self._do_all(batch, brought))
         try:
             done.result()
         except concurrent.futures.CancelledError:
@@ -130,43 +154,83 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
 
     # the engine's loop
 
-    async def _do(self, key: str, errand: Errand, events: list[Event]) -> None:
-        loop = asyncio.get_running_loop()
+    def _give_up(self, attempts: Sequence[str]) -> None:
+        for attempt in attempts:
+            if attempt in self._making:
+                self._making[attempt].cancel()
+            else:
+                self._given_up.append(attempt)
+
+    async def _do_all(self, batch: Batch, brought: Brought) -> None:
+        making = {
+            errand.attempt: asyncio.ensure_future(self._do(batch, errand, brought))
+            for errand in batch.errands
+            if errand.attempt not in self._given_up
+        }
+        self._making.update(making)
+        try:
+            await asyncio.gather(*making.values(), return_exceptions=True)  # cancels them where it is cancelled
+        finally:
+            await asyncio.gather(*making.values(), return_exceptions=True)
+            for attempt in making:
+                del self._making[attempt]
+
+    async def _do(self, batch: Batch, errand: Errand, brought: Brought) -> None:
+        loop, outbox = asyncio.get_running_loop(), self._outbox(batch.topic)
         began_s = loop.time()
 
-        def say(what: Opened | Pieces | Ended, *, soon: bool) -> None:
-            self._outboxes[errand.topic].append(Report(errand.attempt, loop.time() - began_s, what))
-            self._send(errand.topic, SOON_S if soon else HOME_S)
+        def say(what: Opened | Pieces | Ended, in_s: float = 0.0) -> None:
+            outbox.put(Report(errand.attempt, loop.time() - began_s, what), in_s)
+
+        def grow(events: Sequence[Event]) -> None:
+            outbox.grow(errand.attempt, loop.time() - began_s, events)
 
         try:
-            ended = await self._exchange(errand, events, say)
-            self._brought.pop(key, None)  # from here on it is on its way home
-            say(ended, soon=True)
+            ended = await self._exchange(batch, errand, brought.begun(errand), say, grow)
+            brought.on_its_way(errand)
+            say(ended)
         except DeepSeekError as error:
-            say(Ended(refused=error), soon=True)
+            say(Ended(refused=error))
         except Exception as error:  # whatever it is, the driver waits to hear it
             said = Message("The worker {worker} could not ask ({error}).", worker=self.hello().name, error=repr(error))
-            say(Ended(refused=UnfitWorker(said)), soon=True)
+            say(Ended(refused=UnfitWorker(said)))
 
-    async def _exchange(self, errand: Errand, events: list[Event], say: Any) -> Ended:
-        me = self.hello()
-        if errand.version != __version__:
-            raise other_version(me.name, __version__, errand.version)
-        if errand.life != self._life:  # the scheduler gave it to the process that came after the one that died
+    def _outbox(self, topic: str) -> Outbox:
+        if topic not in self._outboxes:
+            self._outboxes[topic] = Outbox(functools.partial(self._worker.log_event, topic))
+        return self._outboxes[topic]
+
+    async def _exchange(
+        self, batch: Batch, errand: Errand, events: list[Event], say: Say, grow: Callable[[Sequence[Event]], None]
+    ) -> Ended:
+        me, loop = self.hello(), asyncio.get_running_loop()
+        if batch.version != __version__:
+            raise other_version(me.name, __version__, batch.version)
+        if batch.life != self._life:  # the scheduler gave it to the process that came after the one that died
             return Ended(ending=Ending(kind="reset", strategy=errand.strategy, error=died(me.name)))
         call = replace(errand.call, key=self._key_of(errand.endpoint))
-        heard = False
+        first_s: float | None = None
+        read_every_s, watched = 0.0, True
 
-        def on_answer(answer: HTTPAnswer, error: Any) -> None:
-            say(Opened.of(answer, error), soon=True)
+        def on_answer(answer: HTTPAnswer, error: APIStatusError | None) -> None:
+            say(Opened.of(answer, error))
 
         attempt = Attempt(self._transport, call, strategy=errand.strategy, on_answer=on_answer)
         async with contextlib.aclosing(attempt.batches()) as batches:
-            async for batch in batches:
-                first = not heard and _has_words(batch)
-                heard = heard or first
-                events += batch
-                say(Pieces(batch), soon=first)
+            async for pieces in batches:
+                events += pieces
+                if first_s is None and has_words(pieces):
+                    first_s = loop.time()
+                    say(Pieces(pieces), FIRST_S)
+                elif first_s is None or errand.watched:
+                    say(Pieces(pieces), HOME_S)
+                else:
+                    grow(pieces)
+                    read_every_s = HOME_S
+                    # Read in turns what lasts: the last word of a short answer would come later by a tenth of it.
+                    if watched and attempt.answer is not None and loop.time() > first_s + HOME_S:
+                        watched = False
+                        attempt.answer.unwatched()
         assert attempt.ending is not None
         if isinstance(attempt.ending.error, AuthenticationError):
             self._keys.pop(errand.endpoint, None)
@@ -177,6 +241,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
             retry_s=attempt.retry_s,
             body_bytes=0 if answer is None else answer.body_bytes,
             wire_bytes=0 if answer is None else answer.wire_bytes,
+            read_every_s=read_every_s,
         )
 
     def _key_of(self, endpoint: Endpoint) -> keys.Key | None:
@@ -196,47 +261,13 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
                 ) from None
         return self._keys[endpoint]
 
-    def _send(self, topic: str, in_s: float) -> None:
-        """Have the reports of a topic sent in so many seconds, or sooner."""
-        loop, due = asyncio.get_running_loop(), self._due.get(topic)
-        if due is not None and due.when() <= loop.time() + in_s:
-            return
-        if due is not None:
-            due.cancel()
-        self._due[topic] = loop.call_later(in_s, self._sent, topic)
 
-    def _sent(self, topic: str) -> None:
-        del self._due[topic]
-        reports = self._outboxes.pop(topic)
-        self._worker.log_event(topic, packed(reports))
-
-
-def leave(errand: Errand, events: Sequence[Event]) -> None:
-    """Write what has come of an answer into this machine's own journal, for ``ds.journal.merge``: nobody took it home. Not of the
-    rest of one, whose beginning is elsewhere."""
-    if errand.strategy not in ("first", "retry") or not _has_words(events) or errand.call.body is None:
-        return
-    body = json.loads(errand.call.body)
-    request = Request.of([*body["messages"]], model=body["model"])
-    answer = Accumulator(request)
-    for event in events:
-        answer.add(event)
-    journal = Journal(mask=keys.mask_content)
-    journal.begin(errand.call_id, request, errand.endpoint.name, base_url=errand.endpoint.base_url)
-    journal.end(errand.call_id, answer.completion(interrupted=True))
-    journal.close()
-
-
-def _has_words(batch: Sequence[Event]) -> bool:
-    return any(type(event) in _WORDS for event in batch)
-
-
-def run_trial(errand: bytes) -> None:
-    """The task: one request."""
+def run_trials(batch: bytes) -> None:
+    """The task: the requests of a few trials."""
     worker = get_worker()
     plugin, key = worker.plugins[PLUGIN], str(worker.get_current_task())
     secede()
-    plugin.run(key, unpacked(errand))
+    plugin.run(key, unpacked(batch))
 
 
 def hello(dask_worker: Any) -> Hello:

@@ -7,6 +7,7 @@ found lately is known to ``mask``, through which all text from a server passes b
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -71,6 +72,11 @@ class Key:
     def reveal(self) -> str:
         """The secret itself; for the transport alone."""
         return self._secret
+
+    @property
+    def digest(self) -> str:
+        """What tells it from others, and nothing of it: for the limiter of a cluster, which must not know keys."""
+        return hashlib.blake2b(self._secret.encode(), digest_size=16, person=b"deepseek-magic").hexdigest()
 
     def __repr__(self) -> str:
         return f"<Key from {self.source}>"

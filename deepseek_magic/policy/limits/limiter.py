@@ -34,6 +34,11 @@ ACCEPTED_SHARE: Final = 8
 """At most this many requests (or a sixteenth of the cap, or an eighth of those accepted in a row) wait for their status at
 once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs an eighth of what went
 well; and short answers are not held to four a round trip for ever."""
+EVEN_SHARE: Final = 2
+"""Where others send the requests each status comes later than the server gave it. There so many times as many may wait for
+theirs as an even flow through the whole window has waiting."""
+LEARNT: Final = 0.1
+"""How much one request changes what is known of how long they take."""
 
 RAMP_S: Final = 1.0
 RAMP_FIRST_S: Final = 0.1
@@ -136,6 +141,9 @@ class Limiter:
 
     def __init__(self, policy: LimitPolicy, now_s: float = 0.0) -> None:
         self.policy = policy
+        self.far = False
+        """Whether others send the requests."""
+        self._status_s = self._lasted_s = 0.0
         self.window = ConcurrencyWindow(policy.concurrency)
         self.retries = RetryBudget(policy, now_s)
         self._rate = TokenBucket(policy.requests_per_s, policy.burst, now_s) if policy.requests_per_s else None
@@ -158,6 +166,9 @@ class Limiter:
         requests, this one included, want to start."""
         unanswered = sum(state is None for state in self._answered.values())
         share = math.ceil(self.window.cap / UNANSWERED_SHARE)
+        if self.far and self._lasted_s:
+            even = min(1.0, self._status_s / self._lasted_s) * self.window.size
+            share = max(share, math.ceil(EVEN_SHARE * even))
         most_unanswered = max(UNANSWERED_MIN, share, self._accepted_in_a_row // ACCEPTED_SHARE)
         if self._refusals or any(allowance.presumed for allowance in self._allowances.values()):
             # After a refusal, or a budget that ran low, one request asks for all, until it is accepted.
@@ -232,6 +243,7 @@ class Limiter:
         elif status < 400:
             self._broken_until_s = -math.inf
             self._accepted_in_a_row += 1
+            self._status_s = _learnt(self._status_s, now_s - slot.sent_at_s)
             if slot.sent_at_s > self.window.decreased_s:
                 self._refusals = 0
         told_s = retry_after_s(pairs, now_epoch_s)
@@ -264,6 +276,7 @@ class Limiter:
         full = len(self._answered) >= self.window.size
         del self._answered[slot.number]
         if outcome == "done":
+            self._lasted_s = _learnt(self._lasted_s, now_s - slot.sent_at_s)
             self.window.succeeded(now_s, sent_at_s=slot.sent_at_s, full=full)
         used = 0.0 if outcome == "refused" else tokens
         if used is not None:
@@ -279,6 +292,10 @@ class Limiter:
             frozen_s=max(0.0, self._frozen_until_s - now_s),
             fraction=min(fractions, default=None),
         )
+
+
+def _learnt(known_s: float, seen_s: float) -> float:
+    return known_s + LEARNT * (seen_s - known_s) if known_s else seen_s
 
 
 def _cost(dimension: str, tokens: float) -> float:

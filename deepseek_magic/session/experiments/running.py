@@ -376,7 +376,9 @@ def start_sweep(
     if crew is not None and limits is not None:
         crew.share()
     share = None if limits is None else concurrency or LimitPolicy().concurrency
-    gate = prepared.first[0].client.gate_for(None if crew is None else crew.at(""))
+    client = prepared.first[0].client
+    gate = client.gate_for(None if crew is None else crew.at("", 0))
+    gated = concurrency is not None and concurrency >= client.limits.concurrency
     work = SweepWork(
         sweep_id=sweep_id,
         store=store,
@@ -391,11 +393,11 @@ def start_sweep(
         begin=functools.partial(_begin, session, prepared, seeds, None if crew is None else (crew, head.name, share)),
         most=functools.partial(_most, session, prepared, seeds),
         hold=functools.partial(_hold, session, prepared),
-        window=lambda: window(gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1),
+        window=lambda: window(gate.standing.window, concurrency, per_slot=PER_SLOT if shut is None else 1, gated=gated),
         at_once=lambda: gate.standing.running,
         workers=tuple if crew is None else lambda: crew.standing,
         shut=shut,
-        widened=gate.widened(concurrency),
+        widened=gate.widened(concurrency, far=crew is not None),
     )
     run = SweepRun(work, states)
     sweep = sweep_of(session, sweep_id, plan.scorers)
@@ -438,7 +440,7 @@ def _begin(
 ) -> Batched:
     first, cell = _cell(prepared, seeds, unit)
     addressed = _bare(cell.addressed)
-    exchanges = None if crew is None else crew[0].at(f"{crew[1]}-trial-{unit.trials[0]}", share=crew[2])
+    exchanges = None if crew is None else crew[0].at(crew[1], unit.trials[0], share=crew[2])
     return first.client.begin(
         addressed,
         before=None if before is None else replace(before, request=addressed[0].request),
