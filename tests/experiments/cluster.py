@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from deepseek_magic.demo.api.inquiry import asked_for
+from deepseek_magic.demo.api.replies import reply
+from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import begun
 from tests.experiments.cluster_kills import Commanded, own_home
@@ -30,14 +33,15 @@ WORDS: Final = 10
 FAULTS: Final = "500 p=0.04 seed=1; cut p=0.04 seed=2; 429 p=0.04 seed=3"
 SHARE: Final = {2: 0.70, 4: 0.90}
 """Of the throughput that the limit allows, on so many cores or more."""
-HEAVY_MS: Final = (0, 50, 200, 800)
+TABLE: Final = {0: 2_000, 50: 400, 200: 120, 800: 40}
+"""How many trials are asked where a score takes so many milliseconds: about half a minute's on one machine."""
 STREAMS: Final = 10_000
 _SERVE: Final = """
 import json, sys, time
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import Pace
 how = json.loads(sys.argv[1])
-pace = Pace(first_token_s=how["task"] / 5, tokens_per_s=how["words"] / (how["task"] * 4 / 5), jitter=0)
+pace = Pace(first_token_s=how["task"] / 5, tokens_per_s=how["tokens"] / (how["task"] * 4 / 5), jitter=0)
 with DemoServer(0, how["fault"] or None, pace, concurrency=how["limit"]) as server:
     print(server.base_url, flush=True)
     time.sleep(86_400)
@@ -70,10 +74,26 @@ class Figures:
         return self.driver_ms + self.scheduler_ms + self.workers_ms
 
 
+def prompt(number: str) -> str:
+    """What a trial asks; the answer says it again."""
+    return "echo " + "word " * (WORDS - 3) + number
+
+
+def numbered(trial: int) -> str:
+    """The number of a trial, always as long: so all answers take as long."""
+    return f"{trial:05}"
+
+
+def answer_tokens() -> int:
+    """How many gaps there are between the first event of an answer and its last."""
+    body = {"model": "deepseek-chat", "messages": [{"role": "user", "content": prompt(numbered(1))}], "stream": True}
+    return len(tokenize(reply(asked_for({**body, "thinking": {"type": "disabled"}})).text))
+
+
 @contextmanager
 def serving(task_s: float, limit: int, fault: str = "") -> Iterator[str]:
     """The demo in a process of its own; its address."""
-    how = json.dumps({"fault": fault, "limit": limit, "task": task_s, "words": WORDS})
+    how = json.dumps({"fault": fault, "limit": limit, "task": task_s, "tokens": answer_tokens()})
     with subprocess.Popen([sys.executable, "-c", _SERVE, how], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -114,12 +134,12 @@ def measured(address: str, trials: int, there: Commanded | None, *, limit: int =
     with own_home():
         session = Session()
         how: Any = {"endpoint": "demo", "base_url": address, "think": "off", "concurrency": limit}
-        how |= {"over": [{"n": n} for n in range(trials)], "on": None if there is None else there.client}
+        how |= {"over": [{"n": numbered(n)} for n in range(trials)], "on": None if there is None else there.client}
         if scorer_ms:
             how["scores"] = scorer(scorer_ms)
         others = [] if there is None else [there.scheduler.pid, *there.living]
         before, own_s, began_s = [cpu_s(pid) for pid in others], time.process_time(), time.monotonic()
-        call = begun(session, "echo " + "word " * (WORDS - 3) + "{n}", how)
+        call = begun(session, prompt("{n}"), how)
         at_first = 0.0
         while not call.done:
             time.sleep(0.2)
@@ -144,27 +164,26 @@ def measured(address: str, trials: int, there: Commanded | None, *, limit: int =
         )
 
 
-def table(cores: int, trials: int) -> int:
+def table(cores: int) -> int:
     """One machine against workers, plain and with scorers: where a cluster begins to pay."""
     found: list[Figures] = []
     with serving(TASK_S, LIMIT) as address:
-        for ms in HEAVY_MS:
-            count = trials if ms < 200 else trials // 4 if ms < 800 else trials // 16
+        for ms, count in TABLE.items():
             found.append(measured(address, count, None, scorer_ms=ms))
             print(found[-1], flush=True)
             for workers in range(1, cores + 1):
                 with Commanded(workers) as there:
                     found.append(measured(address, count, there, scorer_ms=ms))
                     print(found[-1], flush=True)
-    print("\n| scorer, CPU ms | workers | trials/s | CPU ms a trial: driver | scheduler | workers | all |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| scorer, CPU ms | workers | trials | trials/s | CPU ms a trial: driver | scheduler | workers | all |")
+    print("|---|---|---|---|---|---|---|---|")
     for each in found:
         where = each.workers or "this machine"
         print(
-            f"| {each.scorer_ms} | {where} | {each.per_s:.1f} | {each.driver_ms:.1f} | {each.scheduler_ms:.1f} | "
+            f"| {each.scorer_ms} | {where} | {each.trials:,} | {each.per_s:.1f} | {each.driver_ms:.1f} | {each.scheduler_ms:.1f} | "
             f"{each.workers_ms:.1f} | {each.cpu_ms:.1f} |"
         )
-    for ms in HEAVY_MS:
+    for ms in TABLE:
         here, *there_ = [each for each in found if each.scorer_ms == ms]
         pays = [each for each in there_ if each.per_s > 1.05 * here.per_s]
         best = max(there_, key=lambda each: each.per_s)
@@ -185,7 +204,7 @@ def table(cores: int, trials: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = os.cpu_count() or 1
-    parser.add_argument("--trials", type=int)
+    parser.add_argument("--trials", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=cores)
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--table", action="store_true")
@@ -193,9 +212,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ["DEEPSEEK_MAGIC_HOME"] = home
         if typed.table:
-            return table(typed.workers, typed.trials or 1_000)
+            return table(typed.workers)
         with serving(TASK_S, LIMIT, "" if typed.no_faults else FAULTS) as address, Commanded(typed.workers) as there:
-            seen = measured(address, typed.trials or 20_000, there)
+            seen = measured(address, typed.trials, there)
     share, least = seen.per_s * TASK_S / LIMIT, SHARE[4 if cores >= 4 else 2]
     print(seen)
     print(f"{seen.per_s:.1f} trials/s: {share:.0%} of what the limit allows (at least {least:.0%})")

@@ -146,19 +146,19 @@ class Commanded:
         import distributed
 
         self._folder = tempfile.TemporaryDirectory()
-        self._file = f"{self._folder.name}/scheduler.json"
+        self.file = f"{self._folder.name}/scheduler.json"
         self.home = Path(self._folder.name) / "home"
         self._environment = {**os.environ, "DEEPSEEK_MAGIC_HOME": str(self.home), **environment}
         self.workers: list[subprocess.Popen[bytes]] = []
         self.scheduler = self._started("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         for _ in range(workers):
             self.worker()
-        wait_for(Path(self._file).exists, self.scheduler)
-        self.client = distributed.Client(scheduler_file=self._file, timeout=HANG_S)
+        wait_for(Path(self.file).exists, self.scheduler)
+        self.client = distributed.Client(scheduler_file=self.file, timeout=HANG_S)
         self.client.wait_for_workers(workers, timeout=HANG_S)
 
     def _started(self, module: str, *flags: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", self._file, *flags]
+        command = [sys.executable, "-m", f"distributed.cli.{module}", "--scheduler-file", self.file, *flags]
         return subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def worker(self) -> None:
