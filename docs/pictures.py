@@ -1,7 +1,8 @@
 """Take the still pictures of the documentation: the panel after a cut, the design language and an experiment.
 
     .venv/bin/python docs/pictures.py           # writes them as .webp, in either theme, to docs/_static
-    .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design
+    .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design;
+                                                # "cluster": that of a sweep on one
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
@@ -41,6 +42,14 @@ CELLS: Final = (
     "display({'text/html': specimen}, raw=True)",
 )
 EXPERIMENT: Final = ROOT / "notebooks" / "07_a_prompt_experiment.ipynb"
+ON_CLUSTER: Final = (
+    "%load_ext deepseek_magic\n"
+    "from dask.distributed import Client\n"
+    "client = Client(n_workers=2, threads_per_worker=1, dashboard_address=None)\n"
+    "sums = [{'a': n, 'b': n + 17} for n in range(60)]",
+    "%%deepseek_sweep -o sweep --over sums --vary temperature=0,1 --think off --dask client --go\n"
+    "What is {a} + {b}? Explain in two sentences.",
+)
 SWEEP_SIZE: Final = {"width": 940, "height": 1700}
 """All of the experiment at once; the notebook is as wide as one beside an open file browser."""
 
@@ -86,6 +95,9 @@ def main(wanted: Sequence[str]) -> None:
     if not wanted or "sweep" in wanted:
         with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo) as opened:
             take_sweep(demo, *opened)
+    if not wanted or "cluster" in wanted:
+        with DemoServer(pace=1.2) as demo, notebook_in_lab(ON_CLUSTER, demo) as opened:
+            take_cluster(demo, *opened)
 
 
 def experiment(demo: DemoServer) -> list[str]:
@@ -127,6 +139,23 @@ def take_sweep(demo: DemoServer, playwright: Any, lab: Lab, path: Path) -> None:
         notebook.cell(side).evaluate("cell => { cell.style.display = ''; }")
     notebook.output(plots).scroll_into_view_if_needed()
     save(notebook.output(plots).locator("img").screenshot(), "sweep_plot")
+    browser.close()
+
+
+def take_cluster(demo: DemoServer, playwright: Any, lab: Lab, path: Path) -> None:
+    """A sweep on a cluster while it runs, with what each worker does, and what is left of it."""
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    page = browser.new_context(viewport=SIZE, device_scale_factor=SCALE).new_page()
+    notebook = lab.open(page, path)
+    page.add_style_tag(content=BARE)
+    notebook.run(0)
+    notebook.start(1)
+    notebook.wait_until(lambda: re.search(r"\b\d\d of 120", notebook.text(1)) is not None)
+    shoot(notebook, "sweep_cluster", 1, 1)
+    notebook.dark()
+    shoot(notebook, "sweep_cluster_dark", 1, 1)
+    demo.pace = 0
+    notebook.wait_until(lambda: not notebook.running(1))
     browser.close()
 
 
