@@ -17,6 +17,7 @@ import ipykernel
 import IPython
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from traitlets.config import Config
@@ -45,6 +46,17 @@ def demo() -> Iterator[DemoServer]:
     """A demo server that answers as fast as it can; its pace may be changed."""
     with DemoServer(pace=0) as server:
         yield server
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An IPython of this process with the extension loaded, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_cell(LOAD)
+    yield shell
+    InteractiveShell.clear_instance()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from nbclient import NotebookClient
 from traitlets.config import Config
 
@@ -34,7 +33,7 @@ from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments.outlook import CostRange
 from deepseek_magic.protocol.measured import Cost
 from deepseek_magic.session.calls import Session
-from tests.notebook.conftest import KEY, LOAD, ipc, notebook_of
+from tests.notebook.conftest import KEY, ipc, notebook_of
 
 NOTEBOOKS: Final = Path(__file__).parents[2] / "notebooks"
 PACE: Final = 0.02
@@ -311,16 +310,6 @@ def test_a_frame_has_a_row_for_each_place(session: Session) -> None:
     assert list(frame["calls"].isna()) == [False, True]
     assert frame["unknown"][1] == "it stands in a loop"
     assert str(frame["most"].dtype) == "float64"
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.chdir(tmp_path)
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_cell(LOAD)
-    yield shell
-    InteractiveShell.clear_instance()
 
 
 def test_the_magic_finds_its_own_notebook_where_the_front_end_tells_it(

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.hosts.endpoints import in_order
 from deepseek_magic.engine.tape.deck import deck
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.panel.head import names_of, who_html
-
-from .conftest import LOAD
 
 QUESTION = "%%deepseek -o answer --think off --no-history\nShow a table and code."
 
@@ -24,16 +21,6 @@ QUESTION = "%%deepseek -o answer --think off --no-history\nShow a table and code
 def no_tape_is_left() -> Iterator[None]:
     yield
     deck.stop()
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.chdir(tmp_path)
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_cell(LOAD)
-    yield shell
-    InteractiveShell.clear_instance()
 
 
 def run(shell: Any, source: str, capsys: pytest.CaptureFixture[str]) -> str:
