@@ -104,20 +104,34 @@ class Accounts:
         def work() -> UsedMoney:
             with self._file.transaction() as connection:
                 used = self._used(connection, payer, currency, at)
-            budgets, kind = self._classroom.rules.budgets, _kind(payer)
-            return UsedMoney(used=used, caps={period: budgets.get((kind, period)) for period in PERIODS})
+            return UsedMoney(used=used, caps=self._caps(payer))
 
         return await self._file.apart(work)
 
-    async def sums(self) -> dict[tuple[str, str], Decimal]:
-        """What each payer has been charged in all, by payer and currency."""
+    async def everybody(self, at: datetime) -> dict[tuple[str, str], UsedMoney]:
+        """The same of all who have used anything, by payer and currency, in one query."""
+        since = [begins(period, self._classroom.local(at)) for period in PERIODS]
 
-        def work() -> dict[tuple[str, str], Decimal]:
+        def work() -> dict[tuple[str, str], UsedMoney]:
             with self._file.transaction() as connection:
-                rows = connection.execute(_SUMS).fetchall()
-            return {(str(payer), str(currency)): Decimal(amount) / PICO for payer, currency, amount in rows}
+                rows = connection.execute(_EVERYBODY, [each.timestamp() if each else 0.0 for each in since]).fetchall()
+            return {
+                (payer, currency): UsedMoney(
+                    used={period: Decimal(amount) / PICO for period, amount in zip(PERIODS, amounts, strict=True)},
+                    caps=self._caps(payer),
+                )
+                for payer, currency, *amounts in rows
+            }
 
         return await self._file.apart(work)
+
+    def nothing(self, payer: str) -> UsedMoney:
+        """The account of one who has used nothing."""
+        return UsedMoney(used=dict.fromkeys(PERIODS, Decimal(0)), caps=self._caps(payer))
+
+    def _caps(self, payer: str) -> dict[Period, Decimal | None]:
+        budgets, kind = self._classroom.rules.budgets, _kind(payer)
+        return {period: budgets.get((kind, period)) for period in PERIODS}
 
     def _check(self, connection: sqlite3.Connection, payer: str, most: Cost | None, at: datetime) -> None:
         used = self._used(connection, payer, most.currency if most is not None else "", at)
@@ -151,7 +165,10 @@ def _pico(amount: Decimal) -> int:
 
 _PAYS: Final = "SELECT amount FROM spending WHERE flight = ? AND payer = ?"
 _USED: Final = "SELECT sum(amount) FROM spending WHERE payer = ? AND currency = ? AND at >= ?"
-_SUMS: Final = "SELECT payer, currency, sum(amount) FROM spending GROUP BY payer, currency"
+_EVERYBODY: Final = f"""
+    SELECT payer, currency, {", ".join("sum(CASE WHEN at >= ? THEN amount ELSE 0 END)" for _ in PERIODS)}
+    FROM spending GROUP BY payer, currency
+"""
 _HOLD: Final = """
     INSERT INTO spending (flight, payer, currency, amount, held, at) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (flight, payer) DO UPDATE SET amount = excluded.amount

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -133,14 +133,14 @@ class Board:
             visit.flight.nonce for visit in self.visits if visit.student == student and not visit.flight.over.is_set()
         }
 
-    def lines(self, names: Iterable[str] = ()) -> list[BoardLine]:
-        """A line for each student who asked since the relay began, and for ``names``: those who wait first, then by name."""
+    def lines(self) -> list[BoardLine]:
+        """A line for each student who asked since the relay began: those who wait first, then by name."""
         now_s = time.monotonic()
         busy: dict[str, Visit] = {}
         for visit in sorted(self.visits, key=lambda visit: (visit.flight.has_pieces, visit.began_s), reverse=True):
             busy[visit.student] = visit
         lines = []
-        for name in {*names, *self.asked, *self.refused}:
+        for name in {*self.asked, *self.refused}:
             since_s, state = self._last_s.get(name), _IDLE
             if (now := busy.get(name)) is not None:
                 state, since_s = ("reading" if now.flight.has_pieces else "waiting"), now.began_s

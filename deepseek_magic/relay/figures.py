@@ -39,20 +39,16 @@ class Snapshot:
 
 
 async def snapshot(service: ClassService) -> Snapshot:
-    """The figures now. The currency is the one that was spent today, or else dollars."""
-    board, now = service.board, service.clock.now()
+    """The figures now. The currency is the one that was spent, or else dollars."""
+    board = service.board
     lines = board.lines()
-    sums = await service.accounts.sums()
-    currency = next((each for each in _CURRENCIES[::-1] if any(key[1] == each for key in sums)), _CURRENCIES[0])
-    account = await service.accounts.account(CLASS, currency, now)
-    spent = {payer: amount for (payer, each), amount in sums.items() if each == currency and payer != CLASS}
-    left: dict[str, float] = {}
-    caps = [
-        (period, cap) for (payer, period), cap in service.classroom.rules.budgets.items() if payer == "student" and cap
-    ]
-    for line in lines if caps else ():
-        of_student = await service.accounts.account(line.name, currency, now)
-        left[line.name] = min(max(0.0, 1 - float(of_student.used[period] / cap)) for period, cap in caps)
+    accounts = await service.accounts.everybody(service.clock.now())
+    currency = next((each for each in _CURRENCIES[::-1] if any(key[1] == each for key in accounts)), _CURRENCIES[0])
+    account = accounts.get((CLASS, currency)) or service.accounts.nothing(CLASS)
+    students = {payer: each for (payer, of), each in accounts.items() if of == currency and payer != CLASS}
+    spent = {name: each.used["course"] for name, each in students.items()}
+    shares = {line.name: share_left(students.get(line.name) or service.accounts.nothing(line.name)) for line in lines}
+    left = {name: share for name, share in shares.items() if share is not None}
     busy = [line.state for line in lines]
     return Snapshot(
         stopped=service.stopped,
@@ -109,3 +105,13 @@ def tightest(account: UsedMoney) -> tuple[Period, Decimal, Decimal] | None:
     """The budget of which least is left: its period, what is used, and of how much; None where there is none."""
     capped = [(period, account.used[period], cap) for period in PERIODS if (cap := account.caps[period]) is not None]
     return min(capped, key=lambda each: each[2] - each[1], default=None)
+
+
+def share_left(account: UsedMoney) -> float | None:
+    """How much is left of the budget that is used up most, from 0 to 1; None where there is none."""
+    shares = [
+        1 - float(account.used[period] / cap) if cap else 0.0
+        for period in PERIODS
+        if (cap := account.caps[period]) is not None
+    ]
+    return max(0.0, min(shares)) if shares else None

@@ -39,7 +39,7 @@ _SCHEMA: Final = """
         at       REAL NOT NULL,
         PRIMARY KEY (flight, payer)
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS spending_by_payer ON spending (payer, currency, at);
+    CREATE INDEX IF NOT EXISTS spending_by_payer ON spending (payer, currency, at, amount);
     CREATE TABLE IF NOT EXISTS calls (
         at      REAL NOT NULL,
         student TEXT NOT NULL,

@@ -73,14 +73,17 @@ async def test_a_student_pays_no_more_than_was_set_aside_and_the_class_pays_once
         await accounts.more("one", dollars("1.1"), AT)
     await accounts.settle("one", dollars("0.25"))
     await accounts.join("one", "eve", dollars("0.25"), AT, held=False)
-    assert await accounts.sums() == {
+    assert {payer: account.used["course"] for payer, account in (await accounts.everybody(AT)).items()} == {
         ("", "USD"): Decimal("0.25"),
         ("ann", "USD"): Decimal("0.1"),
         ("bob", "USD"): Decimal("0.1"),
         ("eve", "USD"): Decimal("0.25"),
     }
-    later = await accounts.account(CLASS, "USD", AT + timedelta(days=1))
-    assert (later.used["day"], later.used["course"]) == (0, Decimal("0.25"))
+    later = AT + timedelta(days=1)
+    everybody = await accounts.everybody(later)
+    assert everybody[CLASS, "USD"].used == {"day": 0, "week": Decimal("0.25"), "course": Decimal("0.25")}
+    for payer, currency in everybody:  # one query says what each one's own says
+        assert everybody[payer, currency] == await accounts.account(payer, currency, later)
     file.close()
 
 

@@ -207,9 +207,11 @@ async def test_when_the_last_reader_has_gone_the_provider_is_left(start: Start) 
     await until(lambda: relay.posts()[0].ended)
     assert relay.posts()[0].ended == "client left"
     assert flight.over.is_set()
-    account = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(relay.service.accounts.sums(), relay.loop))
-    assert account["", "demo USD"] > 0
-    assert account["", "demo USD"] == account["student 00", "demo USD"]
+    service = relay.service
+    asking = service.accounts.everybody(service.clock.now())
+    account = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, relay.loop))
+    assert account["", "demo USD"].used["course"] > 0
+    assert account["", "demo USD"].used == account["student 00", "demo USD"].used
 
 
 # rules

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import Any, Final
 
 from ...policy.budget import dollars
@@ -20,11 +21,14 @@ _PERIODS: Final = {"day": Message("today"), "week": Message("this week"), "cours
 
 
 class Watching:
-    """The pages that are open. One snapshot a second serves all of one language."""
+    """The pages that are open. One snapshot a second serves all of them."""
 
     def __init__(self, service: ClassService) -> None:
         self._service = service
         self._over = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._latest: Snapshot | None = None
+        self._taken_s = 0.0
 
     def end(self) -> None:
         """End every page's stream, so that the server can stop."""
@@ -43,7 +47,7 @@ class Watching:
             left = asyncio.get_running_loop().create_task(_left(receive))
             try:
                 while not (left.done() or self._over.is_set()):
-                    told = json.dumps(shown(await snapshot(self._service), language), ensure_ascii=False)
+                    told = json.dumps(shown(await self._snapshot(), language), ensure_ascii=False)
                     await send({"type": "http.response.body", "body": f"data: {told}\n\n".encode(), "more_body": True})
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(EVERY_S):
@@ -53,6 +57,12 @@ class Watching:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         return give
+
+    async def _snapshot(self) -> Snapshot:
+        async with self._lock:
+            if self._latest is None or time.monotonic() - self._taken_s >= 0.9 * EVERY_S:
+                self._latest, self._taken_s = await snapshot(self._service), time.monotonic()
+            return self._latest
 
 
 async def _left(receive: Any) -> None:
