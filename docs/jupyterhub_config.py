@@ -13,11 +13,13 @@ c.JupyterHub.services = [
         # The folder of classroom.toml, and of a file .env with DEEPSEEK_API_KEY=… that only the hub's user may read. The hub
         # would write an "environment" of a service into its database.
         "cwd": "/srv/deepseek",
+        # The teacher's page asks the hub who opens it; without this line the hub asks the teacher whether it may.
+        "oauth_no_confirm": True,
     }
 ]
-c.JupyterHub.load_groups = {"class": {"users": ["ann"]}}
+c.JupyterHub.load_groups = {"class": {"users": ["ann"]}, "teachers": {"users": ["tom"]}}
 c.JupyterHub.load_roles = [
-    {"name": "class", "groups": ["class"], "scopes": [SCOPE]},
+    {"name": "class", "groups": ["class", "teachers"], "scopes": [SCOPE]},
     # Kernels ask with the token of their server, which has the scopes of this role that its user has, too. The first two are
     # JupyterHub's own; without the third every kernel is refused.
     {"name": "server", "scopes": ["users:activity!user", "access:servers!server", SCOPE]},

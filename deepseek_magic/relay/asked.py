@@ -51,7 +51,7 @@ def read(body: bytes) -> Posted:
     """The request in a body. Raises ConfigurationError, in one sentence, for what is none or cannot be passed on."""
     try:
         raw = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigurationError(Message("The request is not JSON.")) from None
     if not isinstance(raw, dict) or not isinstance(raw.get("messages"), list):
         raise ConfigurationError(Message("The request has no list of messages."))
@@ -72,7 +72,12 @@ def read(body: bytes) -> Posted:
     stream = raw.get("stream", False)
     if not isinstance(stream, bool):
         raise ConfigurationError.of_setting("stream", repr(stream)[:40], Message("is true or false"))
-    return Posted(request=Request.asking(messages, Options(**options)), stream=stream)
+    request = Request.asking(messages, Options(**options))
+    try:
+        request.encoded()
+    except (ValueError, TypeError, RecursionError):  # half of a character, or a thousand lists in each other
+        raise ConfigurationError(Message("The request has text or values that cannot be sent on.")) from None
+    return Posted(request=request, stream=stream)
 
 
 def _think(fields: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from .file import RelayFile
 from .flight import Flight
+from .refusals import Refusal
 
 STUCK_S: Final = 15.0
 """A reader who has taken nothing for so long is dropped; the id that they had brings them back."""
@@ -95,9 +96,8 @@ class Board:
         self.visits.discard(visit)
         now_s = self._last_s[visit.student] = time.monotonic()
         self.failed[visit.student] += status >= 400 and status != LEFT
-        flight, done = visit.flight, visit.flight.completion
-        chars = len(done.text) if done is not None else 0
-        values = (flight.nonce, flight.model, int(visit.shared), status, None, chars, now_s - visit.began_s)
+        flight = visit.flight
+        values = (flight.nonce, flight.model, int(visit.shared), status, None, flight.chars, now_s - visit.began_s)
         self._rows.append((time.time(), visit.student, *values))
 
     def refuse(self, student: str, status: int, rule: str, model: str = "") -> None:
@@ -118,7 +118,11 @@ class Board:
             with self._file.transaction() as connection:
                 connection.executemany(_CALL, rows)
 
-        await self._file.apart(work)
+        try:
+            await self._file.apart(work)
+        except Refusal:  # the next time, then
+            self._rows = rows + self._rows
+            raise
 
     def drop_the_stuck(self) -> None:
         """Drop readers who take nothing."""

@@ -46,6 +46,15 @@ def add_to(commands: Any) -> None:
         metavar="X",
         help=say("of the demo: times as slow as a real model; 0: at once (1)"),
     )
+    add(
+        "--replay-pace",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help=say(
+            "an answer that is there already: in X times the time that it took, as on a projector; 0: at once (0)"
+        ),
+    )
     add("--tls-cert", type=Path, metavar="FILE", help=say("the certificate, for https"))
     add("--tls-key", type=Path, metavar="FILE", help=say("its private key"))
     add("--clear-text", action="store_true", help=say("listen beyond this machine without a certificate"))
@@ -90,6 +99,8 @@ def _serve(typed: argparse.Namespace) -> int:
     address = Address(
         host=typed.host, port=typed.port, certificate=typed.tls_cert, key=typed.tls_key, clear_text=typed.clear_text
     )
+    if not 0 <= typed.replay_pace < float("inf"):
+        raise ConfigurationError.of_setting("--replay-pace", typed.replay_pace, Message("it takes a number from 0"))
     hub = HubService.of_environment()
     if hub is None:
         try:
@@ -103,7 +114,8 @@ def _serve(typed: argparse.Namespace) -> int:
             from ..demo.server import DemoServer
 
             endpoint = resolve("demo", beside.enter_context(DemoServer(pace=typed.pace)).base_url)
-        serve(classroom, endpoint, address, typed.data or default_folder(), say=_say, hub=hub)
+        folder = typed.data or default_folder()
+        serve(classroom, endpoint, address, folder, say=_say, hub=hub, replay_pace=typed.replay_pace)
     return 0
 
 

@@ -1,4 +1,5 @@
-"""The relay's file: students by the digests of their tokens, what was spent, and one row for each call, in figures alone.
+"""The relay's file: students by the digests of their tokens, what was spent, and one row for each call, in figures alone;
+answers of the last hour only where the class has its texts kept.
 
 SQLite, for it survives a ``kill -9`` at any moment: what a call may cost is on the disk before the call is sent. One thread
 does all that waits for the disk.
@@ -18,6 +19,7 @@ from typing import Final, TypeVar
 from ..engine.private import open_private, own_folder, private_folder
 from ..protocol.errors import ConfigurationError
 from ..text.messages import Message
+from .refusals import unwritable
 
 T = TypeVar("T")
 FILE_NAME: Final = "relay.sqlite3"
@@ -53,6 +55,18 @@ _SCHEMA: Final = """
     );
     CREATE INDEX IF NOT EXISTS calls_by_time ON calls (at);
     CREATE TABLE IF NOT EXISTS clock (latest REAL NOT NULL);
+    CREATE TABLE IF NOT EXISTS answers (  -- see stored
+        flight  TEXT PRIMARY KEY,
+        key     TEXT NOT NULL,
+        model   TEXT NOT NULL,
+        shared  INTEGER NOT NULL,
+        at      REAL NOT NULL,
+        created INTEGER NOT NULL,
+        chars   INTEGER NOT NULL,
+        frames  BLOB NOT NULL,         -- compressed
+        at_s    BLOB NOT NULL,         -- of each frame, in some clock
+        answer  BLOB NOT NULL
+    ) WITHOUT ROWID;
 """
 
 
@@ -87,14 +101,25 @@ class RelayFile:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # a full disk may have ended it already
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
+
+    def written_elsewhere(self) -> int:
+        """A number that is another one once another connection has changed the file."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     async def apart(self, work: Callable[[], T]) -> T:
-        """Have the file's thread do what waits for the disk. Once begun it is done, also when nobody waits any more."""
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        """Have the file's thread do what waits for the disk. Once begun it is done, also when nobody waits any more.
+
+        Raises Refusal where the disk does not let it: what is not written down is not done.
+        """
+        try:
+            return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        except sqlite3.Error as error:
+            raise unwritable(str(error)) from None
 
     def close(self) -> None:
         """Finish what was begun, and close the file."""

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import secrets
 import time
+from array import array
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -63,21 +65,38 @@ class FlightPurse:
 _ZERO: Final = Decimal(0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlownAnswer:
+    """What is known of an answer that ended in an earlier run of the relay. ``ended_s`` is in the monotonic clock."""
+
+    frames: list[bytes]
+    at_s: array[float]
+    answer: bytes
+    chars: int
+    cost: Cost | None
+    ended_s: float
+    students: set[str]
+
+
 class Flight:
     """One answer under way, or one that has ended and is kept for who comes late.
 
     ``key`` tells what is asked; ``shared`` whether others may join. ``begun`` is set once there is something to tell: a piece of the
-    answer, its end, or its failure. ``most`` is what its first request may cost.
+    answer, its end, or its failure. ``most`` is what its first request may cost. ``at_s`` is when each frame came, in a clock that
+    only their distances are read from.
     """
 
-    def __init__(self, key: str, *, nonce: str, model: str, shared: bool, most: Cost | None = None) -> None:
+    def __init__(
+        self, key: str, *, nonce: str, model: str, shared: bool, most: Cost | None = None, created: int | None = None
+    ) -> None:
         self.most = most
         self.key = key
         self.nonce = nonce
         self.model = model
         self.shared = shared
-        self.created = int(time.time())
+        self.created = int(time.time()) if created is None else created
         self.frames: list[bytes] = []
+        self.at_s = array("d")
         self.bytes = 0
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
@@ -91,6 +110,7 @@ class Flight:
         self.ended_s: float | None = None
         self.students: set[str] = set()
         self.answer: bytes = b""
+        self.chars = 0
         self._framer = Framer(nonce, model, self.created)
         self._news = asyncio.Event()
         self._spoke_s = time.monotonic()
@@ -104,11 +124,25 @@ class Flight:
         return self._framer.completion_id
 
     def start(
-        self, stream: Batched, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
+        self,
+        stream: Batched,
+        purse: FlightPurse,
+        ended: Callable[[Flight, Cost | None], Awaitable[None]],
+        keep: Callable[[Flight], Awaitable[None]],
     ) -> None:
-        """Ask the provider. ``ended`` is told the flight and what it counts for, before its readers know that it is over."""
+        """Ask the provider. ``ended`` is told the flight and what it counts for, before its readers know that it is over;
+        ``keep`` is given it when it is over and has its whole answer."""
         self._stream = stream
-        self._task = asyncio.get_running_loop().create_task(self._fly(stream, purse, ended))
+        self._task = asyncio.get_running_loop().create_task(self._fly(stream, purse, ended, keep))
+
+    def flown(self, answer: FlownAnswer) -> None:
+        """It had ended before this run of the relay."""
+        self.frames, self.at_s, self.answer, self.chars = answer.frames, answer.at_s, answer.answer, answer.chars
+        self.bytes = sum(map(len, answer.frames))
+        self.cost, self.ended_s, self.students = answer.cost, answer.ended_s, answer.students
+        self.has_pieces = True
+        self.over.set()
+        self.begun.set()
 
     async def news(self) -> None:
         """Wait until there are more frames, or no more will come."""
@@ -141,7 +175,11 @@ class Flight:
             await asyncio.wait((self._task,))
 
     async def _fly(
-        self, stream: Batched, purse: FlightPurse, ended: Callable[[Flight, Cost | None], Awaitable[None]]
+        self,
+        stream: Batched,
+        purse: FlightPurse,
+        ended: Callable[[Flight, Cost | None], Awaitable[None]],
+        keep: Callable[[Flight], Awaitable[None]],
     ) -> None:
         failure: Refusal | None = None
         try:
@@ -164,14 +202,20 @@ class Flight:
         finally:
             failure = self.stopped or failure
             self.cost = purse.total
-            await ended(self, self.cost)
-            self._end(failure)
+            try:
+                await ended(self, self.cost)
+            finally:  # whatever becomes of the file, nobody waits for ever
+                self._end(failure)
+        if self.answer:
+            with contextlib.suppress(Refusal):
+                await keep(self)
 
     def _end(self, failure: Refusal | None) -> None:
         self.failure = failure
         if failure is not None:
             self._put(self._framer.error(failure.body(LANGUAGE_OF_FRAMES)))
         elif self.completion is not None:
+            self.chars = len(self.completion.text)
             self.answer = whole(self.completion, id=self.completion_id, created=self.created)
             for frame in self._framer.end(self.completion):
                 self._put(frame)
@@ -184,6 +228,7 @@ class Flight:
         self.frames.append(frame)
         self.bytes += len(frame)
         self._spoke_s = time.monotonic()
+        self.at_s.append(self._spoke_s)
 
     def _tell(self) -> None:
         self._news.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,22 +23,30 @@ from ..text.messages import Message
 from .refusals import Refusal, unauthorised
 from .roster import Person, digest
 
+CALLBACK: Final = "oauth_callback"
+"""Where a hub sends a browser back to, below the service's prefix."""
+UNKNOWN: Final = Message("The hub does not know this token, or has taken it back.")
 CACHE_S: Final = 60.0
 """A token that the hub has taken back is refused after this time at the latest."""
-_READ_S: Final = 10.0
+READ_S: Final = 10.0
 _LARGEST_BYTES: Final = 2**20
 _KEPT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubService:
-    """What a hub tells a service that it starts, in its environment."""
+    """What a hub tells a service that it starts, in its environment. ``public`` is where browsers find the hub: "" and a path, or
+    an address, where services have one of their own. ``token`` is the service's own."""
 
     name: str
     api_url: str
     prefix: str
     host: str
     port: int
+    public: str = "/hub"
+    client_id: str = ""
+    callback: str = ""
+    token: str = field(default="", repr=False)
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> HubService | None:
@@ -51,18 +59,36 @@ class HubService:
         if not parts.hostname or not parts.port or not prefix:
             said = Message("The hub gives this service no address.")
             raise ConfigurationError(said, hint=Message("Set url for it in jupyterhub_config.py."))
-        return cls(name=name, api_url=api_url.rstrip("/"), prefix=prefix, host=parts.hostname, port=parts.port)
+        public = environment.get("JUPYTERHUB_HOST", "") + environment.get("JUPYTERHUB_BASE_URL", "/")
+        return cls(
+            name=name,
+            api_url=api_url.rstrip("/"),
+            prefix=prefix,
+            host=parts.hostname,
+            port=parts.port,
+            public=f"{public.rstrip('/')}/hub",
+            client_id=environment.get("JUPYTERHUB_CLIENT_ID") or f"service-{name}",
+            callback=environment.get("JUPYTERHUB_OAUTH_CALLBACK_URL") or f"{prefix}{CALLBACK}",
+            token=environment.get("JUPYTERHUB_API_TOKEN", ""),
+        )
 
 
 class HubDoor:
-    """Tokens of a hub. ``groups``: who may ask, if not all users; ``teachers`` may see the class, as the hub's admins may."""
+    """Tokens of a hub. ``teachers`` and all of ``teacher_groups`` may see the class, as the hub's admins may."""
 
     def __init__(
-        self, service: HubService, transport: Transport, *, teachers: Sequence[str] = (), cache_s: float = CACHE_S
+        self,
+        service: HubService,
+        transport: Transport,
+        *,
+        teachers: Sequence[str] = (),
+        teacher_groups: Sequence[str] = (),
+        cache_s: float = CACHE_S,
     ) -> None:
         self._service = service
         self._transport = transport
         self._teachers = frozenset(teachers)
+        self._groups = frozenset(teacher_groups)
         self._cache_s = cache_s
         self._known: dict[str, tuple[float, Person]] = {}
 
@@ -83,27 +109,12 @@ class HubDoor:
         return asker
 
     async def _asked(self, token: str) -> Any:
-        call = HTTPCall(
-            method="GET",
-            url=f"{self._service.api_url}/user",
-            headers={"accept": "application/json"},
-            key=Key.passed_on(token, source=Message("the request")),
-            read_s=_READ_S,
-        )
         try:
-            async with self._transport.open(call) as answer:
-                if answer.status in (401, 403, 404):
-                    raise unauthorised(Message("The hub does not know this token, or has taken it back."))
-                body = await read_all(answer.chunks(), _LARGEST_BYTES)
-                if answer.status != 200:
-                    raise self._no_hub(str(answer.status))
-                return msgspec.json.decode(body)
-        except (DeepSeekError, msgspec.DecodeError) as error:
-            raise self._no_hub(str(error)) from None
-
-    def _no_hub(self, why: str) -> Refusal:
-        said = Message("The hub did not say whose token this is: {why}", why=why)
-        return Refusal(status=503, message=said, type="server_error", code=503, retry_after_s=2.0, final=False)
+            key = Key.passed_on(token, source=Message("the request"))
+        except ConfigurationError:  # no token looks like this
+            raise unauthorised(UNKNOWN) from None
+        url, headers = f"{self._service.api_url}/user", {"accept": "application/json"}
+        return await ask_hub(self._transport, HTTPCall(method="GET", url=url, headers=headers, key=key, read_s=READ_S))
 
     def _judged(self, user: Any) -> Person:
         match user:
@@ -119,4 +130,26 @@ class HubDoor:
                 scope=wanted,
             )
             raise Refusal(status=403, message=said, type="permission_error", code="hub.scope")
-        return Person(name=name, teaches=bool(user.get("admin")) or name in self._teachers)
+        teaches = (
+            bool(user.get("admin")) or name in self._teachers or not self._groups.isdisjoint(user.get("groups", ()))
+        )
+        return Person(name=name, teaches=teaches)
+
+
+async def ask_hub(transport: Transport, call: HTTPCall) -> Any:
+    """What the hub answers, read as JSON. Raises Refusal where it knows no such token, or does not answer."""
+    try:
+        async with transport.open(call) as answer:
+            if answer.status in (400, 401, 403, 404):
+                raise unauthorised(UNKNOWN)
+            body = await read_all(answer.chunks(), _LARGEST_BYTES)
+            if answer.status != 200:
+                raise _no_hub(str(answer.status))
+            return msgspec.json.decode(body)
+    except (DeepSeekError, msgspec.DecodeError) as error:
+        raise _no_hub(str(error)) from None
+
+
+def _no_hub(why: str) -> Refusal:
+    said = Message("The hub did not say whose token this is: {why}", why=why)
+    return Refusal(status=503, message=said, type="server_error", code=503, retry_after_s=2.0, final=False)

@@ -117,6 +117,12 @@ def restarting() -> Refusal:
     )
 
 
+def unwritable(why: str) -> Refusal:
+    """What a student is told whose call cannot be written down, and so is not made."""
+    said = Message("The relay cannot write its file: {why}. Its owner has to see to it.", why=why)
+    return Refusal(status=503, message=said, type="server_error", code="relay.file", retry_after_s=RETRY_S, final=False)
+
+
 def stopped() -> Refusal:
     """The refusal of everything, while the teacher has stopped the class."""
     said = Message("The teacher has stopped all calls of the class.")

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import time
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -31,6 +32,7 @@ from .flight import Flight, FlightPurse, new_nonce
 from .frames import place_after
 from .refusals import Refusal, by_error, by_rule, restarting, stopped
 from .roster import Door, Person
+from .stored import StoredAnswers
 
 GRACE_S: Final = 15.0
 """After the last reader has gone the provider is left, unless one comes back within this time."""
@@ -44,12 +46,14 @@ _USER_ID_CHARS: Final = 16
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Boarded:
-    """A place in a flight: what a reader is given first is the frame number ``place``."""
+    """A place in a flight: what a reader is given first is the frame number ``place``. ``again``: they were cut off, and it is
+    the same call; ``lost``: they named an answer that is not kept, so this one begins at its front."""
 
     flight: Flight
     place: int
     shared: bool
     again: bool
+    lost: bool = False
 
 
 class TextKeeper:
@@ -73,10 +77,18 @@ class TextKeeper:
 
 
 class ClassService:
-    """One class with its provider. Belongs to the loop on which it is ``running``."""
+    """One class with its provider. Belongs to the loop on which it is ``running``. ``replay_pace``: who comes late is given
+    a whole answer in so many times the time that it took; 0, at once."""
 
     def __init__(
-        self, classroom: Classroom, client: Client, file: RelayFile, door: Door, *, grace_s: float = GRACE_S
+        self,
+        classroom: Classroom,
+        client: Client,
+        file: RelayFile,
+        door: Door,
+        *,
+        grace_s: float = GRACE_S,
+        replay_pace: float = 0.0,
     ) -> None:
         self.classroom = classroom
         self.client = client
@@ -85,11 +97,14 @@ class ClassService:
         self.clock = RulesClock(file)
         self.accounts = Accounts(file, classroom)
         self.board = Board(file)
+        self.stored = StoredAnswers(file, texts=classroom.rules.keep == "texts")
         self.grace_s = grace_s
+        self.replay_pace = replay_pace
         self.stopped = False
         self._closing = False
-        self.flights: dict[str, Flight] = {}
-        self._shared: dict[str, Flight] = {}
+        self.flights: dict[str, Flight] = {flight.nonce: flight for flight in self.stored.load(KEEP_S)}
+        self._shared: dict[str, Flight] = {flight.key: flight for flight in self.flights.values() if flight.shared}
+        self._boarding: Counter[str] = Counter()
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     @contextlib.asynccontextmanager
@@ -102,8 +117,9 @@ class ClassService:
             ticking.cancel()
             await asyncio.wait((ticking,))
             await self.close()
-            await self.board.keep()
-            await self.clock.keep()
+            with contextlib.suppress(Refusal):
+                await self.board.keep()
+                await self.clock.keep()
             await self.client.aclose()
 
     async def stop_flights(self, why: Refusal) -> None:
@@ -132,12 +148,16 @@ class ClassService:
             if last_id is not None and (back := self._back(asker, key, last_id)) is not None:
                 return back
             self._check(asker)
-            flight, shared = await self._flight(asker, addressed, key, alone=alone)
+            self._boarding[asker.name] += 1
+            try:
+                flight, shared = await self._flight(asker, addressed, key, alone=alone)
+            finally:
+                self._boarding[asker.name] -= 1
         except RuleBroken as error:
             raise by_rule(error) from None
         except DeepSeekError as error:
             raise by_error(error) from None
-        return Boarded(flight=flight, place=0, shared=shared, again=False)
+        return Boarded(flight=flight, place=0, shared=shared, again=False, lost=last_id is not None)
 
     def _addressed(self, request: Request) -> tuple[Addressed, ...]:
         """The request as the class has it, for each endpoint. Raises RuleBroken."""
@@ -182,18 +202,17 @@ class ClassService:
         self, asker: Person, addressed: Sequence[Addressed], key: str, *, alone: bool
     ) -> tuple[Flight, bool]:
         rules, now = self.classroom.rules, self.clock.now()
-        under_way = self.board.flights_of(asker.name)
         if alone or not rules.share:
-            self._check_count(under_way)
+            self._check_count(asker)
             return await self._begin(asker, addressed, key, shared=False), False
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             flight = self._shared.get(key)
             if flight is None:
-                self._check_count(under_way)
+                self._check_count(asker)
                 return await self._begin(asker, addressed, key, shared=True), False
-        if flight.nonce not in under_way and not flight.over.is_set():
-            self._check_count(under_way)
+        if flight.nonce not in self.board.flights_of(asker.name) and not flight.over.is_set():
+            self._check_count(asker)
         over = flight.over.is_set()
         await self.accounts.join(flight.nonce, asker.name, flight.cost if over else flight.most, now, held=not over)
         if flight.over.is_set() and not over:
@@ -201,8 +220,10 @@ class ClassService:
         flight.students.add(asker.name)
         return flight, True
 
-    def _check_count(self, under_way: set[str]) -> None:
-        many = too_many(self.classroom.rules, len(under_way))
+    def _check_count(self, asker: Person) -> None:
+        # Those who are being let in count, too: fifty that come at the same moment find nobody before them.
+        count = len(self.board.flights_of(asker.name)) + self._boarding[asker.name] - 1
+        many = too_many(self.classroom.rules, count)
         if many is not None:
             raise many
 
@@ -228,7 +249,7 @@ class ClassService:
             self._forget(flight)
             await self.accounts.settle(nonce, purse.total)
             raise
-        flight.start(stream, purse, self._ended)
+        flight.start(stream, purse, self._ended, self.stored.keep)
         return flight
 
     async def _ended(self, flight: Flight, cost: Cost | None) -> None:
@@ -251,12 +272,13 @@ class ClassService:
             count += 1
             self.board.drop_the_stuck()
             await asyncio.gather(*(flight.stop(restarting()) for flight in self._abandoned()))
-            self._let_go()
             for flight in self.flights.values():
                 flight.beat(SILENT_S)
-            await self.board.keep()
-            if count % 10 == 0:
-                await self.clock.keep()
+            with contextlib.suppress(Refusal):  # of a disk that takes nothing: each student who asks is told
+                await self._let_go()
+                await self.board.keep()
+                if count % 10 == 0:
+                    await self.clock.keep()
 
     def _abandoned(self) -> list[Flight]:
         """Flights under way whose last reader has been gone for the time of grace."""
@@ -268,18 +290,20 @@ class ClassService:
                 found.append(flight)
         return found
 
-    def _let_go(self) -> None:
+    async def _let_go(self) -> None:
         """Forget answers that have been kept long enough, or are too many; never one that somebody reads."""
         now_s = time.monotonic()
         ended = sorted(
             (f for f in self.flights.values() if f.ended_s is not None and not f.readers),
             key=lambda f: f.ended_s or 0.0,
         )
-        total = sum(flight.bytes for flight in ended)
+        total, gone = sum(flight.bytes for flight in ended), []
         for flight in ended:
             if now_s - (flight.ended_s or 0.0) > KEEP_S or total > KEEP_BYTES:
                 total -= flight.bytes
                 self._forget(flight)
+                gone.append(flight)
+        await self.stored.forget(gone)
 
 
 def _key(addressed: Sequence[Addressed]) -> str:

@@ -59,11 +59,15 @@ def magics() -> Any:
     return set(found), set(re.findall(r"--[a-z][\w-]*", told))
 
 
+def parsers_of(parser: Any) -> dict[str, Any]:
+    return next((action.choices for action in parser._actions if isinstance(action.choices, dict)), {})
+
+
 def commands() -> tuple[set[str], set[str]]:
-    (group,) = (action for action in _parser()._actions if hasattr(action, "choices") and action.choices)
-    parsers = group.choices
-    assert isinstance(parsers, dict)
-    return set(parsers), {flag for parser in parsers.values() for flag in parser._option_string_actions}
+    """The commands, and the flags of them and of their own commands."""
+    parsers = parsers_of(_parser())
+    below = [each for parser in parsers.values() for each in (parser, *parsers_of(parser).values())]
+    return set(parsers), {flag for parser in below for flag in parser._option_string_actions}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -25,6 +25,7 @@ hours = ["Mon-Fri 08:00-18:00", "2026-12-05 10:00-12:00"]
 keep = "texts"
 share = false
 teachers = ["ann"]
+teacher_groups = ["staff"]
 
 [models]
 allow = ["deepseek-flash"]
@@ -77,7 +78,7 @@ def test_a_class_is_read_whole(tmp_path: Path) -> None:
         ("class", "week"): Decimal("5.5"),
     }
     assert rules.fixed == Options(temperature=0.5, think="off")
-    assert found.teachers == ("ann",)
+    assert (found.teachers, found.teacher_groups) == (("ann",), ("staff",))
     assert found.local(datetime(2026, 11, 30, 20, tzinfo=UTC)).day == 1
     usage = Usage(prompt_tokens=10**6, completion_tokens=10**6)
     at = datetime(2030, 1, 1, tzinfo=UTC)

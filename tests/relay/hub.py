@@ -30,6 +30,7 @@ c.JupyterHub.spawner_class = "simple"
 c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.args = ["--allow-root"]
 c.Spawner.start_timeout = c.Spawner.http_timeout = 300
+c.Spawner.environment["JUPYTERHUB_SINGLEUSER_APP"] = "jupyter_server.serverapp.ServerApp"  # no JupyterLab to start
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.JupyterHub.hub_port = {hub}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
@@ -39,6 +40,7 @@ c.JupyterHub.services[0]["command"] += ["--data", {data!r}]
 c.JupyterHub.services[0].update(cwd={folder!r}, environment={{"DEEPSEEK_BASE_URL": {provider!r}}})
 c.Spawner.environment["DEEPSEEK_BASE_URL"] = "http://127.0.0.1:{relay}/services/deepseek"
 c.Spawner.environment["DEEPSEEK_MAGIC_HOME"] = {home!r}
+c.JupyterHub.load_groups["teachers"]["users"].append("eve")
 c.JupyterHub.services.append({{"name": "tester", "api_token": "{admin}"}})
 c.JupyterHub.load_roles.append(
     {{"name": "tester", "services": ["tester"], "scopes": ["admin:users", "admin:servers", "tokens", "access:servers"]}}
@@ -156,10 +158,23 @@ class Hub:
         made = self.api("POST", f"/users/{name}/tokens", {"note": "test"})
         return made["token"], made["id"]
 
-    def spawn(self, name: str) -> None:
-        """Start a user's server."""
-        self.api("POST", f"/users/{name}/server", {})
+    def spawn(self, *names: str) -> None:
+        """Have the servers of these users start."""
+        for name in names:
+            self.api("POST", f"/users/{name}/server", {})
+
+    def spawned(self, name: str) -> None:
+        """Wait for a user's server."""
         self._await(lambda: self.api("GET", f"/users/{name}")["servers"].get("", {}).get("ready"))
+
+    def browser(self, name: str) -> httpx.Client:
+        """A browser in which a user is logged in at the hub."""
+        made = httpx.Client(base_url=self.url, follow_redirects=True, timeout=HANG_S, headers={"accept": "text/html"})
+        form = {"username": name, "password": "any", "_xsrf": ""}
+        made.get("/hub/login")
+        form["_xsrf"] = made.cookies.get("_xsrf", path="/hub/") or ""
+        assert made.post("/hub/login", data=form).is_success
+        return made
 
     async def run(self, name: str, cells: list[str]) -> list[str]:
         """Run cells in a new kernel of a user's server, through the proxy. What each printed or raised."""

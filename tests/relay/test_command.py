@@ -19,6 +19,7 @@ import trustme
 from deepseek_magic.cli import main
 from deepseek_magic.relay import roster
 from deepseek_magic.relay.command import _EXTRA
+from deepseek_magic.relay.web.serving import as_others_write
 from tests.relay.running import RunningRelay
 from tests.relay.test_relay import BODY
 
@@ -103,6 +104,9 @@ def test_status_tells_who_asked_and_what_it_cost(relay: RunningRelay, capsys: py
         (("--host", "0.0.0.0"), "Tokens and answers could be read on their way to 0.0.0.0"),
         (("--tls-cert", "a.pem"), "--tls-cert and --tls-key go together"),
         (("--tls-cert", "a.pem", "--tls-key", "b.pem"), "There is no file a.pem"),
+        (("--tls-cert", __file__, "--tls-key", __file__), "and its key cannot be used"),
+        (("--port", "70000"), "--port cannot be 70000: it takes a number from 0 to 65535"),
+        (("--host", "relay.example.org"), "could be read on their way to relay.example.org"),
     ],
 )
 def test_it_listens_beyond_this_machine_with_a_certificate_or_an_explicit_word(
@@ -137,6 +141,25 @@ def test_what_it_needs_is_said_before_it_begins(tmp_path: Path, capsys: pytest.C
         port = str(taken.getsockname()[1])
         assert main(["relay", "--demo", "--class", str(tmp_path / "classroom.toml"), "--port", port, *data]) == 1
     assert f"The port {port} of 127.0.0.1 cannot be opened" in capsys.readouterr().err
+    nowhere = ("--clear-text", "--host", "no-such-machine.invalid", "--port", "0")
+    assert main(["relay", "--demo", "--class", str(tmp_path / "classroom.toml"), *nowhere, *data]) == 1
+    assert "The port 0 of no-such-machine.invalid cannot be opened" in capsys.readouterr().err
+    assert main(["relay", "--demo", "--class", str(tmp_path / "classroom.toml"), "--replay-pace", "nan", *data]) == 1
+    assert "--replay-pace cannot be nan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("a.example", "a.example")]
+)
+def test_a_host_is_told_as_others_write_it(host: str, written: str) -> None:
+    assert as_others_write(host) == written
+
+
+def test_who_listens_everywhere_tells_an_address_that_others_can_use() -> None:
+    for everywhere in ("0.0.0.0", "::"):
+        told = as_others_write(everywhere)
+        assert told
+        assert told not in ("0.0.0.0", "::", "[::]")
 
 
 def test_it_answers_over_tls(start: Callable[..., RunningRelay], tmp_path: Path) -> None:

@@ -360,7 +360,7 @@ def test_a_student_sees_what_is_left_and_the_teacher_sees_all(start: Start) -> N
     assert httpx.get(f"{url}/healthz").json() == {"ok": True, "stopped": False}
     for path in ("/metrics", "/teacher", "/teacher/events"):
         assert httpx.get(f"{url}{path}").status_code == 401
-        assert httpx.get(f"{url}{path}", headers=relay.headers()).status_code == 401
+        assert httpx.get(f"{url}{path}", headers=relay.headers()).status_code == 403
     told = httpx.get(f"{url}/metrics", headers=teacher).text
     assert "deepseek_relay_upstream_calls_total 1\n" in told
     assert "deepseek_relay_calls_shared_total 1\n" in told

@@ -34,12 +34,14 @@ _PRICE_FIELDS: Final = ("input", "cached", "output")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classroom:
     """The rules, the time zone in which their hours and days are meant (None: this machine's), and prices that the table
-    of the package does not have. ``teachers`` are the names of JupyterHub users who may see the class."""
+    of the package does not have. ``teachers`` are the names of JupyterHub users who may see the class, ``teacher_groups`` groups there
+    whose members may."""
 
     rules: Rules = field(default_factory=Rules)
     zone: tzinfo | None = None
     prices: tuple[Price, ...] = ()
     teachers: tuple[str, ...] = ()
+    teacher_groups: tuple[str, ...] = ()
 
     def local(self, at: datetime) -> datetime:
         """A time in the class's zone."""
@@ -101,7 +103,7 @@ class _Reader:
             budgets=dict(self._budgets(budget)),
         )
         zone = self._zone(take.text("timezone"))
-        teachers = take.texts("teachers")
+        teachers, groups = take.texts("teachers"), take.texts("teacher_groups")
         take.over()
         of_models = _Taker(self, "models", models)
         allowed = of_models.texts("allow")
@@ -116,7 +118,9 @@ class _Reader:
             at_once=take.count("at_once") or rules.at_once,
         )
         take.over()
-        return Classroom(rules=rules, zone=zone, teachers=teachers, prices=tuple(self._prices(prices)))
+        return Classroom(
+            rules=rules, zone=zone, teachers=teachers, teacher_groups=groups, prices=tuple(self._prices(prices))
+        )
 
     def wrong(self, place: str, why: Message) -> ConfigurationError:
         """The error of one field: ``place`` is its table and name."""

@@ -5,6 +5,7 @@ Only this module and ``serving`` know starlette and uvicorn.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -23,26 +24,35 @@ from ...text.language import Language, of_locales
 from ...text.messages import Message
 from .. import asked as bodies
 from ..figures import metrics, snapshot
+from ..hub import CALLBACK, HubService
 from ..refusals import Refusal, by_error, unauthorised
 from ..roster import Person
 from ..service import ClassService
+from .login import LOGIN_S, HubLogin
 from .page import page
-from .reader import TRANSPORT, FlightReader
+from .reader import SEND, TRANSPORT, FlightReader
 from .watching import Watching
 
 LARGEST_BODY_BYTES: Final = 16 * 2**20
+BODY_S: Final = 60.0
+"""Who sends a request more slowly than this is not waited for."""
 COOKIE: Final = "deepseek-relay-teacher"
+HUB_COOKIE: Final = "deepseek-relay-hub"
+LOGIN_COOKIE: Final = "deepseek-relay-login"
+NOT_THE_TEACHER: Final = Message("This is the teacher's: open the address that the relay printed when it began.")
 _CHAT: Final = ("/v1/chat/completions", "/chat/completions", "/beta/chat/completions", "/v1/beta/chat/completions")
 _MODELS: Final = ("/v1/models", "/models")
 
 
 class RelayApp:
-    """The ASGI application of a service. ``teacher_token`` opens what the teacher sees; ``prefix`` is where a hub has put it."""
+    """The ASGI application of a service. ``teacher_token`` opens what the teacher sees; ``hub`` is the one that has put it below its
+    own addresses."""
 
-    def __init__(self, service: ClassService, *, teacher_token: str, prefix: str = "/") -> None:
+    def __init__(self, service: ClassService, *, teacher_token: str, hub: HubService | None = None) -> None:
         self.service = service
         self._teacher = teacher_token
-        self._prefix = prefix.rstrip("/")
+        self._prefix = hub.prefix.rstrip("/") if hub is not None else ""
+        self._login = HubLogin(hub, service.client.transport) if hub is not None else None
         self._watching = Watching(service)
         routes: list[BaseRoute] = [
             *(Route(path, self._chat, methods=["POST"]) for path in _CHAT),
@@ -55,14 +65,17 @@ class RelayApp:
             Route("/teacher/stop", self._stop, methods=["POST"]),
             Route("/", self._root, methods=["GET"]),
         ]
+        if self._login is not None:
+            routes.append(Route(f"/{CALLBACK}", self._logged_in, methods=["GET"]))
         if self._prefix:
             routes = [Mount(self._prefix, routes=routes), *routes]
-        handlers: Mapping[Any, Any] = {Refusal: _refuse, 404: _nothing_there, 405: _nothing_there}
+        handlers: Mapping[Any, Any] = {Refusal: _refuse, 404: _nothing_there, 405: _nothing_there, 500: _failed}
         self._starlette = Starlette(routes=routes, lifespan=self._life, exception_handlers=handlers)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+        scope[SEND] = send
         await self._starlette(scope, receive, send)
 
     @contextlib.asynccontextmanager
@@ -138,23 +151,37 @@ class RelayApp:
         for given in (cookie, request.headers.get("authorization", "").removeprefix("Bearer ")):
             if hmac.compare_digest(given.encode(), self._teacher.encode()):
                 return
-        if "authorization" in request.headers and (await self._who(request)).teaches:
-            return
-        raise unauthorised(Message("This is the teacher's: open the address that the relay printed when it began."))
+        token = request.cookies.get(HUB_COOKIE)
+        if self._login is not None and token and "authorization" not in request.headers:
+            asker = await self.service.door.who(token)
+        elif "authorization" in request.headers:
+            asker = await self._who(request)
+        else:
+            raise unauthorised(NOT_THE_TEACHER)
+        if not asker.teaches:
+            said = Message(
+                "{name} does not teach this class: it is for its teachers and their groups.", name=asker.name
+            )
+            raise Refusal(status=403, message=said, type="permission_error", code="teachers")
 
     async def _page(self, request: Request) -> Response:
         given = request.query_params.get("token")
         if given is not None:
             if not hmac.compare_digest(given.encode(), self._teacher.encode()):
-                raise unauthorised(
-                    Message("This is the teacher's: open the address that the relay printed when it began.")
-                )
+                raise unauthorised(NOT_THE_TEACHER)
             # Out of the address: a projector shows it, and a browser remembers it.
             answer = RedirectResponse(f"{self._prefix}/teacher", status_code=303)
-            secure = request.url.scheme == "https"
-            answer.set_cookie(COOKIE, given, httponly=True, samesite="strict", secure=secure, path=self._prefix or "/")
+            self._give_cookie(request, answer, COOKIE, given, samesite="strict")
             return answer
-        await self._teaches(request)
+        try:
+            await self._teaches(request)
+        except Refusal as refused:
+            if self._login is None or refused.status != 401 or "text/html" not in request.headers.get("accept", ""):
+                raise
+            login = self._login.begin()
+            answer = RedirectResponse(login.url, status_code=303)
+            self._give_cookie(request, answer, LOGIN_COOKIE, login.kept, max_age=LOGIN_S)
+            return answer
         nonce = secrets.token_urlsafe(16)
         headers = {
             "cache-control": "no-store",
@@ -164,6 +191,20 @@ class RelayApp:
         }
         return HTMLResponse(page(_language(request), self.service.classroom, nonce), headers=headers)
 
+    async def _logged_in(self, request: Request) -> Response:
+        """A browser comes back from the hub."""
+        assert self._login is not None
+        given, kept = request.query_params, request.cookies.get(LOGIN_COOKIE, "")
+        token = await self._login.token(state=given.get("state", ""), code=given.get("code", ""), kept=kept)
+        answer = RedirectResponse(f"{self._prefix}/teacher", status_code=303)
+        self._give_cookie(request, answer, HUB_COOKIE, token)
+        answer.delete_cookie(LOGIN_COOKIE, path=self._prefix)
+        return answer
+
+    def _give_cookie(self, request: Request, answer: Response, name: str, value: str, **settings: Any) -> None:
+        settings.setdefault("samesite", "lax")
+        answer.set_cookie(name, value, secure=_is_https(request), httponly=True, path=self._prefix or "/", **settings)
+
     async def _events(self, request: Request) -> Any:
         await self._teaches(request)
         return self._watching.response(_language(request))
@@ -172,12 +213,24 @@ class RelayApp:
         await self._teaches(request)
         if request.headers.get("content-type") != "application/json":  # which no page of another site may send unasked
             return Response(status_code=415)
-        await self.service.stop(bool(json.loads(await _body(request)).get("stopped")))
+        try:
+            wanted = json.loads(await _body(request))
+        except (ValueError, RecursionError):
+            wanted = None
+        if not isinstance(wanted, dict) or not isinstance(wanted.get("stopped"), bool):
+            said = Message("The request is not JSON.")
+            raise Refusal(status=400, message=said, type="invalid_request_error")
+        await self.service.stop(wanted["stopped"])
         return JSONResponse({"stopped": self.service.stopped})
 
     async def _metrics(self, request: Request) -> Response:
         await self._teaches(request)
         return PlainTextResponse(metrics(await snapshot(self.service)), media_type="text/plain; version=0.0.4")
+
+
+def _is_https(request: Request) -> bool:
+    """Whether the browser came by https, also where a hub's proxy stands between; a wrong word hurts nobody but who says it."""
+    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto", "").partition(",")[0].strip())
 
 
 def _token(request: Request) -> str:
@@ -190,11 +243,15 @@ def _token(request: Request) -> str:
 async def _body(request: Request) -> bytes:
     found = bytearray()
     try:
-        async for data in request.stream():
-            found += data
-            if len(found) > LARGEST_BODY_BYTES:
-                said = Message("The request has more than {limit} bytes.", limit=f"{LARGEST_BODY_BYTES:,}")
-                raise Refusal(status=413, message=said, type="invalid_request_error")
+        async with asyncio.timeout(BODY_S):
+            async for data in request.stream():
+                found += data
+                if len(found) > LARGEST_BODY_BYTES:
+                    said = Message("The request has more than {limit} bytes.", limit=f"{LARGEST_BODY_BYTES:,}")
+                    raise Refusal(status=413, message=said, type="invalid_request_error")
+    except TimeoutError:
+        said = Message("The request did not come to its end within {limit} s.", limit=f"{BODY_S:.0f}")
+        raise Refusal(status=408, message=said, type="invalid_request_error") from None
     except ClientDisconnect:
         raise Refusal(status=400, message=Message("The request broke off."), type="invalid_request_error") from None
     return bytes(found)
@@ -208,6 +265,12 @@ def _language(request: Request) -> Language:
 async def _refuse(request: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refusal)
     return Response(refused.body(_language(request)), refused.status, refused.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A fault of the relay: its trace is in the log, and the client is told as it is told everything else."""
+    said = Message("The relay failed at this request ({kind}); its owner has to see to it.", kind=type(error).__name__)
+    return await _refuse(request, Refusal(status=500, message=said, type="server_error", code=500))
 
 
 async def _nothing_there(request: Request, _: Exception) -> Response:

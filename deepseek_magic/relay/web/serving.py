@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
+import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ...engine.client import Client
 from ...engine.hosts.classroom import Classroom
@@ -33,6 +37,11 @@ CONCURRENCY: Final = 64
 """Answers of the provider at once, unless it says that fewer are allowed."""
 GRACEFUL_S: Final = 5
 KEEP_ALIVE_S: Final = 75
+HEAD_S: Final = 20.0
+LARGEST_HEAD_BYTES: Final = 2**16
+"""A connection that has not said what it wants in so long a time, or so many words, is closed: open ones are bounded."""
+OPEN_FILES: Final = 2**16
+LARGEST_PORT: Final = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,19 @@ class Address:
                 raise ConfigurationError(
                     Message("There is no file {path}.", path=path), hint=Message("Correct the path.")
                 )
+        if not 0 <= self.port <= LARGEST_PORT:
+            raise ConfigurationError.of_setting("--port", self.port, Message("it takes a number from 0 to 65535"))
+        if self.certificate is not None and self.key is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password=lambda: "")
+            except (OSError, ValueError) as error:  # an SSLError among them
+                said = Message(
+                    "The certificate {path} and its key cannot be used: {why}.",
+                    path=self.certificate,
+                    why=getattr(error, "reason", None) or str(error),
+                )
+                hint = Message("Give a certificate and its own private key, both as PEM and without a password.")
+                raise ConfigurationError(said, hint=hint) from None
         if not is_loopback(self.host) and self.certificate is None and not self.clear_text:
             raise ConfigurationError(
                 Message("Tokens and answers could be read on their way to {host}.", host=self.host),
@@ -74,8 +96,9 @@ def serve(
     *,
     say: Callable[[Message], None],
     hub: HubService | None = None,
+    replay_pace: float = 0.0,
 ) -> None:
-    """Serve until interrupted. ``say`` is told where, once the port is open.
+    """Serve until interrupted. ``say`` is told where, once the port is open. ``replay_pace``: see ClassService.
 
     Raises ConfigurationError where it cannot begin: a key that is missing, a file or a port that is taken.
     """
@@ -87,11 +110,11 @@ def serve(
             "{variable} has fewer than {count} characters.", variable=TEACHER_VARIABLE, count=SHORTEST_TEACHER_TOKEN
         )
         raise ConfigurationError(said, hint=Message("Take a longer one."))
+    _allow_open_files()
     file = RelayFile(folder, alone=True)
     try:
-        service = service_of(classroom, endpoint, file, hub=hub)
-        prefix = hub.prefix if hub is not None else "/"
-        app = RelayApp(service, teacher_token=teacher, prefix=prefix)
+        service = service_of(classroom, endpoint, file, hub=hub, replay_pace=replay_pace)
+        app = RelayApp(service, teacher_token=teacher, hub=hub)
         host, port = (hub.host, hub.port) if hub is not None else (address.host, address.port)
         settings: dict[str, Any] = {"host": host, "port": port, "log_level": "error", "server_header": False}
         if address.certificate is not None:
@@ -99,7 +122,7 @@ def serve(
         scheme = "http" if hub is not None else address.scheme
 
         def opened(at: int) -> None:
-            _tell(say, f"{scheme}://{host}:{at}{prefix}", teacher)
+            _tell(say, f"{scheme}://{as_others_write(host)}:{at}{hub.prefix if hub is not None else '/'}", teacher)
 
         server = RelayServer(app, opened, timeout_keep_alive=KEEP_ALIVE_S, **settings)
         with contextlib.suppress(SystemExit):  # of a port that cannot be opened
@@ -109,6 +132,17 @@ def serve(
             raise ConfigurationError(said, hint=Message("Name another one with --port."))
     finally:
         file.close()
+
+
+def _allow_open_files() -> None:
+    """A class has more connections than the 1,024 files that some systems begin with."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows counts otherwise
+        import resource
+
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+        if now != resource.RLIM_INFINITY and now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def service_of(
@@ -126,8 +160,24 @@ def service_of(
     )
     for each in client.endpoints:
         find_key(each)
-    door = Roster(file) if hub is None else HubDoor(hub, client.transport, teachers=classroom.teachers)
+    door = (
+        Roster(file)
+        if hub is None
+        else HubDoor(hub, client.transport, teachers=classroom.teachers, teacher_groups=classroom.teacher_groups)
+    )
     return ClassService(classroom, client, file, door, **settings)
+
+
+def as_others_write(host: str) -> str:
+    """A host that is listened at, as it stands in an address: of "all of this machine's" the one by which it goes out."""
+    if host not in ("0.0.0.0", "::", ""):
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        try:
+            out.connect(("192.0.2.1", 9))  # of documentation (RFC 5737); to connect sends nothing
+        except OSError:
+            return socket.gethostname()  # no network yet
+        return str(out.getsockname()[0])
 
 
 def _tell(say: Callable[[Message], None], url: str, teacher: str) -> None:
@@ -137,11 +187,48 @@ def _tell(say: Callable[[Message], None], url: str, teacher: str) -> None:
     say(Message("For the teacher alone: {url}", url=f"{base}/teacher?token={teacher}"))
 
 
+class ImpatientProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """HTTP as uvicorn has it, with an end to waiting for the head of a request, which uvicorn waits for as long as it takes."""
+
+    _waiting: asyncio.TimerHandle | None = None
+    _unasked_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait(transport)
+
+    def data_received(self, data: bytes) -> None:
+        before, had_all = self.cycle, self.cycle is not None and not self.cycle.more_body
+        super().data_received(data)
+        asked = self.cycle is not None and not self.cycle.response_complete
+        new = self.cycle is not before or not had_all
+        self._unasked_bytes = 0 if asked and new else self._unasked_bytes + len(data)
+        if self._unasked_bytes > LARGEST_HEAD_BYTES:
+            self.transport.close()
+        elif asked:
+            self._served()
+        elif self._waiting is None:
+            self._wait(self.transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._served()
+        super().connection_lost(exc)
+
+    def _wait(self, transport: Any) -> None:
+        self._waiting = asyncio.get_running_loop().call_later(HEAD_S, transport.close)
+
+    def _served(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
 class RelayServer(uvicorn.Server):
     """Tells when it listens, and at which port; ends what is under way before it waits for its end."""
 
     def __init__(self, app: RelayApp, opened: Callable[[int], None], **settings: Any) -> None:
-        super().__init__(uvicorn.Config(app, timeout_graceful_shutdown=GRACEFUL_S, access_log=False, **settings))
+        patience: dict[str, Any] = {"http": ImpatientProtocol, "ws": "none", "timeout_graceful_shutdown": GRACEFUL_S}
+        super().__init__(uvicorn.Config(app, access_log=False, **patience, **settings))
         self._app = app
         self._opened = opened
 
