@@ -202,6 +202,7 @@ STATE = {
     "engine.hosts.keys._sought",  # the pieces of those that are looked for
     "engine.hosts.endpoints.is_loopback",  # addresses that were read; both are asked for with every call
     "engine.transport._parsed",
+    "protocol.template._contexts_of",  # what of a template is code or LaTeX, looked for once for all rows of a table
     "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.home.engine",  # the engine of this process

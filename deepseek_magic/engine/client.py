@@ -198,10 +198,12 @@ class Client:
         legs = []
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
-            terms = self._terms(each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched)
+            terms = self._terms(
+                each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched, alone=alone
+            )
             if each.endpoint.tape is not None:  # the waits of a recording are those of its replay
                 terms = dataclasses.replace(terms, chance=random.Random(each.request.digest()).random)
-            legs.append((each.request, dataclasses.replace(terms, alone=alone)))
+            legs.append((each.request, terms))
         request, terms = legs[0]
         step = None if before is None else going_on(before, can=terms.can(request))
         earlier = None if before is None or step is None else Earlier(completion=before, step=step)
@@ -244,6 +246,7 @@ class Client:
         exchanges: Exchanges | None = None,
         *,
         watched: bool = True,
+        alone: bool = False,
     ) -> Terms:
         timeline = self.timeline if timeline is None else timeline
         try:
@@ -265,6 +268,7 @@ class Client:
             chance=self._chance,
             origin=origin or Origin(),
             purse=purse,
+            alone=alone,
             wall=self.wall,
             exchanges=exchanges,
             watched=watched or timeline,

@@ -119,6 +119,12 @@ def inserted(template: str, variables: Mapping[str, Any], shown: Callable[[Any],
     return _PATH.sub(of, template)
 
 
+@functools.lru_cache(maxsize=4)
+def _contexts_of(template: str) -> Contexts:
+    """A table fills one template row after row."""
+    return Contexts(template)
+
+
 class _Filling:
     """One text while it is filled, with what the user should hear about it: once, however often a name is in it."""
 
@@ -133,7 +139,7 @@ class _Filling:
 
     @functools.cached_property
     def _contexts(self) -> Contexts:
-        return Contexts(self._template)
+        return _contexts_of(self._template)
 
     def replace(self, match: re.Match[str]) -> str:
         """What a match becomes."""

@@ -154,9 +154,9 @@ async def test_a_connection_that_the_server_ends_while_idle_is_not_used_again(tr
     async with ScriptedServer([[CHUNKED, CLOSE]]) as server:
         assert await body_of(transport, server.base_url) == BODY
         (kept,) = transport._network._connections.values()
-        ((_, pool),) = kept._idle
+        ((_, connection),) = kept._idle
         async with asyncio.timeout(10):
-            while not pool.connections[0].has_expired():  # noqa: ASYNC110 - the other side is a real socket
+            while not connection.has_expired():  # noqa: ASYNC110 - the other side is a real socket
                 await asyncio.sleep(0.005)
         assert await body_of(transport, server.base_url) == BODY
         assert len(server.requests) == server.accepted == 2

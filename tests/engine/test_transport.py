@@ -6,11 +6,13 @@ import asyncio
 import gzip
 import socket
 import zlib
+from collections.abc import Sequence
 
+import httpcore
 import pytest
 
 from deepseek_magic.engine.hosts.keys import Key
-from deepseek_magic.engine.network.connections import IDLE_CONNECTIONS, KEEPALIVE_S, Connections, proxy_for
+from deepseek_magic.engine.network.connections import IDLE_CONNECTIONS, KEEPALIVE_S, Carrier, Connections, proxy_for
 from deepseek_magic.engine.network.inflate import PIECE_BYTES, Damaged, Inflater
 from deepseek_magic.engine.transport import HTTPCall, HTTPXTransport
 from deepseek_magic.protocol.errors import (
@@ -177,19 +179,38 @@ async def test_calls_one_after_another_share_a_connection_and_calls_at_once_have
     await transport.aclose()
 
 
+async def used(connections: Connections, carriers: Sequence[Carrier], url: str) -> None:
+    for carrier in carriers:
+        response = await carrier.handle_async_request(httpcore.Request("GET", url, headers={"Host": "x"}))
+        await response.aread()
+        await response.aclose()
+        await connections.give_back(carrier, sound=True)
+
+
 async def test_idle_connections_are_bounded_in_number_and_in_age() -> None:
     now_s = 0.0
-    connections = Connections("http://127.0.0.1:1", clock=lambda: now_s)
-    pools = [connections.take() for _ in range(IDLE_CONNECTIONS + 3)]
-    for pool in pools:
-        await connections.give_back(pool, sound=True)
-    assert [pool for _, pool in connections._idle] == pools[3:]
-    now_s = KEEPALIVE_S + 1
-    pool = connections.take()
-    assert pool is pools[-1]
-    await connections.give_back(pool, sound=True)
-    assert [pool for _, pool in connections._idle] == [pools[-1]]
-    await connections.aclose()
+    async with ScriptedServer([OK]) as server:
+        connections = Connections(server.base_url, clock=lambda: now_s)
+        carriers = [await connections.take() for _ in range(IDLE_CONNECTIONS + 3)]
+        await used(connections, carriers, server.base_url)
+        assert [kept for _, kept in connections._idle] == carriers[3:]
+        now_s = KEEPALIVE_S + 1
+        newest = await connections.take()
+        assert newest is carriers[-1]
+        await used(connections, [newest], server.base_url)
+        assert [kept for _, kept in connections._idle] == [newest]
+        assert server.accepted == IDLE_CONNECTIONS + 3
+        await connections.aclose()
+
+
+async def test_a_connection_that_the_server_has_closed_or_that_never_was_is_not_kept() -> None:
+    async with ScriptedServer([fixed("200 OK", b"fine", connection="close")]) as server:
+        connections = Connections(server.base_url)
+        never = await connections.take()
+        await connections.give_back(never, sound=True)
+        await used(connections, [await connections.take()], server.base_url)
+        assert connections._idle == []
+        await connections.aclose()
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from deepseek_magic.demo.api.inquiry import asked_for
 from deepseek_magic.demo.api.replies import Reply, reply
 from deepseek_magic.demo.api.tokens import tokenize
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.engine.home import engine
 from deepseek_magic.engine.trials.accounts import Payer
 from deepseek_magic.engine.trials.store import SweepStore
-from deepseek_magic.engine.trials.units import Bill, Claim, TrialUnit
+from deepseek_magic.engine.trials.units import Bill, Claim, Claimed, TrialUnit
 from deepseek_magic.protocol.errors import AuthenticationError, ConfigurationError
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.calls import begun
@@ -175,7 +176,11 @@ def test_who_takes_over_from_a_dead_kernel_does_not_ask_what_it_had_the_whole_an
     unit = TrialUnit(digest=row.digest, base_url=row.base_url, place=0, trials=(0,), setting=0)
     claim = Claim(unit, ("waiting",), Bill("another", {}))
     payer = Payer(sweep_id=sweep.sweep_id)
-    claimed = SweepStore(session.journal).step(sweep.sweep_id, [], claim, payer).result(30)
+
+    async def claiming() -> Claimed | None:
+        return await SweepStore(session.journal).step(sweep.sweep_id, [], claim, payer)
+
+    claimed = engine.submit(claiming()).result(30)
     assert claimed == (False, "done", row.call_id, None)
     assert sweep.states == {"done": 1}
 

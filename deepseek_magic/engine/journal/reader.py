@@ -6,6 +6,7 @@ holds prompts and answers, never a key, and can be switched off. Several kernels
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import functools
@@ -36,7 +37,8 @@ from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
 from .stored import Entry as Entry
 from .stored import Statement, begun, ended, entry_of, measured
-from .writer import LEASE_S, JournalWriter, Work, now
+from .work import Work
+from .writer import LEASE_S, JournalWriter, now
 
 READ_FLUSH_S: Final = 2.0
 SHOWN_ROWS: Final = 20
@@ -128,6 +130,10 @@ class Journal(Tabular):
         """Do ``work`` on the file in one transaction with all that was written before it, in the writer's thread. What it
         gives is there when it is on disk; JournalLost where the journal had to be given up."""
         return self._writer.ask(work)
+
+    def transact_here(self, work: Work[T]) -> asyncio.Future[T]:
+        """The same for a task on a loop."""
+        return self._writer.ask_here(work)
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write these, in order and masked, with whatever comes next."""

@@ -7,6 +7,7 @@ the journal for this session with one notice. Neither ever reaches the answer.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from ...protocol.errors import DeepSeekError
 from ...protocol.events import Event, Heartbeat, LogProbs, ReasoningDelta, TextDelta, UsageReport, Waiting, dump_events
@@ -23,10 +24,15 @@ from ...text.growing import GrowingText
 from ...text.messages import Message
 from .file import NewerJournal, open_for_writing
 from .stored import Statement
+from .work import Answered, PendingWork, T, Work, did, give
 
 WRITE_S: Final = 0.1
 """Time between two writes of what all streams have brought, in one transaction: so much text is at risk when the process is
 killed. A write takes some 0.2 ms."""
+
+TOGETHER_S: Final = 0.004
+"""Time between two transactions at least, so that what many short calls ask for goes into fewer: a commit, and waking who
+waits for it, costs as much as all that such a call writes. Nobody notices so little, and the first one does not wait."""
 
 LOCKED_S: Final = 0.5
 """A locked file is tried again so often."""
@@ -43,20 +49,8 @@ _SEEN: Final = (
     "UPDATE trials SET seen_at = ? WHERE call_id = ? AND state = 'running'",
 )
 
-T = TypeVar("T")
 Statements = Callable[[], list[Statement]]
 """What to write, made in the writer's thread: a long request is not turned into JSON on the engine's loop."""
-
-Work = Callable[[sqlite3.Connection], T]
-"""What is done in the writer's own transaction, after all that came before it, and has an answer."""
-
-
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A work, and who waits for it."""
-
-    work: Work[Any]
-    answer: concurrent.futures.Future[Any] = field(default_factory=concurrent.futures.Future)
 
 
 class JournalLost(DeepSeekError):
@@ -120,9 +114,9 @@ class JournalWriter:
         self._arrived: list[Statements] = []
         self._streams: dict[str, _Stream] = {}
         self._flushes: list[threading.Event] = []
-        self._asked: list[_Asked] = []
+        self._asked: list[PendingWork] = []
         self._statements: list[Statement] = []
-        self._seen_s = self._drained_s = 0.0
+        self._seen_s = self._drained_s = self._committed_s = 0.0
 
     # any thread; never the disk
 
@@ -160,7 +154,18 @@ class JournalWriter:
 
         Ends with JournalLost when the journal was given up. ``work`` may be done twice, after a file that was locked.
         """
-        asked = _Asked(work)
+        answer = concurrent.futures.Future[T]()
+        self._ask(PendingWork(work, answer))
+        return answer
+
+    def ask_here(self, work: Work[T]) -> asyncio.Future[T]:
+        """The same for a task. Those of a loop whose work went into one transaction are woken together: waking a loop from
+        another thread costs as much as a small write."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._ask(PendingWork(work, answer))
+        return answer
+
+    def _ask(self, asked: PendingWork) -> None:
         with self._lock:
             self._asked.append(asked)
             if self.notice:
@@ -168,7 +173,6 @@ class JournalWriter:
             else:
                 self._start()
         self._wake.set()
-        return asked.answer
 
     def _start(self) -> None:
         if not self._runs():  # also in a forked child, where the thread is gone
@@ -216,6 +220,8 @@ class JournalWriter:
                 self._wake.wait(due_s if self._streams or self._statements else None)
                 self._wake.clear()
                 closing = self._closing
+                if not closing and (pause_s := self._committed_s + TOGETHER_S - time.monotonic()) > 0:
+                    time.sleep(pause_s)
                 try:
                     connection = connection or open_for_writing(self.path)
                     self._write(connection, all_of_it=closing)
@@ -257,18 +263,18 @@ class JournalWriter:
             made += [(said, (now(), call_id)) for call_id, _, _ in streams for said in _SEEN]
         for sql, values in made:
             self._statements.append((sql, tuple(self.masked(v) if isinstance(v, str) else v for v in values)))
-        answers: list[tuple[_Asked, Any, Exception | None]] = []
+        answers: list[Answered] = []
         if self._statements or asked:
             with connection:  # commits, or rolls back
                 connection.execute("BEGIN IMMEDIATE")
                 for statement in self._statements:
                     connection.execute(*statement)
-                answers = [(each, *_done(each.work, connection)) for each in asked]
+                answers = [(each, *did(each.work, connection)) for each in asked]
             self._statements = []
+            self._committed_s = time.monotonic()
         with self._lock:
             self._asked = [each for each in self._asked if each not in asked]
-        for each, answer, error in answers:
-            _give(each, answer, error)
+        give(answers)
         self._answer_flushes(flushes)
 
     def masked(self, text: str) -> str:
@@ -288,36 +294,13 @@ class JournalWriter:
         self._arrived, self._statements = [], []
         self._streams.clear()
         asked, self._asked = self._asked, []
-        for each in asked:
-            _give(each, None, JournalLost(self.notice))
+        give([(each, None, JournalLost(self.notice)) for each in asked])
 
     def _answer_flushes(self, count: int) -> None:
         with self._lock:
             answered, self._flushes = self._flushes[:count], self._flushes[count:]
         for done in answered:
             done.set()
-
-
-def _done(work: Work[Any], connection: sqlite3.Connection) -> tuple[Any, Exception | None]:
-    """What ``work`` gives, or why it could not; then nothing of it is kept, and all that came before it is."""
-    connection.execute("SAVEPOINT work")
-    try:
-        done, why = work(connection), None
-    except Exception as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise  # the disk is full, or the file locked: that concerns everybody
-        connection.execute("ROLLBACK TO work")
-        done, why = None, error
-    connection.execute("RELEASE work")
-    return done, why
-
-
-def _give(asked: _Asked, answer: Any, error: Exception | None) -> None:
-    if asked.answer.set_running_or_notify_cancel():
-        if error is not None:
-            asked.answer.set_exception(error)
-        else:
-            asked.answer.set_result(answer)
 
 
 def now() -> str:

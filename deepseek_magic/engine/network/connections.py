@@ -2,7 +2,8 @@
 
 httpcore's pool looks at all its connections and all its waiting requests whenever a request begins or ends, which was
 58 % of the CPU at 32 calls at once, and it loses connections whose request was cancelled (its issue 1093). So each call
-has a pool of httpcore for itself, with one connection in it, and one that may have lost count is closed, not kept.
+has a connection of httpcore for itself, made by a pool and not held by one, and one that may have lost count is closed, not
+kept. Only HTTP/2, where calls share a connection, has httpcore's pool around it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from .ticks import Ticks
 KEEPALIVE_S: Final = 120.0
 """Idle connections are kept so long; httpx's 5 s would make nearly every cell of a notebook a cold start."""
 IDLE_CONNECTIONS: Final = 64
+
+Carrier = httpcore.AsyncConnectionPool | httpcore.AsyncConnectionInterface
+"""What takes a request and gives its response."""
 
 
 def ssl_context() -> ssl.SSLContext:
@@ -70,11 +74,12 @@ class Connections:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._origin = origin
+        self._at = httpcore.URL(origin).origin
         self._http2 = http2
         self._loopback = loopback
-        self._idle: list[tuple[float, httpcore.AsyncConnectionPool]] = []
+        self._idle: list[tuple[float, httpcore.AsyncConnectionInterface]] = []
         self._shared: httpcore.AsyncConnectionPool | None = None
-        self._users: dict[httpcore.AsyncConnectionPool, int] = {}
+        self._users: dict[Carrier, int] = {}
         self._loop = asyncio.get_running_loop()
         self._ticks = Ticks(self._loop)
         self._clock = clock
@@ -84,38 +89,47 @@ class Connections:
         """Whether they belong to the loop that runs."""
         return self._loop is asyncio.get_running_loop()
 
-    def take(self, *, fresh: bool = False) -> httpcore.AsyncConnectionPool:
-        """Borrow a pool for one request, with a new connection if it is to be ``fresh``; return it with ``give_back``."""
-        if fresh:
-            pool = self._new()
-        elif self._http2:
-            pool = self._shared = self._shared or self._new()
+    async def take(self, *, fresh: bool = False) -> Carrier:
+        """Borrow what carries one request, with a new connection if it is to be ``fresh``; return it with ``give_back``."""
+        carrier: Carrier
+        if self._http2:
+            carrier = self._new() if fresh else self._shared or self._new()
+            self._shared = self._shared if fresh else carrier
         else:
-            pool = self._idle.pop()[1] if self._idle else self._new()
-        self._users[pool] = self._users.get(pool, 0) + 1
-        return pool
+            carrier = (None if fresh else await self._kept()) or self._new().create_connection(self._at)
+        self._users[carrier] = self._users.get(carrier, 0) + 1
+        return carrier
 
-    async def give_back(self, pool: httpcore.AsyncConnectionPool, *, sound: bool) -> None:
-        """The request is over. A ``pool`` that is not ``sound`` is used no more, and closed after its last request."""
-        users = self._users.pop(pool, 1) - 1
-        if not sound and self._shared is pool:
+    async def _kept(self) -> httpcore.AsyncConnectionInterface | None:
+        """The connection that was used last and still stands."""
+        while self._idle:
+            _, connection = self._idle.pop()
+            if connection.is_available() and not connection.has_expired():
+                return connection
+            await connection.aclose()
+        return None
+
+    async def give_back(self, carrier: Carrier, *, sound: bool) -> None:
+        """The request is over. What is not ``sound`` is used no more, and closed after its last request."""
+        users = self._users.pop(carrier, 1) - 1
+        if not sound and self._shared is carrier:
             self._shared = None
         if users:
-            self._users[pool] = users
-        elif sound and not self._http2:
-            self._idle.append((self._clock(), pool))
-        elif self._shared is not pool:
-            await pool.aclose()
+            self._users[carrier] = users
+        elif sound and not isinstance(carrier, httpcore.AsyncConnectionPool) and carrier.is_available():
+            self._idle.append((self._clock(), carrier))
+        elif self._shared is not carrier:
+            await carrier.aclose()
         long_ago_s = self._clock() - KEEPALIVE_S
         while self._idle and (self._idle[0][0] < long_ago_s or len(self._idle) > IDLE_CONNECTIONS):
             await self._idle.pop(0)[1].aclose()
 
     async def aclose(self) -> None:
         """Close them all, those in use included."""
-        pools = {*(pool for _, pool in self._idle), *self._users, *filter(None, (self._shared,))}
+        carriers = {*(kept for _, kept in self._idle), *self._users, *filter(None, (self._shared,))}
         self._idle, self._shared = [], None
-        for pool in pools:
-            await pool.aclose()
+        for carrier in carriers:
+            await carrier.aclose()
 
     def _new(self) -> httpcore.AsyncConnectionPool:
         proxy = proxy_for(self._origin)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpcore
 
 from ...text.messages import Message
-from .connections import Connections
+from .connections import Carrier, Connections
 from .framing import END_OF_CHUNKS, ChunkedBody
 from .inflate import Damaged
 from .loopback import Loopback
@@ -39,16 +39,16 @@ class Network:
         if connections is None or not connections.here:
             connections = self._connections[origin] = Connections(origin, http2=self._http2, loopback=self._loopback)
         for retry in range(STALE_RETRIES + 1):
-            pool, trace = connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
+            carrier, trace = await connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
             request.extensions["trace"] = trace
             try:
-                response = await pool.handle_async_request(request)
+                response = await carrier.handle_async_request(request)
             except BaseException as error:
-                await connections.give_back(pool, sound=False)
+                await connections.give_back(carrier, sound=False)
                 if isinstance(error, Exception) and retry < STALE_RETRIES and trace.was_stale(error):
                     continue
                 raise
-            return Exchange(request, response, trace, connections, pool)
+            return Exchange(request, response, trace, connections, carrier)
         raise AssertionError("the last try either answers or raises")
 
     async def aclose(self) -> None:
@@ -67,13 +67,13 @@ class Exchange:
         response: httpcore.Response,
         trace: _Trace,
         connections: Connections,
-        pool: httpcore.AsyncConnectionPool,
+        carrier: Carrier,
     ) -> None:
         self.response = response
         self.connect_s = trace.connect_s
         self.timings_s: Mapping[str, float] = trace.timings_s
         self._connections = connections
-        self._pool: httpcore.AsyncConnectionPool | None = pool
+        self._carrier: Carrier | None = carrier
         self._read_s: float | None = request.extensions["timeout"]["read"]
         self._past_h11 = False
         self._socket: Socket | None = None
@@ -94,8 +94,8 @@ class Exchange:
 
     async def aclose(self) -> None:
         """The answer is of no more use; its connection is free if the body was read to its end, else closed."""
-        pool, self._pool = self._pool, None
-        if pool is None:
+        carrier, self._carrier = self._carrier, None
+        if carrier is None:
             return
         self.watched(True)
         sound = False
@@ -103,11 +103,11 @@ class Exchange:
             with contextlib.suppress(Exception):  # closing a broken connection may fail; it is gone either way
                 await self.parts.aclose()
                 if self._past_h11 and not self._ended:
-                    return  # the connection goes with its pool, at once: a loop that ends does not wait
+                    return  # the connection is closed, at once: a loop that ends does not wait
                 await self.response.aclose()
             sound = True
         finally:
-            await self._connections.give_back(pool, sound=sound)
+            await self._connections.give_back(carrier, sound=sound)
 
     def _body(self, request: httpcore.Request, response: httpcore.Response) -> AsyncGenerator[bytes, None]:
         """A body of HTTP/1 is read past h11 (see ``framing``): httpcore's generators, one below the other, cost more than

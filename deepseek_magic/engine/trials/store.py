@@ -6,6 +6,7 @@ transactions, so that several kernels may run one sweep: a trial is taken by who
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sqlite3
@@ -143,7 +144,7 @@ class SweepStore:
 
     def step(
         self, sweep_id: str, ended: Sequence[Verdict], claim: Claim | None, payer: Payer
-    ) -> Future[Claimed | None]:
+    ) -> asyncio.Future[Claimed | None]:
         """In one commit: write what has become of units that this process worked on and what they cost, and take the next one
         with what it may cost.
 
@@ -165,7 +166,7 @@ class SweepStore:
                     payer.settle(connection, bill)
             return None if claim is None else self._take(connection, sweep_id, claim, payer)
 
-        return self.journal.transact(work)
+        return self.journal.transact_here(work)
 
     def _take(self, connection: sqlite3.Connection, sweep_id: str, claim: Claim, payer: Payer) -> Claimed:
         unit = claim.unit
@@ -186,11 +187,11 @@ class SweepStore:
         connection.executemany(_CLAIM, [(*values, trial) for trial in unit.trials])
         return Claimed(True, row.state, row.call_id)
 
-    def put_aside(self, payer: Payer, bill: Bill) -> Future[BudgetExceeded | None]:
+    def put_aside(self, payer: Payer, bill: Bill) -> asyncio.Future[BudgetExceeded | None]:
         """Set aside more for a call that is under way; the error where there is not so much."""
-        return self.journal.transact(lambda connection: payer.put_aside(connection, bill))
+        return self.journal.transact_here(lambda connection: payer.put_aside(connection, bill))
 
-    def refuse(self, sweep_id: str, unit: TrialUnit) -> Future[None]:
+    def refuse(self, sweep_id: str, unit: TrialUnit) -> asyncio.Future[None]:
         """Write that there was no money for it, unless another process has it."""
 
         def work(connection: sqlite3.Connection) -> None:
@@ -198,7 +199,7 @@ class SweepStore:
             if row is not None and row.state in ("waiting", "running") and not row.runs:
                 connection.executemany(_UNPAID, [(sweep_id, trial) for trial in unit.trials])
 
-        return self.journal.transact(work)
+        return self.journal.transact_here(work)
 
     def delete(self, sweep_id: str) -> Future[None]:
         """Forget a sweep. The calls stay in the journal, from where ``prune`` takes them in time."""

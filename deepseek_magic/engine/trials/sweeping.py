@@ -285,7 +285,7 @@ class SweepRun:
                 self._unpaid = claimed.refused
                 self._states[unit] = "unpaid"
                 self._work.order.unasked(unit)
-                await asyncio.wrap_future(self._work.store.refuse(self._work.sweep_id, unit))
+                await self._work.store.refuse(self._work.sweep_id, unit)
             else:
                 self._elsewhere.leave(unit, claimed.state)
             unit = self._following()

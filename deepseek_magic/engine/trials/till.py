@@ -129,7 +129,7 @@ class Till:
     async def _step(self, verdicts: Sequence[Verdict], claim: Claim | None) -> Claimed | None:
         claimed = None
         if verdicts or claim is not None:
-            claimed = await asyncio.wrap_future(self._store.step(self._sweep_id, verdicts, claim, self._payer))
+            claimed = await self._store.step(self._sweep_id, verdicts, claim, self._payer)
         self._under_way += (claimed is not None and claimed.taken) - len(verdicts)
         if verdicts:
             self.changed()
@@ -162,4 +162,4 @@ class Till:
             hold.put(bill.amounts)
         except BudgetExceeded as error:
             return error
-        return await asyncio.wrap_future(self._store.put_aside(self._payer, bill))
+        return await self._store.put_aside(self._payer, bill)
