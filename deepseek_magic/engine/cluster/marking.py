@@ -33,6 +33,7 @@ class FarMarker:
         self._label = re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")
         self._packed: dict[str, bytes | None] = {}
         self._given: dict[Hashable, Any] = {}
+        self._found: dict[Hashable, dict[str, Score]] = {}
 
     def travels(self, scorer: Scorer) -> bool:
         """Whether the workers can give its scores."""
@@ -59,22 +60,40 @@ class FarMarker:
     def scores(self, job: Hashable, stopped: Callable[[], bool]) -> dict[str, Score] | None:
         """The scores of a job by column, once they are there; None where it was not given out, could not be done there, or
         all is stopped."""
-        future = self._given.pop(job, None)
-        while future is not None and not stopped():
+        while (future := self._given.get(job)) is not None and not stopped():
             try:
                 # Not by a result with a time-out: where that passes while the result is fetched, the connection breaks.
                 wait([future], timeout=LOOK_S)
-                found: dict[str, Score] = future.result()
-            except TimeoutError:  # of ours: a function's own one is the reason of a missing score
+            except TimeoutError:
                 continue
-            except Exception:  # a worker without a module of the user's, or none at all: then here
+            except Exception:  # a client that was closed
+                self._given.pop(job)
                 return None
-            return found
-        return None
+            self._collect()
+        return self._found.pop(job, None)
+
+    def _collect(self) -> None:
+        """Take all that is ready at once: a worker that computes takes as long to hand over one score as many."""
+        ready = [job for job, future in self._given.items() if future.status != "pending"]
+        futures = [self._given.pop(job) for job in ready]
+        try:
+            found = self._client.gather(futures)
+        except Exception:  # a worker without a module of the user's, or none at all
+            found = [_result(future) for future in futures]
+        self._found |= {job: each for job, each in zip(ready, found, strict=True) if each is not None}
 
     def close(self) -> None:
         """Let go of what is under way."""
         self._given.clear()
+        self._found.clear()
+
+
+def _result(future: Any) -> dict[str, Score] | None:
+    try:
+        found: dict[str, Score] = future.result()
+    except Exception:
+        return None
+    return found
 
 
 def _packed(function: Any) -> bytes | None:
