@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,7 @@ class RunningRelay:
         rules: Rules | None = None,
         *,
         students: int = 3,
+        names: Sequence[str] = (),
         endpoint: Endpoints = None,
         recovery: RecoveryPolicy | None = None,
         server: dict[str, Any] | None = None,
@@ -60,7 +61,7 @@ class RunningRelay:
         self.port = 0
         self.service: ClassService
         file = RelayFile(folder)
-        self.tokens = dict(make(file, [f"student {n:02}" for n in range(students)], renew=True))
+        self.tokens = dict(make(file, names or [f"student {n:02}" for n in range(students)], renew=True))
         file.close()
 
     @property

@@ -17,10 +17,9 @@ _TEXTS: Final = {
     "reading": Message("reading"),
     "questions": Message("questions"),
     "upstream": Message("paid calls"),
-    "spent": Message("spent"),
-    "saved": Message("{amount} saved by sharing"),
+    "saved": Message("{amount} saved"),
     "failures": Message("failed"),
-    "refusals": Message("refused by a rule"),
+    "refusals": Message("refused"),
     "stop": Message("Stop everybody"),
     "go": Message("Let everybody ask again"),
     "stopped": Message("Stopped: nobody can ask."),
@@ -30,7 +29,8 @@ _TEXTS: Final = {
     "confirm": Message("All answers under way end. Stop everybody?"),
     "refused": Message("refused: {rule}"),
     "shared": Message("{count} shared"),
-    "ended": Message("{seconds} s ago"),
+    "figures": Message("Only figures"),
+    "list": Message("Show the list"),
 }
 
 

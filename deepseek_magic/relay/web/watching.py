@@ -16,8 +16,17 @@ from ..service import ClassService
 
 EVERY_S: Final = 1.0
 
-_STATES: Final = {"waiting": Message("waiting"), "reading": Message("reading"), "idle": Message("idle")}
-_PERIODS: Final = {"day": Message("today"), "week": Message("this week"), "course": Message("in this course")}
+_STATES: Final = {
+    "waiting": Message("waiting {time}"),
+    "reading": Message("reading {time}"),
+    "idle": Message("{time} ago"),
+}
+_PERIODS: Final = {
+    "day": Message("of {cap} today"),
+    "week": Message("of {cap} this week"),
+    "course": Message("of {cap} in this course"),
+}
+_UNITS: Final = ((3600, Message("{count} h")), (60, Message("{count} min")), (1, Message("{count} s")))
 
 
 class Watching:
@@ -78,16 +87,19 @@ def shown(found: Snapshot, language: Language) -> dict[str, Any]:
 
     real = found.currency == "USD"
 
-    def money(amount: Any) -> str:
-        return dollars(amount) if real else f"{dollars(amount)} {say(Message('demo'))}"
+    def ago(seconds: float | None) -> Message:
+        whole = round(seconds or 0)
+        size, unit = next(((size, unit) for size, unit in _UNITS if whole >= size), _UNITS[-1])
+        return unit.filled(count=whole // size)
 
     used = found.account.used
     tight = tightest(found.account)
-    budget: dict[str, Any] = {"share": None, "text": money(used["course"])}
+    label = say(Message("spent") if real else Message("spent, demo"))
+    budget: dict[str, Any] = {"label": label, "share": None, "amount": dollars(used["course"]), "text": ""}
     if tight is not None:
         period, spent, cap = tight
-        said = Message("{spent} of {cap} {period}", spent=money(spent), cap=money(cap), period=_PERIODS[period])
-        budget = {"share": min(1.0, float(spent / cap)) if cap else 1.0, "text": say(said)}
+        share = min(1.0, float(spent / cap)) if cap else 1.0
+        budget |= {"share": share, "amount": dollars(spent), "text": say(_PERIODS[period].filled(cap=dollars(cap)))}
     saved = found.alone - used["course"]
     return {
         "stopped": found.stopped,
@@ -98,13 +110,12 @@ def shown(found: Snapshot, language: Language) -> dict[str, Any]:
         "asked": found.asked,
         "upstream": found.upstream,
         "budget": budget,
-        "saved": money(saved) if saved > 0 else "",
+        "saved": dollars(saved) if saved > 0 else "",
         "students": [
             {
                 "name": line.name,
                 "state": line.state,
-                "said": say(_STATES[line.state]),
-                "for": None if line.for_s is None else round(line.for_s),
+                "said": say(_STATES[line.state].filled(time=ago(line.for_s))),
                 "asked": line.asked,
                 "shared": line.shared,
                 "trouble": line.failed,
