@@ -30,7 +30,7 @@ from ..roster import Person
 from ..service import ClassService
 from .login import LOGIN_S, HubLogin
 from .page import page
-from .reader import SEND, TRANSPORT, FlightReader
+from .reader import TRANSPORT, FlightReader
 from .watching import Watching
 
 LARGEST_BODY_BYTES: Final = 16 * 2**20
@@ -75,7 +75,6 @@ class RelayApp:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
-        scope[SEND] = send
         await self._starlette(scope, receive, send)
 
     @contextlib.asynccontextmanager

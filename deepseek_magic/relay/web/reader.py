@@ -20,9 +20,6 @@ LOST: Final = b": the answer that Last-Event-ID names is not kept any more; this
 """Told as a comment of the stream, by which a client sees that this is no continuation; ids of another flight say it, too."""
 TRANSPORT: Final = "deepseek_magic.transport"
 """Where the connection's transport is in a scope: a reader who takes nothing is dropped with what waits for them."""
-SEND: Final = "deepseek_magic.send"
-"""And the server's own way of sending: what lies in between costs a tenth of each piece, and has nothing to do once a response
-has begun."""
 
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -62,7 +59,7 @@ class FlightReader:
         self._flight.enter()
         self._board.enter(self._visit, again=self._again)
         try:
-            await (self._give(send, scope.get(SEND, send)) if self._stream else self._give_whole(send))
+            await (self._give(send) if self._stream else self._give_whole(send))
         except asyncio.CancelledError:
             if not self._dropped:
                 raise
@@ -75,15 +72,15 @@ class FlightReader:
             self._flight.leave()
             self._board.leave(self._visit, self._status)
 
-    async def _give(self, begin: Any, send: Any) -> None:
+    async def _give(self, send: Any) -> None:
         flight, visit, place, pace = self._flight, self._visit, self._place, self._pace
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HOLD_S):
                 await flight.begun.wait()
         if flight.failure is not None and not flight.has_pieces and not place:
-            await self._refuse(begin, flight.failure)
+            await self._refuse(send, flight.failure)
             return
-        await begin({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         if self._lost:
             await send({"type": "http.response.body", "body": LOST, "more_body": True})
         frames, began_s = flight.frames, time.monotonic()
