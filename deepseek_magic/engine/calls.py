@@ -14,6 +14,11 @@ from .hosts.keys import Key
 DRAIN_S: Final = 0.1
 """After the end of a stream the body's own end is waited for so long: without it the connection cannot be used again."""
 
+UNREAD_SOON_S: Final = 0.05
+"""So long may be left unread what somebody looks at who sees no single piece: not longer than a view holds text back."""
+UNREAD_S: Final = 0.5
+"""The same where nobody looks before the end."""
+
 _PLACEHOLDER_KEY: Final = "no-key"
 """Local servers want a bearer, not a secret."""
 
@@ -75,8 +80,8 @@ class HTTPAnswer(Protocol):
     def read_every_s(self) -> float:
         """The longest time between two reads that was not the network's doing; 0.0 where all was read as it came."""
 
-    def unwatched(self) -> None:
-        """Nobody waits for each piece of the body any more: it may be read later, and more at once."""
+    def leave_unread(self, at_most_s: float) -> None:
+        """Nobody waits for each piece of the body any more: what comes may be left unread so long, and read more at once."""
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, a network read at a time; once. Raises TransportError when it breaks off, early end included."""

@@ -25,7 +25,7 @@ from ..protocol.models import Model, resolve_model
 from ..protocol.options import OPTIONS_BY_NAME, RequestOptions
 from ..text.messages import Message
 from .attempt import Exchanges
-from .calls import Transport
+from .calls import UNREAD_S, Transport
 from .failover import Relay
 from .gate import Gate, gate_of
 from .home import new_transport
@@ -182,15 +182,15 @@ class Client:
         call_id: str | None = None,
         purse: Purse | None = None,
         exchanges: Exchanges | None = None,
-        watched: bool = True,
+        unread_s: float = 0.0,
         hedge: float | None = None,
         alone: bool = False,
     ) -> Stream | Relay | Hedged:
         """The same for requests that ``addressed`` has made; ``before`` is the answer that the call continues, ``patience``
         what becomes of the time-outs of an endpoint. ``origin`` goes into the call's record. ``call_id`` names the call;
         where several endpoints may answer it is the first one's, each other has its own. ``purse`` pays for it. With
-        ``exchanges`` others send its requests, with keys of their own. ``watched`` False: nobody waits
-        for each piece, so behind its first words it may be read later and more at once, where many are. ``hedge`` replaces
+        ``exchanges`` others send its requests, with keys of their own. ``unread_s``: nobody waits for each
+        piece, so behind its first words what comes may be left unread so long, where many are. ``hedge`` replaces
         the client's. ``alone``: no answer that was made for somebody else, or before, will do."""
         recovery = recovery or self.recovery
         if continue_on_length is not None:
@@ -199,7 +199,7 @@ class Client:
         for each in addressed:
             timeouts = patience(self.timeouts_of(each.endpoint))
             terms = self._terms(
-                each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, watched=watched, alone=alone
+                each.endpoint, recovery, timeline, origin, timeouts, purse, exchanges, unread_s=unread_s, alone=alone
             )
             if each.endpoint.tape is not None:  # the waits of a recording are those of its replay
                 terms = dataclasses.replace(terms, chance=random.Random(each.request.digest()).random)
@@ -245,10 +245,11 @@ class Client:
         purse: Purse | None = None,
         exchanges: Exchanges | None = None,
         *,
-        watched: bool = True,
+        unread_s: float = 0.0,
         alone: bool = False,
     ) -> Terms:
         timeline = self.timeline if timeline is None else timeline
+        timeouts = timeouts or self.timeouts_of(endpoint)
         try:
             key = self._key_of(endpoint)
         except MissingKey:
@@ -261,7 +262,7 @@ class Client:
             transport=self._carrier(endpoint),
             gate=gate_of(endpoint.address, key, self.limits, pace=endpoint.pace),
             recovery=recovery,
-            timeouts=timeouts or self.timeouts_of(endpoint),
+            timeouts=timeouts,
             rewind=self.rewind,
             timeline=timeline,
             price=functools.partial(self.prices.cost_of, endpoint=endpoint.price_list),
@@ -271,7 +272,7 @@ class Client:
             alone=alone,
             wall=self.wall,
             exchanges=exchanges,
-            watched=watched or timeline,
+            unread_s=0.0 if timeline else timeouts.without_notice_s(unread_s),
         )
 
     def _carrier(self, endpoint: Endpoint) -> Transport:
@@ -279,7 +280,7 @@ class Client:
 
     async def complete(self, prompt: Prompt, **options: Unpack[RequestOptions]) -> Completion:
         """The whole answer. Raises the DeepSeekError that ended the call; its ``completion`` has what had arrived."""
-        stream = self.stream(prompt, **options)
+        stream = self.begin(self.addressed(Request.of(prompt, **options)), unread_s=UNREAD_S)
         async with contextlib.aclosing(stream):
             async for _ in stream.batches():
                 pass

@@ -65,7 +65,8 @@ class Purse(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What the calls of one client share. ``chance`` gives numbers uniform in [0, 1), ``wall`` is the clock of the
-    tariffs; ``purse`` and ``exchanges`` are of one call alone. ``watched``: somebody waits for each piece."""
+    tariffs; ``purse`` and ``exchanges`` are of one call alone. ``unread_s``: behind its first words what comes may be left unread
+    so long, where many are; 0.0: somebody waits for each piece."""
 
     endpoint: Endpoint
     key: Key | None
@@ -84,7 +85,7 @@ class Terms:
     """The answer must be one of its own: what stands between, such as the relay of a class, may share none."""
     exchanges: Exchanges | None = None
     """Who has the exchanges, if not this process by its ``transport`` and ``key``."""
-    watched: bool = True
+    unread_s: float = 0.0
 
     def can(self, request: Request) -> Abilities:
         """How an answer to ``request`` may be continued here."""
@@ -122,7 +123,7 @@ class Segment:
         self._strategy: Strategy = "first" if step is None else _STRATEGIES[type(step)]
         self._attempt: Attempting | None = None
         self.brought = False
-        self._unwatched = False
+        self._rests = False
         self._position = StreamPosition()
         self._sent: Request | None = None
         self._splice: Splice | None = None
@@ -201,9 +202,9 @@ class Segment:
 
     def _heard(self, attempt: Attempting) -> None:
         """A batch was taken. The first words are waited for in any case: they are measured, and they free others."""
-        if not self._terms.watched and self.brought and not self._unwatched and attempt.answer is not None:
-            self._unwatched = True
-            attempt.answer.unwatched()
+        if self._terms.unread_s and self.brought and not self._rests and attempt.answer is not None:
+            self._rests = True
+            attempt.answer.leave_unread(self._terms.unread_s)
 
     def _cost_at_most(self) -> Cost | None:
         """What the call's requests so far count for, and this one may cost."""
@@ -259,7 +260,7 @@ class Segment:
                 endpoint=endpoint,
                 strategy=self._strategy,
                 position=position,
-                watched=self._terms.watched,
+                watched=not self._terms.unread_s,
                 on_answer=on_answer,
             )
         return self._attempt

@@ -244,11 +244,11 @@ class _Answer:
     def read_every_s(self) -> float:
         return self._exchange.read_every_s
 
-    def unwatched(self) -> None:
-        self._exchange.watched(False)
+    def leave_unread(self, at_most_s: float) -> None:
+        self._exchange.leave_unread(at_most_s)
 
     async def drain(self) -> bool:
-        self._exchange.watched(True)
+        self._exchange.leave_unread(0.0)
         # The answer is whole, whatever comes now, and a connection that is not read to its end is closed, not reused.
         inflater = self._inflater
         try:

@@ -22,6 +22,8 @@ Happening = Literal["connecting", "sent", "comment", "payload", "reasoning", "te
 
 FINISH_GRACE_S: Final = 2.0
 """After the finish reason the answer is whole; ``[DONE]`` or the end of the body may take this much longer."""
+UNNOTICED_SHARE: Final = 0.1
+"""What has come may lie unread for this share of the shortest silence that is a failure."""
 
 _TAKES: Final = Message("it takes seconds above 0, or None for never")
 
@@ -63,6 +65,11 @@ class Timeouts:
             idle_reasoning_s=idle_reasoning_s,
             total_s=total_s or self.total_s,
         )
+
+    def without_notice_s(self, unread_s: float) -> float:
+        """So much of ``unread_s`` as what has come may lie unread, without a deadline's noticing it."""
+        limits = (self.read_s, self.first_delta_s, self.idle_s, self.idle_reasoning_s)
+        return min((unread_s, *(limit * UNNOTICED_SHARE for limit in limits if limit is not None)))
 
     @property
     def longest_read_s(self) -> float | None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from ..engine.calls import UNREAD_SOON_S
 from ..engine.client import Addressed, Client
 from ..engine.hosts.classroom import Classroom
 from ..engine.journal.reader import Journal
@@ -244,7 +245,7 @@ class ClassService:
             self._shared[key] = flight
         self.board.upstream += 1
         try:
-            stream = self.client.begin(addressed, call_id=nonce, purse=purse)
+            stream = self.client.begin(addressed, call_id=nonce, purse=purse, unread_s=UNREAD_SOON_S)
         except DeepSeekError:  # of a key that is missing: nothing was sent
             self._forget(flight)
             await self.accounts.settle(nonce, purse.total)

@@ -18,6 +18,7 @@ from typing import Any, Final, Unpack
 
 import msgspec
 
+from ..engine.calls import UNREAD_S, UNREAD_SOON_S
 from ..engine.client import Client
 from ..engine.home import IN_PAGE, engine, new_transport
 from ..engine.hosts import keys
@@ -348,6 +349,7 @@ class Session:
                     run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode, purpose=purpose
                 ),
                 purse=hold,
+                unread_s=UNREAD_S if silent else UNREAD_SOON_S if prepared.options.get("background") else 0.0,
                 hedge=prepared.options.get("hedge") if fate is None else None,
                 alone=bool(prepared.options.get("fresh")),
             )
@@ -446,7 +448,7 @@ class Session:
         DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
         """
         hide_key(options)
-        return self._wait(self.start(self.prepare(prompt, **options)))
+        return self._wait(self.start(self.prepare(prompt, **options), silent=True))
 
     def resume(self, what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
         """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
@@ -455,7 +457,7 @@ class Session:
         this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
         """
         hide_key(options)
-        return self._wait(self.start(self.prepare_resume(what, **options)))
+        return self._wait(self.start(self.prepare_resume(what, **options), silent=True))
 
     def _wait(self, call: Call) -> Completion:
         wait = pump_turning if self.keep_loop_turning else pump

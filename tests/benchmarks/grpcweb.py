@@ -19,7 +19,7 @@ _FIRST: Final = "first token, warm, ms"
 
 
 def another_protocol(bench: Bench) -> Table:
-    """P12."""
+    """P16."""
     many, few, calls = (1_000, 200, 2) if bench.short else (20_000, 3_000, 20)
     try:
         with running("grpc_server") as line:
@@ -42,7 +42,7 @@ def another_protocol(bench: Bench) -> Table:
         rows.setdefault(title(peer), {})[_FIRST] = figures["warm_ms"]
     ours, xai = (rows.get(title(peer), {}) for peer in PEERS[:2])
     return Table(
-        id="P12",
+        id="P16",
         title="Another protocol: gRPC-Web",
         how=f"{many:,} chunks ready and {few:,} chunks one a millisecond, on this machine, from a server in Python; first token: the "
         f"median of {calls} calls. xAI's client speaks gRPC itself, so no Envoy stands before its server; what the Envoy uses is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import urllib.request
@@ -81,6 +82,8 @@ class Bench:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Everything else happens inside."""
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a thousand connections need more than is usual
         with running("server", self.folder) as line:
             self._server = json.loads(line)
             yield
@@ -107,9 +110,19 @@ class Bench:
         ours = environment(self.folder, base_url=self.http, trusted=self._server["trusted"])
         return ours | {"PYTHONPATH": str(self.root)}
 
-    def one(self, peer: str, measure: str, base_url: str, *, gzip: bool = False, keep: bool = False, **how: Any) -> Any:
+    def one(
+        self,
+        peer: str,
+        measure: str,
+        base_url: str,
+        *,
+        gzip: bool = False,
+        keep: bool = False,
+        most: int = 0,
+        **how: Any,
+    ) -> Any:
         """One figure of one peer in a fresh process. Raises RuntimeError with what it said when it fails."""
-        target = {"base_url": base_url, "gzip": gzip, "keep": keep}
+        target = {"base_url": base_url, "gzip": gzip, "keep": keep, "most": most}
         wanted = json.dumps({"peer": peer, "measure": measure, "target": target, **how})
         return json.loads(self.python("-m", f"{__package__}.one", wanted).splitlines()[-1])
 

@@ -8,22 +8,17 @@ prints one line of JSON: figures by name, or ``{"missing": why}`` when the peer'
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import gc
 import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from .many.measures import Figures, calls, crowd, held
+from .memory import growth
 from .peers import Answer, Ask, Target, module_of
 from .wire import Ask as Wanted
-
-Figures = dict[str, float]
 
 
 def checked(answer: Answer, wanted: Wanted) -> Answer:
@@ -105,37 +100,7 @@ async def memory(peer: Any, target: Target, *, chunks: int) -> Figures:
     return {"grown_mb": grown.mb}
 
 
-@dataclass(slots=True)
-class Growth:
-    """Resident memory at its peak, beyond what the process had before, in MB; known once the work is done."""
-
-    mb: float = 0.0
-
-
-@contextlib.contextmanager
-def growth() -> Iterator[Growth]:
-    """The growth of what happens inside."""
-    grown = Growth()
-    gc.collect()
-    _trim()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before_kb = _status_kb("VmRSS")
-    yield grown
-    grown.mb = (_status_kb("VmHWM") - before_kb) / 1024
-
-
-def _trim() -> None:
-    """Give back what the C library keeps free: left by the imports, it would hide the first megabytes of growth."""
-    with contextlib.suppress(AttributeError):  # not every C library can
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _status_kb(name: str) -> int:
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1])
-
-
-MEASURES = {each.__name__: each for each in (cpu, first_token, prewarmed, throughput, memory)}
+MEASURES = {each.__name__: each for each in (cpu, first_token, prewarmed, throughput, memory, crowd, held, calls)}
 
 
 def main() -> None:
@@ -148,7 +113,8 @@ def main() -> None:
     except ImportError as error:
         print(json.dumps({"missing": f"{type(error).__name__}: {error}"}))
         return
-    print(json.dumps(asyncio.run(measure(peer, target, **wanted))))
+    with asyncio.Runner(loop_factory=getattr(peer, "LOOP", None)) as runner:
+        print(json.dumps(runner.run(measure(peer, target, **wanted))))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ FAR_APART: Final = 20
 """Beyond this ratio a linear scale shows only the largest bar."""
 
 PLOTTED: Final = {
-    **dict.fromkeys(("P1", "P2", "P3", "P6", "P8", "P9", "E1", "E7", "E9"), 0),
-    **dict.fromkeys(("P4", "P5", "E8"), 1),
+    **dict.fromkeys(("P1", "P2", "P3", "P6", "P8", "P9", "P11", "P13", "E1", "E7", "E9"), 0),
+    **dict.fromkeys(("P4", "P5", "P14", "E8"), 1),
     "E4": 2,
 }
 """The tables that have a picture, and the column that it shows."""

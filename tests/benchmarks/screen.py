@@ -23,6 +23,8 @@ from .report import Goal, Table, median
 from .wire import Ask
 
 LONGEST_S: Final = 240
+OFTEN: Final = 5
+"""How often the open end of an answer is drawn differs from run to run: the long answers are shown so many times."""
 _MARK: Final = re.compile(rb"k(\d{5})")
 
 _NAIVE: Final = """
@@ -219,7 +221,8 @@ def rendering(bench: Bench) -> Table:
             for column, size in fast.items():
                 if name == OURS or (size == 24 and name != PEER):
                     ask = Ask(chunks=tokens_of(size * scale), per_s=1000, prose=1)
-                    row[column] = show(bench, name, ask).sent_bytes / 1e6
+                    times = 1 if bench.short or size == 24 else OFTEN
+                    row[column] = median(show(bench, name, ask).sent_bytes / 1e6 for _ in range(times))
             rows[name] = row
         except RuntimeError as error:
             missing[name] = str(error)
@@ -230,14 +233,14 @@ def rendering(bench: Bench) -> Table:
         title="Showing an answer",
         how="A real kernel, real pace. MB are the messages to the front end; lag is from the server's writing a word to the "
         "kernel's sending it, the browser not counted. Ways that redraw per token send all text with each token: ten times "
-        "the text is a hundred times the bytes, so they are not run on 240 kB. `%%ai` does not stream: its lag is the answer.",
+        "the text is a hundred times the bytes, so they are not run on 240 kB. 120 and 240 kB: medians of five. `%%ai` does not stream: its lag is the answer.",
         columns=(bytes_12, cpu, middle, worst, *fast),
         rows=rows,
         missing=missing,
         goals=(
             Goal(says="12 kB at 100 tokens/s, MB", value=ours.get(bytes_12), limit=1.2),
             Goal(says="240 kB at 1,000 tokens/s, MB", value=whole, limit=5),
-            Goal(says="240 kB / 120 kB, bytes", value=None if not half or whole is None else whole / half, limit=2),
+            Goal(says="240 kB / 120 kB, bytes", value=None if not half or whole is None else whole / half, limit=1.9),
             Goal(says="lag median, the kernel's part, ms", value=ours.get(middle), limit=60),
             Goal(says="lag worst, the kernel's part, ms", value=ours.get(worst), limit=250),
             Goal(says="kernel CPU at 100 tokens/s, %", value=ours.get(cpu), limit=8),

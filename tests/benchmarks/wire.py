@@ -33,12 +33,14 @@ class Ask:
     """An answer to ask for: ``chunks`` tokens, ``per_s`` of them a second (0: all at once) after ``wait_s``.
 
     ``prose`` is 1 for Markdown with marks in it, for the rows that look at a screen; else each token has 3 characters.
+    ``number`` is what the server names the answer by, when it tells when it began; 0: it does not.
     """
 
     chunks: int
     per_s: float = 0
     wait_s: float = 0.0
     prose: int = 0
+    number: int = 0
 
     @property
     def prompt(self) -> str:
@@ -49,13 +51,15 @@ class Ask:
     def found_in(cls, body: bytes) -> Ask:
         """What a request's body asks for. Raises KeyError when it asks for nothing."""
         found = {
-            name.decode(): float(value) for name, value in re.findall(rb"(chunks|per_s|wait_s|prose)=([\d.]+)", body)
+            name.decode(): float(value)
+            for name, value in re.findall(rb"(chunks|per_s|wait_s|prose|number)=([\d.]+)", body)
         }
         return cls(
             chunks=int(found["chunks"]),
             per_s=found.get("per_s", 0),
             wait_s=found.get("wait_s", 0.0),
             prose=int(found.get("prose", 0)),
+            number=int(found.get("number", 0)),
         )
 
     @property
@@ -96,6 +100,12 @@ _USAGE: Final = (
     b'"usage":{"prompt_tokens":10,"completion_tokens":100,"total_tokens":110}}\n\n'
 )
 ENDING: Final = (event("", '"stop"'), _USAGE, b"data: [DONE]\n\n")
+
+
+@functools.lru_cache(maxsize=4 * BLOCK)
+def frame(content: str) -> bytes:
+    """The chunk of HTTP that brings one token."""
+    return framed(event(content))
 
 
 def framed(data: bytes) -> bytes:

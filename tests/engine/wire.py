@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,11 +48,12 @@ class ScriptedServer:
     busy: int = 0
     most_busy: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[None]] = set()
         # In two steps: cancelled inside the one that does both, asyncio leaves the listening socket open.
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, start_serving=False)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, start_serving=False, ssl=self.tls)
         try:
             await self._server.start_serving()
         except asyncio.CancelledError:
@@ -70,7 +72,7 @@ class ScriptedServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

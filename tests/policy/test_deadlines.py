@@ -158,3 +158,10 @@ def test_a_patience_that_is_longer_than_the_connections_is_not_cut_short_by_it()
     assert (limits.longest_read_s, limits.idle_reasoning_s) == (900.0, 300.0)
     assert Timeouts().patient(total_s=60) == Timeouts(total_s=60)
     assert limits.patient() is limits
+
+
+def test_what_lies_unread_is_never_noticed_by_a_deadline() -> None:
+    assert Timeouts().without_notice_s(0.5) == 0.5
+    assert Timeouts(idle_s=1.0).without_notice_s(0.5) == pytest.approx(0.1)
+    never = Timeouts(read_s=None, first_delta_s=None, idle_s=None, idle_reasoning_s=None)
+    assert never.without_notice_s(0.5) == 0.5

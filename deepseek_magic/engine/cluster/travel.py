@@ -141,7 +141,7 @@ class FarAnswer:
     wire_bytes: int = 0
     read_every_s: float = 0.0
 
-    def unwatched(self) -> None:
+    def leave_unread(self, at_most_s: float) -> None:
         """Nothing: its worker was told with the errand."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

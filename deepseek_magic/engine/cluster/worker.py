@@ -33,7 +33,7 @@ from ...protocol.errors import (
 from ...protocol.events import Event
 from ...text.messages import Message
 from ..attempt import Attempt
-from ..calls import HTTPAnswer, Transport
+from ..calls import UNREAD_S, HTTPAnswer, Transport
 from ..home import engine, new_transport
 from ..hosts import keys
 from ..hosts.endpoints import Endpoint
@@ -230,7 +230,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
                     # Read in turns what lasts: the last word of a short answer would come later by a tenth of it.
                     if watched and attempt.answer is not None and loop.time() > first_s + HOME_S:
                         watched = False
-                        attempt.answer.unwatched()
+                        attempt.answer.leave_unread(UNREAD_S)
         assert attempt.ending is not None
         if isinstance(attempt.ending.error, AuthenticationError):
             self._keys.pop(errand.endpoint, None)

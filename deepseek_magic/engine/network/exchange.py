@@ -82,10 +82,10 @@ class Exchange:
         """The body, a network read at a time; once. Raises Damaged, and what httpcore raises when it breaks
         off, early end included."""
 
-    def watched(self, watched: bool) -> None:
-        """Whether somebody waits for each piece of the body, as for all that comes before this is said."""
+    def leave_unread(self, at_most_s: float) -> None:
+        """How long what comes of the body may be left unread; 0.0 where somebody waits for each piece, as before this is said."""
         if self._socket is not None:
-            self._socket.watched(watched)
+            self._socket.leave_unread(at_most_s)
 
     @property
     def read_every_s(self) -> float:
@@ -97,7 +97,7 @@ class Exchange:
         carrier, self._carrier = self._carrier, None
         if carrier is None:
             return
-        self.watched(True)
+        self.leave_unread(0.0)
         sound = False
         try:
             with contextlib.suppress(Exception):  # closing a broken connection may fail; it is gone either way

@@ -136,9 +136,9 @@ class _Answer:
         """See HTTPAnswer."""
         return self._below.read_every_s
 
-    def unwatched(self) -> None:
+    def leave_unread(self, at_most_s: float) -> None:
         """See HTTPAnswer."""
-        self._below.unwatched()
+        self._below.leave_unread(at_most_s)
 
     async def drain(self) -> bool:
         """See HTTPAnswer."""

@@ -22,10 +22,12 @@ from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
 from .loopback import Loopback
 from .proxies import address_of
-from .ticks import Ticks
+from .ticks import PATIENCE, TICK_S, Ticks
 
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
+GATHERED_BYTES: Final = 16 * 1024
+"""After more than this the next tick is taken: a system gathers some 64 kB, and then the server has to wait."""
 UNSENT_BYTES: Final = 64 * 1024
 """What is written together is sent together up to here."""
 HAPPY_EYEBALLS_S: Final = 0.25
@@ -67,12 +69,16 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
 
 
 class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """One connection, plain or with TLS. Used by one reader and one writer at a time."""
+    """One connection, plain or with TLS; then ``below`` is what carries it. Used by one reader and one writer at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ticks: Ticks | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, ticks: Ticks | None = None, below: asyncio.Transport | None = None
+    ) -> None:
         self._loop = loop
         self._ticks = ticks
-        self._unwatched_since_s: float | None = None
+        self._below = below
+        self._unread_s = self._since_s = 0.0
+        """How long what comes may be left unread, and since when."""
         self._waits = False
         """For a tick; ``_paused`` until then."""
         self.read_every_s = 0.0
@@ -105,20 +111,26 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         """Bytes have come."""
         self._unread.append(data)
         self._unread_bytes += len(data)
-        if not self._paused and self._transport is not None:
-            since_s, ticks = self._unwatched_since_s, self._ticks
-            if since_s is not None and ticks is not None and ticks.many:
+        if not self._paused and self._carrier is not None:
+            if self._unread_s and self._ticks is not None and self._ticks.many:
                 self._waits = True
-                self.read_every_s = max(self.read_every_s, ticks.wait(self, self._loop.time() - since_s))
+                at_most_s = min(self._unread_s, PATIENCE * (self._loop.time() - self._since_s))
+                waits_s = self._ticks.wait(self, TICK_S if len(data) > GATHERED_BYTES else at_most_s)
+                self.read_every_s = max(self.read_every_s, waits_s)
             if self._waits or self._unread_bytes > UNREAD_BYTES:
                 self._paused = True
-                self._transport.pause_reading()
+                self._carrier.pause_reading()
         _wake(self._reader)
+
+    @property
+    def _carrier(self) -> asyncio.Transport | None:
+        """What receives: beneath TLS, which would take in and keep what it may not hand on."""
+        return self._below or self._transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, with an error or because the other side has ended it."""
         self._closed, self._broke = True, exc
-        self.watched(True)
+        self.leave_unread(0.0)
         self._drop_timer()
         _wake(self._reader)
         _wake(self._writer)
@@ -187,7 +199,7 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         """The same connection, encrypted."""
-        secure = Socket(self._loop, self._ticks)
+        secure = Socket(self._loop, self._ticks, self._transport)
         assert self._transport is not None
         try:
             with _raising(httpcore.ConnectTimeout, HandshakeError):
@@ -237,21 +249,21 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def _take_more(self) -> None:
         if self._paused and not self._waits and self._unread_bytes <= UNREAD_BYTES // 2:
             self._paused = False
-            if self._transport is not None and not self._closed:
-                self._transport.resume_reading()
+            if self._carrier is not None and not self._closed:
+                self._carrier.resume_reading()
 
-    def watched(self, watched: bool) -> None:
-        """Whether somebody waits for each piece, as for all that comes before this is said. What nobody waits for is received
-        on the ticks, if there are many such connections."""
-        if self._ticks is None or watched == (self._unwatched_since_s is None):
+    def leave_unread(self, at_most_s: float) -> None:
+        """How long what comes may be left unread: it is received on the ticks then, if there are many such connections. 0.0
+        where somebody waits for each piece, as for all that comes before this is said."""
+        before_s, self._unread_s = self._unread_s, at_most_s
+        if self._ticks is None or bool(before_s) == bool(at_most_s):
             return
-        if watched:
-            self._unwatched_since_s = None
+        if at_most_s:
+            self._since_s = self._loop.time()
+            self._ticks.join()
+        else:
             self._ticks.leave()
             self.take_up()
-        else:
-            self._unwatched_since_s = self._loop.time()
-            self._ticks.join()
 
     def take_up(self) -> None:
         """See Gathered. A tick that is of no more use does no harm."""

@@ -10,7 +10,8 @@ import asyncio
 from typing import Final, Protocol
 
 TICK_S: Final = 0.05
-MOST_TICKS: Final = 4
+READS_PER_S: Final = 1000
+"""All of them together are read so often at most: some 5 % of a core, however many they are."""
 PATIENCE: Final = 0.05
 """A stream is read later by at most this share of the time that it has lasted, or by one tick."""
 MANY: Final = 17
@@ -25,7 +26,7 @@ class Gathered(Protocol):
 
 
 class Ticks:
-    """The connections of one loop that nobody watches."""
+    """The connections to one server that nobody watches."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -46,10 +47,13 @@ class Ticks:
         """One less."""
         self._members -= 1
 
-    def wait(self, waiting: Gathered, lasted_s: float) -> float:
-        """Have a connection, whose stream has lasted so long, taken up at a tick; in how many seconds at most."""
-        ticks = max(1, min(MOST_TICKS, int(PATIENCE * lasted_s / TICK_S)))
-        self._due.setdefault(int(self._loop.time() / TICK_S) + ticks, []).append(waiting)
+    def wait(self, waiting: Gathered, at_most_s: float) -> float:
+        """Have a connection taken up at a tick: the next, or a later one where many are read, but within ``at_most_s``. In how
+        many seconds at most."""
+        now, ticks = int(self._loop.time() / TICK_S), max(1, int(min(at_most_s, self._members / READS_PER_S) / TICK_S))
+        # The emptiest of the last ones: what began together is not to be read together for ever, and hold up others so long.
+        tick = min(range(now + ticks - ticks // 4, now + ticks + 1), key=lambda each: len(self._due.get(each, ())))
+        self._due.setdefault(tick, []).append(waiting)
         if self._timer is None:
             self._set_timer()
         return ticks * TICK_S

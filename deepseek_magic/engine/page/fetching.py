@@ -122,7 +122,7 @@ class _Answer:
         except JsException as error:
             _broke_off(error, self._call)
 
-    def unwatched(self) -> None:
+    def leave_unread(self, at_most_s: float) -> None:
         """The browser reads as it likes."""
 
     async def drain(self) -> bool:

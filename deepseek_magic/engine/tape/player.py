@@ -200,7 +200,7 @@ class _PlayedAnswer:
         self._take = take
         self._schedule = schedule
 
-    def unwatched(self) -> None:
+    def leave_unread(self, at_most_s: float) -> None:
         """Nothing: the tape has its own times."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

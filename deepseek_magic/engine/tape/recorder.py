@@ -232,7 +232,7 @@ class _RecordedAnswer:
     def read_every_s(self) -> float:
         return self._answer.read_every_s
 
-    def unwatched(self) -> None:
+    def leave_unread(self, at_most_s: float) -> None:
         """Nothing: a recording has each read as it comes."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:

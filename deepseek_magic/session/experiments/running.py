@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.batched import Batched
+from ...engine.calls import UNREAD_S
 from ...engine.home import engine
 from ...engine.loop import CLOSE_S, HEARTBEAT_S
 from ...engine.trials.accounts import Payer
@@ -455,7 +456,7 @@ def _begin(
         call_id=purse.call_id,
         purse=purse,
         exchanges=exchanges,
-        watched=False,
+        unread_s=UNREAD_S,
         alone=seeds[unit.trials[0]].repeat > 0,  # or repeats would be one answer, behind a relay that shares
     )
 

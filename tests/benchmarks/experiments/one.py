@@ -16,7 +16,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from ..one import growth
+from ..memory import growth
 from .peers import module_of
 from .work import Work
 

@@ -1,7 +1,7 @@
 """The peers: one module each, all asked in the same way.
 
 A module has ``TITLE``, ``PACKAGE`` (whose version the report names; None for our own code) and ``connected(target)``, an
-async context manager that yields ``ask(prompt) → Answer``. It does what a reader of that library's documentation would
+async context manager that yields ``ask(prompt) → Answer``; with ``LOOP`` it runs on a loop of that kind. It does what a reader of that library's documentation would
 do, and no more: text joined at the end, nothing else kept unless the target says ``keep``.
 """
 
@@ -21,6 +21,8 @@ PEERS: Final = {
     "ours": "ours",
     "httpx": "bare_httpx",
     "httpx_sse": "httpx_sse_json",
+    "aiohttp": "aiohttp_lines",
+    "asyncio": "bare_asyncio",
     "openai": "openai_sdk",
     "langchain": "langchain_deepseek",
     "litellm": "litellm_sdk",
@@ -29,6 +31,9 @@ PEERS: Final = {
     "ours_bare": "ours_bare",
     "ours_journal": "ours_journal",
     "ours_ask": "ours_ask",
+    "ours_unwatched": "ours_unwatched",
+    "ours_sweep": "ours_sweep",
+    "ours_uvloop": "ours_uvloop",
     "ours_grpcweb": "ours_grpcweb",
     "xai": "xai_native",
 }
@@ -37,11 +42,13 @@ PEERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where to ask, whether answers may be compressed, and whether to keep every object that the library makes."""
+    """Where to ask, whether answers may be compressed, and whether to keep every object that the library makes. ``most`` is how
+    many answers the client may have at once, 0: as many as it has by itself."""
 
     base_url: str
     gzip: bool = False
     keep: bool = False
+    most: int = 0
 
 
 @dataclass(slots=True)

@@ -13,11 +13,15 @@ PACKAGE = "httpx"
 
 @asynccontextmanager
 async def connected(target: Target) -> AsyncIterator[Ask]:
-    async with httpx.AsyncClient(base_url=target.base_url, headers=headers(target), timeout=120) as client:
+    limits = httpx.Limits(max_connections=target.most or 100, max_keepalive_connections=20)
+    async with httpx.AsyncClient(
+        base_url=target.base_url, headers=headers(target), timeout=120, limits=limits
+    ) as client:
 
         async def ask(prompt: str) -> Answer:
             answer = Answer(keep=target.keep)
             async with client.stream("POST", "/chat/completions", json=body(prompt)) as response:
+                response.raise_for_status()
                 async for data in response.aiter_bytes():
                     answer.begun()
                     if answer.keep:

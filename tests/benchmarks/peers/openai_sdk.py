@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import openai
 
 from . import KEY, MODEL, Answer, Ask, Target
@@ -14,7 +15,12 @@ PACKAGE = "openai"
 @asynccontextmanager
 async def connected(target: Target) -> AsyncIterator[Ask]:
     encoding = {"Accept-Encoding": "gzip" if target.gzip else "identity"}
-    async with openai.AsyncOpenAI(base_url=target.base_url, api_key=KEY, default_headers=encoding) as client:
+    # Of itself it makes up to a thousand connections.
+    own = {"limits": httpx.Limits(max_connections=target.most)} if target.most else {}
+    inner = openai.DefaultAsyncHttpxClient(**own)
+    async with openai.AsyncOpenAI(
+        base_url=target.base_url, api_key=KEY, default_headers=encoding, http_client=inner
+    ) as client:
 
         async def ask(prompt: str) -> Answer:
             answer = Answer(keep=target.keep)

@@ -19,7 +19,7 @@ AT_ONCE = 64
 async def client_of(target: Target, keeper: Keeper | None = None) -> AsyncIterator[ds.Client]:
     """A client that is not held back by its own limit of four requests at once."""
     transport = HTTPXTransport(gzip=target.gzip)
-    limits = ds.LimitPolicy(concurrency=AT_ONCE)
+    limits = ds.LimitPolicy(concurrency=target.most or AT_ONCE)
     async with ds.Client(target.base_url, api_key=KEY, transport=transport, limits=limits, keeper=keeper) as client:
         yield client
 
