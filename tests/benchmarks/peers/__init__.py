@@ -1,7 +1,8 @@
 """The peers: one module each, all asked in the same way.
 
 A module has ``TITLE``, ``PACKAGE`` (whose version the report names; None for our own code) and ``connected(target)``, an
-async context manager that yields ``ask(prompt) → Answer``; with ``LOOP`` it runs on a loop of that kind. It does what a reader of that library's documentation would
+async context manager that yields ``ask(prompt) → Answer``; with ``LOOP`` it runs on a loop of that kind. It does what a
+reader of that library's documentation would
 do, and no more: text joined at the end, nothing else kept unless the target says ``keep``.
 """
 
