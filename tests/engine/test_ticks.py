@@ -120,25 +120,30 @@ class Waiting:
 async def test_a_tick_wakes_all_that_are_due_and_a_late_one_those_of_before_too() -> None:
     ticks = Ticks(asyncio.get_running_loop())
     soon, later = [Waiting() for _ in range(3)], Waiting()
-    assert [ticks.wait(each, 0.0) for each in soon] == [TICK_S] * 3
+    assert [ticks.wait(each, 0.0, UNREAD_S) for each in soon] == [TICK_S] * 3
     for _ in range(READS_PER_S):
         ticks.join()
-    assert ticks.wait(later, UNREAD_S) == pytest.approx(UNREAD_S)
+    assert ticks.wait(later, 3600.0, UNREAD_S) == pytest.approx(UNREAD_S)
     while not later.taken_up:
         await asyncio.sleep(TICK_S)
         assert later.taken_up <= soon[0].taken_up
     assert [each.taken_up for each in (*soon, later)] == [1] * 4
     again = Waiting()
-    ticks.wait(again, 0.0)
+    ticks.wait(again, 0.0, UNREAD_SOON_S)
     await until(lambda: again.taken_up, within_s=30)
 
 
-@pytest.mark.parametrize(("members", "every_s"), [(MANY, TICK_S), (100, 0.1), (256, 0.25), (400, 0.4), (5000, 0.5)])
-async def test_all_together_are_read_so_often_at_most(members: int, every_s: float) -> None:
+@pytest.mark.parametrize(
+    ("members", "every_s", "at_once_s"),
+    [(MANY, TICK_S, 0), (100, 0.1, 0), (256, 0.25, 0), (400, 0.4, 0), (1000, 0.5, 0.2), (5000, 0.5, 0.5)],
+)
+async def test_all_together_are_read_so_often_at_most(members: int, every_s: float, at_once_s: float) -> None:
     ticks = Ticks(asyncio.get_running_loop())
     for _ in range(members):
         ticks.join()
-    assert ticks.wait(Waiting(), 0.5) == pytest.approx(every_s)
+    assert ticks.wait(Waiting(), 3600.0, UNREAD_S) == pytest.approx(every_s)
+    assert ticks.wait(Waiting(), 3600.0, UNREAD_SOON_S) == pytest.approx(TICK_S)
+    assert ticks.wait(Waiting(), 0.0, UNREAD_S) == pytest.approx(max(TICK_S, at_once_s))
     for _ in range(members):
         ticks.leave()
     assert not ticks.many
@@ -158,7 +163,7 @@ class Carrier:
 
 async def test_under_tls_nothing_is_received_either_and_much_is_received_soon() -> None:
     ticks = Ticks(asyncio.get_running_loop())
-    for _ in range(READS_PER_S):
+    for _ in range(4 * MANY):
         ticks.join()
     below: Any = Carrier()
     above: Any = Carrier()

@@ -22,7 +22,7 @@ from ...text.messages import Message
 from .framing import ResponseHead, chunked_once
 from .loopback import Loopback
 from .proxies import address_of
-from .ticks import PATIENCE, TICK_S, Ticks
+from .ticks import TICK_S, Ticks
 
 UNREAD_BYTES: Final = 512 * 1024
 """More than this is not received ahead of a consumer that takes its time."""
@@ -114,8 +114,8 @@ class Socket(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if not self._paused and self._carrier is not None:
             if self._unread_s and self._ticks is not None and self._ticks.many:
                 self._waits = True
-                at_most_s = min(self._unread_s, PATIENCE * (self._loop.time() - self._since_s))
-                waits_s = self._ticks.wait(self, TICK_S if len(data) > GATHERED_BYTES else at_most_s)
+                at_most_s = TICK_S if len(data) > GATHERED_BYTES else self._unread_s
+                waits_s = self._ticks.wait(self, self._loop.time() - self._since_s, at_most_s)
                 self.read_every_s = max(self.read_every_s, waits_s)
             if self._waits or self._unread_bytes > UNREAD_BYTES:
                 self._paused = True

@@ -12,6 +12,8 @@ from typing import Final, Protocol
 TICK_S: Final = 0.05
 READS_PER_S: Final = 1000
 """All of them together are read so often at most: some 5 % of a core, however many they are."""
+MOST_READS_PER_S: Final = 5000
+"""And never more often than this, which leaves a core time for little else: a thousand that begin together are gathered at once."""
 PATIENCE: Final = 0.05
 """A stream is read later by at most this share of the time that it has lasted, or by one tick."""
 MANY: Final = 17
@@ -47,10 +49,12 @@ class Ticks:
         """One less."""
         self._members -= 1
 
-    def wait(self, waiting: Gathered, at_most_s: float) -> float:
-        """Have a connection taken up at a tick: the next, or a later one where many are read, but within ``at_most_s``. In how
-        many seconds at most."""
-        now, ticks = int(self._loop.time() / TICK_S), max(1, int(min(at_most_s, self._members / READS_PER_S) / TICK_S))
+    def wait(self, waiting: Gathered, lasted_s: float, at_most_s: float) -> float:
+        """Have a connection, whose stream has lasted so long, taken up at a tick: the next, or a later one where many are read,
+        but within ``at_most_s``. In how many seconds at most."""
+        patience_s = max(PATIENCE * lasted_s, self._members / MOST_READS_PER_S)
+        ticks = max(1, int(min(at_most_s, patience_s, self._members / READS_PER_S) / TICK_S))
+        now = int(self._loop.time() / TICK_S)
         # The emptiest of the last ones: what began together is not to be read together for ever, and hold up others so long.
         tick = min(range(now + ticks - ticks // 4, now + ticks + 1), key=lambda each: len(self._due.get(each, ())))
         self._due.setdefault(tick, []).append(waiting)
