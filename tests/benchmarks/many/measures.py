@@ -17,6 +17,10 @@ from ..wire import Ask as Wanted
 Figures = dict[str, float]
 WARM: int = 32
 """Answers before those that are measured, so that what is loaded and connected once is."""
+SLOW_CHUNKS: int = 3_000
+SLOW_PER_S: float = 10
+"""Of answers that are still under way when the last of them has begun."""
+SETTLE_S: float = 2.0
 
 
 async def crowd(
@@ -67,18 +71,20 @@ def told(target: Target) -> Any:
         return json.load(answer)
 
 
-async def held(peer: Any, target: Target, *, answers: int, chunks: int, per_s: float) -> Figures:
-    """Resident memory of each answer under way, in the middle of it, in kB, without its text. With ``target.most`` so many
-    run, and the others wait in the peer's own queue."""
+async def held(peer: Any, target: Target, *, answers: int) -> Figures:
+    """Resident memory of each answer that has just begun, in kB. Of these ``target.most`` run, and the others wait in the
+    peer's own queue."""
     async with peer.connected(target) as ask:
         short = Wanted(chunks=5)
         await asyncio.gather(*(ask(short.prompt) for _ in range(WARM)))
-        wanted = Wanted(chunks=chunks, per_s=per_s)
+        wanted = Wanted(chunks=SLOW_CHUNKS, per_s=SLOW_PER_S)
         gc.collect()
         trim()
-        before_kb = resident_kb()
+        before, before_kb = told(target)["requests"], resident_kb()
         tasks = [asyncio.create_task(ask(wanted.prompt)) for _ in range(answers)]
-        await asyncio.sleep(chunks / per_s / 2)
+        while told(target)["requests"] < before + min(target.most, answers):  # noqa: ASYNC110  it is another process that counts
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(SETTLE_S)
         gc.collect()
         trim()
         grown_kb = resident_kb() - before_kb
@@ -87,8 +93,7 @@ async def held(peer: Any, target: Target, *, answers: int, chunks: int, per_s: f
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    running = target.most or answers
-    return {"kb_each": grown_kb / answers - running / answers * chunks * 3 / 2 / 1024}
+    return {"kb_each": grown_kb / answers}
 
 
 async def calls(peer: Any, target: Target, *, count: int) -> Figures:

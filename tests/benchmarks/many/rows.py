@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..measuring import Bench, title
 from ..report import Goal, Table, ratio
 from .admitted import admitted
+from .measures import SLOW_PER_S
 
 PER_S: Final = 50
 _CPU: Final = "CPU µs per chunk"
@@ -97,15 +98,13 @@ def on_one_core(bench: Bench) -> Table:
 
 def memory(bench: Bench) -> Table:
     """P13."""
-    answers, chunks = (100, 20) if bench.short else (1_000, 100)
+    answers = 100 if bench.short else 1_000
     peers = ("ours_unwatched",) if bench.short else ("ours_unwatched", "httpx", "aiohttp", "openai")
     columns = running, waiting = "kB a running answer", "kB a waiting answer"
     rows: dict[str, dict[str, float]] = {}
     missing: dict[str, str] = {}
     for column, most in ((running, answers), (waiting, 1)):
-        found, failed = bench.in_turns(
-            peers, "held", bench.http, most=most, answers=answers, chunks=chunks, per_s=PER_S / 5
-        )
+        found, failed = bench.in_turns(peers, "held", bench.http, most=most, answers=answers)
         for peer, figures in found.items():
             rows.setdefault(title(peer), {})[column] = figures["kb_each"]
         missing |= {title(peer): why for peer, why in failed.items()}
@@ -113,8 +112,8 @@ def memory(bench: Bench) -> Table:
     return Table(
         id="P13",
         title="Memory of an answer under way",
-        how=f"Resident memory in the middle of {answers:,} answers at {PER_S / 5:g} chunks a second, after a few short ones, divided "
-        "by their number, without their text. Waiting: the client may have one at once, and the others stand in its own line.",
+        how=f"Resident memory when {answers:,} answers at {SLOW_PER_S:g} chunks a second have just begun, after a few short ones, divided "
+        "by their number. Waiting: the client may have one at once, and the others stand in its own line.",
         columns=columns,
         rows=rows,
         missing=missing,
