@@ -34,6 +34,7 @@ SIZE: Final = {"width": 1280, "height": 800}
 TALL: Final = {"width": 1280, "height": 1200}
 """For what is longer than a screen."""
 SCALE: Final = 1.5
+WAIT_MS: Final = 120_000
 QUESTION: Final = "Explain in five sentences how streaming works"
 SUMS: Final = "sums = [{'question': f'What is {n} + {n}?', 'answer': 2 * n} for n in range(21, 29)]"
 CELLS: Final = (
@@ -146,6 +147,7 @@ def take_cluster(demo: DemoServer, playwright: Any, lab: Lab, path: Path) -> Non
     """A sweep on a cluster while it runs, with what each worker does, and what is left of it."""
     browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
     page = browser.new_context(viewport=SIZE, device_scale_factor=SCALE).new_page()
+    page.set_default_timeout(WAIT_MS)
     notebook = lab.open(page, path)
     page.add_style_tag(content=BARE)
     notebook.run(0)

@@ -34,7 +34,7 @@ ACCEPTED_SHARE: Final = 4
 """At most this many requests (or a sixteenth of the cap, or a quarter of those accepted in a row) wait for their status at
 once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs a quarter of what went
 well; and short answers are not held to four a round trip for ever."""
-EVEN_SHARE: Final = 2
+EVEN_SHARE: Final = 3
 """Where others send the requests each status comes later than the server gave it. There so many times as many may wait for
 theirs as an even flow through the whole window has waiting."""
 LEARNT: Final = 0.1
