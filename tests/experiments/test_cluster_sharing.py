@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,7 +76,7 @@ class Tasks(distributed.SchedulerPlugin):  # type: ignore[misc, name-defined]
 def test_each_key_has_a_limit_of_its_own() -> None:
     async def asked() -> list[bool]:
         limits = shared.ClusterLimits()
-        await limits.start(SimpleNamespace(handlers={}))
+        await limits.start(SimpleNamespace(handlers={}, clients={"a driver"}))
         entering = [
             asyncio.ensure_future(limits.enter("http://host", account, f"{account} {number}", "a driver", 2))
             for account in ("one", "other")
@@ -90,6 +91,21 @@ def test_each_key_has_a_limit_of_its_own() -> None:
 
     let_in = asyncio.run(asked())
     assert sum(let_in[:8]) == sum(let_in[8:]) == 4
+
+
+def test_messages_that_overtake_each_other_keep_no_place() -> None:
+    async def kept() -> int:
+        limits = shared.ClusterLimits()
+        await limits.start(SimpleNamespace(handlers={}, clients={"a driver"}))
+        await limits.tell("http://host", "one", "given up", pickle.dumps("failed"))
+        await limits.enter("http://host", "one", "given up", "a driver", 2)
+        await limits.enter("http://host", "one", "too late", "a driver that is gone", 2)
+        await limits.enter("http://host", "one", "asks", "a driver", 2)
+        await limits.tell("http://host", "one", "ends sooner", pickle.dumps("done"))
+        await limits.enter("http://host", "one", "ends sooner", "a driver", 2)
+        return sum(len(place.inside) + len(place.queue) for place in limits._places.values())
+
+    assert asyncio.run(kept()) == 1
 
 
 def test_a_digest_tells_keys_apart_and_nothing_else(demo: DemoServer, run: Run, cluster: Any, client: Any) -> None:

@@ -24,6 +24,8 @@ from ...protocol.errors import APIStatusError
 GATE: Final = "deepseek-magic-limits"
 ENTER: Final = "deepseek_magic_enter"
 TELL: Final = "deepseek_magic_tell"
+GIVEN_UP_MAX: Final = 1000
+"""So many requests are remembered that were given up before they asked for a place."""
 GONE_S: Final = 0.5
 """So long after a driver is gone its places are free: by then the server has seen its connections end."""
 
@@ -58,11 +60,15 @@ class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
     async def start(self, scheduler: Any) -> None:
         """Distributed's hook: the scheduler has the plugin now."""
         self._places: dict[tuple[str, str], Place] = {}
+        self._clients = scheduler.clients
+        self._given_up: deque[str] = deque(maxlen=GIVEN_UP_MAX)
         scheduler.handlers[ENTER] = self.enter
         scheduler.handlers[TELL] = self.tell
 
     async def enter(self, address: str, account: str, attempt: str, client: str, wish: int) -> str:
-        """Wait for a place."""
+        """Wait for a place. Messages overtake each other: who is gone, or wants none any more, would keep it for ever."""
+        if client not in self._clients or attempt in self._given_up:
+            return "OK"
         place = self._places.setdefault((address, account), Place(Limiter(LimitPolicy(), time.monotonic())))
         place.limiter.far = True
         place.wishes[client] = wish
@@ -81,6 +87,7 @@ class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
         """What has become of a request: an ``Answered``, or how it ended."""
         place = self._places.get((address, account))
         if place is None:
+            self._given_up.append(attempt)
             return "OK"
         told, waiter = pickle.loads(what), place.inside.get(attempt)
         if isinstance(told, Answered):
@@ -96,9 +103,11 @@ class ClusterLimits(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
                 )
             self._let_in(place)
         else:
-            for each in (waiter, next((each for each in place.queue if each.attempt == attempt), None)):
-                if each is not None:
-                    self._leave(place, each, told)
+            found = waiter or next((each for each in place.queue if each.attempt == attempt), None)
+            if found is not None:
+                self._leave(place, found, told)
+            else:
+                self._given_up.append(attempt)
         return "OK"
 
     def remove_client(self, scheduler: Any, client: str) -> None:
