@@ -103,6 +103,8 @@ def one(there: Commanded, seed: int, *, trials: int, task_s: float, limit: int) 
                 journal = Journal(path)
                 left = journal.merge(there.home / "journal.sqlite3")
                 journal.close()
+                for each in there.home.glob("journal.sqlite3*"):  # the next one is to find only what is left of its own
+                    each.unlink()
             processes.append(second := start(0))
             assert second.wait(HANG_S) == 0, "the second life failed"
         finally:

@@ -50,6 +50,8 @@ def test_a_driver_that_goes_frees_its_places(demo: DemoServer, session: Any, clu
     leaving.close()
     with pytest.raises(ds.DeepSeekError, match="The connection to the cluster's scheduler was lost"):
         first.wait()
+    with pytest.raises(ds.ConfigurationError, match="this one is closed"):
+        begun(session, "echo three {n}", {**how, "on": leaving})
     assert second.wait().states == {"done": 8}
     assert most_at_once(demo.requests) <= 4
     assert {seen.status for seen in demo.requests} == {200}

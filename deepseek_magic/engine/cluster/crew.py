@@ -306,7 +306,7 @@ def crew_of(client: Any) -> Crew:
     """The crew of a client. May wait for the cluster. Raises ConfigurationError."""
     with _crews_lock:
         crew = _crews.get(client) if isinstance(client, Client) else None
-        if crew is None or crew.lost is not None:
+        if crew is None or crew.lost is not None or client.status != "running":
             crew = Crew(client)
             _crews[client] = crew
         return crew
