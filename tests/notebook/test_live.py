@@ -9,14 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from deepseek_magic.notebook.view.live import (
-    LATE_REDRAWS_PER_S,
-    MAX_REDRAWS_PER_S,
-    STEADY_S,
-    TAIL_BYTES_PER_S,
-    LiveView,
-    Settlement,
-)
+from deepseek_magic.notebook.view.live import MAX_REDRAWS_PER_S, TAIL_BYTES_PER_S, LiveView, Settlement
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.notebook.view.status import Status, status_html, status_text
 from deepseek_magic.policy.buffering import BufferPolicy
@@ -124,20 +117,6 @@ def test_redraws_are_bounded_in_number_and_in_bytes() -> None:
     stage.write("| a | b |\n|---|---|\n" + "| word | word |\n" * 2000, after_s=0.001)
     assert len(stage.paper.tails) <= stage.now_s * MAX_REDRAWS_PER_S + 2
     assert sum(len(tail.encode()) for tail in stage.paper.tails) <= stage.now_s * TAIL_BYTES_PER_S * 1.5
-
-
-def test_the_end_of_a_long_answer_is_redrawn_half_as_often_as_its_beginning() -> None:
-    stage = Stage()
-
-    def drawn_in(seconds: float) -> int:
-        before = len(stage.paper.tails)
-        for _ in range(round(seconds / 0.02)):
-            stage.play(TextDelta(text="word "), after_s=0.02)
-        return len(stage.paper.tails) - before
-
-    assert drawn_in(10) > 10 * LATE_REDRAWS_PER_S * 1.5
-    drawn_in(2 * STEADY_S - 10)
-    assert 0 < drawn_in(10) <= 10 * LATE_REDRAWS_PER_S + 1
 
 
 def test_what_is_held_back_is_drawn_when_nothing_more_comes() -> None:

@@ -24,11 +24,6 @@ from .status import WAIT_WORDS, Status
 MAX_REDRAWS_PER_S: Final = 20
 """More is not seen, and costs the browser 9 ms per kB each time."""
 
-STEADY_S: Final = 30.0
-LATE_REDRAWS_PER_S: Final = 10
-"""From this time on an answer is redrawn less often, after twice the time half as often: who has read along for so long sees
-no difference, and the end of a long answer costs less than its beginning."""
-
 TAIL_BYTES_PER_S: Final = 30_000
 """A long open tail (one big table or code block) is redrawn only so often that it sends no more than this."""
 
@@ -303,12 +298,7 @@ class LiveView(View):
             self._surface.tail(tail)
             self._tail_dirty = False
             counted = len(tail.encode()) - FREE_TAIL_BYTES
-            self._tail_due_s = now_s + max(1 / self._redraws_per_s(now_s), counted / TAIL_BYTES_PER_S)
-
-    def _redraws_per_s(self, now_s: float) -> float:
-        """How often the open tail is drawn at most."""
-        age_s = now_s - (now_s if self._writing_since_s is None else self._writing_since_s)
-        return max(LATE_REDRAWS_PER_S, MAX_REDRAWS_PER_S * STEADY_S / max(age_s, STEADY_S))
+            self._tail_due_s = now_s + max(1 / MAX_REDRAWS_PER_S, counted / TAIL_BYTES_PER_S)
 
     def _draw_thoughts(self) -> None:
         if self._thoughts:
