@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -21,7 +22,11 @@ from traitlets.config import Config
 import deepseek_magic as ds
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import PACE_VARIABLE
-from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
+from deepseek_magic.engine import client as client_module
+from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE, ENDPOINTS
+from deepseek_magic.engine.several import nearby
+from deepseek_magic.engine.several.seen import SeenCalls
+from deepseek_magic.notebook.cost import single
 from deepseek_magic.notebook.cost.names import Names
 from deepseek_magic.notebook.cost.reckoning import Reckoning
 from deepseek_magic.notebook.cost.situation import Situation
@@ -29,6 +34,7 @@ from deepseek_magic.notebook.cost.source import Reader
 from deepseek_magic.notebook.cost.steps import NotebookCell
 from deepseek_magic.notebook.cost.table import BudgetLeft, CellCost, NotebookCost
 from deepseek_magic.notebook.magic.completion import candidates
+from deepseek_magic.policy.several.nearest import SeenCall
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.protocol.experiments.outlook import CostRange
 from deepseek_magic.protocol.measured import Cost
@@ -260,6 +266,149 @@ def test_a_conversation_sends_what_was_said_and_a_branch_has_its_own(session: Se
     assert most[0] == most[3] == most[4] < most[1] < most[2] < most[5]  # the last one: as much as any history
 
 
+# tapes, second requests, look-ahead
+
+
+@pytest.fixture
+def tape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where a notebook would look for its tape."""
+    (tmp_path / "one.tape").touch()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("tape")
+@pytest.mark.parametrize("flag", ["", " --else refuse --pace 0"])
+def test_what_a_tape_answers_costs_nothing_until_it_is_taken_out(session: Session, flag: str) -> None:
+    rows = reckoned(
+        session,
+        f"%deepseek_replay ./one.tape{flag}",
+        "%deepseek Why?",
+        "rows = [{'n': 1}, {'n': 2}]\n",
+        "%%deepseek_sweep --over rows --vary temperature=0,1 --think off\necho {n}",
+        "%deepseek_replay",
+        "%deepseek Why?",
+        "%deepseek_replay off",
+        "%deepseek Why?",
+    )
+    assert [(row.calls, row.tape, row.tape_name) for row in rows] == [
+        (0, 1, "one.tape"),
+        (0, 4, "one.tape"),
+        (0, 1, "one.tape"),
+        (1, 0, ""),
+    ]
+    assert [row.cost.most is not None and row.cost.most.amount > 0 for row in rows] == [False] * 3 + [True]
+    shown = repr(NotebookCost(path=Path("a.ipynb"), cells=tuple(rows)))
+    assert "by the tape one.tape, which costs nothing: 6." in shown
+
+
+@pytest.mark.usefixtures("tape")
+@pytest.mark.parametrize(
+    "cell", ["%%deepseek --no-history\nWhy?", "%%deepseek_sweep --vary temperature=0,1 --think off --go\nWhy?"]
+)
+def test_where_the_network_answers_what_a_tape_does_not_hold_nobody_knows_how_much_of_it(
+    session: Session, cell: str
+) -> None:
+    plain, asked = reckoned(session, cell, "%deepseek_replay one.tape --else ask\n", cell)
+    assert (plain.calls, plain.cost.most) == (asked.calls, asked.cost.most)
+    assert asked.cost.least is not None
+    assert (asked.cost.least.amount, asked.cost.expected) == (0, None)
+
+
+def test_a_tape_that_is_not_there_plays_nothing(session: Session) -> None:
+    assert only(session, "%deepseek_replay none.tape", "%deepseek Why?").calls == 1
+
+
+def test_a_tape_that_plays_in_a_block_of_python_plays_there_alone(session: Session) -> None:
+    rows = reckoned(
+        session,
+        IMPORT,
+        "with ds.replay('lessons/one.tape', pace=0) as tape:\n    ds.ask('Why?')\nds.ask('Why?')",
+        "with ds.replay(path, otherwise='ask'):\n    ds.ask('Why?')",
+    )
+    assert [(row.calls, row.tape_name) for row in rows] == [(0, "one.tape"), (1, ""), (1, "")]
+    assert rows[2].cost.least is not None
+    assert rows[2].cost.least.amount == 0
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> SeenCalls:
+    fresh = SeenCalls()
+    for module in (single, nearby, client_module):
+        monkeypatch.setattr(module, "SEEN", fresh)
+    return fresh
+
+
+def known(seen: SeenCalls, cost: str, calls: int = 40) -> None:
+    """Calls of the last minutes at DeepSeek that cost so much each."""
+    place, now_s = (ENDPOINTS["deepseek"].base_url, "deepseek-flash", "off"), time.time()
+    given: dict[str, Any] = {"place": place, "first_s": 0.5, "cost": Decimal(cost), "currency": "USD", "output": 50}
+    seen.add(SeenCall(call_id=f"{n}", at_s=now_s - 60 - n, **given) for n in range(calls))
+
+
+def at_most(rows: list[CellCost]) -> list[Decimal]:
+    return [row.cost.most.amount for row in rows if row.cost.most is not None]
+
+
+def test_a_second_request_may_cost_as_much_again_as_far_as_its_share_goes(session: Session, seen: SeenCalls) -> None:
+    plain = "%deepseek --think off --no-history Why?"
+    hedged = plain.replace("Why", "--hedge Why")
+    one = at_most(reckoned(session, plain))[0]
+    assert at_most(reckoned(session, hedged)) == [one], "nothing is known, so none is sent"
+    known(seen, "1")
+    rows = reckoned(session, plain, hedged)
+    assert at_most(reckoned(session, plain, hedged)) == [one, 2 * one]
+    assert [row.hedged for row in rows] == [False, True]
+    shown = repr(NotebookCost(path=Path("a.ipynb"), cells=tuple(rows)))
+    assert "At most: with second requests (--hedge), as far as their share of the money goes." in shown
+
+
+def test_all_second_requests_of_a_notebook_together_cost_no_more_than_their_share(
+    session: Session, seen: SeenCalls
+) -> None:
+    hedged = "%deepseek --think off --no-history --hedge 0.1 Why?"
+    one = at_most(reckoned(session, "%deepseek --think off --no-history Why?"))[0]
+    known(seen, "0", calls=20)
+    assert at_most(reckoned(session, *[hedged] * 3)) == [one, one + one / 10, one + one / 10]
+    known(seen, str(one / 40 * 10), calls=40)  # a tenth of which is the cost of one call
+    rows = at_most(reckoned(session, *[hedged] * 30))
+    assert sum(rows) == 30 * one + one + 29 * one / 10
+
+
+def test_nothing_is_asked_twice_of_a_host_of_which_too_little_is_known_until_there_is_enough(
+    session: Session, seen: SeenCalls
+) -> None:
+    known(seen, "1", calls=10)
+    rows = reckoned(session, *["%deepseek --think off --no-history --hedge Why?"] * 12)
+    assert [row.hedged for row in rows] == [False] * 10 + [True] * 2
+
+
+@pytest.mark.usefixtures("seen")
+def test_of_several_endpoints_the_fastest_may_be_the_dearest(session: Session) -> None:
+    flags = "--think off --no-history --endpoint deepseek,openrouter"
+    rows = reckoned(session, f"%deepseek {flags} Why?", f"%deepseek {flags} --prefer fastest Why?")
+    alone = reckoned(session, "%deepseek --think off --no-history --endpoint openrouter Why?")
+    here, either = rows
+    costs = [each.cost for each in (here, *alone)]
+    assert either.cost.most == max((cost.most for cost in costs if cost.most), key=lambda cost: cost.amount)
+    assert either.cost.least == min((cost.least for cost in costs if cost.least), key=lambda cost: cost.amount)
+
+
+def test_look_ahead_costs_no_more_where_all_cells_run_and_says_what_is_lost_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPSEEK_API_KEY", KEY)
+    cells = ["%deepseek --think off --no-history Why?"] * 2
+    nbformat.write(notebook_of(*cells), tmp_path / "plain.ipynb")
+    nbformat.write(notebook_of("%config DeepSeekMagics.look_ahead = 3", *cells), tmp_path / "ahead.ipynb")
+    plain, ahead = ds.cost(tmp_path / "plain.ipynb"), ds.cost(tmp_path / "ahead.ipynb")
+    assert plain.sums == ahead.sums
+    assert [found.look_ahead for found in (plain, ahead)] == [0, 3]
+    said = "what was begun early (at most 3) is paid for and lost"
+    assert [said in repr(found) for found in (plain, ahead)] == [False, True]
+    (tmp_path / "pyproject.toml").write_text("[tool.deepseek-magic]\nlook-ahead = 2\n", "utf-8")
+    assert ds.cost(tmp_path / "plain.ipynb").look_ahead == 2
+
+
 # how it is shown, and where it is found
 
 
@@ -406,7 +555,9 @@ def hold(found: dict[str, Any], cells: list[tuple[int, Decimal]]) -> None:
     for number, (calls, _) in enumerate(cells, 1):
         if number in rows and number not in unknown:
             asked = sum(
-                row["calls"] + row["journal"] for row in rows[number] if not row["asks"].endswith(("_map", "_sweep"))
+                row["calls"] + row["journal"] + row["tape"]
+                for row in rows[number]
+                if not row["asks"].endswith(("_map", "_sweep"))
             )
             assert number in SWEEP_CELLS or calls == asked, rows[number]
         elif number not in rows:
@@ -442,6 +593,33 @@ def test_a_notebook_of_sweeps_costs_what_was_said_and_then_nothing(
     after = told(path, settings)
     assert {row["calls"] for row in after["cells"]} == {0}
     assert after["sums"] == {"demo USD": {"least": 0, "expected": 0, "most": 0}}
+
+
+BEFORE: Final = """
+import deepseek_magic as ds
+for n in range(120):
+    ds.ask("Show a table.", think="off")
+"""
+
+
+@pytest.mark.programs
+def test_a_notebook_with_second_requests_costs_no_more_than_was_said(tmp_path: Path, served: DemoServer) -> None:
+    settings, path = environment(tmp_path, served), tmp_path / "late.ipynb"
+    subprocess.run([sys.executable, "-c", BEFORE], env=settings, check=True, timeout=120)
+    nbformat.write(notebook_of("%deepseek --think off --hedge --max-tokens 60 Show a table."), path)
+    found = told(path, settings)
+    served.fault, before = "stall at=before-headers times=1", len(served.requests)
+    spend = "import json\nprint(json.dumps([[row['used'], row['cost']] for row in ds.log]))"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(f"{IMPORT}\n{spend}")]
+    with ipc() as sockets:
+        config = Config(KernelManager=sockets)
+        NotebookClient(notebook, kernel_name="python3", timeout=120, config=config).execute(env=settings)
+    rows = json.loads(notebook.cells[-1].outputs[0]["text"])
+    assert len(served.requests) == before + 2
+    assert sorted(used for used, _ in rows) == [False, True]
+    paid = sum(cost for _, cost in rows)
+    assert found["sums"]["demo USD"]["least"] <= paid <= found["sums"]["demo USD"]["most"]
 
 
 @pytest.mark.programs

@@ -12,6 +12,7 @@ from typing import Any
 from IPython.core.getipython import get_ipython
 
 from ...engine.hosts.endpoints import in_order
+from ...engine.tape.deck import deck
 from ...policy.budget import CURRENCY
 from ...policy.pricing import PLAY_MONEY
 from ...session import session
@@ -23,7 +24,7 @@ from .names import Names
 from .reckoning import Reckoning
 from .situation import Situation
 from .source import PACKAGE, Reader
-from .steps import read_notebook
+from .steps import PlayedTape, read_notebook
 from .table import BudgetLeft, NotebookCost
 
 
@@ -32,7 +33,8 @@ def cost(path: str | Path) -> NotebookCost:
 
     Its file is read as text; nothing is run and nothing is sent, and no key is needed. In a kernel its variables and its
     defaults count, elsewhere those of the notebook's project. What cannot be known (a loop, a computed prompt, a variable that does not
-    exist yet) is listed with its reason and never counted as nothing. Raises ConfigurationError for a file that is no
+    exist yet) is listed with its reason and never counted as nothing. What a tape answers costs nothing; at most counts second requests,
+    as far as their share of the money goes. Raises ConfigurationError for a file that is no
     notebook.
     """
     path = Path(path).expanduser().absolute()
@@ -42,16 +44,26 @@ def cost(path: str | Path) -> NotebookCost:
     # Files that it names lie beside it, and so does its project; the kernel's own notebook runs where the kernel is.
     is_own = magics is not None and notebook_path(shell) == str(path)
     with contextlib.nullcontext() if is_own else contextlib.chdir(path.parent):
-        here, pocket = (session(), magics.pocket) if magics is not None else _of_project()
+        here, settings = (session(), magics) if magics is not None else _of_project()
         variables: Mapping[str, Any] = {} if shell is None else shell.user_ns
         names = Names(variables)
         modules = [name for name, value in variables.items() if value is sys.modules.get(PACKAGE)]
-        situation = Situation(here, [cell.id for cell in cells], pocket=pocket)
+        playing = deck.taped if deck.playing is not None else None
+        tape = None if playing is None else PlayedTape(playing.name, playing.asks)
+        situation = Situation(
+            here, [cell.id for cell in cells], pocket=settings.pocket, look_ahead=settings.look_ahead, tape=tape
+        )
         reckoning = Reckoning(situation, names, Reader(modules))
         for cell in cells:
             reckoning.cell(cell)
         budget = _budget(here, situation.session)
-    return NotebookCost(path=path, cells=tuple(reckoning.rows), budget=budget, with_kernel=names.uses_kernel)
+    return NotebookCost(
+        path=path,
+        cells=tuple(reckoning.rows),
+        budget=budget,
+        with_kernel=names.uses_kernel,
+        look_ahead=situation.look_ahead,
+    )
 
 
 class _Defaults:
@@ -60,6 +72,7 @@ class _Defaults:
     def __init__(self) -> None:
         self.budget: float | None = None
         self.pocket: float = DeepSeekMagics.pocket.default_value
+        self.look_ahead: int = DeepSeekMagics.look_ahead.default_value
 
     @staticmethod
     def trait_names(**_metadata: Any) -> list[str]:
@@ -70,15 +83,15 @@ class _Defaults:
         object.__setattr__(self, name, value if name not in DEFAULTS or value is None else DEFAULTS[name].check(value))
 
 
-def _of_project() -> tuple[Session, float]:
-    """A session with the project's defaults over this process's, and what a sweep may cost unasked."""
+def _of_project() -> tuple[Session, _Defaults]:
+    """A session with the project's defaults over this process's, and the settings that are the notebook's alone."""
     taken, made = _Defaults(), Session()
     take_project_defaults(taken)
     given = {name: value for name, value in vars(taken).items() if name in DEFAULTS and value is not None}
     made.journal = session().journal
     made.log.prices = session().log.prices
     made.defaults = session().defaults.replace(**given)
-    return made, taken.pocket
+    return made, taken
 
 
 def _budget(here: Session, then: Session) -> BudgetLeft | None:

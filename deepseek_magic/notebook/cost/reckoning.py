@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from ...engine.trials.store import SweepStore
 from ...policy.attempts import RecoveryPolicy
-from ...policy.budget import COUNTED, CURRENCY
+from ...policy.budget import COUNTED
 from ...policy.plan_costs import PlannedRequest, outlook
-from ...policy.pricing import PLAY_MONEY
 from ...protocol.completion import Completion
 from ...protocol.errors import DeepSeekError
 from ...protocol.experiments import score
@@ -35,9 +34,10 @@ from ..experiments.map_cell import typed_map
 from ..experiments.sweep_cell import check_cell, no_permission, typed_plan
 from ..magic.flags import HELP_FLAGS, Line, read_order
 from .names import Computed, Names, NotYet
+from .single import SecondRequestCosts, free, wherever
 from .situation import NOTHING, Situation, Unsaid
 from .source import COMPUTED, Reader
-from .steps import AnyBound, Bound, Changed, FoundCall, FoundMagic, NotebookCell
+from .steps import AnyBound, Bound, Changed, FoundCall, FoundMagic, NotebookCell, Played
 from .table import CellCost
 
 _NO_PART: Final = ("api_key", "timeouts", "on", "limits")
@@ -75,6 +75,7 @@ class Reckoning:
         self._answer: Completion | None = None
         """That of the call before, where the journal has it."""
         self._turn = 0
+        self._seconds = SecondRequestCosts()
         self._sweeps: dict[str, Plan] = {}
         """Those that will be there by then, by variable and by name."""
 
@@ -92,6 +93,8 @@ class Reckoning:
                     self._names.change(step.name)
                 case AnyBound():
                     self._names.any_bound()
+                case Played():
+                    self._situation.tape = step.tape
                 case FoundMagic():
                     self._magic(place, step)
                 case FoundCall():
@@ -127,6 +130,8 @@ class Reckoning:
                 situation.configure(step.line)
             case "deepseek_demo" if known:
                 situation.demo(step.line)
+            case "deepseek_replay" if known:
+                situation.replay(step.line)
             case "deepseek_chat" if known:
                 situation.chat(step.line)
             case "deepseek" | "deepseek_sweep" | "deepseek_map" | "deepseek_sweeps" | "run":
@@ -261,14 +266,15 @@ class Reckoning:
                 situation.lose(chat)
             raise
         before = NOTHING if options.get("new") else situation.unsaid(made.chat)
-        key, exact = (made.request.digest(), made.endpoint.address), before == NOTHING
+        # What a tape answers is kept apart, for nothing but this tape.
+        key, exact = (made.request.digest(), made.endpoint.address), before == NOTHING and situation.tape is None
         kept = here.kept(made) if exact and made.cached else None
         priced = self._priced(place, made, before)
         if kept is not None:
-            priced = replace(place, calls=0, journal=1, cost=_free(made))
+            priced = replace(place, calls=0, journal=1, cost=free(made))
         elif exact and made.cached and key in situation.soon:
             # Unless the answer that will be there by then reaches its length: the journal gives out whole ones only.
-            priced = replace(place, calls=0, journal=1, cost=replace(_free(made), most=priced.cost.most))
+            priced = replace(place, calls=0, journal=1, cost=replace(free(made), most=priced.cost.most))
         elif exact:
             situation.soon[key] = max(1, situation.soon.get(key, 0))
         if kept is not None:
@@ -278,14 +284,28 @@ class Reckoning:
         return priced
 
     def _priced(self, place: CellCost, made: Prepared, before: Unsaid) -> CellCost:
-        request, limit = made.request, made.options.get("max_history", MAX_HISTORY_TOKENS)
+        situation, here, tape = self._situation, self._session, self._situation.tape
+        if tape is not None and not tape.asks:
+            return replace(place, calls=0, tape=1, tape_name=tape.name, cost=free(made))
+        limit, at = made.options.get("max_history", MAX_HISTORY_TOKENS), here.wall()
         continued = RecoveryPolicy().continuations if made.options.get("continue_on_length") else 0
         quoted = (min(before.most, limit), None if before.expected is None else min(before.expected, limit))
-        planned = PlannedRequest(request, made.endpoint.price_list, 1, continued, quoted)
-        usual = self._situation.usual(made)
-        known = {} if usual is None else {(request.model, request.options.get("think")): usual}
-        found = outlook([planned], known, self._session.wall(), prices=self._session.log.prices)
-        return replace(place, calls=1, cost=found.cost, answers=found.earlier, unpriced=found.unpriced)
+        found = []
+        for each in made.addressed:
+            planned = PlannedRequest(each.request, each.endpoint.price_list, 1, continued, quoted)
+            usual = situation.usual(each.request, each.endpoint)
+            known = {} if usual is None else {(each.request.model, each.request.options.get("think")): usual}
+            found.append(outlook([planned], known, at, prices=here.log.prices))
+        told, dearest = found[0], wherever(found).cost.most
+        if made.options.get("prefer") == "fastest":
+            told = wherever(found)
+        cost, second = told.cost, Decimal(0)
+        if tape is not None:  # which of them it holds is known when they are asked
+            cost = replace(cost, least=free(made).least, expected=None)
+        elif dearest is not None and cost.most is not None:
+            second = self._seconds.most(made, dearest, at)
+            cost = replace(cost, most=replace(cost.most, amount=cost.most.amount + second))
+        return replace(place, calls=1, cost=cost, answers=told.earlier, unpriced=told.unpriced, hedged=second > 0)
 
     def _plan(
         self, place: CellCost, plan: Plan | None, how: Mapping[str, Any], *, unasked: bool = False, judged: bool = False
@@ -294,15 +314,20 @@ class Reckoning:
         there by then, and only its judge is asked."""
         if plan is None:  # a map of no rows
             return replace(place, calls=0)
-        here, soon = self._session, self._situation.soon
+        prompt = place.prompt if judged else " / ".join(each.text for each in plan.templates)
+        here, tape = self._session, self._situation.tape
+        soon = self._situation.soon if tape is None else {}  # what a tape answers is kept apart
         how = {**plan.how, **how}
         prepared = prepare_sweep(here, plan, dry=True)
+        if tape is not None and not tape.asks:
+            answers, cost = len(plan), free(prepared.first[0])
+            return replace(place, prompt=prompt, calls=0, tape=answers, tape_name=tape.name, cost=cost)
         asked = {name: how[name] for name in HOW if how.get(name) is not None}
         found = looked_at(here, prepared, soon=soon, **asked)
         refused = no_permission(replace(plan, outlook=found), how, self._situation.pocket) if unasked else None
         if refused is not None:
             raise refused
-        cost, store = found.cost if found.calls else _free(prepared.first[0]), SweepStore(here.journal)
+        cost, store = found.cost if found.calls else free(prepared.first[0]), SweepStore(here.journal)
         requests = [((seed.digest, seed.base_url), seed.repeat + 1) for seed in prepared.seeds]
         if not judged and any(
             request in soon for request, _ in requests
@@ -314,9 +339,11 @@ class Reckoning:
         if how.get("budget") is not None and cost.most is not None and cost.most.currency in COUNTED:
             spent = store.spent(prepared.sweep_id).get(cost.most.currency, Decimal(0))
             cost = _capped(cost, max(Decimal(str(how["budget"])) - spent, Decimal(0)))
+        if tape is not None:
+            cost = replace(cost, least=free(prepared.first[0]).least, expected=None)
         return replace(
             place,
-            prompt=place.prompt if judged else " / ".join(each.text for each in plan.templates),
+            prompt=prompt,
             calls=found.calls,
             journal=0 if judged else found.reused + found.shared,
             cost=cost,
@@ -333,12 +360,6 @@ def _sends(step: FoundMagic, typed: Line) -> bool:
         raise _Unknown(step.why)
     check_cell(step.line, step.body, typed)
     return True
-
-
-def _free(made: Prepared) -> CostRange:
-    """What answers of the journal cost."""
-    nothing = Cost(amount=Decimal(0), currency=PLAY_MONEY if made.endpoint.price_list == "demo" else CURRENCY)
-    return CostRange(least=nothing, expected=nothing, most=nothing)
 
 
 def _capped(cost: CostRange, left: Decimal) -> CostRange:

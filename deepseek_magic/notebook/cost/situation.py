@@ -12,20 +12,26 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ...engine.hosts.endpoints import Endpoint
 from ...engine.journal.reader import Journal
 from ...engine.trials.store import SweepStore
 from ...policy.estimates import tokens_at_most
 from ...policy.plan_costs import Usual, usual_lengths
-from ...protocol.chat import ChatMessage
+from ...protocol.chat import ChatMessage, Request
 from ...protocol.completion import Completion
 from ...protocol.conversation import Conversation, Turn
+from ...protocol.errors import DeepSeekError
 from ...session.chats import Remembered
 from ...session.experiments.outlook import LEARNT_FROM
 from ...session.prepared import Prepared
 from ...session.state import Session
+from ..lessons.magics import OFF, LessonMagics
+from ..magic.flags import arguments
 from ..magic.magics import DEFAULTS
+from .steps import PlayedTape
 
 _SETTING: Final = re.compile(r"DeepSeekMagics\.(\w+)\s*=\s*(.+?)\s*\Z", re.DOTALL)
 _NOWHERE: Final = "http://127.0.0.1:9/{number}"
@@ -45,11 +51,22 @@ ANYTHING: Final = Unsaid(sys.maxsize, None)
 
 
 class Situation:
-    """What holds now. ``pocket``: what a sweep may cost without permission (US dollars)."""
+    """What holds now. ``pocket``: what a sweep may cost without permission (US dollars). ``look_ahead``: how many cells are
+    begun early at once. ``tape``: what answers in place of the network."""
 
-    def __init__(self, here: Session, cells: Iterable[str | None], *, pocket: float) -> None:
+    def __init__(
+        self,
+        here: Session,
+        cells: Iterable[str | None],
+        *,
+        pocket: float,
+        look_ahead: int = 0,
+        tape: PlayedTape | None = None,
+    ) -> None:
         self.session = _aside(here, cells)
         self.pocket = pocket
+        self.look_ahead = look_ahead
+        self.tape = tape
         self.soon: dict[tuple[str, str], int] = {}
         """How many answers to a request at an address the journal will have at least, by what was asked so far."""
         self._unsaid: dict[str, Unsaid] = {}
@@ -68,6 +85,8 @@ class Situation:
             value = ast.literal_eval(found[2])
             if found[1] == "pocket":
                 self.pocket = float(value)
+            elif found[1] == "look_ahead":
+                self.look_ahead = int(value)
             elif found[1] in DEFAULTS:
                 self.session.defaults = self.session.defaults.replace(**{found[1]: value})
 
@@ -85,6 +104,15 @@ class Situation:
             self._before_demo = {name: None if runs else here.defaults.get(name) for name in ("endpoint", "base_url")}
         self._demos += 1
         here.defaults = here.defaults.replace(endpoint="demo", base_url=_NOWHERE.format(number=self._demos))
+
+    def replay(self, line: str) -> None:
+        """``%deepseek_replay``: a tape answers, or none any more."""
+        with contextlib.suppress(DeepSeekError):
+            typed = arguments(LessonMagics.deepseek_replay, line)
+            if typed.file is not None:
+                path = Path(typed.file).expanduser()  # without it the cell will fail, and no tape plays
+                plays = typed.file != OFF and path.is_file()
+                self.tape = PlayedTape(path.name, typed.otherwise == "ask") if plays else None
 
     def chat(self, line: str) -> None:
         """``%deepseek_chat``: another conversation is continued, or one is copied, renamed or forgotten."""
@@ -131,7 +159,7 @@ class Situation:
         if left is None:
             user = next(message for message in reversed(request.messages) if message.role == "user")
             left = Turn(id=made.turn, user=user, assistant=ChatMessage(role="assistant"))
-            usual, longest = self.usual(made), tokens_at_most(request, 0, 0)[1]
+            usual, longest = self.usual(request, made.endpoint), tokens_at_most(request, 0, 0)[1]
             expected = None if usual is None or before.expected is None else before.expected + usual.tokens
             self._unsaid[name] = Unsaid(before.most + longest, expected)
         elif begins:
@@ -139,9 +167,9 @@ class Situation:
         empty, chats = Conversation(name=name), self.session.chats
         chats[name] = (empty if begins else chats.get(name, empty)).with_turn(left)
 
-    def usual(self, made: Prepared) -> Usual | None:
+    def usual(self, request: Request, endpoint: Endpoint) -> Usual | None:
         """How long answers to its prompt usually were, or else those of its model and thinking setting."""
-        request, name = made.request, made.endpoint.name
+        name = endpoint.name
         key = (request.model, request.options.get("think"))
         to_prompt = self._lengths(name, request.prompt)
         return to_prompt[key] if key in to_prompt else self._lengths(name, None).get(key)

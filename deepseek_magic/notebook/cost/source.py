@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from types import SimpleNamespace
 from typing import Final
 
@@ -18,7 +19,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from ...text.messages import Message
 from ..magic.cells import line_transformer
-from .steps import AnyBound, Bound, Changed, FoundCall, FoundMagic, NotebookCell, Step
+from .steps import AnyBound, Bound, Changed, FoundCall, FoundMagic, NotebookCell, Played, PlayedTape, Step
 
 PACKAGE: Final = "deepseek_magic"
 ASKING: Final = ("ask", "aask", "map", "sweep", "asweep", "resume", "Client")
@@ -126,6 +127,15 @@ def _decided(test: ast.expr) -> bool | None:
     return None
 
 
+def _tape_of(call: ast.Call) -> PlayedTape:
+    """What ``ds.replay`` is called with."""
+    named = {each.arg: each.value for each in call.keywords}
+    file, otherwise = (*call.args, named.get("file"))[0], named.get("otherwise", ast.Constant("refuse"))
+    name = PurePath(str(file.value)).name if isinstance(file, ast.Constant) else ast.unparse(file) if file else ""
+    refuses = isinstance(otherwise, ast.Constant) and otherwise.value == "refuse"
+    return PlayedTape(name, asks=not refuses)
+
+
 class _Walk:
     """Through the tree of one cell, in the order in which it would run."""
 
@@ -161,6 +171,11 @@ class _Walk:
                 if node.name:
                     self._bind(Bound(node.name))
                 self.all(node.body, why)
+            case ast.With(items=[ast.withitem(context_expr=ast.Call() as opened)]) if self._plays(opened):
+                self.one(opened, why)
+                self._found.append(Played(_tape_of(opened)))
+                self.all(node.body, why)
+                self._found.append(Played(None))
             case ast.Match():
                 self.one(node.subject, why)
                 self.all(node.cases, CONDITION)
@@ -191,6 +206,10 @@ class _Walk:
                 self._part(node, why)
             case _:
                 self.all(ast.iter_child_nodes(node), why)
+
+    def _plays(self, call: ast.Call) -> bool:
+        func = call.func
+        return isinstance(func, ast.Attribute) and func.attr == "replay" and self._reader.is_module(func.value)
 
     def _if(self, node: ast.If, why: Message | None) -> None:
         self.one(node.test, why)

@@ -6,6 +6,7 @@ import ast
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ...protocol.errors import ConfigurationError
 from ...text.messages import Message
@@ -63,7 +64,21 @@ class AnyBound:
     """Any name may be bound from here on."""
 
 
-Step = FoundMagic | FoundCall | Bound | Changed | AnyBound
+class PlayedTape(NamedTuple):
+    """A tape that answers; ``asks``: the network is asked for what is not on it."""
+
+    name: str
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """From here on a tape answers, or none."""
+
+    tape: PlayedTape | None
+
+
+Step = FoundMagic | FoundCall | Bound | Changed | AnyBound | Played
 
 
 def read_notebook(path: Path) -> list[NotebookCell]:

@@ -30,7 +30,8 @@ class CellCost:
 
     ``cell`` counts code cells from 1. ``calls`` would be sent, None where that is not known, for the reason ``unknown``;
     ``journal`` answers come from the journal. ``answers``: so many earlier ones the expected cost was learnt from.
-    ``error``: what the cell will fail of, so that it sends nothing.
+    ``error``: what the cell will fail of, so that it sends nothing. ``tape`` answers come from the tape ``tape_name``, which may
+    refuse them, too. ``hedged``: its cost at most counts a second request.
     """
 
     cell: int
@@ -44,6 +45,9 @@ class CellCost:
     unpriced: int = 0
     unknown: Message | str | None = None
     error: Message | str | None = None
+    tape: int = 0
+    tape_name: str = ""
+    hedged: bool = False
 
     @property
     def currency(self) -> str | None:
@@ -64,13 +68,13 @@ class BudgetLeft:
 class NotebookCost(Tabular):
     """What a notebook would cost if all of it were run now: ``cells``, ``sums`` and ``budget``.
 
-    ``with_kernel``: variables of the running kernel were used. A frame of it has a row for each place that asks.
+    ``with_kernel``: variables of the running kernel were used. ``look_ahead``: how many cells are begun early at once. A frame of it has a row for each place that asks.
     """
 
     TYPES: ClassVar[Types] = {
         "cell": int,
         **dict.fromkeys(("cell_id", "asks", "prompt"), str),
-        **dict.fromkeys(("calls", "journal"), int),
+        **dict.fromkeys(("calls", "journal", "tape"), int),
         **dict.fromkeys(_BOUNDS, float),
         "currency": str,
         **dict.fromkeys(("answers", "unpriced"), int),
@@ -81,6 +85,7 @@ class NotebookCost(Tabular):
     cells: tuple[CellCost, ...]
     budget: BudgetLeft | None = None
     with_kernel: bool = False
+    look_ahead: int = 0
 
     @property
     def calls(self) -> int:
@@ -116,7 +121,7 @@ class NotebookCost(Tabular):
         for each in self.cells:
             amounts = [_amount(getattr(each.cost, bound)) for bound in _BOUNDS]
             said = [None if why is None else str(why) for why in (each.unknown, each.error)]
-            counts = [each.calls, each.journal]
+            counts = [each.calls, each.journal, each.tape]
             place = [each.cell, each.cell_id, each.asks, each.prompt]
             yield [*place, *counts, *amounts, each.currency, each.answers, each.unpriced, *said]
 
@@ -176,6 +181,18 @@ class NotebookCost(Tabular):
                 yield say("Cell {number}, {magic}, will fail and send nothing: {why}", **place, why=each.error)
         if unpriced := sum(each.unpriced for each in self.cells):
             yield say("Calls of unknown price, left out of the costs: {count}.", count=f"{unpriced:,}")
+        for name in dict.fromkeys(each.tape_name for each in self.cells if each.tape):
+            given = sum(each.tape for each in self.cells if each.tape_name == name)
+            yield say(
+                "Answered or refused by the tape {name}, which costs nothing: {count}.", name=name, count=f"{given:,}"
+            )
+        if any(each.hedged for each in self.cells):
+            yield say("At most: with second requests (--hedge), as far as their share of the money goes.")
+        if self.look_ahead and self.calls > 1:
+            yield say(
+                "Look-ahead is on: no more than this if all cells run. After one that fails, what was begun early (at most {count}) is paid for and lost.",
+                count=self.look_ahead,
+            )
         if learnt := sorted(each.answers for each in self.cells if each.answers):
             low, high = f"{learnt[0]:,}", f"{learnt[-1]:,}"
             count = low if low == high else f"{low}–{high}"
