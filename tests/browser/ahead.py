@@ -11,15 +11,13 @@ import argparse
 import math
 import statistics
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import Pace
 
-from .conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, Page, clean_environment, install_old_kernel, playwright_api
+from .conftest import Lab, Page, install_old_kernel, lab_and_browser
 from .sweep_page import notebook_of
 
 ALLOWED = 1.15
@@ -90,26 +88,12 @@ def main() -> int:
     asked = parser.parse_args()
     pace = Pace(first_token_s=asked.seconds - 0.2, tokens_per_s=100.0, jitter=0.0)
     well = True
-    with (
-        tempfile.TemporaryDirectory(prefix="lab") as folder,
-        DemoServer(pace=pace, keep=10_000) as demo,
-        playwright_api.sync_playwright() as playwright,
-    ):
-        root, home = Path(folder, "notebooks"), Path(folder, "home")
-        root.mkdir()
-        home.mkdir()
-        settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
-        lab = Lab(root, home, {**clean_environment(home), **settings})
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
-        try:
-            for kernel in ("python3", install_old_kernel(lab, Path(folder, "ipykernel_6"))):
-                found = run_all(lab, chromium, demo, kernel, asked.cells, asked.ahead, asked.times)
-                bound_s = found.bound_s(asked.cells, asked.ahead)
-                well = well and found.all_s <= bound_s and found.requests == asked.cells
-                print(found, f"{found.all_s:.2f} s of at most {bound_s:.2f} s", flush=True)
-        finally:
-            chromium.close()
-            lab.stop()
+    with DemoServer(pace=pace, keep=10_000) as demo, lab_and_browser(demo) as (lab, chromium):
+        for kernel in ("python3", install_old_kernel(lab, lab.home / "ipykernel_6")):
+            found = run_all(lab, chromium, demo, kernel, asked.cells, asked.ahead, asked.times)
+            bound_s = found.bound_s(asked.cells, asked.ahead)
+            well = well and found.all_s <= bound_s and found.requests == asked.cells
+            print(found, f"{found.all_s:.2f} s of at most {bound_s:.2f} s", flush=True)
     return 0 if well else 1
 
 

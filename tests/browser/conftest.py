@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -153,6 +154,23 @@ class Lab:
             self._process.kill()
             self._process.wait(5)
         self._log.close()
+
+
+@contextlib.contextmanager
+def lab_and_browser(demo: DemoServer) -> Iterator[tuple[Lab, Any]]:
+    """A JupyterLab of its own whose kernels ask ``demo``, and a Chromium: for the commands beside the tests."""
+    with tempfile.TemporaryDirectory(prefix="lab") as folder, playwright_api.sync_playwright() as playwright:
+        root, home = Path(folder, "notebooks"), Path(folder, "home")
+        root.mkdir()
+        home.mkdir()
+        settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
+        lab = Lab(root, home, {**clean_environment(home), **settings})
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+        try:
+            yield lab, chromium
+        finally:
+            chromium.close()
+            lab.stop()
 
 
 class Page:

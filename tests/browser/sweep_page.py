@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ import nbformat
 
 from deepseek_magic.demo.server import DemoServer
 
-from .conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, Page, clean_environment, playwright_api
+from .conftest import Page, lab_and_browser
 
 __all__ = ["Measured", "Wire", "measured", "notebook_of", "sweep_cells"]
 
@@ -101,29 +100,15 @@ def measured(page: Page, wire: Wire, cell: int, trials: int, timeout_s: float = 
 
 def alone(trials: int, pace: float) -> Measured:
     """The same with a server, a JupyterLab and a browser of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="lab") as folder,
-        DemoServer(pace=pace, keep=trials) as demo,
-        playwright_api.sync_playwright() as playwright,
-    ):
-        root, home = Path(folder, "notebooks"), Path(folder, "home")
-        root.mkdir()
-        home.mkdir()
-        settings = {"DEEPSEEK_BASE_URL": demo.base_url, "DEEPSEEK_API_KEY": "sk-test-1234"}
-        lab = Lab(root, home, {**clean_environment(home), **settings})
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
-        try:
-            page = chromium.new_page(viewport={"width": 1280, "height": 900})
-            wire = Wire(page)
-            opened = lab.open(page, notebook_of(sweep_cells(trials), root / "sweep.ipynb"))
-            opened.run(0)
-            found = measured(opened, wire, 1, trials)
-            if f"{trials:,} of {trials:,} trials" not in opened.text(1):
-                raise RuntimeError(f"the sweep did not end: {opened.text(1)[:300]}")
-            return found
-        finally:
-            chromium.close()
-            lab.stop()
+    with DemoServer(pace=pace, keep=trials) as demo, lab_and_browser(demo) as (lab, chromium):
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        wire = Wire(page)
+        opened = lab.open(page, notebook_of(sweep_cells(trials), lab.root / "sweep.ipynb"))
+        opened.run(0)
+        found = measured(opened, wire, 1, trials)
+        if f"{trials:,} of {trials:,} trials" not in opened.text(1):
+            raise RuntimeError(f"the sweep did not end: {opened.text(1)[:300]}")
+        return found
 
 
 def main() -> int:
