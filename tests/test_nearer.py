@@ -20,7 +20,7 @@ from deepseek_magic.demo.wire.pace import Pace
 from deepseek_magic.engine import client as client_module
 from deepseek_magic.engine import failover, gate
 from deepseek_magic.engine import stream as stream_module
-from deepseek_magic.engine.hosts.endpoints import Endpoint, resolve
+from deepseek_magic.engine.hosts.endpoints import Endpoint, in_order, resolve
 from deepseek_magic.engine.journal.reader import Journal
 from deepseek_magic.engine.several import nearby, second
 from deepseek_magic.engine.several.seen import SeenCalls
@@ -29,6 +29,7 @@ from deepseek_magic.policy.several import hedging
 from deepseek_magic.protocol.errors import ConfigurationError
 from deepseek_magic.session import state
 from deepseek_magic.session.calls import Session
+from deepseek_magic.session.early.fate import Fate
 from tests.engine.test_hedged import SLOW, known
 
 HANG_S = 60.0
@@ -159,6 +160,24 @@ def test_what_does_not_go_together_is_said(
     assert [str(said) for said in session.lately(at(one)).values()] == ["no call in the last hour"]
 
 
+def test_the_doctor_says_when_a_second_request_would_be_sent(
+    pair: tuple[DemoServer, DemoServer], session: Session, forget: Callable[[], SeenCalls]
+) -> None:
+    seen, (one, _) = forget(), pair
+    places = [*at(one), *in_order(one.base_url)]
+
+    def told() -> list[str]:
+        return [str(said) for said in session.lately(places).values()]
+
+    assert told() == ["no call in the last hour"] * 2
+    session.defaults = session.defaults.replace(hedge=0.05)
+    assert all("no second requests before 20 calls are known (0 now)" in each for each in told())
+    known(seen, one, calls=20)
+    here, unpriced = told()
+    assert "a second request after 0.05 s, while they cost less than 1" in here
+    assert unpriced.endswith("no second requests, for the price is unknown")
+
+
 def test_a_journal_that_cannot_be_read_is_no_news(
     session: Session, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], SeenCalls]
 ) -> None:
@@ -205,3 +224,37 @@ def test_a_kernel_that_is_killed_in_the_race_leaves_both_and_one_to_resume(
     assert [(row["purpose"], row["used"]) for row in rows] == [("ask", None), ("hedge", None)]
     (entry,) = journal.resumable()
     assert entry.call_id == rows[0]["call_id"]
+
+
+def test_a_second_request_that_has_won_is_resumed_like_any_answer(
+    pair: tuple[DemoServer, DemoServer], tmp_path: Path
+) -> None:
+    one, other = pair
+    one.pace, other.pace = SLOW, Pace(first_token_s=0.1, tokens_per_s=2.0)
+    home = {"DEEPSEEK_MAGIC_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), one.base_url, other.base_url]
+    child = subprocess.Popen(command, env={**os.environ, **home})
+    journal = Journal(tmp_path / "journal.sqlite3")
+    try:
+        until(lambda: any(row["purpose"] == "hedge" and row["chars"] for row in journal.rows()))
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait(HANG_S)
+    (entry,) = journal.resumable()
+    assert (entry.purpose, entry.taken, bool(entry.completion.text)) == ("hedge", True, True)
+
+
+def test_of_a_call_that_began_before_its_turn_it_is_decided_once_whether_it_is_used() -> None:
+    told: list[str] = []
+    early, late, dropped = Fate(), Fate(), Fate()
+    early.when_taken(lambda: told.append("early"))
+    dropped.when_taken(lambda: told.append("dropped"))
+    assert early.sending()
+    assert early.take()
+    assert (early.drop(), early.sent, early.ahead_s is not None) == (False, True, True)
+    assert late.take()
+    assert (late.sending(), late.sent, late.ahead_s) == (False, False, None)
+    assert dropped.drop()
+    assert (dropped.take(), dropped.sending(), dropped.dropped) == (False, False, True)
+    early.when_taken(lambda: told.append("again"))
+    assert told == ["early", "again"]

@@ -43,6 +43,9 @@ class Keeper(Protocol):
     def began(self, stream: Stream) -> None:
         """Its first request is about to be sent."""
 
+    def taken(self, stream: Stream) -> None:
+        """Its answer is given to somebody after all, which was not known when it began."""
+
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """A batch, neighbouring text joined, before the consumer has it."""
 

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..engine.batched import Batched
+from ..engine.several.prefix import PrefixPlace
 from ..policy.budget import CURRENCY
 from ..protocol.completion import Completion
 from ..protocol.errors import DeepSeekError
@@ -127,13 +128,14 @@ class Flight:
         self,
         stream: Batched,
         purse: FlightPurse,
+        among: PrefixPlace,
         ended: Callable[[Flight, Cost | None], Awaitable[None]],
         keep: Callable[[Flight], Awaitable[None]],
     ) -> None:
-        """Ask the provider. ``ended`` is told the flight and what it counts for, before its readers know that it is over;
-        ``keep`` is given it when it is over and has its whole answer."""
+        """Ask the provider, when it is its turn ``among`` those that begin alike. ``ended`` is told the flight and what it counts
+        for, before its readers know that it is over; ``keep`` is given it when it is over and has its whole answer."""
         self._stream = stream
-        self._task = asyncio.get_running_loop().create_task(self._fly(stream, purse, ended, keep))
+        self._task = asyncio.get_running_loop().create_task(self._fly(stream, purse, among, ended, keep))
 
     def flown(self, answer: FlownAnswer) -> None:
         """It had ended before this run of the relay."""
@@ -178,13 +180,16 @@ class Flight:
         self,
         stream: Batched,
         purse: FlightPurse,
+        among: PrefixPlace,
         ended: Callable[[Flight, Cost | None], Awaitable[None]],
         keep: Callable[[Flight], Awaitable[None]],
     ) -> None:
         failure: Refusal | None = None
         try:
             async with contextlib.aclosing(stream):
+                await among.turn(lambda: self.stopped is None)
                 async for batch in stream.batches():
+                    among.heard(batch)
                     for event in batch:
                         frame = self._framer.of(event)
                         if frame is not None:
@@ -201,6 +206,7 @@ class Flight:
             raise
         finally:
             failure = self.stopped or failure
+            among.over(self.completion)
             self.cost = purse.total
             try:
                 await ended(self, self.cost)

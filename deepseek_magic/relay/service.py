@@ -16,8 +16,10 @@ from ..engine.calls import UNREAD_SOON_S
 from ..engine.client import Addressed, Client
 from ..engine.hosts.classroom import Classroom
 from ..engine.journal.reader import Journal
+from ..engine.several.prefix import PrefixPlace
 from ..engine.stream import Stream
 from ..metrics.billing import most_of
+from ..policy.limits.leading import Leading, beginning
 from ..policy.rules import applied, closed, too_many
 from ..protocol.chat import Request
 from ..protocol.errors import DeepSeekError, RuleBroken
@@ -68,6 +70,9 @@ class TextKeeper:
         place = stream.terms.endpoint
         self._journal.begin(stream.call_id, stream.request, place.name, base_url=place.base_url)
 
+    def taken(self, stream: Stream) -> None:
+        """See ``engine.stream.Keeper``. Each of its calls is for somebody from the beginning."""
+
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """See ``engine.stream.Keeper``."""
         self._journal.append(stream.call_id, events)
@@ -101,6 +106,8 @@ class ClassService:
         self.stored = StoredAnswers(file, texts=classroom.rules.keep == "texts")
         self.grace_s = grace_s
         self.replay_pace = replay_pace
+        self.leading = Leading()
+        """Which of several flights that begin alike goes first."""
         self.stopped = False
         self._closing = False
         self.flights: dict[str, Flight] = {flight.nonce: flight for flight in self.stored.load(KEEP_S)}
@@ -250,7 +257,8 @@ class ClassService:
             self._forget(flight)
             await self.accounts.settle(nonce, purse.total)
             raise
-        flight.start(stream, purse, self._ended, self.stored.keep)
+        among = PrefixPlace(self.leading, beginning(request, endpoint.base_url))
+        flight.start(stream, purse, among, self._ended, self.stored.keep)
         return flight
 
     async def _ended(self, flight: Flight, cost: Cost | None) -> None:

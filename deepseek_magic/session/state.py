@@ -26,6 +26,7 @@ from ..engine.hosts.endpoints import ENDPOINTS, Endpoint, Endpoints, in_order
 from ..engine.journal.reader import Entry, Journal
 from ..engine.loop import Call, outcome, pump, pump_turning
 from ..engine.several import nearby
+from ..engine.several.prefix import PrefixPlace
 from ..engine.stream import Stream, pieces_of
 from ..metrics.billing import most_of
 from ..metrics.log import MetricsLog
@@ -52,7 +53,6 @@ from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
 from .early.fate import Fate
-from .early.place import PrefixPlace
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import check_demo, find_earlier
 from .rails import Rails
@@ -97,9 +97,10 @@ class Session:
         self._transport.keep_warm_s = every_s
 
     def lately(self, endpoints: Sequence[Endpoint]) -> dict[Endpoint, Message]:
-        """How soon the last calls of each endpoint began, by the journal, and what a million tokens cost there."""
+        """How soon the last calls of each endpoint began, by the journal, what a million tokens cost there, and where second
+        requests are on, when one would be sent."""
         self.seen_before.look(self.journal, self.wall())
-        return nearby.lately(endpoints, self.wall(), self.log.prices)
+        return nearby.lately(endpoints, self.wall(), self.log.prices, float(self.in_force({}).get("hedge") or 0))
 
     @property
     def chat(self) -> str:
@@ -327,7 +328,8 @@ class Session:
                 if fate is not None:
                     self._early[fate] = call
                 try:
-                    return self._keep(prepared, await carried(call, hold))
+                    completion = await carried(call, hold)
+                    return completion if fate is not None and fate.dropped else self._keep(prepared, completion)
                 finally:
                     if fate is not None:
                         del self._early[fate]
@@ -335,10 +337,11 @@ class Session:
 
         async def carried(call: Call, hold: Hold) -> Completion:
             among = PrefixPlace(self.leading, beginning(prepared.request, prepared.endpoint.base_url))
-            await among.turn(fate)
-            purpose = "ask"
-            if fate is not None:
-                fate.sent, purpose = True, "ahead"
+            # Before its turn it has time; nobody is to wait longer for the sake of a cache.
+            await among.turn(lambda: fate is not None and fate.open)
+            early = fate if fate is not None and fate.sending() else None
+            if fate is not None and fate.dropped:
+                call.stop()  # whoever has dropped it is about to; nothing is sent
             stream = prepared.client.begin(
                 prepared.addressed,
                 before=prepared.before,
@@ -346,8 +349,12 @@ class Session:
                 timeline=prepared.options.get("timeline"),
                 patience=prepared.patience,
                 origin=Origin(
-                    run_id=self.chats.run_id, notebook=self.chats.notebook or None, mode=mode, purpose=purpose
+                    run_id=self.chats.run_id,
+                    notebook=self.chats.notebook or None,
+                    mode=mode,
+                    purpose="ask" if early is None else "ahead",
                 ),
+                call_id=None if early is None else early.call_id,
                 purse=hold,
                 unread_s=UNREAD_S if silent else UNREAD_SOON_S if prepared.options.get("background") else 0.0,
                 hedge=prepared.options.get("hedge") if fate is None else None,
@@ -355,7 +362,7 @@ class Session:
             )
             completion = await call.carry(stream, among.heard)
             among.over(completion)
-            return completion if fate is None else await self._decided(fate, completion)
+            return completion if early is None else await self._decided(early, completion)
 
         return engine.start(source, silent=silent)
 
@@ -397,6 +404,13 @@ class Session:
             run_id=origin.run_id,
             purpose=origin.purpose,
         )
+        for early in self._early:
+            if early.call_id == stream.call_id:
+                early.when_taken(functools.partial(self.journal.taken, stream.call_id))
+
+    def taken(self, stream: Stream) -> None:
+        """See ``engine.stream.Keeper``."""
+        self.journal.taken(stream.call_id)
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         """See ``engine.stream.Keeper``."""
@@ -420,8 +434,7 @@ class Session:
             empty = Conversation(name=prepared.chat)
             conversation = empty if prepared.options.get("new") else self.chats.get(prepared.chat, empty)
             self.chats[prepared.chat] = conversation.with_turn(left)
-        if completion.record is None or completion.record.used:
-            self.last = completion
+        self.last = completion
         if completion.record is not None and prepared.chat is not None:
             self._turns[completion.record.call_id] = (prepared.chat, prepared.turn)
         return completion

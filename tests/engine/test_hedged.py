@@ -33,6 +33,7 @@ from deepseek_magic.protocol.completion import Accumulator, Completion
 from deepseek_magic.protocol.errors import BudgetExceeded, ConfigurationError
 from deepseek_magic.protocol.events import AttemptStarted, Event, Seam, Waiting
 from deepseek_magic.protocol.measured import Cost, StreamRecord
+from tests.engine import hedged_pair
 
 FAST = RecoveryPolicy(base_s=0.01, cap_s=0.03)
 MODEL, PLAY = "deepseek-flash", "demo USD"
@@ -50,6 +51,8 @@ class Kept:
 
     def began(self, stream: Stream) -> None:
         self.texts[stream.call_id] = ""
+
+    def taken(self, stream: Stream) -> None: ...
 
     def brought(self, stream: Stream, events: list[Event]) -> None:
         pass
@@ -176,6 +179,17 @@ async def test_the_first_one_wins_when_it_begins_first_and_nothing_of_the_second
     won, lost = asked.kept.of("ask"), asked.kept.of("hedge")
     assert (won.used, lost.used, lost.outcome, lost.cost_estimated) == (True, False, "interrupted", True)
     assert sum(isinstance(event, AttemptStarted) for event in asked.events) == 1
+
+
+async def test_of_one_that_is_given_up_no_more_is_presumed_than_it_may_write(
+    pair: tuple[DemoServer, DemoServer],
+) -> None:
+    one, other = pair
+    one.pace = SLOW
+    asked = Asked(one, other)
+    await asked(max_tokens=20)
+    await until(lambda: len(asked.kept.records) == 2)
+    assert asked.kept.of("ask").completion_tokens == 20
 
 
 async def test_keep_alive_comments_are_no_first_token(pair: tuple[DemoServer, DemoServer]) -> None:
@@ -363,6 +377,21 @@ async def test_where_both_come_at_once_the_first_is_taken(pair: tuple[DemoServer
     assert [record.used for record in asked.kept.records].count(True) == 1
     lost = next(record for record in asked.kept.records if not record.used)
     assert asked.kept.texts[lost.call_id] == ""
+
+
+async def test_over_many_calls_some_are_asked_twice_for_their_share_of_the_money(
+    seen: SeenCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short form of ``python -m tests.engine.hedged_pair``."""
+    monkeypatch.setattr(hedging, "SOONEST_S", 0.02)
+    run = await hedged_pair.ask("hedged", calls=250, seed=1, scale=0.02)
+    assert {outcome for outcome, _ in run.texts} == {"complete"}
+    assert sum(record.used for record in run.records) == 250
+    # One that is given up at once may not have reached its server; it counts all the same.
+    assert 0 < run.requests - 250 <= len(run.unused)
+    assert run.extra <= Decimal("0.05")
+    assert run.running == 0
+    assert {record.purpose for record in run.records} == {"ask", "hedge"}
 
 
 async def test_the_fastest_is_asked_first(pair: tuple[DemoServer, DemoServer], seen: SeenCalls) -> None:

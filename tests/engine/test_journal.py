@@ -698,6 +698,23 @@ def test_why_a_call_was_sent_is_known_although_it_never_ended(
     assert journal.resumable() == []
 
 
+def test_an_answer_that_was_given_to_somebody_after_all_is_there_to_resume_and_its_end_says_the_rest(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request.of("hi")
+    journal.begin("c1", request, "deepseek", purpose="ahead")
+    journal.append("c1", [TextDelta(text="Hel")])
+    journal.taken("c1")
+    monkeypatch.setattr(Journal, "_is_alive", lambda *_: False)
+    (entry,) = journal.resumable()
+    assert (entry.call_id, entry.completion.text, entry.taken) == ("c1", "Hel", True)
+    journal.end("c1", completed(request), recorded("c1", purpose="ahead", used=False))
+    journal.taken("c1")
+    found = journal.get("c1")
+    assert found is not None
+    assert (found.is_used, found.taken, found.completion.outcome) == (False, False, "complete")
+
+
 def test_a_file_that_knows_no_purposes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite3"
     with sqlite3.connect(path) as old:

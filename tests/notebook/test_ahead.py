@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import random
+import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
 
+from deepseek_magic.demo.api import frames
+from deepseek_magic.demo.api.replies import Reply
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import Pace
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE
+from deepseek_magic.engine.journal.reader import Entry, Journal
 
 from .conftest import Kernel, Ran
 
@@ -302,3 +308,112 @@ def test_random_notebooks_ask_the_same_with_and_without(kernel: Kernel, demo: De
         seen.append(sorted(prompts(demo)))
     assert seen[0] == seen[1]
     assert len(set(seen[1])) == len(seen[1])
+
+
+def ended(demo: DemoServer) -> bool:
+    return all(seen.ended for seen in demo.requests) and demo.running == 0
+
+
+def test_what_nobody_takes_is_ended_some_time_after_the_last_cell(ahead: Kernel, demo: DemoServer) -> None:
+    # After it, the cell that has been asked ahead asks nothing, so that nobody takes its answer.
+    ahead.run(
+        "from deepseek_magic.notebook.ahead import ahead as early\nearly.IDLE_S = 0.3\n"
+        "def replace():\n"
+        "    change = lambda lines: ['pass\\n'] if 'long' in ''.join(lines) else lines\n"
+        "    get_ipython().input_transformers_cleanup.insert(0, change)"
+    )
+    demo.pace = Pace(first_token_s=0.2, tokens_per_s=5.0)
+    ran = run_all(ahead, [ask("first"), "replace()", "%%deepseek --think off\nlong 1 20"])
+    assert [each.reply["status"] for each in ran] == ["ok"] * 3
+    wait_until(lambda: len(demo.requests) == 2 and ended(demo))
+    assert demo.requests[1].ended == "client left"
+    shown = "import deepseek_magic as ds, json\nprint(json.dumps([[r['purpose'], r['used'], r['outcome']] for r in ds.log]))"
+    wait_until(lambda: len(json.loads(ahead.run(shown).printed)) == 2)
+    assert json.loads(ahead.run(shown).printed)[1] == ["ahead", False, "interrupted"]
+
+
+def test_it_is_not_ended_while_a_long_cell_stands_before_its_own(ahead: Kernel, demo: DemoServer) -> None:
+    ahead.run("import time\nfrom deepseek_magic.notebook.ahead import ahead as early\nearly.IDLE_S = 2.0")
+    ran = run_all(ahead, [ask("first " * 60), "time.sleep(5)", ask("second")])
+    assert "ahead" in json.dumps([ran[2].of("update_display_data"), ran[2].of("display_data")])
+    assert [prompt.split()[1] for prompt in prompts(demo)] == ["first", "second"]
+
+
+ALIKE: Final = "A text that all of them begin with. " * 400
+
+
+def alike(name: str) -> str:
+    return f"%%deepseek --think off\n{ALIKE}{name}"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many words an answer has, whatever is asked."""
+    words = [20]
+    monkeypatch.setattr(frames, "reply", lambda asked: Reply(text="one word after the other " * (words[0] // 5)))
+    return words
+
+
+LEADS_FOR_EVER: Final = (
+    "from deepseek_magic.engine.several import prefix\nfrom deepseek_magic.policy.limits import leading\n"
+    "leading.BUILD_S = leading.WAIT_S = prefix.WAIT_S = 600.0"
+)
+
+
+def test_cells_that_begin_alike_are_begun_early_when_the_first_answer_has_begun(
+    ahead: Kernel, demo: DemoServer, said: list[int]
+) -> None:
+    demo.cache.builds_s, said[0] = 0.5, 200
+    run_all(ahead, [alike(name) for name in "abc"])
+    first, *others = demo.requests
+    assert [first.usage["prompt_cache_hit_tokens"], len(others)] == [0, 2]
+    assert all(each.usage["prompt_cache_hit_tokens"] > 0 for each in others)
+    assert all(each.at_s < (first.ended_at_s or 0) for each in others)
+
+
+@pytest.mark.usefixtures("said")
+def test_a_cell_whose_turn_comes_waits_for_no_other_and_had_not_begun_ahead(ahead: Kernel, demo: DemoServer) -> None:
+    ahead.run(LEADS_FOR_EVER)
+    ran = run_all(ahead, [alike(name) for name in "abc"])
+    assert [each.reply["status"] for each in ran] == ["ok"] * 3
+    assert [len(demo.requests), demo.most_running] == [3, 1]
+    shown = "import deepseek_magic as ds, json\nprint(json.dumps([[r['purpose'], r['used'], r['ahead_s']] for r in ds.log]))"
+    assert json.loads(ahead.run(shown).printed) == [["ask", True, None]] * 3
+    assert not any("ahead" in json.dumps(each.of("update_display_data")) for each in ran)
+
+
+@pytest.mark.usefixtures("said")
+def test_what_waits_for_another_and_is_dropped_was_never_asked_and_is_not_the_last_answer(
+    ahead: Kernel, demo: DemoServer
+) -> None:
+    ahead.run(LEADS_FOR_EVER)
+    run_all(ahead, [alike("a"), "1/0", alike("b"), alike("c")])
+    assert (
+        ahead.run("from deepseek_magic.session import session\nprint(session().last.request.prompt[-1])").printed
+        == "a\n"
+    )
+    assert ahead.run("import deepseek_magic as ds\nprint(len(ds.log), len(ds.journal))").printed == "1 1\n"
+    assert len(demo.requests) == 1
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["before its turn", "in its turn"])
+def test_of_a_kernel_that_dies_only_what_stood_in_a_cell_is_there_to_resume(
+    ahead: Kernel, demo: DemoServer, environment: dict[str, str], taken: bool
+) -> None:
+    journal = Journal(Path(environment["DEEPSEEK_MAGIC_HOME"]) / "journal.sqlite3")
+    pid = int(ahead.run("import os; print(os.getpid())").printed)
+    demo.pace = Pace(first_token_s=0.1, tokens_per_s=8.0)
+    first = ask("first") if taken else "%%deepseek --think off\nlong 1 20"
+    for number, source in enumerate((first, "%%deepseek --think off\nlong 2 20")):
+        ahead.send(source, cell=f"cell-{number}")
+
+    def entries() -> list[Entry]:
+        return [entry for row in journal.rows() if (entry := journal.get(row["call_id"])) is not None]
+
+    wait_until(lambda: any(each.purpose == "ahead" and each.completion.text for each in entries()))
+    if taken:
+        wait_until(lambda: any(each.taken for each in entries()))
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: demo.running == 0)
+    wait_until(lambda: bool(journal.resumable()))
+    assert [entry.completion.request.prompt for entry in journal.resumable()] == ["long 2 20" if taken else "long 1 20"]

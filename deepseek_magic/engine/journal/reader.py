@@ -36,7 +36,7 @@ from .merge import calls_of, take
 from .saved_chats import SavedChat, newest, statement_of
 from .stored import JOURNAL_COLUMNS as JOURNAL_COLUMNS
 from .stored import Entry as Entry
-from .stored import Statement, begun, ended, entry_of, measured
+from .stored import Statement, begun, ended, entry_of, measured, taken
 from .work import Work
 from .writer import LEASE_S, JournalWriter, now
 
@@ -106,6 +106,12 @@ class Journal(Tabular):
             at = started_at or datetime.now(UTC)
             statements = functools.partial(begun, call_id, request, endpoint, base_url, run_id, at, now(), purpose)
             self._writer.begin(call_id, statements)
+
+    def taken(self, call_id: str) -> None:
+        """The answer of a call under way is given to somebody after all, though it was sent beside another or before its turn:
+        if the process dies now, it can be resumed."""
+        if self.enabled and not self.notice:
+            self._writer.put(functools.partial(taken, call_id))
 
     def append(self, call_id: str, events: Sequence[Event]) -> None:
         """Events of the call arrived. Calls that were not begun are let pass."""

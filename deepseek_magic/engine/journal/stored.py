@@ -42,12 +42,15 @@ class Entry:
     completion: Completion
     record: StreamRecord | None
     purpose: str | None = None
+    taken: bool = False
+    """Of a call without an end that was sent beside another or before its turn: whether somebody was being given its answer."""
 
     @property
     def is_used(self) -> bool:
-        """Whether somebody was given the answer. A call that never ended and was sent beside another or before its turn
-        is not known to be."""
-        return self.purpose not in ("hedge", "ahead") if self.record is None else self.record.used
+        """Whether somebody was given the answer."""
+        if self.record is not None:
+            return self.record.used
+        return self.taken or self.purpose not in ("hedge", "ahead")
 
     def row(self) -> Row:
         """The entry as a flat mapping with the columns of ``JOURNAL_COLUMNS``."""
@@ -111,6 +114,11 @@ def begun(
     return [(_BEGIN, (call_id, run_id, *here, started, now, endpoint, base_url, *words, purpose))]
 
 
+def taken(call_id: str) -> list[Statement]:
+    """What is written when somebody is given the answer of a call that was perhaps to be thrown away. Its end replaces it."""
+    return [(_TAKEN, (call_id,))]
+
+
 def ended(call_id: str, completion: Completion, record: StreamRecord | None, now: str) -> list[Statement]:
     """What is written when a call is over; its completion replaces its pieces."""
     known = {name: getattr(completion, name) for name in _Known.__struct_fields__}
@@ -157,6 +165,7 @@ def entry_of(row: sqlite3.Row, pieces: Iterable[tuple[str]]) -> Entry:
         endpoint=row["endpoint"],
         completion=completion,
         record=record,
+        taken=row["ended_at"] is None and row["completion"] is not None,
         purpose=row["purpose"] if "purpose" in row.keys() else None,  # noqa: SIM118 - a row of an older file
     )
 
@@ -166,6 +175,7 @@ _BEGIN: Final = """
         (call_id, run_id, host, pid, started_at, seen_at, endpoint, base_url, request, prompt, purpose)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_TAKEN: Final = "UPDATE calls SET completion = '{}' WHERE call_id = ? AND ended_at IS NULL"
 _END: Final = """
     UPDATE calls SET seen_at = ?, ended_at = ?, text = ?, reasoning = ?, completion = ?, record = ? WHERE call_id = ?
 """

@@ -5,16 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from ...metrics.tables import counted
 from ...policy.pricing import PriceTable
-from ...policy.several.hedging import DAY_S
-from ...policy.several.nearest import Place, SeenCall, place_at, typical_s
+from ...policy.several.hedging import DAY_S, KNOWN_CALLS, allowance, late_after_s
+from ...policy.several.nearest import Place, SeenCall, firsts_s, place_at, typical_s
 from ...protocol.events import Usage
-from ...protocol.measured import StreamRecord
+from ...protocol.measured import Cost, StreamRecord
 from ...text.messages import Message
 from ..client import Addressed
 from ..hosts.endpoints import Endpoint
@@ -99,8 +100,30 @@ def _price(prices: PriceTable, model: str, now: datetime, endpoint: Endpoint) ->
     return Message("{prompt} in and {answer} out a million tokens, {currency}", currency=costs[0].currency, **names)
 
 
-def lately(endpoints: Sequence[Endpoint], now: datetime, prices: PriceTable) -> dict[Endpoint, Message]:
-    """How soon the last calls of each endpoint began, for the doctor: of the model that was asked last there."""
+def _second(place: Place | None, endpoint: Endpoint, share: float, now: datetime, prices: PriceTable) -> Message:
+    """When a second request would be sent there, and what is left for it."""
+    calls, at_s = SEEN.calls, now.timestamp()
+    if place is None or (late_s := late_after_s(calls, place, at_s)) is None:
+        known = 0 if place is None else len(firsts_s(calls, place, since_s=at_s - DAY_S, last=KNOWN_CALLS))
+        return Message(
+            "no second requests before {count} calls are known ({known} now)", count=KNOWN_CALLS, known=known
+        )
+    price = prices.cost_of(place[1], Usage(prompt_tokens=1, completion_tokens=0), now, endpoint=endpoint.price_list)
+    if price is None:
+        return Message("no second requests, for the price is unknown")
+    left = Cost(amount=max(Decimal(0), allowance(calls, price.currency, share)), currency=price.currency)
+    return Message(
+        "a second request after {seconds} s, while they cost less than {left}",
+        seconds=f"{late_s:.2f}",
+        left=left.rounded,
+    )
+
+
+def lately(
+    endpoints: Sequence[Endpoint], now: datetime, prices: PriceTable, share: float = 0.0
+) -> dict[Endpoint, Message]:
+    """How soon the last calls of each endpoint began, for the doctor: of the model that was asked last there. ``share``: of the
+    money, that second requests may cost."""
     calls, found = SEEN.calls, dict[Endpoint, tuple[Place | None, float | None]]()
     for endpoint in endpoints:
         place = next((call.place for call in reversed(calls) if call.place[0] == endpoint.base_url), None)
@@ -118,5 +141,7 @@ def lately(endpoints: Sequence[Endpoint], now: datetime, prices: PriceTable) -> 
             )
             if len(known) > 1 and seconds == min(known):
                 said = Message("{lately}; the soonest of these", lately=said)
+        if share:
+            said = Message("{lately}; {second}", lately=said, second=_second(place, endpoint, share, now, prices))
         findings[endpoint] = said
     return findings

@@ -45,6 +45,8 @@ class SecondRequests:
     def adopt(self, second: Stream) -> Stream:
         """A second stream that has become the answer: from now on what breaks of it is repaired."""
         second.used = True
+        if self._keeper is not None:
+            self._keeper.taken(second)
         second.terms = replace(second.terms, recovery=self._lasting[second.terms.endpoint.base_url])
         return second
 
@@ -75,9 +77,8 @@ class SecondRequests:
             once = replace(once, origin=replace(terms.origin, purpose="hedge"))
             stream = Stream(request, once, keeper=self._keeper, began=first.began)
             stream.used = False
-            first.unheard_tokens = stream.unheard_tokens = (
-                longest  # whichever is given up, it was reckoned with no more
-            )
+            for each in (first, stream):  # whichever is given up, it was reckoned with no more
+                each.unheard_tokens = min(longest, each.request.options.get("max_tokens") or longest)
             if terms.purse is not None:
                 try:
                     await terms.purse.reserve(stream.call_id, most_of(request, terms.price, at))

@@ -1,1 +1,1 @@
-"""Calls that begin before their turn, and calls that wait for one that begins alike."""
+"""Calls that begin before their turn."""

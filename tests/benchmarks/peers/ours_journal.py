@@ -23,6 +23,8 @@ class Kept:
     def began(self, stream: Stream) -> None:
         self.journal.begin(stream.call_id, stream.request, stream.terms.endpoint.name)
 
+    def taken(self, stream: Stream) -> None: ...
+
     def brought(self, stream: Stream, events: list[Event]) -> None:
         self.journal.append(stream.call_id, events)
 
