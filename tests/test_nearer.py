@@ -155,6 +155,15 @@ def test_what_does_not_go_together_is_said(
     one, _ = pair
     prepared = session.prepare("hello", endpoint=at(one), api_key="k", prefer="fastest")
     assert any("--prefer has no effect" in str(notice) for notice in prepared.notices)
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    for place, more, said in (
+        (at(one), {"tools": [tool]}, "no effect with tools"),
+        (one.base_url, {}, "the price of deepseek-flash at"),
+        (at(one), {}, ""),
+    ):
+        prepared = session.prepare("hello", endpoint=place, api_key="k", hedge=0.05, **more)
+        told = [str(notice) for notice in prepared.notices if "--hedge" in str(notice)]
+        assert [said in each for each in told] == ([True] if said else [])
     with pytest.raises(ConfigurationError, match="hedge"):
         session.prepare("hello", endpoint=at(one), api_key="k", hedge=0.5)
     assert [str(said) for said in session.lately(at(one)).values()] == ["no call in the last hour"]

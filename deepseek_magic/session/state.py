@@ -162,7 +162,7 @@ class Session:
             self.seen_before.look(self.journal, self.wall())
         addressed = client.addressed(asked, prefer=prefers)
         request, place = addressed[0].request, addressed[0].endpoint
-        said += nearby.notices(addressed, client.endpoint, typed.get("prefer"), client.prices, self.wall())
+        said += nearby.notices(addressed, client.endpoint, typed, client.prices, self.wall())
         for each in addressed:
             said += images.check(each.request, each.endpoint)
         names_json = any("json" in message.text.lower() for message in request.messages)

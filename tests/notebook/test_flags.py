@@ -162,3 +162,12 @@ def test_a_key_is_set_for_the_endpoint_that_is_named_also_while_the_demo_answers
     assert len(asked) == 1
     assert "DeepSeek" in asked[0]
     forget(ENDPOINTS["deepseek"])
+
+
+@pytest.mark.parametrize("value", ["1", "5%", "much"])
+def test_what_is_no_value_of_a_flag_that_may_stand_alone_is_said_where_it_can_be_no_prompt(value: str) -> None:
+    order = read_order(f"--hedge {value} is the question", None)
+    assert order is not None
+    assert (order.options["hedge"], order.prompt) == (0.05, f"{value} is the question")
+    with pytest.raises(ConfigurationError, match="--hedge cannot be"):
+        read_order(f"--think off --hedge {value}", "What is asked")

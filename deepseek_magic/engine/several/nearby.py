@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -58,11 +58,14 @@ class SeenBefore:
 
 
 def notices(
-    addressed: Sequence[Addressed], named: Endpoint, typed: str | None, prices: PriceTable, now: datetime
+    addressed: Sequence[Addressed], named: Endpoint, typed: Mapping[str, Any], prices: PriceTable, now: datetime
 ) -> Iterator[Message]:
-    """That another endpoint than the one ``named`` first is asked first, how soon either answered lately, and what it costs."""
-    if typed == "fastest" and len(addressed) == 1:
+    """That another endpoint than the one ``named`` first is asked first, how soon either answered lately, and what it costs; and
+    which of the ``typed`` settings has no effect here."""
+    if typed.get("prefer") == "fastest" and len(addressed) == 1:
         yield Message("--prefer has no effect with one endpoint; name several, separated by commas.")
+    if typed.get("hedge"):
+        yield from _no_second(addressed, prices, now)
     first = addressed[0].endpoint
     if first != named:
         other = next(each for each in addressed if each.endpoint == named)
@@ -73,6 +76,18 @@ def notices(
             named=named.title,
             before=_lately(other, prices, now),
         )
+
+
+def _no_second(addressed: Sequence[Addressed], prices: PriceTable, now: datetime) -> Iterator[Message]:
+    """Why there will be no second request, whatever is known of earlier calls."""
+    first, usage = addressed[0], Usage(prompt_tokens=1, completion_tokens=1)
+    if first.request.options.get("tools"):
+        yield Message("--hedge has no effect with tools: what a model calls must not be called twice.")
+    elif any(each.endpoint.tape is not None for each in addressed):
+        yield Message("--hedge has no effect while a tape is recorded or played.")
+    elif prices.cost_of(first.request.model, usage, now, endpoint=first.endpoint.price_list) is None:
+        place = {"model": first.request.model, "place": first.endpoint.title}
+        yield Message("--hedge has no effect, because the price of {model} at {place} is not known.", **place)
 
 
 def _lately(addressed: Addressed, prices: PriceTable, now: datetime) -> Message:

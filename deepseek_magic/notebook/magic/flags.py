@@ -142,6 +142,9 @@ def read_order(line: str, body: str | None) -> Order | None:
         hint = Message("Write the prompt below %%deepseek; %%deepseek --help lists the flags.")
         raise ConfigurationError(Message("There is nothing to ask."), hint=hint)
     if below.strip() and typed.rest:
+        for flag, option in FLAGS.items():
+            if option.alone is not None and line.rstrip().endswith(f"{flag} {typed.rest}"):
+                option.parse(typed.rest.split()[0])  # which raises: it was meant as a value, and is none
         raise ConfigurationError(
             Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
             hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
