@@ -24,6 +24,7 @@ from deepseek_magic.engine.hosts.endpoints import Endpoint, in_order, resolve
 from deepseek_magic.engine.journal.reader import Journal
 from deepseek_magic.engine.several import nearby, second
 from deepseek_magic.engine.several.seen import SeenCalls
+from deepseek_magic.notebook.view.settled import footer
 from deepseek_magic.policy.failover import DownEndpoints
 from deepseek_magic.policy.several import hedging
 from deepseek_magic.protocol.errors import ConfigurationError
@@ -88,6 +89,7 @@ def test_both_requests_are_in_the_log_and_in_the_journal_and_only_one_in_the_sum
     one.pace = SLOW
     answer = session.ask("hello", endpoint=at(one, other), api_key="k", think="off", hedge=0.05)
     assert answer.outcome == "complete"
+    assert "answered by the second request" in footer(answer)
     for rows in (list(session.log), session.journal.rows()):
         told = {(row["purpose"], row["used"], row["outcome"], row["cost_estimated"]) for row in rows}
         assert told == {("ask", False, "interrupted", True), ("hedge", True, "complete", False)}

@@ -154,6 +154,8 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
         said.append(say("{seconds} s", seconds=f"{total_s:.1f}"))
     if record is not None and record.ttft_s is not None:
         said.append(say("first token {seconds} s", seconds=f"{record.ttft_s:.2f}"))
+    if record is not None and record.purpose == "hedge":
+        said.append(say("answered by the second request"))
     if record is not None and record.ahead_s is not None:
         said.append(say("began {seconds} s ahead", seconds=f"{record.ahead_s:.1f}"))
     said += _spent(completion)
