@@ -129,8 +129,9 @@ async def test_the_teachers_stop_ends_those_who_wait_and_nothing_is_sent_or_char
         await teacher.post("/teacher/stop", json={"stopped": True})
     assert all("teacher has stopped" in str(error) for error in await asking)
     assert len(relay.posts()) == 1
-    sums = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(relay.service.accounts.sums(), relay.loop))
-    assert sorted(amount > 0 for (payer, _), amount in sums.items() if payer) == [False, False, True]
+    asked = relay.service.accounts.everybody(relay.service.clock.now())
+    used = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, relay.loop))
+    assert sorted(money.used["course"] > 0 for (payer, _), money in used.items() if payer) == [False, False, True]
 
 
 async def test_who_leaves_once_the_first_answer_has_begun_has_led_all_the_same(start: Start) -> None:
