@@ -179,6 +179,27 @@ def test_a_chat_remembers_the_turn_before() -> None:
     assert "I am Ada" in reply(asked_for({"model": "deepseek-flash", "messages": messages})).text
 
 
+@pytest.mark.parametrize(
+    ("told", "question", "answer"),
+    [
+        (["Our class meets in room 12.", "Hello"], "Where do we meet?", 'You told me: "Our class meets in room 12."'),
+        (["Hi. My cat is called Tom. Bye."], "What is my cat called?", 'You told me: "My cat is called Tom."'),
+        (["Hello"], "Where do we meet?", "Nobody told me. 3 messages reached me"),
+        ([], "Where do we meet?", "Nobody told me. 1 message reached me"),
+        (["我们班在12号教室上课。"], "我们在哪里上课？", "你告诉过我：“我们班在12号教室上课。”"),
+        ([], "我们在哪里上课？", "没有人告诉过我"),
+        ([], "What is a planet?", "demo server"),
+        ([], "Who are you?", "demo server"),
+    ],
+)
+def test_a_question_about_what_was_said_is_answered_with_it_or_with_the_lack_of_it(
+    told: list[str], question: str, answer: str
+) -> None:
+    turns = [[{"role": "user", "content": said}, {"role": "assistant", "content": "Yes."}] for said in told]
+    messages = [*(message for turn in turns for message in turn), {"role": "user", "content": question}]
+    assert answer in reply(asked_for({"model": "deepseek-flash", "messages": messages})).text
+
+
 def test_the_cache_hits_whole_units_of_the_common_beginning_for_the_same_user_only() -> None:
     cache = PrefixCache()
     first = [str(n) for n in range(3 * CACHE_UNIT_TOKENS + 5)]

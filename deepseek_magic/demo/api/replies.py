@@ -7,6 +7,7 @@ Words in the last user message choose the pieces:
     long N        about N kB of numbered paragraphs
     17 × 24?      the result of that sum, right or wrong by the setting, see sums.py; a judge of such answers gets a verdict
     a failed cell and its error, as %deepseek_fix sends them    the cell again, with the error as a comment above it
+    Where do we meet?    what was said about it before in this conversation, or that nobody told it, see recall.py
     unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
     a tool's name or a word of its description    a call of that tool, when tools are given
 
@@ -31,6 +32,7 @@ from .calls import CalledTool, calls_for, value_for
 from .checks import text_of
 from .images import described
 from .inquiry import Inquiry, prompt_tokens
+from .recall import recalled
 from .sums import worked_out
 from .texts import say, sections, table_of, unsafe
 from .verdicts import verdict_on
@@ -140,7 +142,7 @@ def _answer(asked: Inquiry) -> str:
     if wanted := [*sections(asked.language, prompt)]:
         footer = say(asked.language, "footer", s=_plural(asked.messages), **_facts(asked, "footer"))
         return "\n\n".join([*wanted, footer])
-    return _explanation(asked)
+    return recalled(asked) or _explanation(asked)
 
 
 def _echo(text: str) -> str:
