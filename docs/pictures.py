@@ -1,8 +1,8 @@
-"""Take the still pictures of the documentation: the panel after a cut, the design language and an experiment.
+"""Take the still pictures of the documentation: the panel after a break, the class view, the design language, an experiment.
 
     .venv/bin/python docs/pictures.py           # writes them as .webp, in either theme, to docs/_static
     .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design;
-                                                # "cluster": that of a sweep on one
+                                                # "class": the class view; "cluster": that of a sweep on one
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
@@ -35,6 +35,8 @@ TALL: Final = {"width": 1280, "height": 1200}
 """For what is longer than a screen."""
 SCALE: Final = 1.5
 WAIT_MS: Final = 120_000
+ZOOMED: Final = {"width": 853, "height": 533}
+"""A screen of 1280 × 800 pixels at 150 %, drawn as large as it is there."""
 QUESTION: Final = "Explain in five sentences how streaming works"
 SUMS: Final = "sums = [{'question': f'What is {n} + {n}?', 'answer': 2 * n} for n in range(21, 29)]"
 CELLS: Final = (
@@ -42,6 +44,7 @@ CELLS: Final = (
     "%deepseek_panel --think off",
     "display({'text/html': specimen}, raw=True)",
 )
+CLASS: Final = ("%load_ext deepseek_magic", "%deepseek_panel --class")
 EXPERIMENT: Final = ROOT / "notebooks" / "07_a_prompt_experiment.ipynb"
 ON_CLUSTER: Final = (
     "%load_ext deepseek_magic\n"
@@ -93,6 +96,9 @@ def main(wanted: Sequence[str]) -> None:
         sources = [*CELLS[:2], f"specimen = {specimen()!r}\n{CELLS[2]}", *CELLS[3:]]
         with DemoServer() as demo, notebook_in_lab(sources, demo) as opened:
             take(*opened)
+    if not wanted or "class" in wanted:
+        with DemoServer() as demo, notebook_in_lab(CLASS, demo) as opened:
+            take_class(*opened)
     if not wanted or "sweep" in wanted:
         with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo) as opened:
             take_sweep(demo, *opened)
@@ -187,12 +193,7 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
         notebook.run(number)
     panel = Panel(notebook, 1)
     panel.tab("Failure lab")
-    panel.root.get_by_label("experiment", exact=True).select_option("cut")
-    panel.root.get_by_label("slowness", exact=True).fill("0.2")
-    panel.root.get_by_label("slowness", exact=True).press("Tab")
-    panel.button("Set up").click()
-    panel.reads("In force at")
-    panel.ask(QUESTION)
+    break_off(panel)
     panel.reads("first token", where=panel.transcript)
     panel.ready()
     put_together(panel)
@@ -211,6 +212,38 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
             shown.scroll_into_view_if_needed()
             page.wait_for_timeout(300)
             save(shown.screenshot(), f"{name}{suffix}")
+    browser.close()
+
+
+def break_off(panel: Panel) -> None:
+    """An answer that breaks off once."""
+    panel.root.get_by_label("slowness", exact=True).fill("0.2")
+    panel.root.get_by_label("slowness", exact=True).press("Tab")
+    panel.set_up("break")
+    panel.reads("Armed, once")
+    panel.ask(QUESTION)
+
+
+def take_class(playwright: Any, lab: Lab, path: Path) -> None:
+    """The class view as a projector of 1280 × 800 pixels shows it at 150 %."""
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    page = browser.new_context(viewport=ZOOMED, device_scale_factor=SCALE).new_page()
+    notebook = lab.open(page, path)
+    page.add_style_tag(content=BARE)
+    notebook.run(0)
+    notebook.run(1)
+    panel = Panel(notebook, 1)
+    break_off(panel)
+    panel.reads("nothing is lost", where=panel.root.locator(".deepseek-magic-strip"))
+    panel.ready()
+    for suffix in ("", "_dark"):
+        if suffix:
+            notebook.dark()
+        shown = panel.root.locator(".deepseek-magic-panel")
+        shown.evaluate("node => node.scrollIntoView({block: 'start'})")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(400)
+        save(page.screenshot(), f"class_view{suffix}")
     browser.close()
 
 

@@ -28,7 +28,7 @@ LANES: Final[Mapping[PhaseKind, tuple[str, Message]]] = {
     "thinking": (VIOLET, Message("thinking")),
     "answer": (BLUE, Message("answer")),
     "silence": (PINK, Message("silence")),
-    "seam": (GREEN, Message("seam")),
+    "seam": (GREEN, Message("joined")),
 }
 """The colour of each kind of phase, and its name."""
 
@@ -162,7 +162,7 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
     for at_s in (phase.start_s for phase in record.phases if phase.kind == "seam"):
         axes.axvline(at_s, color=GREEN, linewidth=1.4, linestyle=(0, (4, 2)))
         axes.annotate(word(LANES["seam"][1]), (at_s, -0.6), xytext=(0, 2), ha="center", **{**NOTE, "color": GREEN})
-        said.append(say("seam at {seconds} s.", seconds=cell(at_s)))
+        said.append(say("joined at {seconds} s.", seconds=cell(at_s)))
     axes.set_yticks(range(len(lanes)), [word(LANES[kind][1]) for kind in lanes])
     axes.set(xlabel=word(Message("seconds")), xlim=(0, record.total_s or 1), ylim=(len(lanes) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)
@@ -171,7 +171,7 @@ def draw_waterfall(record: StreamRecord, *, width_in: float) -> Plot:
 
 
 _PLAIN: Final = ("o", False)
-_SIGNS: Final = {("o", True): Message("estimated"), ("X", False): Message("cut off")}
+_SIGNS: Final = {("o", True): Message("estimated"), ("X", False): Message("broke off")}
 """A marker, and whether it is hollow → what it says."""
 
 

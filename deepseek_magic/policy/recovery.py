@@ -153,7 +153,7 @@ def decide(
     """
     step = _step(ending, delivered, policy, spent, u, can)
     if burdens(ending.status) and isinstance(step, _Another) and not may_repeat():
-        step = GiveUp(why=Message("Too many requests were retried in the last minute."), spent=step.spent)
+        step = GiveUp(why=Message("Too many requests were asked again in the last minute."), spent=step.spent)
     if step.spent.at_length and isinstance(step, Restart | GiveUp):
         what = _what_happened(ending, delivered)
         why = Message("{what}; the answer is kept as the token budget ended it.", what=what)
@@ -323,10 +323,10 @@ def _give_up(what: Message, then: Message, spent: Spent) -> GiveUp:
 
 
 _ANOTHER: Final[Mapping[type[Retry | Resume | Continue | Restart], Message]] = {
-    Retry: Message("{what}; retrying{when}, attempt {n} of {of}."),
-    Resume: Message("{what}; resuming the stream{when}, attempt {n} of {of}."),
-    Continue: Message("{what}; continuing{when}, attempt {n} of {of}."),
-    Restart: Message("{what}; restarting the answer{when}, attempt {n} of {of}."),
+    Retry: Message("{what}; asking again{when}, attempt {n} of {of}."),
+    Resume: Message("{what}; asking again for the rest of the stream{when}, attempt {n} of {of}."),
+    Continue: Message("{what}; asking again for the rest{when}, attempt {n} of {of}."),
+    Restart: Message("{what}; asking again from the beginning{when}, attempt {n} of {of}."),
 }
 
 

@@ -220,7 +220,7 @@ class Request:
             near = error.object[max(0, error.start - 20) : error.start]
             raise ConfigurationError(
                 Message("The request holds half a character (after {near}), which cannot be sent.", near=repr(near)),
-                hint=Message("Text was cut or decoded wrongly: text.encode('utf-8', 'replace').decode() mends it."),
+                hint=Message("Text was cut or decoded wrongly: text.encode('utf-8', 'replace').decode() repairs it."),
             ) from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ConfigurationError(

@@ -37,6 +37,11 @@ class Panel:
         self.prompt.fill(text)
         self.prompt.press("Shift+Enter")
 
+    def set_up(self, experiment: str) -> None:
+        """Choose an experiment of the failure lab by its name, and press the button."""
+        self.root.get_by_label("experiment", exact=True).select_option(experiment)
+        self.root.locator(".deepseek-magic-set-up").click()
+
     def shoot(self, name: str) -> None:
         self.root.evaluate("node => node.scrollIntoView({block: 'start'})")
         self.page.page.wait_for_timeout(400)

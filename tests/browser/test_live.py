@@ -195,8 +195,8 @@ def test_a_settled_answer_and_its_seams_are_for_everybody(open_notebook: Open, d
     page = open_notebook([LOAD, "%%deepseek\nA table, a formula and code about {nothing}"])
     page.run(0)
     page.run(1)
-    page.output(1).locator("details > summary", has_text="joined").click()
-    assert "attempt 2 continued it." in page.text(1)
+    page.output(1).locator("details > summary", has_text="nothing is lost").click()
+    assert "asked again for the rest, attempt 2, and joined." in page.text(1)
     assert "{nothing} is not a variable: sent as typed." in page.text(1)
     assert page.violations(SETTLED) == []
     page.screenshot("joined")

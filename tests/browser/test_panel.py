@@ -78,11 +78,10 @@ def test_a_class_hour_with_the_panel(open_notebook: Open, demo: DemoServer) -> N
     panel.shoot("metrics")
     assert violations(panel) == []
     panel.tab("Failure lab")
-    panel.root.get_by_label("experiment", exact=True).select_option("cut")
-    panel.button("Set up").click()
+    panel.set_up("break")
     panel.reads("Armed, once")
     panel.ask("Why did the line break?")
-    panel.reads("Seam (continued")
+    panel.reads("Joined at character")
     panel.ready()
     panel.shoot("lab")
     assert violations(panel) == []

@@ -395,7 +395,7 @@ async def test_refused_requests_are_repeated_only_within_the_limits_share() -> N
         completion, _ = await watched(client)
         assert len(server.requests) == 1 + 2
     assert isinstance(completion.error, ServerError)
-    assert "Too many requests were retried" in str(completion.error)
+    assert "Too many requests were asked again" in str(completion.error)
 
 
 async def test_nothing_is_tried_after_the_call_as_a_whole_took_too_long() -> None:

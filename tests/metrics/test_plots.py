@@ -116,7 +116,7 @@ def test_the_speed_plot_draws_every_call_whose_speed_is_known() -> None:
     assert len([point for point in drawn if point[0] == point[0]]) == plot.n == 21
     assert sorted(y for _, y in drawn)[:2] == [50.0, 51.0]
     labels = [text.get_text() for text in plot.figure.axes[0].get_legend().get_texts()]  # type: ignore[union-attr]
-    assert labels == ["deepseek-flash, n = 21", "cut off", "running median, n = 5"]
+    assert labels == ["deepseek-flash, n = 21", "broke off", "running median, n = 5"]
 
 
 def test_the_waterfall_has_a_bar_for_each_phase_at_its_time() -> None:
@@ -131,7 +131,7 @@ def test_the_waterfall_has_a_bar_for_each_phase_at_its_time() -> None:
     assert bars["queue"] == [(0.25, 1.25)]
     assert bars["answer"] == [(3.25, 4.0), (4.5, 5.0)]
     assert "answer: 1.25 s in 2 parts." in plot.text
-    assert "seam at 4.5 s." in plot.text
+    assert "joined at 4.5 s." in plot.text
 
 
 def test_a_waterfall_is_of_the_call_that_was_named() -> None:

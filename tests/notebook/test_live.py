@@ -204,8 +204,8 @@ def test_the_line_begins_with_what_goes_on_and_ends_with_who_answers() -> None:
 
 
 def test_a_wait_and_another_attempt_are_what_a_reader_notices() -> None:
-    waiting = Status(state="waiting", detail="<503>; retrying, attempt 3 of 6.", attempt=2, of_attempts=6)
-    assert noticed(waiting) == ["Waiting: &lt;503&gt;; retrying, attempt 3 of 6."]
+    waiting = Status(state="waiting", detail="<503>; asking again, attempt 3 of 6.", attempt=2, of_attempts=6)
+    assert noticed(waiting) == ["Waiting: &lt;503&gt;; asking again, attempt 3 of 6."]
     assert noticed(Status(state="writing", attempt=2, of_attempts=6, model="flash")) == ["attempt 2 of 6"]
     assert noticed(Status(state="writing", model="flash", tokens_per_s=60)) == []
 

@@ -9,14 +9,12 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepseek_magic.demo.faults.spec import parse
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.engine.hosts.endpoints import in_order
@@ -27,12 +25,10 @@ from deepseek_magic.notebook.panel.still import still, still_class
 from deepseek_magic.notebook.panel.tabs.as_magic import SYSTEM_VARIABLE, as_cell
 from deepseek_magic.notebook.panel.tabs.controls import EXAMPLES, Controls, panel_options
 from deepseek_magic.notebook.panel.tabs.history import history_html, matching
-from deepseek_magic.notebook.panel.tabs.lab import EXPERIMENTS, Story, story_html
 from deepseek_magic.notebook.view.status import Status
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, Seam, TextDelta, Waiting
+from deepseek_magic.protocol.events import AttemptStarted, Heartbeat, TextDelta
 from deepseek_magic.protocol.options import OPTIONS
-from deepseek_magic.text.catalogue import catalogue
 
 from .conftest import Kernel
 
@@ -113,7 +109,7 @@ def test_the_line_says_attempts_only_where_there_were_several_and_money_when_it_
     reading = Reading(first_token_s=0.5, tokens_per_s=60.2, attempt=1)
     assert re.sub("<.*?>", "", now_html(None, reading)) == "Ready · 60 tokens/s · first token 0.50 s"
     shown = now_html(None, replace(reading, attempt=2), money="0.1 USD")
-    assert "2 attempts · 0.1 USD" in shown
+    assert "asked again · 0.1 USD" in shown
 
 
 def test_the_line_of_a_running_answer_leaves_to_the_badge_who_answers() -> None:
@@ -160,16 +156,6 @@ def test_an_example_can_be_typed_as_it_stands(name: str) -> None:
     assert name in controls.given
 
 
-def test_the_story_names_attempts_waits_and_seams_once_each() -> None:
-    story = Story(now_s=10.0)
-    story.note([AttemptStarted(attempt=1), TextDelta(text="a"), TextDelta(text="b")], 11.0)
-    story.note([Waiting(reason="backoff", detail="The line broke; again in 1 s.")] * 2, 12.0)
-    story.note([AttemptStarted(attempt=2, strategy="continue"), Seam(kind="continued", at_chars=2, detail="<b>")], 13.0)
-    assert [round(at_s) for at_s, _ in story.lines] == [1, 1, 2, 3, 3]
-    assert "at character 2" in story.lines[-1][1]
-    assert "&lt;b&gt;" in story_html(story.lines)
-
-
 ROWS = [
     {"outcome": "complete", "model": "deepseek-flash", "error_type": None},
     {"outcome": "incomplete", "model": "deepseek-v4-pro", "error_type": "Disconnected"},
@@ -188,7 +174,7 @@ def test_the_history_shows_rows_that_have_every_word_and_the_outcome(
 
 def test_a_row_of_the_history_has_its_model_attempts_and_error_below_the_outcome() -> None:
     row = {**ROWS[1], "attempts": 3, "total_s": 1.5, "started_at": None}
-    assert "incomplete\ndeepseek-v4-pro\n3 attempts\nDisconnected" in html.unescape(history_html([row]))
+    assert "incomplete\ndeepseek-v4-pro\nasked again 2×\nDisconnected" in html.unescape(history_html([row]))
 
 
 def test_the_picture_holds_settings_question_and_answer_and_its_question_is_inert() -> None:
@@ -199,23 +185,6 @@ def test_the_picture_holds_settings_question_and_answer_and_its_question_is_iner
     assert "<script" not in data["text/markdown"]
     assert data["text/plain"].endswith("> <script>x</script>\n\nraw")
     assert metadata == {"deepseek_magic": {}}
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
-def test_every_experiment_is_a_fault_of_the_demo_with_two_sentences(experiment: Any) -> None:
-    assert bool(parse(experiment.fault)) is (experiment.fault is not None)
-    assert experiment.breaks.endswith(".")
-    assert experiment.watch.endswith(".")
-
-
-def test_the_page_of_the_panel_names_the_faults_of_all_experiments() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "panel.md").read_text("utf-8")
-    assert [one.name for one in EXPERIMENTS if one.fault is not None and f"`{one.fault}`" not in page] == []
-
-
-def test_every_experiment_is_explained_in_chinese() -> None:
-    texts = [text for one in EXPERIMENTS for text in (one.name, one.breaks, one.watch)]
-    assert [text for text in texts if text not in catalogue("zh")] == []
 
 
 # a panel in a kernel
@@ -428,15 +397,6 @@ def test_what_enter_does_is_one_setting_of_magics_and_panels(kernel: Kernel) -> 
     assert front.state[front.box]["enter"] == "newline"
 
 
-def test_the_lab_makes_the_demo_answer_and_the_head_says_so(kernel: Kernel) -> None:
-    front = Front(kernel)
-    assert not front.shows("<b>demo server</b>")
-    front.click("Set up")
-    front.until(lambda: front.shows("<b>demo server</b> · free"))
-    front.until(lambda: front.shows("Ask the demo server"))
-    front.until(lambda: front.shows("default: demo"))
-
-
 def test_a_cell_that_changes_who_answers_is_seen_in_the_head_and_its_chats_in_the_list(kernel: Kernel) -> None:
     front = Front(kernel)
     front.value("get_ipython().run_line_magic('deepseek_demo', '')")
@@ -448,12 +408,12 @@ def test_a_cell_that_changes_who_answers_is_seen_in_the_head_and_its_chats_in_th
 def test_a_new_chat_shows_no_figures_of_the_one_before(kernel: Kernel, demo: DemoServer) -> None:
     front = Front(kernel)
     front.ask("hi")
-    line = next(id for id, state in front.state.items() if "deepseek-magic-line" in str(state.get("value")))
+    line = next(id for id, state in front.state.items() if "deepseek-magic-state" in str(state.get("value")))
     front.until(lambda: "first token" in front.state[line]["value"])
-    front.until(lambda: front.shows("Attempt 1"))
+    front.until(lambda: front.shows("Text arrives."))
     front.click("+ New")
     front.until(lambda: "first token" not in front.state[line]["value"])
-    front.until(lambda: not front.shows("Attempt 1"))
+    front.until(lambda: not front.shows("Text arrives."))
 
 
 def test_an_empty_field_shows_the_default_that_holds(kernel: Kernel) -> None:
@@ -474,11 +434,12 @@ def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:
     assert two.value("len(ds.log), p._calls.gate is q._calls.gate") == "2 True"
 
 
-def test_a_panel_run_again_takes_the_place_of_the_old_one(kernel: Kernel) -> None:
-    Front(kernel)
-    front = Front(kernel)
+@pytest.mark.parametrize("source", ["p = ds.panel()\np", "p = ds.panel(for_class=True)\np"])
+def test_a_panel_run_again_takes_the_place_of_the_old_one(kernel: Kernel, source: str) -> None:
+    Front(kernel, source)
+    front = Front(kernel, source)
     before = int(front.value(WIDGETS))
-    Front(kernel)
+    Front(kernel, source)
     assert int(front.value(WIDGETS)) == before
 
 
@@ -509,39 +470,6 @@ def test_chats_are_made_renamed_and_forgotten_and_the_cells_chat_stays(kernel: K
     front.until(lambda: front.shows("Really delete?"))
     front.click("Really delete?")
     front.until(lambda: front.value(chats) == "['main']")
-
-
-def test_the_lab_sets_a_fault_and_tells_what_the_client_did(kernel: Kernel) -> None:
-    front = Front(kernel, "p = ds.panel(think='off')\np")
-    names = [experiment.name for experiment in EXPERIMENTS]
-    front.put(front.find(description="experiment"), index=names.index("cut"))
-    front.put(front.find(description="slowness"), value=0.1)
-    front.click("Set up")
-    front.until(lambda: front.shows("Armed, once: cut at=content after=25 times=1."))
-    front.ask("hi")
-    front.until(lambda: front.shows("Seam (continued"))
-    front.until(lambda: front.shows("Used up: cut at=content after=25 times=1."))
-    assert front.value("p.answer.outcome, p.answer.attempts") == "complete 2"
-    front.click("Set up")
-    front.until(lambda: not front.shows("Seam (continued"))
-
-
-def test_the_class_view_has_the_lab_alone_and_six_lanes_for_six_questions(kernel: Kernel, demo: DemoServer) -> None:
-    demo.pace = LIKE_A_MODEL
-    front = Front(kernel, "p = ds.panel(for_class=True)\np")
-    assert front.value("p._tabs.comm is not None, p._controls.given['think'], p._chosen is p._lab") == "True off True"
-    front.click("Ask 6 times")
-    front.until(lambda: front.shows("<li>running</li>") and front.shows("<li>waiting</li>"))
-    front.until(lambda: json.dumps(front.state).count("<li>done") == 6)
-
-
-def test_six_at_once_stand_in_line_where_the_gauges_show_it(kernel: Kernel, demo: DemoServer) -> None:
-    demo.pace = LIKE_A_MODEL
-    front = Front(kernel, "p = ds.panel(think='off')\np")
-    front.click("Ask 6 times")
-    front.until(lambda: re.search("[1-5] in the queue", json.dumps(front.state)) is not None)
-    front.until(lambda: re.search(r"\d of \d at once", json.dumps(front.state)) is None)
-    assert front.value("len(ds.log), p.answer, len(" + CHATS + ")") == "6 None 0"
 
 
 def test_a_page_without_the_boxs_code_gets_plain_widgets_that_ask(kernel: Kernel) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from deepseek_magic.notebook.view.live import Settlement
-from deepseek_magic.notebook.view.seam_marks import SIGN, marked, seam_line
+from deepseek_magic.notebook.view.seam_marks import SIGN, marked, seam_line, strip_line
 from deepseek_magic.notebook.view.settled import lasting
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.events import Seam, Usage
 from deepseek_magic.protocol.markdown import safe
+from deepseek_magic.protocol.outcome import Outcome
 from deepseek_magic.text.messages import Message
 from tests.text.hostile import PAYLOADS
 
@@ -59,7 +60,7 @@ def test_a_mark_opens_no_door(name: str) -> None:
 
 
 BROKE = Message("The answer broke off{where}", where=Message(" after {chars} characters", chars=78))
-WHY = Message("{what}; continuing{when}, attempt {n} of {of}.", what=BROKE, when="", n=2, of=6)
+WHY = Message("{what}; asking again for the rest{when}, attempt {n} of {of}.", what=BROKE, when="", n=2, of=6)
 
 
 @pytest.mark.parametrize(
@@ -67,20 +68,53 @@ WHY = Message("{what}; continuing{when}, attempt {n} of {of}.", what=BROKE, when
     [
         (
             Seam(kind="continued", at_chars=72, detail=WHY),
-            "The answer broke off at character 72; attempt 2 continued it.",
+            "The answer broke off at character 72; asked again for the rest, attempt 2, and joined.",
         ),
-        (Seam(kind="continued", detail=WHY), "The answer broke off after 78 characters; attempt 2 continued it."),
-        (Seam(kind="resumed", detail=WHY), "The answer broke off after 78 characters; attempt 2 resumed the stream."),
+        (
+            Seam(kind="continued", detail=WHY),
+            "The answer broke off after 78 characters; asked again for the rest, attempt 2, and joined.",
+        ),
+        (
+            Seam(kind="resumed", detail=WHY),
+            "The answer broke off after 78 characters; asked again for the rest of the stream, attempt 2, and joined.",
+        ),
         (
             Seam(kind="restarted", at_chars=0, detail=WHY),
-            "The answer broke off after 78 characters; attempt 2 began it again.",
+            "The answer broke off after 78 characters; asked again from the beginning, attempt 2.",
         ),
         (Seam(kind="restarted", at_chars=0, detail="Elsewhere it got further."), "Elsewhere it got further."),
-        (Seam(kind="resumed"), "resumed"),
+        (Seam(kind="resumed"), "Joined."),
     ],
 )
 def test_a_seam_is_told_in_one_sentence_with_one_place(seam: Seam, said: str) -> None:
     assert seam_line(seam) == said
+
+
+JOINED = Seam(kind="continued", at_chars=72, detail=WHY)
+ANEW = Seam(kind="restarted", at_chars=0, detail=WHY)
+
+
+@pytest.mark.parametrize(
+    ("seams", "attempts", "outcome", "said"),
+    [
+        ((), 1, "complete", ""),
+        ((), 3, "complete", "No answer 2× · asked again 2×"),
+        ((JOINED,), 2, "complete", "The answer broke off after 78 characters · asked again · joined · nothing is lost"),
+        ((JOINED,), 2, "interrupted", "The answer broke off after 78 characters · asked again · joined"),
+        ((JOINED, JOINED), 3, "complete", "Broke off 2× · asked again 2× · joined 2× · nothing is lost"),
+        ((ANEW,), 2, "complete", "The answer broke off after 78 characters · asked again from the beginning"),
+        ((Seam(kind="restarted", detail="Elsewhere it got further."),), 2, "complete", "Elsewhere it got further."),
+        ((Seam(kind="continued"), JOINED), 3, "complete", "joined 2×"),
+    ],
+)
+def test_one_line_above_an_answer_says_what_happened_to_it(
+    seams: tuple[Seam, ...], attempts: int, outcome: Outcome, said: str
+) -> None:
+    completion = Completion(request=Request.of("hi"), text="a", seams=seams, attempts=attempts, outcome=outcome)
+    assert strip_line(completion) == said
+    ((data, _),) = lasting(Settlement(completion=completion))
+    assert data["text/markdown"].startswith(f"<details><summary>{said}<" if seams else f"<p>{said}<" if said else "a")
+    assert data["text/plain"] == "a"
 
 
 @pytest.mark.parametrize(("tokens", "said"), [(1, "Reasoning · 1 token<"), (1_200, "Reasoning · 1,200 tokens<")])

@@ -85,7 +85,7 @@ LOOK_UPS: Final = {
         *("' '.join(paragraph.split())", "found['why']"),
     ),
     "notebook/panel/tabs/controls.py": ("option.name.replace('_', ' ')",),
-    "notebook/panel/tabs/sections.py": ("e.name", "chosen.breaks", "chosen.watch"),
+    "notebook/panel/tabs/lab.py": ("e.name", "one.name", "one.breaks", "one.watch"),
     "protocol/errors.py": ("advice",),
     "protocol/options.py": ("help",),
     "protocol/tape/takes.py": ("said['template']",),

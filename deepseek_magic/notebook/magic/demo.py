@@ -78,8 +78,8 @@ class DemoMagics(Magics):
         if helped(self, "deepseek_demo", line):
             return
         typed = arguments(self.deepseek_demo, line)
-        if deck.playing is not None:  # a lesson that was recorded with the demo needs none when it is played
-            _tell(say("The tape {name} answers, so no demo server is started or stopped.", name=deck.playing.name))
+        if (why := _not_needed()) is not None:
+            _tell(why.localized())
             return
         if typed.action == "stop":
             self._stop()
@@ -94,6 +94,24 @@ class DemoMagics(Magics):
     def legend(self) -> list[Message]:
         """What the server does wrong at the moment, one sentence a fault."""
         return [fault.legend for fault in self.server.faults.faults] if self.server is not None else []
+
+    def does(self, fault: str | None, pace: float) -> bool:
+        """Whether a server runs that does this already."""
+        from ...demo.wire.pace import LIKE_A_MODEL
+
+        server = self.server
+        return server is not None and (server.fault, server.pace) == (fault, LIKE_A_MODEL.scaled(pace))
+
+    def set_up(self, fault: str | None, pace: float) -> None:
+        """Have the server do this from now on, and start one where none runs; its counts begin again. Raises
+        ConfigurationError, and has then changed nothing."""
+        from ...demo.faults.spec import parse
+
+        if (why := _not_needed()) is not None:
+            raise ConfigurationError(why, hint=Message("%deepseek_replay off takes the tape out."))
+        parse(fault)
+        server = self.server or self.start()
+        server.pace, server.fault = pace, fault
 
     def start(self, fault: str | None = None, pace: float = 1.0, *, grpc_web: bool = False) -> DemoServer:
         """Start a server, in the place of the one before, and have cells answered by it; through an Envoy with ``grpc_web``."""
@@ -135,6 +153,13 @@ class DemoMagics(Magics):
         if self._beside is not None:
             os.environ[DEMO_VARIABLE] = self._beside
         _tell(say("Demo server stopped."))
+
+
+def _not_needed() -> Message | None:
+    """A lesson that was recorded with the demo needs none when it is played; None without a tape."""
+    if deck.playing is None:
+        return None
+    return Message("The tape {name} answers, so no demo server is started or stopped.", name=deck.playing.name)
 
 
 def _tell(said: str) -> None:

@@ -30,7 +30,7 @@ from ..view.status import Status
 from ..view.views import live_view
 from .answers import PanelSurface, Transcript
 from .gauges import Gauges
-from .tabs.lab import Story
+from .tabs.story import Lane, Story
 
 if TYPE_CHECKING:
     from .panel import Panel
@@ -86,6 +86,7 @@ class Calls:
         self.answer: Completion | None = None
         self.lasting: Sequence[Part] = ()
         self._client: Client | None = None
+        self.lanes: Sequence[Lane] = ()
 
     @property
     def running(self) -> bool:
@@ -126,12 +127,23 @@ class Calls:
         typed = {name: value for name, value in options.items() if name in _RESUMED}
         self._start(self.asked, session().prepare_resume(self.answer, **typed))
 
-    def ask_several(self, prompt: str, count: int, options: dict[str, Any]) -> list[Call]:
-        """Ask the same ``count`` times at once, outside of any conversation, and draw none of it. Raises as ``send`` does."""
+    @property
+    def several(self) -> bool:
+        """Whether one of those that were asked at once has not ended."""
+        return any(lane.open for lane in self.lanes)
+
+    def ask_several(self, prompt: str, count: int, options: dict[str, Any]) -> None:
+        """Ask the same ``count`` times at once, outside of any conversation, and draw none of it: ``lanes`` are what is
+        seen of them. Raises as ``send`` does."""
         alone = {**options, "no_history": True, "fresh": True}
         prepared = [session().prepare(prompt, **alone) for _ in range(count)]
         self._client = prepared[0].client
-        return [session().start(one) for one in prepared]
+        self.lanes = [Lane(session().start(one)) for one in prepared]
+
+    def forget_lanes(self) -> None:
+        """Something else is done: those that were asked at once are shown no longer, if all have ended."""
+        if not self.several:
+            self.lanes = ()
 
     def forget(self) -> None:
         """Another conversation is shown: what was asked last is none of its business."""
@@ -139,7 +151,9 @@ class Calls:
         self.lasting = ()
 
     def stop(self) -> None:
-        """End the running answer and keep what has come."""
+        """End what runs, the running answer and those that were asked at once, and keep what has come."""
+        for lane in self.lanes:
+            lane.stop()
         if self._call is not None:
             self._call.stop()
         if self._view is not None:
@@ -148,6 +162,7 @@ class Calls:
     def _start(self, asked: Asked, prepared: Prepared) -> None:
         now_s = time.monotonic()
         gauges, story = Gauges(now_s), Story(now_s)
+        self.forget_lanes()
         self._client = prepared.client
         self.asked = asked
         call = self._call = session().start(prepared, mode=prepared.options.get("buffer", "balanced"))

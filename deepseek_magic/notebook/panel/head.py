@@ -14,7 +14,8 @@ from ...engine.hosts.endpoints import Endpoint, in_order
 from ...protocol.errors import ConfigurationError
 from ...session import session
 from ...text.messages import say
-from ..view.status import Status, status_text
+from ..view.seam_marks import asked_again
+from ..view.status import STATES, Status, status_text
 from .gauges import Reading, curve
 
 
@@ -70,9 +71,10 @@ def _cost_of(place: Endpoint) -> tuple[str, str]:
 
 
 class Now:
-    """``box`` is the row: Stop while an answer is written, and one line."""
+    """``box`` is the row: Stop while an answer is written, and one line, whose first word a projector has ``large``."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], *, large: bool = False) -> None:
+        self._large = large
         self._stop = ipywidgets.Button(
             description=say("Stop"), tooltip=say("end the answer now and keep the text so far")
         )
@@ -82,22 +84,45 @@ class Now:
         self.box = ipywidgets.HBox((self._stop, self._line))
         self.box.add_class("deepseek-magic-now")
 
-    def show(self, status: Status | None, reading: Reading, gate: Gate | None, money: str) -> None:
-        """Draw the line; ``status`` is None while nothing is written."""
-        self._stop.layout.display = "none" if status is None else None
-        self._line.value = now_html(status, reading, gate, money)
+    def show(self, status: Status | None, reading: Reading, gate: Gate | None, money: str, several: str = "") -> None:
+        """Draw the line; ``status`` is None while nothing is written, ``several`` empty while no others are asked at once."""
+        self._stop.layout.display = None if status is not None or several else "none"
+        self._line.value = now_html(status, reading, gate, money, several, large=self._large)
 
 
-def now_html(status: Status | None, reading: Reading, gate: Gate | None = None, money: str = "") -> str:
-    """What happens now, or how the last answer did: only what has a value, and only what is not as usual."""
-    # Who answers stands in the badge.
-    said = [say("Ready"), *_last(reading)] if status is None else [status_text(replace(status, model="", place=""))]
+def now_html(
+    status: Status | None,
+    reading: Reading,
+    gate: Gate | None = None,
+    money: str = "",
+    several: str = "",
+    *,
+    large: bool = False,
+) -> str:
+    """What happens now, or how the last answer did: only what has a value, and only what is not as usual. If ``large``, the
+    state alone: its word, and in smaller letters the rest of it."""
+    if large:
+        word = STATES[status.state].localized() if status is not None else several or say("Ready")
+        rest = (
+            []
+            if status is None
+            else [status_text(replace(status, model="", place="")).removeprefix(word).lstrip("…:： ")]
+        )
+        rest += [several] if several and status is not None else []
+        small = html.escape(" · ".join(rest))
+        return f'<div class="deepseek-magic-state"><span role="status"><b>{html.escape(word)}</b> {small}</span></div>'
+    if status is not None:  # who answers stands in the badge
+        said = [status_text(replace(status, model="", place=""))]
+    else:
+        said = [] if several else [say("Ready"), *_last(reading)]
+    if several:
+        said.append(several)
     said += _queue(gate)
     if money and status is None:
         said.append(money)
     line = html.escape(" · ".join(said))
     drawn = "" if status is None else curve(reading.curve)
-    return f'<div class="deepseek-magic-line"><span role="status">{line}</span>{drawn}</div>'
+    return f'<div class="deepseek-magic-state"><span role="status">{line}</span>{drawn}</div>'
 
 
 def _last(reading: Reading) -> list[str]:
@@ -107,7 +132,7 @@ def _last(reading: Reading) -> list[str]:
     if reading.first_token_s is not None:
         said.append(say("first token {seconds} s", seconds=f"{reading.first_token_s:.2f}"))
     if reading.attempt > 1:
-        said.append(say("{count} attempts", count=reading.attempt))
+        said.append(asked_again(reading.attempt - 1))
     return said
 
 

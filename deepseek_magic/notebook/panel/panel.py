@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import ipywidgets
 from IPython.display import display
 
 from ...engine.home import engine
-from ...engine.loop import Call
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
@@ -41,8 +40,9 @@ from .prompt_box import PromptBox, actions, texts
 from .still import still, still_class
 from .tabs.as_magic import Cell, as_cell
 from .tabs.controls import Controls
-from .tabs.lab import Story
-from .tabs.sections import HistorySection, Lab, Metrics, Settings, Source, sentence_html
+from .tabs.lab import Lab
+from .tabs.sections import HistorySection, Metrics, Settings, Source, sentence_html
+from .tabs.story import Story, lanes_text
 from .tabs.sweep import SweepTab
 
 STYLE = Path(__file__).with_name("panel.css")
@@ -61,12 +61,12 @@ class Panel:
         self._picture: Any = None
         self._lock = threading.RLock()
         self._closed = False
-        self._reading, self._story = Reading(), list[tuple[float, str]]()
+        self._reading, self._story, self._told = Reading(), Story(0.0), 0
         self._status: Status | None = None
         self._counted, self._money = 0, ""
-        self._message = ipywidgets.HTML()
+        self._message, self._strip = ipywidgets.HTML(), ipywidgets.HTML()
         self._who = ipywidgets.HTML()
-        self._now = Now(lambda: self._guard(lambda: self._act("stop", "")))
+        self._now = Now(lambda: self._guard(lambda: self._act("stop", "")), large=for_class)
         self._transcript = Transcript(lambda text: self._prompt.offer(text))
         self._calls = Calls(magics, self._transcript, self)
         self._for_class = for_class
@@ -80,7 +80,7 @@ class Panel:
         )
         self._settings = Settings(self._controls, magics)
         self._history, self._metrics = HistorySection(), Metrics()
-        self._lab = Lab(demo, self._guard, self._ask_several)
+        self._lab = Lab(demo, self._guard, self._ask_several, self._calls.forget_lanes, for_class=for_class)
         self._source = Source(
             self._guard, lambda: self._insert(self._cell()), lambda: self._prompt.copy(self._cell().source)
         )
@@ -114,7 +114,10 @@ class Panel:
         head = ipywidgets.HBox((self._who, self._chats.box, self._chats.fold))
         below = (scroll, self._prompt.box, self._message)
         if self._for_class:
-            main, side = ipywidgets.VBox((head, *below)), ipywidgets.VBox((self._now.box, self._lab.box))
+            main = ipywidgets.VBox((self._strip, *below, self._lab.story))
+            top = ipywidgets.HBox((self._now.box, head))
+            top.add_class("deepseek-magic-top")
+            side = ipywidgets.VBox((top, self._lab.box))
             self._lab.box.add_class("deepseek-magic-lab")
         else:
             main, side = ipywidgets.VBox((head, self._now.box, *below)), ipywidgets.VBox((self._tabs,))
@@ -155,7 +158,8 @@ class Panel:
         self._calls.stop()
         self._settings.close()
         self._magics.unobserve(self._draw_words, "enter")
-        close(self.widget)
+        for part in (self.widget, self._strip, self._tabs):  # each of the two views shows one of the last two
+            close(part)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -195,20 +199,25 @@ class Panel:
             session().warm_up(**{name: given[name] for name in ("endpoint", "base_url") if name in given})
 
     def _ask_several(self, count: int) -> None:
-        calls = self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
-        engine.beside(self._follow_several(calls), name="gauges")
+        if self._calls.several:
+            self._say(say("What was asked at once has not ended: stop it first, or wait."))
+            return
+        self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
+        engine.beside(self._follow_several(), name="lanes")
 
-    async def _follow_several(self, calls: Sequence[Call]) -> None:
-        """Let the gauges show the queue until it is empty."""
-        while not all(call.done for call in calls):
-            gate = self._calls.gate
-            self._lab.show_lanes(calls, gate.standing.running if gate is not None else 0)
-            self._draw_now()
+    async def _follow_several(self) -> None:
+        """Show the lanes until the last one has ended."""
+        while self._calls.several:
+            self._draw_lanes()
             await engine.pause(STATUS_INTERVAL_S)
-        self._lab.show_lanes(calls, 0)
-        self._lab.look()
+        self._draw_lanes()
         self._refresh()
-        self._draw_now()
+
+    def _draw_lanes(self) -> None:
+        with self._lock:
+            self._lab.show_lanes(self._calls.lanes)
+            self._lab.look()
+            self._draw_now()
 
     def _chat_switched(self) -> None:
         self._calls.forget()
@@ -225,6 +234,7 @@ class Panel:
         """A cell has ended, and may have changed who answers, and which chats there are."""
         self._draw_words()
         self._chats.refresh()
+        self._lab.look()
         if self._chosen is self._sweep:
             self._sweep.refresh()
 
@@ -250,7 +260,6 @@ class Panel:
                 attempt=record.attempts,
             )
         self._tell(story)
-        self._lab.look()
         self._chats.refresh()
         self._refresh()
         self._draw()
@@ -262,9 +271,11 @@ class Panel:
 
     def _tell(self, story: Story) -> None:
         with self._lock:
-            if story.lines != self._story:
-                self._story = list(story.lines)
-                self._lab.tell(self._story)
+            self._strip.value = story.strip_html(time.monotonic())
+            if story is not self._story or len(story.lines) != self._told:
+                self._story, self._told = story, len(story.lines)
+                self._lab.tell(story.lines)
+                self._lab.look()
 
     def _say(self, text: str, *, failed: bool = False) -> None:
         self._message.value = sentence_html(text, failed=failed)
@@ -274,6 +285,7 @@ class Panel:
             running = self._calls.running
             again = self._calls.asked is not None and not running
             self._prompt.actions = actions(running, self._calls.can_continue, again)
+            self._lab.show_lanes(self._calls.lanes)
             if not running:
                 self._status = None
             elif self._status is None:
@@ -282,14 +294,18 @@ class Panel:
             self._draw_now()
 
     def _draw_now(self) -> None:
-        gate, log = self._calls.gate, session().log
+        with self._lock:
+            self._draw_state()
+
+    def _draw_state(self) -> None:
+        gate, log, several = self._calls.gate, session().log, lanes_text(self._calls.lanes)
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
             self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
         if self._for_class:  # one large state; the figures stand below the answer
-            self._now.show(self._status, Reading(), gate, "")
+            self._now.show(self._status, Reading(), None, "", several)
         else:
-            self._now.show(self._status, self._reading, gate, self._money)
+            self._now.show(self._status, self._reading, gate, self._money, several)
         if self._chosen is self._metrics:
             self._metrics.show_gauges(self._reading, gate, self._money)
 

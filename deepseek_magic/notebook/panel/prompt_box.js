@@ -135,6 +135,15 @@ function render({ model, el }) {
     }
     return buttons.get(name);
   };
+  // A class sees an answer that has ended from its question on; at its end stand small figures.
+  let writing = false;
+  const fromTheQuestion = () => {
+    writing = false;
+    const scroll = panel?.querySelector(".deepseek-magic-scroll");
+    const asked = [...(panel?.querySelectorAll(".deepseek-magic-question") ?? [])].pop();
+    if (!asked || !panel.classList.contains("deepseek-magic-class")) return;
+    scroll.scrollTop += asked.getBoundingClientRect().top - scroll.getBoundingClientRect().top;
+  };
   const drawActions = () => {
     const focused = document.activeElement;
     for (const { name, text, title, enabled, primary } of model.get("actions")) {
@@ -143,6 +152,8 @@ function render({ model, el }) {
       button.className = "jupyter-widgets jupyter-button widget-button" + (primary ? " mod-primary" : "");
     }
     keys.textContent = model.get("texts").keys;
+    if (buttons.get("send").disabled) writing = true;
+    else if (writing) setTimeout(fromTheQuestion, DRESS_AFTER_MS);
     if (row.contains(focused) && focused.disabled) box.focus();  // a disabled button would let the keys fall to the notebook
   };
   const drawTexts = () => {
@@ -174,6 +185,13 @@ function render({ model, el }) {
       commandMode(el);
     }
   });
+  // The buttons of ipywidgets say nothing when nobody hears them.
+  const ended = (event) => {
+    if (!event.target.closest("button") || el.contains(event.target)) return;
+    if (!event.target.closest(".jupyter-widgets-disconnected")) return;
+    say(model.get("texts").ended);
+    note.scrollIntoView({ block: "nearest" });
+  };
   // Stop is a button of ipywidgets above the conversation. Pressed through here, a kernel that is busy is said.
   const stop = (event) => {
     if (!event.target.closest(".deepseek-magic-stop")) return;
@@ -244,6 +262,7 @@ function render({ model, el }) {
   };
   const onPanel = [
     ["keydown", keep, false],
+    ["click", ended, true],
     ["click", stop, true],
     ["click", fill, true],
     ["focusin", write, false],

@@ -19,6 +19,7 @@ from ...protocol.events import AttemptStarted, Event, ReasoningDelta, ResponseSt
 from ...text.messages import Message, localized
 from ...text.segmenter import ShownSegment
 from .formats import complaint, segmenter
+from .seam_marks import cause
 from .status import WAIT_WORDS, Status
 
 MAX_REDRAWS_PER_S: Final = 20
@@ -236,11 +237,11 @@ class LiveView(View):
             case AttemptStarted(attempt=attempt):
                 self._say(state="connecting", attempt=attempt, detail="")
             case Waiting(detail=detail, reason=reason, of_attempts=of_attempts):
-                said, because = detail or WAIT_WORDS[reason], _cause(detail) or self._status.because
+                said, because = detail or WAIT_WORDS[reason], cause(detail) or self._status.because
                 self._say(state="waiting", detail=said, because=because, of_attempts=of_attempts)
                 self._status_due_s = now_s
             case Seam(detail=detail):
-                self._say(seams=self._status.seams + 1, because=_cause(detail) or self._status.because)
+                self._say(seams=self._status.seams + 1, because=cause(detail) or self._status.because)
                 self._status_due_s = now_s
 
     def _say(self, **changes: Any) -> None:
@@ -309,8 +310,3 @@ class LiveView(View):
 def _tokens_in(piece: str) -> int:
     """About how many tokens a piece is."""
     return 1 if len(piece) <= LONGEST_TOKEN_CHARS else estimate_tokens(piece)
-
-
-def _cause(detail: Message | str) -> Any:
-    """What happened, of a sentence that says what happened and what is done about it."""
-    return detail.values.get("what", "") if isinstance(detail, Message) else ""

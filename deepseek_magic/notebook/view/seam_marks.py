@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from ...protocol.completion import Completion
 from ...protocol.events import Seam, SeamKind
 from ...text.fences import FenceReader
-from ...text.messages import Message, localized, words
+from ...text.messages import Message, localized, say
 
-SEAM_WORDS: Final = words("resumed", "continued", "restarted")
 _JOINED: Final[Mapping[SeamKind, Message]] = {
-    "continued": Message("{what}; attempt {n} continued it."),
-    "resumed": Message("{what}; attempt {n} resumed the stream."),
-    "restarted": Message("{what}; attempt {n} began it again."),
+    "continued": Message("{what}; asked again for the rest, attempt {n}, and joined."),
+    "resumed": Message("{what}; asked again for the rest of the stream, attempt {n}, and joined."),
+    "restarted": Message("{what}; asked again from the beginning, attempt {n}."),
 }
 
 SIGN: Final = "┊"
@@ -32,6 +32,11 @@ _WIDE: Final = "\u2e80"
 """From here on words need no spaces between them."""
 
 
+def cause(detail: Message | str) -> Any:
+    """What happened, of a sentence that says what happened and what is done about it; "" of any other."""
+    return detail.values.get("what", "") if isinstance(detail, Message) else ""
+
+
 def seam_line(seam: Seam) -> str:
     """What broke, where the two segments meet, and how it went on: one sentence.
 
@@ -39,11 +44,43 @@ def seam_line(seam: Seam) -> str:
     """
     told = seam.detail.values if isinstance(seam.detail, Message) else {}
     if "what" not in told or "n" not in told:  # of a failover, which has a sentence of its own
-        return localized(seam.detail or SEAM_WORDS[seam.kind])
+        return localized(seam.detail) or say("Joined.")
     what = told["what"]
     if seam.at_chars and isinstance(what, Message) and "where" in what.values:
         what = what.filled(where=Message(" at character {at}", at=f"{seam.at_chars:,}"))
     return _JOINED[seam.kind].filled(what=what, n=told["n"]).localized()
+
+
+def strip_line(completion: Completion) -> str:
+    """What happened to an answer that was asked for more than once, for the line above it; nothing of any other."""
+    seams, again = completion.seams, completion.attempts - 1
+    if any(
+        not cause(seam.detail) for seam in seams
+    ):  # of a failover, or of a token budget: these have their own sentence
+        return localized(seams[0].detail) if len(seams) == 1 else say("joined {count}×", count=len(seams))
+    if not seams:
+        return (
+            " · ".join((say("No answer {count}×", count=again), asked_again(again)))
+            if again > 0 and completion.text
+            else ""
+        )
+    last = seams[-1]
+    if len(seams) > 1:
+        said = [say("Broke off {count}×", count=len(seams)), asked_again(len(seams))]
+    else:
+        said = [localized(cause(last.detail)), say("asked again")]
+    if last.kind == "restarted":
+        said[-1] = say("asked again from the beginning")
+    else:
+        said.append(say("joined") if len(seams) == 1 else say("joined {count}×", count=len(seams)))
+        if completion.outcome == "complete":
+            said.append(say("nothing is lost"))
+    return " · ".join(said)
+
+
+def asked_again(count: int) -> str:
+    """That an answer was, and how often."""
+    return say("asked again") if count == 1 else say("asked again {count}×", count=count)
 
 
 def marked(text: str, seams: Sequence[Seam], safe: Callable[[str], str], escape: Callable[[str], str]) -> str:

@@ -17,7 +17,7 @@ from ...text.language import MOMENT
 from ...text.messages import Message, localized, say
 from .formats import VERBATIM, body
 from .live import Settlement
-from .seam_marks import marked, seam_line
+from .seam_marks import asked_again, marked, seam_line, strip_line
 
 _ENDED: Final[Mapping[str, Message]] = {
     "truncated": Message("cut off at the token limit (--continue goes on, --max-tokens raises it)"),
@@ -117,13 +117,9 @@ def _small(lines: Sequence[str]) -> str:
 
 
 def _foot(ending: Settlement) -> str:
-    """The footer and the sentences below; where the answer was joined, the footer unfolds into where and why."""
-    line, seams = footer(ending.completion, ending.elapsed_s), ending.completion.seams
+    """The footer and the sentences below."""
     failed = failure_html(ending.failure) if ending.failure else ""
-    if not seams:
-        return failed + small(line, *ending.said)
-    joined = f"<details><summary>{_small([line])}</summary>{_small([seam_line(seam) for seam in seams])}</details>"
-    return failed + joined + (small(*ending.said) if ending.said else "")
+    return failed + small(footer(ending.completion, ending.elapsed_s), *ending.said)
 
 
 def failure_html(sentence: str) -> str:
@@ -132,7 +128,21 @@ def failure_html(sentence: str) -> str:
     return f'<p class="deepseek-magic-error" style="{rule}">{escape(sentence)}</p>'
 
 
+def _strip(completion: Completion) -> str:
+    """What happened, above an answer that broke off; it unfolds into where and why."""
+    line = strip_line(completion)
+    if not line or not completion.seams:
+        return f"<p>{escape(line)}</p>" if line else ""
+    return (
+        f"<details><summary>{escape(line)}</summary>{_small([seam_line(seam) for seam in completion.seams])}</details>"
+    )
+
+
 def _head(ending: Settlement, unfolded: bool) -> str:
+    return "\n\n".join(part for part in (_strip(ending.completion), _thought(ending, unfolded)) if part)
+
+
+def _thought(ending: Settlement, unfolded: bool) -> str:
     reasoning, tokens = ending.completion.reasoning, ending.completion.usage.reasoning_tokens
     if not reasoning:
         return ""
@@ -162,7 +172,7 @@ def footer(completion: Completion, elapsed_s: float | None = None) -> str:
     if completion.seams:
         said.append(say("joined {count}×", count=len(completion.seams)))
     elif completion.attempts > 1:
-        said.append(say("{count} attempts", count=completion.attempts))
+        said.append(asked_again(completion.attempts - 1))
     if completion.finish_reason and completion.finish_reason != "stop":
         said.append(completion.finish_reason)
     return " · ".join(part for part in said if part)

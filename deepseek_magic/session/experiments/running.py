@@ -349,7 +349,7 @@ def start_sweep(
     """
     check_how(concurrency=concurrency, budget=budget, on=on, limits=limits)
     if fresh and retry:
-        said = Message("fresh asks everything anew, and retry only what failed.")
+        said = Message("--fresh asks everything anew, --retry only what failed.")
         raise ConfigurationError(said, hint=Message("Leave one of them out."))
     shut = shut or shutter(session, prepared, at)
     store, seeds, plan = SweepStore(session.journal), list(prepared.seeds), prepared.plan

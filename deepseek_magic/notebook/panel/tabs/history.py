@@ -10,6 +10,7 @@ from ....metrics.tables import cell, html_table
 from ....protocol.measured import currency_name
 from ....protocol.outcome import OUTCOME_WORDS, Outcome
 from ....text.messages import Message, say
+from ...view.seam_marks import asked_again
 
 OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 SHOWN_ROWS: Final = 100
@@ -66,6 +67,6 @@ def _outcome(row: Mapping[str, Any]) -> Iterator[str]:
     yield OUTCOME_WORDS[str(row["outcome"])].localized()
     yield cell(row.get("model"))
     if (row.get("attempts") or 1) > 1:
-        yield say("{count} attempts", count=row["attempts"])
+        yield asked_again(row["attempts"] - 1)
     if row.get("error_type"):
         yield cell(row["error_type"])

@@ -1,25 +1,24 @@
 """The failure lab: experiments that make the demo server of this kernel fail, and what the class sees happen.
 
-An experiment is a fault of the demo with two sentences, what breaks and what to watch. ``Story`` turns the events of an
-answer into lines that say what the client did about it.
+An experiment is a fault of the demo with two sentences, what breaks and what to watch.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ....engine.loop import Call
-from ....protocol.completion import Completion
-from ....protocol.events import AttemptStarted, Event, Finish, ResponseStarted, Seam, TextDelta, Waiting
-from ....text.messages import localized, say, words
-from ...view.seam_marks import SEAM_WORDS
-from ...view.status import WAIT_WORDS
+import ipywidgets
 
-STORY_LINES: Final = 40
-STRATEGY_WORDS: Final = words("first", "retry", "resume", "continue", "restart")
+from ....text.messages import say
+from ...magic.demo import DemoMagics
+from .sections import Guard, button, fold
+from .story import Lane, lanes_html, story_html
+
+SEVERAL: Final = 6
+NAME_CHARS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +32,24 @@ class Experiment:
 
 
 EXPERIMENTS: Final = (
-    Experiment("no fault", None, "Nothing is broken.", "One attempt, no wait, no seam."),
+    Experiment("no fault", None, "Nothing is broken.", "It is asked once, nothing waits, nothing is joined."),
     Experiment(
         "slow",
         "slow rate=5",
         "The model writes five tokens a second.",
-        "The curve is low, the first token is as fast as ever, and nothing is retried: slow is not broken.",
+        "The first token is as fast as ever, and it is not asked again: slow is not broken.",
     ),
     Experiment(
-        "cut",
+        "break",
         "cut at=content after=25 times=1",
         "The connection closes in the middle of the answer, before the body has ended.",
-        "A second attempt sends the text so far as a prefix and continues it; the seam is counted and the answer is complete.",
+        "It broke off, was asked again for the rest, and was joined: the text so far went along, and nothing is lost.",
     ),
     Experiment(
-        "cut three times",
+        "three breaks",
         "cut at=content after=12 times=3",
         "Three connections in a row close in the middle.",
-        "Each attempt brings something new, so the client continues; the attempts add up to one answer.",
+        "It is asked again for the rest each time; four parts are joined to one answer.",
     ),
     Experiment(
         "an end too early",
@@ -62,13 +61,13 @@ EXPERIMENTS: Final = (
         "stall",
         "stall at=content after=20 for=5 times=1",
         "The server falls silent for five seconds and keeps the connection open.",
-        "Tokens per second fall to zero while the state does not change: only the client's own clock can notice.",
+        "The text stands still while the connection lives: only the client's own clock can notice.",
     ),
     Experiment(
-        "refuse",
-        "refuse for=3",
-        "The port is closed for three seconds: connections are refused.",
-        "Attempts follow each other with growing pauses until one is accepted.",
+        "hang-up",
+        "reset at=after-headers times=2",
+        "The server hangs up before it has said a word, twice.",
+        "Nothing has arrived, so it is asked again from the beginning, after pauses that grow.",
     ),
     Experiment(
         "too busy",
@@ -86,90 +85,138 @@ EXPERIMENTS: Final = (
         "wrong key",
         "401 times=1",
         "The key is refused.",
-        "No retry: the same request would fail again, so the error is shown at once.",
+        "It is not asked again: the same request would fail again, so the error is shown at once.",
     ),
 )
+
+
+def named(fault: str | None) -> str:
+    """What a person calls a fault: the experiment that it belongs to, or what was typed."""
+    return next((say(one.name) for one in EXPERIMENTS if one.fault == fault), fault or "")
 
 
 def armed(fault: str | None, left: Sequence[int | None]) -> str:
     """Whether a fault of the demo is still to come, and how often; ``left`` as ``Faults.left``."""
     if not fault:
         return say("Nothing is set up: answers are whole.")
-    if all(count == 0 for count in left):
-        return say("Used up: {fault}. Set it up again.", fault=fault)
+    name, count = named(fault), sum(count or 0 for count in left)
+    if fault.startswith("refuse"):  # a port is closed by the clock, whoever knocks
+        return say("In force from Set up on: {fault}.", fault=name)
     if None in left:
-        return say("Armed, every time: {fault}.", fault=fault)
-    count = sum(count or 0 for count in left)
+        return say("Armed, every time: {fault}.", fault=name)
+    if count == 0:
+        return say("Used up: {fault}. Set it up again.", fault=name)
     if count == 1:
-        return say("Armed, once: {fault}.", fault=fault)
-    return say("Armed, {count} times: {fault}.", count=count, fault=fault)
+        return say("Armed, once: {fault}.", fault=name)
+    return say("Armed, {count} times: {fault}.", count=count, fault=name)
 
 
-def lanes_html(calls: Sequence[Call], running: int) -> str:
-    """Calls that were asked at once, a line each: waiting, running, or how it ended."""
-    lines, open_ones = [], 0
-    for call in calls:
-        if not call.done:
-            open_ones += 1
-            lines.append(say("running") if open_ones <= running else say("waiting"))
-            continue
-        record = call.completion.record
-        word = say("failed") if call.completion.error is not None else say("done")
-        attempts = say("{count} attempts", count=call.completion.attempts) if call.completion.attempts > 1 else ""
-        seconds = say("{seconds} s", seconds=f"{record.total_s:.1f}") if record is not None else ""
-        lines.append(" · ".join(part for part in (word, seconds, attempts) if part))
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f'<ol class="deepseek-magic-story deepseek-magic-lanes">{items}</ol>'
+class Lab:
+    """Experiments with the demo server of this kernel, and the ``story`` of what the client did, in ``box`` but for a class."""
+
+    def __init__(
+        self,
+        demo: DemoMagics,
+        guard: Guard,
+        ask_several: Callable[[int], None],
+        forget_lanes: Callable[[], None],
+        *,
+        for_class: bool,
+    ) -> None:
+        self._demo = demo
+        self._for_class, self._forget_lanes = for_class, forget_lanes
+        self._experiment = ipywidgets.Dropdown(
+            description=say("experiment"), options=[(say(e.name), i) for i, e in enumerate(EXPERIMENTS)], value=0
+        )
+        self._fault = ipywidgets.Text(
+            description=say("fault"),
+            placeholder=say("or any other, e.g. {example}", example="reset at=reasoning after=2 times=1"),
+        )
+        self._pace = ipywidgets.BoundedFloatText(description=say("slowness"), value=1.0, min=0.0, max=20.0, step=0.5)
+        self._legend, self._lanes = ipywidgets.HTML(), ipywidgets.HTML()
+        self._story = ipywidgets.HTML(story_html(()))
+        self._button = button("", say("make the demo server do this from now on"), guard, self._set_up)
+        self._button.add_class("deepseek-magic-set-up")
+        why = say("the prompt in the box, all at once, to see the queue and the limiter")
+        several = button(say("Ask {count} times", count=SEVERAL), why, guard, lambda: ask_several(SEVERAL))
+        row = ipywidgets.HBox((self._button, several))
+        controls = ipywidgets.VBox((self._experiment, self._fault, self._pace, row))
+        controls.add_class("deepseek-magic-lab-controls")
+        # The strip tells a class what happened; second by second it would push the answer out of the picture.
+        happened = fold(say("What happened"), self._story, unfolded=not for_class)
+        self.story = ipywidgets.VBox((happened, self._story))
+        self.story.add_class("deepseek-magic-happened")
+        self.box = ipywidgets.VBox((controls, self._legend, self._lanes, *(() if for_class else (self.story,))))
+        for control in (self._fault, self._pace):
+            control.observe(lambda _change: self.look(), "value")
+        self._experiment.observe(lambda _change: self._choose(), "value")
+        self._choose()
+
+    def _choose(self) -> None:
+        self._fault.value = EXPERIMENTS[self._experiment.value].fault or ""
+        self.look()
+
+    def look(self) -> None:
+        """Show what is chosen, and whether it is set up and still to come."""
+        server, fault = self._demo.server, self._wanted
+        said = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in self._sentences(fault)]
+        lines = [" ".join(said)] if self._for_class and said else said
+        if server is None:
+            lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
+        else:
+            standing = armed(server.fault, server.faults.left)
+            if not self._is_set_up:
+                standing = say("Not set up yet. Until then: {standing}", standing=standing)
+            lines.append(f"<b>{html.escape(standing)}</b>")
+            if not self._for_class:
+                lines.append(html.escape(say("Cells ask this server, too, until %deepseek_demo stop.")))
+        self._legend.value = f'<div class="deepseek-magic-legend">{"<br>".join(lines)}</div>'
+        used_up = self._is_set_up and server is not None and fault is not None and not any(_still(server.faults.left))
+        if used_up:
+            self._button.description = say("Set up again")
+        elif self._is_set_up:
+            self._button.description = say("Set up")
+        else:
+            self._button.description = say("Set up: {name}", name=_short(named(fault)))
+        self._button.button_style = "" if self._is_set_up and not used_up else "primary"
+
+    def _sentences(self, fault: str | None) -> list[tuple[str, str]]:
+        """What breaks and what to watch, of an experiment; of any other fault what the demo says of it."""
+        for one in EXPERIMENTS:
+            if one.fault == fault:
+                return [(say("What breaks"), say(one.breaks)), (say("What to watch"), say(one.watch))]
+        legend = " ".join(sentence.localized() for sentence in self._demo.legend) if self._is_set_up else ""
+        return [(say("What breaks"), legend)] if legend else []
+
+    @property
+    def _wanted(self) -> str | None:
+        """The fault that is chosen or typed."""
+        return self._fault.value.strip() or None
+
+    @property
+    def _is_set_up(self) -> bool:
+        """Whether the demo does what is chosen."""
+        return self._demo.does(self._wanted, self._pace.value)
+
+    def _set_up(self) -> None:
+        self._demo.set_up(self._wanted, self._pace.value)
+        self.tell([])  # the story of another experiment
+        self._forget_lanes()
+        self.look()
+
+    def show_lanes(self, lanes: Sequence[Lane]) -> None:
+        """Show calls that were asked at once, each on a line of its own."""
+        self._lanes.value = lanes_html(lanes)
+
+    def tell(self, lines: Sequence[tuple[float, str]]) -> None:
+        """Show the story of the answer that is being written, or was written last."""
+        self._story.value = story_html(lines)
 
 
-class Story:
-    """What happened to one answer, line by line, with the seconds since it was asked."""
-
-    def __init__(self, now_s: float) -> None:
-        self._started_s = now_s
-        self._writing = False
-        self.lines: list[tuple[float, str]] = []
-
-    def note(self, events: Sequence[Event], now_s: float) -> None:
-        """Take events that have just come."""
-        for event in events:
-            line = self._line(event)
-            if line and len(self.lines) < STORY_LINES and (not self.lines or self.lines[-1][1] != line):
-                self.lines.append((now_s - self._started_s, line))
-
-    def end(self, completion: Completion, now_s: float) -> None:
-        """The call is over: say how, where no event has."""
-        at_s = now_s - self._started_s
-        if completion.outcome == "interrupted":
-            self.lines.append((at_s, say("Stopped; the text so far is kept.")))
-        elif completion.error is not None:  # whose sentence stands below the question
-            self.lines.append((at_s, say("Failed; the reason stands below the question.")))
-
-    def _line(self, event: Event) -> str:
-        match event:
-            case AttemptStarted(attempt=attempt, strategy=strategy):
-                self._writing = False
-                return say("Attempt {attempt} ({strategy}).", attempt=attempt, strategy=STRATEGY_WORDS[strategy])
-            case ResponseStarted():
-                return say("The server answers.")
-            case TextDelta() if not self._writing:
-                self._writing = True
-                return say("Text arrives.")
-            case Waiting(detail=detail, reason=reason):
-                return localized(detail) or say("Waiting: {reason}.", reason=WAIT_WORDS[reason])
-            case Seam(kind=kind, at_chars=at_chars, detail=detail):
-                if at_chars is None:
-                    return say("Seam ({kind}): {why}", kind=SEAM_WORDS[kind], why=detail)
-                at = f"{at_chars:,}"
-                return say("Seam ({kind} at character {at}): {why}", kind=SEAM_WORDS[kind], at=at, why=detail)
-            case Finish(reason=reason):
-                return say("Finished: {reason}.", reason=reason)
-        return ""
+def _still(left: Sequence[int | None]) -> list[bool]:
+    return [count is None or count > 0 for count in left]
 
 
-def story_html(lines: Sequence[tuple[float, str]]) -> str:
-    """The story as a list."""
-    if not lines:
-        return f"<p>{html.escape(say('Ask something to see what happens.'))}</p>"
-    items = "".join(f"<li><b>{at_s:.1f} s</b> {html.escape(line)}</li>" for at_s, line in lines)
-    return f'<ol class="deepseek-magic-story">{items}</ol>'
+def _short(name: str) -> str:
+    """A name that fits on a button."""
+    return name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1].rstrip()}…"

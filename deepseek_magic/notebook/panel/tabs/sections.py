@@ -1,33 +1,28 @@
-"""The sections beside the conversation: settings, failure lab, history, metrics, and the cell that asks the same."""
+"""The sections beside the conversation: settings, history, metrics, and the cell that asks the same."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 import ipywidgets
 
 from ....engine.gate import Gate
-from ....engine.loop import Call
 from ....metrics.canvas import PlotKind
 from ....metrics.log import MetricsLog
 from ....protocol.outcome import OUTCOME_WORDS
 from ....session import session
 from ....text.messages import say
-from ...magic.demo import DemoMagics
 from ...magic.magics import DeepSeekMagics
 from ..gauges import Reading, gauges_html
 from .as_magic import Cell
 from .controls import GROUP_WORDS, Controls
 from .history import OUTCOMES, history_html
-from .lab import EXPERIMENTS, armed, lanes_html, story_html
 
 Guard = Callable[[Callable[[], None]], None]
 """Does something, and shows the sentence of the DeepSeekError that it may raise."""
-
-SEVERAL: Final = 6
 
 PLOT_IN: Final = 4.6
 """As wide as the section is on a laptop, so that the letters of a plot are as tall as those around it."""
@@ -76,12 +71,13 @@ class Settings:
         self._magics.unobserve(self._show_enter, "enter")
 
 
-def fold(title: str, folded: Any) -> Any:
+def fold(title: str, folded: Any, *, unfolded: bool = False) -> Any:
     """A button that shows what is ``folded``, and hides it again."""
-    toggle = ipywidgets.ToggleButton(description=title, icon="caret-right", tooltip=say("show or hide these"))
+    toggle = ipywidgets.ToggleButton(description=title, tooltip=say("show or hide these"))
     toggle.layout.width = "auto"
-    folded.layout.display = "none"
     toggle.observe(partial(_unfold, toggle, folded), "value")
+    toggle.value = unfolded
+    _unfold(toggle, folded, {"new": unfolded})
     return toggle
 
 
@@ -162,78 +158,6 @@ def _picture(log: MetricsLog, kind: PlotKind) -> str:
     except (ImportError, ValueError) as error:
         return _paragraph(str(error))
     return f'<div style="color: var(--jp-ui-font-color1)">{plot.svg()}</div>'
-
-
-class Lab:
-    """Experiments with the demo server of this kernel, and the story of what the client did."""
-
-    def __init__(self, demo: DemoMagics, guard: Guard, ask_several: Callable[[int], None]) -> None:
-        self._demo = demo
-        self._experiment = ipywidgets.Dropdown(
-            description=say("experiment"), options=[(say(e.name), i) for i, e in enumerate(EXPERIMENTS)], value=0
-        )
-        self._fault = ipywidgets.Text(
-            description=say("fault"),
-            placeholder=say("or any other, e.g. {example}", example="reset at=reasoning after=2 times=1"),
-        )
-        self._pace = ipywidgets.BoundedFloatText(description=say("slowness"), value=1.0, min=0.0, max=20.0, step=0.5)
-        self._legend = ipywidgets.HTML()
-        self._story = ipywidgets.HTML(story_html(()))
-        set_up = button(say("Set up"), say("make the demo server do this from now on"), guard, self._set_up)
-        self._set_up_button = set_up
-        why = say("the prompt in the box, all at once, to see the queue and the limiter")
-        several = button(say("Ask {count} times", count=SEVERAL), why, guard, lambda: ask_several(SEVERAL))
-        row = ipywidgets.HBox((set_up, several))
-        title = ipywidgets.HTML(f"<b>{html.escape(say('What happened'))}</b>")
-        self.box = ipywidgets.VBox((self._experiment, self._fault, self._pace, row, self._legend, title, self._story))
-        self._experiment.observe(lambda _change: self._explain(), "value")
-        self._explain()
-
-    def _explain(self) -> None:
-        chosen = EXPERIMENTS[self._experiment.value]
-        self._fault.value = chosen.fault or ""
-        self._say(say(chosen.breaks), say(chosen.watch))
-
-    def _say(self, breaks: str, watch: str = "") -> None:
-        self._sentences = [(say("What breaks"), breaks), (say("What to watch"), watch)]
-        self.look()
-
-    def look(self) -> None:
-        """Show whether what was set up is still to come."""
-        server = self._demo.server
-        lines = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in self._sentences if text]
-        if server is None:
-            lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
-        else:
-            lines.append(f"<b>{html.escape(armed(server.fault, server.faults.left))}</b>")
-            lines.append(html.escape(say("Cells ask this server, too, until %deepseek_demo stop.")))
-        self._legend.value = f'<div style="line-height: 1.5">{"<br>".join(lines)}</div>'
-        self._set_up_button.button_style = "" if self._is_set_up else "primary"
-
-    @property
-    def _is_set_up(self) -> bool:
-        """Whether the demo does what is chosen."""
-        server = self._demo.server
-        return server is not None and (self._fault.value.strip() or None) == server.fault
-
-    def _set_up(self) -> None:
-        server = self._demo.server or self._demo.start()
-        server.pace = self._pace.value
-        server.fault = self._fault.value.strip() or None
-        self.tell([])  # the story of another experiment
-        chosen = EXPERIMENTS[self._experiment.value]
-        if chosen.fault == server.fault:
-            self._say(say(chosen.breaks), say(chosen.watch))
-        else:
-            self._say(" ".join(sentence.localized() for sentence in self._demo.legend))
-
-    def show_lanes(self, calls: Sequence[Call], running: int) -> None:
-        """Show calls that were asked at once, each on a line of its own."""
-        self._story.value = lanes_html(calls, running)
-
-    def tell(self, lines: list[tuple[float, str]]) -> None:
-        """Show the story of the answer that is being written, or was written last."""
-        self._story.value = story_html(lines)
 
 
 class Source:
