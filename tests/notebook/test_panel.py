@@ -436,6 +436,9 @@ def test_two_panels_share_the_log_and_the_limiter(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("source", ["p = ds.panel()\np", "p = ds.panel(for_class=True)\np"])
 def test_a_panel_run_again_takes_the_place_of_the_old_one(kernel: Kernel, source: str) -> None:
+    kernel.run(
+        "import os; os.environ['JPY_SESSION_NAME'] = 'a.ipynb'"
+    )  # of a Jupyter server, whose page is told what goes
     Front(kernel, source)
     front = Front(kernel, source)
     before = int(front.value(WIDGETS))

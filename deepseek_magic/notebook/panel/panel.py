@@ -94,6 +94,8 @@ class Panel:
             say("As a cell"): self._source,
             say("Sweep"): self._sweep,
         }
+        if for_class:  # it has the lab beside no tabs
+            sections = {name: part for name, part in sections.items() if part is not self._lab}
         self._sections = tuple(sections.values())
         self._tabs = ipywidgets.Tab([part.box for part in self._sections])
         set_titles(self._tabs, list(sections))
@@ -158,8 +160,8 @@ class Panel:
         self._calls.stop()
         self._settings.close()
         self._magics.unobserve(self._draw_words, "enter")
-        for part in (self.widget, self._strip, self._tabs):  # each of the two views shows one of the last two
-            close(part)
+        close(self.widget)
+        close(self._tabs if self._for_class else self._strip)  # which is not in it
 
     def _check_open(self) -> None:
         if self._closed:
