@@ -27,7 +27,7 @@ from tests.relay.test_relay import ask_all
 RULES: Final = Rules(
     name="Physics 101",
     max_tokens=2_000,
-    budgets={("student", "day"): Decimal("0.002"), ("class", "course"): Decimal(20)},
+    budgets={("student", "day"): Decimal("0.01"), ("class", "course"): Decimal(20)},
 )
 NAMES: Final = [
     *("Ada", "Amélie Dubois-Lefèvre", "Anna-Lena Großkreutz", "Bo", "Chiara", "陈小明", "Daniel Óskarsson", "Emeka Nwankwo", "Fatima"),
@@ -76,7 +76,9 @@ def begun(relay: RunningRelay, number: int, question: str, *, until: bytes = b""
     made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     seen = b""
     while until not in seen:
-        seen += made.recv(4096)
+        some = made.recv(4096)
+        assert some, seen
+        seen += some
     return made
 
 
