@@ -698,7 +698,7 @@ def test_a_server_that_accepts_is_asked_by_more_at_once_until_it_refuses() -> No
         limiter.ended(slot, 0.0, "done" if status == 200 else "failed")
 
     assert unanswered_at_once() == 4
-    for _ in range(80):
+    for _ in range(160):
         answered(200)
     assert unanswered_at_once() == 20
     answered(500)

@@ -30,9 +30,9 @@ SlotEnd = Literal["done", "refused", "failed"]
 
 UNANSWERED_MIN: Final = 4
 UNANSWERED_SHARE: Final = 16
-ACCEPTED_SHARE: Final = 4
-"""At most this many requests (or a sixteenth of the cap, or a quarter of those accepted in a row) wait for their status at
-once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs a quarter of what went
+ACCEPTED_SHARE: Final = 8
+"""At most this many requests (or a sixteenth of the cap, or an eighth of those accepted in a row) wait for their status at
+once. A lowered limit then shows after a handful of refusals, however wide the window is, or costs an eighth of what went
 well; and short answers are not held to four a round trip for ever."""
 EVEN_SHARE: Final = 3
 """Where others send the requests each status comes later than the server gave it. There so many times as many may wait for
