@@ -14,6 +14,7 @@ from deepseek_magic.demo import routes
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import failover as relay
 from deepseek_magic.engine import gate, stream
+from deepseek_magic.policy import pricing
 
 # The session of a process keeps the home that it first saw, which may be while tests are collected.
 _HOME = tempfile.TemporaryDirectory(prefix="deepseek-magic-tests-")
@@ -44,6 +45,12 @@ def new_servers() -> None:
     relay._DOWN._until_s.clear()
     stream._REFUSED._until_s.clear()
     gate._GATES.clear()
+
+
+@pytest.fixture
+def off_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no peak hour, whenever the test runs: twice the price would be other numbers of calls within a budget."""
+    monkeypatch.setattr(pricing, "is_peak", lambda *_: False)
 
 
 KERNELS = frozenset(("kernel", "run_headless"))

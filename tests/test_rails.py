@@ -22,7 +22,7 @@ def demo() -> Iterator[DemoServer]:
 
 
 @pytest.fixture
-def session(demo: DemoServer) -> Iterator[Session]:
+def session(demo: DemoServer, off_peak: None) -> Iterator[Session]:
     made = Session()
     made.defaults = made.defaults.replace(base_url=demo.base_url, endpoint="demo", think="off")
     yield made

@@ -38,7 +38,7 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoServer]:
 
 
 @pytest.fixture
-def priced(demo: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def priced(demo: DemoServer, off_peak: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo under its own name, whose answers have a price."""
     monkeypatch.setenv(DEMO_VARIABLE, demo.base_url)
 

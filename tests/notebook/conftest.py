@@ -181,7 +181,13 @@ class Kernel:
         do: Callable[[], None] | None = None,
     ) -> Ran:
         """Run a cell to its end, whatever was sent before; ``when`` and ``do`` as for ``collect``."""
-        return self.collect(self.send(source, cell=cell, stop_on_error=False), when=when, do=do)
+        ran = self.collect(self.send(source, cell=cell, stop_on_error=False), when=when, do=do)
+        while (
+            ran.reply["status"] == "aborted"
+        ):  # ipykernel 6 does so to what comes right after a cell of ``send`` that failed
+            time.sleep(0.1)
+            ran = self.collect(self.send(source, cell=cell, stop_on_error=False), when=when, do=do)
+        return ran
 
     def offers(self, code: str, *words: str) -> bool:
         """Whether Tab behind ``code`` offers these words."""

@@ -39,6 +39,18 @@ async def listening(port: int, *, within_s: float = HANG_S) -> None:
             await asyncio.sleep(_READY_EVERY_S)
 
 
+async def silent(port: int) -> None:
+    """Wait until nobody listens on ``port``."""
+    async with asyncio.timeout(HANG_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(_READY_EVERY_S)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until the other side has got so far."""
     async with asyncio.timeout(HANG_S):
@@ -76,6 +88,7 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        await silent(self.port)  # what it had started may live on for a moment, and take the next connection with it
 
 
 class Demo(Program):

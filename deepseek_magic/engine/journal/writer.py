@@ -30,7 +30,7 @@ WRITE_S: Final = 0.1
 """Time between two writes of what all streams have brought, in one transaction: so much text is at risk when the process is
 killed. A write takes some 0.2 ms."""
 
-TOGETHER_S: Final = 0.004
+TOGETHER_S: Final = 0.002
 """Time between two transactions at least, so that what many short calls ask for goes into fewer: a commit, and waking who
 waits for it, costs as much as all that such a call writes. Nobody notices so little, and the first one does not wait."""
 
