@@ -147,7 +147,9 @@ def test_of_five_hundred_trials_little_reaches_the_page_and_nothing_of_their_tex
     with watched_page(browser, lab.url) as (page, watch):
         page.set_default_timeout(HANG_MS)
         open_without_kernel(page, path, lab)
-        settled, side = page.locator(".jp-OutputArea-output table").all()
+        tables = page.locator(".jp-OutputArea-output table")
+        tables.nth(1).wait_for(state="attached")
+        settled, side = tables.all()
         assert settled.locator("tbody tr").count() == 4
         assert side.locator("tbody tr").count() == 30
         page.wait_for_timeout(1_000)
