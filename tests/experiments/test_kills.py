@@ -53,6 +53,6 @@ def test_two_kernels_run_one_sweep_and_the_death_of_one_costs_nothing(tmp_path: 
     assert 40 <= at_the_kill < 120
     # What the dead one was asking when it died is asked again: what it had open, and what had just ended and was on its way to the disk.
     assert sum(asked.values()) <= 120 + 2 * 4
-    assert all(count in (2, 3) for count in asked.values())
+    assert all(2 <= count <= 4 for count in asked.values())  # two repeats, each of them asked again once at most
     assert len({row["call_id"] for row in rows}) == 120
     assert json.dumps([row["text"] for row in rows]).count("item") >= 120
