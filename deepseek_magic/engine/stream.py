@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from ..metrics.billing import UNSEEN_TOKENS
 from ..metrics.record import StreamMeter
 from ..policy.attempts import Delivered, Ending, RefusedWays, Spent
+from ..policy.causes import is_class_rule
 from ..policy.deadlines import happening_of
 from ..policy.recovery import Accept, Continue, GiveUp, Restart, Resume, Step, decide
 from ..policy.token_allowance import TokenAllowance
@@ -294,7 +295,7 @@ class Stream(Batched):
         elif self._answer.attempts > 1 or ending.retry_after_s:
             # What happened is said by the error itself.
             error.hint = Message("{then} {hint}", then=step.then or step.why, hint=error.hint or Message("Ask again."))
-        error.hint = error.hint or Message("Ask again.")
+        error.hint = error.hint or ("" if is_class_rule(error) else Message("Ask again."))
         error.change_said(keys.mask)
         if isinstance(error, AuthenticationError):
             keys.forget(self.terms.endpoint)

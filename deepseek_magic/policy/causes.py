@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..protocol.errors import APIStatusError, ConnectTimeout, DeepSeekError, Disconnected, IncompleteStream, ReadTimeout
+from ..protocol.errors import (
+    CLASS_RULE,
+    APIStatusError,
+    ConnectTimeout,
+    DeepSeekError,
+    Disconnected,
+    IncompleteStream,
+    ReadTimeout,
+)
 from ..text.messages import Message
 
 
@@ -69,6 +77,11 @@ def quota_exhausted(error: DeepSeekError | None) -> bool:
         return False
     words = f"{error.code} {error.type} {error.said}".lower()
     return error.status == 402 or (error.status == 429 and any(word in words for word in _QUOTA_WORDS))
+
+
+def is_class_rule(error: DeepSeekError | None) -> bool:
+    """Whether a relay refuses by a rule of its class: its sentence says all, and another request may be within the rules."""
+    return isinstance(error, APIStatusError) and error.type == CLASS_RULE
 
 
 def refuses_stream_options(error: DeepSeekError | None) -> bool:

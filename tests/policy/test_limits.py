@@ -440,6 +440,15 @@ def test_only_a_few_requests_wait_for_their_status_at_once() -> None:
     assert limiter.may_start(0.1) is None
 
 
+def test_a_rule_of_a_class_refuses_one_call_and_blocks_no_other() -> None:
+    limiter = Limiter(LimitPolicy())
+    slot = limiter.started(0.0)
+    said = "The budget of a student for a day does not allow it."
+    answer(limiter, slot, 0.0, 402, error=status_error(402, said, type="class_rule", code="budget.student.day"))
+    limiter.ended(slot, 0.0, "refused")
+    assert limiter.blocked(0.0) is None
+
+
 def test_a_used_up_balance_fails_calls_at_once_for_a_while_and_a_success_lifts_it() -> None:
     limiter = Limiter(LimitPolicy())
     slot = limiter.started(0.0)

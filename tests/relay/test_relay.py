@@ -250,6 +250,15 @@ def test_what_is_not_allowed_is_an_error_that_names_its_rule(
     assert relay.posts() == []
 
 
+async def test_a_refused_budget_is_said_in_its_own_words_and_holds_up_no_call_that_it_allows(start: Start) -> None:
+    relay = start(Rules(contact="ann", budgets={("student", "day"): Decimal("0.001")}))
+    async with relay.client() as client:
+        with pytest.raises(DeepSeekError, match=r"\(rule budget\.student\.day of .*Ask ann if") as refused:
+            await client.complete(QUESTION, max_tokens=100_000)
+        assert "Ask again" not in str(refused.value)
+        assert (await client.complete(QUESTION, max_tokens=20, think="off")).outcome == "truncated"
+
+
 def test_tokens_are_needed_and_errors_speak_the_readers_language(relay: RunningRelay) -> None:
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic abc"}):
         answer = httpx.post(f"{relay.base_url}/v1/chat/completions", json=BODY, headers=headers)

@@ -20,7 +20,7 @@ from typing import Final, Literal
 from ...protocol.errors import APIStatusError, ConfigurationError
 from ...protocol.events import WaitReason
 from ...text.messages import Message
-from ..causes import quota_exhausted
+from ..causes import is_class_rule, quota_exhausted
 from .buckets import Allowance, TokenBucket
 from .concurrency import ConcurrencyWindow
 from .ratelimit_headers import Headers, concurrency_limit, read_budgets, retry_after_s
@@ -234,7 +234,7 @@ class Limiter:
                 own_per_s = None if "token" in budget.dimension else self.policy.requests_per_s
                 self._allowances[budget.dimension] = Allowance(self.policy.low_water, now_s, own_per_s)
             self._allowances[budget.dimension].update(budget, now_s)
-        if quota_exhausted(error) or status == 402:
+        if (quota_exhausted(error) or status == 402) and not is_class_rule(error):
             self._broken_until_s, self._why_broken = now_s + BREAK_S, error.message if error is not None else ""
         elif status == 429:
             self._refused(slot, now_s, error, u, used_up=used_up)
