@@ -39,6 +39,12 @@ def request_id(shell: Any) -> str | None:
     return found
 
 
+def stops_on_error(shell: Any) -> bool:
+    """Whether the kernel runs none of the cells that wait when the running one fails, as front ends ask; JupyterLab does not of
+    a cell with the tag ``raises-exception``."""
+    return bool(_parent(shell).get("content", {}).get("stop_on_error", True))
+
+
 def cell_id(shell: Any) -> str | None:
     """The notebook's id of the running cell, where the front end tells it."""
     found: str | None = _parent(shell).get("metadata", {}).get("cellId")

@@ -8,7 +8,7 @@ import queue
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +41,14 @@ def run_all(
     *,
     when: Callable[[], bool] | None = None,
     do: Callable[[], None] | None = None,
+    may_fail: Container[int] = (),
 ) -> list[Ran]:
-    """Send all cells at once, as *Run All* does, and wait for all of them; ``do`` is done once, as soon as ``when`` holds."""
-    sent = [kernel.send(source, cell=f"cell-{number}") for number, source in enumerate(cells)]
+    """Send all cells at once, as *Run All* does, and wait for all of them; ``do`` is done once, as soon as ``when`` holds. Those of
+    ``may_fail`` are sent as JupyterLab sends one with the tag ``raises-exception``."""
+    sent = [
+        kernel.send(source, cell=f"cell-{number}", stop_on_error=number not in may_fail)
+        for number, source in enumerate(cells)
+    ]
     ran = {each: Ran() for each in sent}
     idle: set[str] = set()
     deadline = time.monotonic() + HANG_S
@@ -184,6 +189,19 @@ def test_a_cell_that_fails_ends_what_was_asked_ahead(ahead: Kernel, demo: DemoSe
     assert len(rows) == len(demo.requests)
     assert [used for _, used, _ in rows[1:]] == [False] * (len(rows) - 1)
     assert all(estimated for _, _, estimated in rows[1:])
+
+
+def test_a_cell_that_may_fail_ends_nothing_that_was_asked_ahead(ahead: Kernel, demo: DemoServer) -> None:
+    ran = run_all(ahead, [ask("first"), "1/0", ask("second"), ask("third")], may_fail={1})
+    assert [each.reply["status"] for each in ran] == ["ok", "error", "ok", "ok"]
+    assert sorted(prompts(demo)) == ["echo first", "echo second", "echo third"]
+    assert demo.most_running > 1
+
+
+def test_the_order_of_endpoints_is_no_reason_to_wait_where_there_is_one(ahead: Kernel, demo: DemoServer) -> None:
+    ahead.run('%config DeepSeekMagics.prefer = "order"')
+    run_all(ahead, [ask("first"), ask("second"), ask("third")])
+    assert demo.most_running > 1
 
 
 def test_a_stop_ends_all(ahead: Kernel, demo: DemoServer) -> None:

@@ -23,7 +23,7 @@ from ...protocol.errors import DeepSeekError
 from ...session import session
 from ...session.early.fate import Fate
 from ...text.messages import Message
-from ..frontend import notebook_path, request_id
+from ..frontend import notebook_path, request_id, stops_on_error
 from ..view.background import BackgroundAnswer
 from .queue import KernelQueue, WaitingCell, can_see, queue_of
 
@@ -43,7 +43,7 @@ _HEAD: Final = "%%deepseek"
 
 _WITH_MORE: Final = (
     *("background", "dry_run", "image", "schema", "template", "fill", "cache", "new"),
-    *("tools", "tool_choice", "hedge", "prefer", "no_ahead"),
+    *("tools", "tool_choice", "hedge", "no_ahead"),
 )
 """Settings with which a cell waits for its turn: they depend on what is not in its text, or do more than ask."""
 
@@ -241,11 +241,12 @@ class LookAhead:
         self._runs += 1
 
     def post_run_cell(self, result: Any) -> None:
-        """IPython's event: a cell has ended. After one that failed or was stopped the kernel runs none of those behind it."""
+        """IPython's event: a cell has ended. After one that failed or was stopped the kernel runs none of those behind it, unless
+        the front end said that it may fail."""
         self._depth = max(self._depth - 1, 0)  # the cell that loaded us began unseen
         if self._depth or not self._early:
             return
-        if not result.success:
+        if not result.success and stops_on_error(self._shell):
             self.drop()
         else:
             engine.submit(self._expire(self._runs, [*self._early.values()]))
