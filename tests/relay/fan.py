@@ -35,7 +35,8 @@ EVENTS: Final = 300
 RATE: Final = 60.0
 START_S: Final = 180
 MASTER: Final = "sk-master-of-the-benchmark"
-WORDS: Final = f"echo {'word ' * (EVENTS - 20)}"
+WORDS: Final = f"echo {'one two three four five six seven ' * ((EVENTS - 20) // 7)}"
+"""LiteLLM ends a stream in which one piece comes a hundred times."""
 DEAF_BUFFER: Final = 4096
 
 
@@ -105,6 +106,7 @@ def litellm(folder: Path, demo: DemoServer, readers: int, python: str) -> Iterat
     """LiteLLM's proxy without a database: all have the master key."""
     port = free_port()
     model = {"model": "openai/deepseek-flash", "api_base": demo.base_url, "api_key": "any"}
+    model |= {"allowed_openai_params": ["thinking"]}  # else it refuses what it does not know
     config = {"model_list": [{"model_name": "deepseek-flash", "litellm_params": model}]}
     (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
     program = Path(python).with_name("litellm")
@@ -131,7 +133,7 @@ async def measure(pid: int, port: int, tokens: list[str], *, deaf: int, longest_
     body = json.dumps(asked | {"messages": [{"role": "user", "content": WORDS}]}).encode()
     path = "/v1/chat/completions"
     warm = Reader()
-    await warm.read(port, path, tokens[0], body.replace(b"word", b"warm"))
+    await warm.read(port, path, tokens[0], body.replace(b"one", b"ten"))
     hearing = tokens[deaf:]
     closed = []
     before_kb, before_s = memory_kb(pid), cpu_s(pid)
