@@ -24,7 +24,7 @@ from ..policy.token_allowance import TokenAllowance
 from ..protocol.chat import Request
 from ..protocol.completion import Accumulator, Completion
 from ..protocol.errors import AuthenticationError, DeepSeekError, IncompleteStream
-from ..protocol.events import Event, Finish, ReasoningDelta, TextDelta, ToolCallDelta
+from ..protocol.events import Event, Finish, ReasoningDelta, TextDelta, has_pieces
 from ..protocol.outcome import AT_LENGTH, verdict
 from ..protocol.runs import runs_of
 from ..text.messages import Message
@@ -247,7 +247,7 @@ class Stream(Batched):
         happening = happening_of(events)
         if happening is not None:
             # Not by what happened last: a piece of the answer and its end may come in one read.
-            segment.brought = segment.brought or any(type(event) in _PIECES for event in events)
+            segment.brought = segment.brought or has_pieces(events)
             watch.told(happening, now_s)
         return now_s if segment.is_here else watch.now_s
 
@@ -330,9 +330,6 @@ def pieces_of(completion: Completion) -> list[Event]:
     """The words of an answer, as events."""
     pieces: list[Event] = [ReasoningDelta(text=completion.reasoning)] if completion.reasoning else []
     return [*pieces, TextDelta(text=completion.text)] if completion.text else pieces
-
-
-_PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 
 
 def _now_s() -> float:

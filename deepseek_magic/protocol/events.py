@@ -135,10 +135,16 @@ class Seam(_Event, frozen=True, kw_only=True, tag="seam"):
 
 
 Piece = TextDelta | ReasoningDelta | ToolCallDelta
+_PIECES: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 Event = AttemptStarted | ResponseStarted | Piece | LogProbs | UsageReport | Finish | Heartbeat | Waiting | Seam
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
 _DECODER: Final[msgspec.json.Decoder[list[Event]]] = msgspec.json.Decoder(list[Event])
+
+
+def has_pieces(events: Sequence[Event]) -> bool:
+    """Whether a piece of the answer is among them."""
+    return any(type(event) in _PIECES for event in events)
 
 
 def dump_events(events: Sequence[Event]) -> bytes:

@@ -13,6 +13,7 @@ from deepseek_magic.protocol.events import (
     Finish,
     Heartbeat,
     LogProbs,
+    Piece,
     ReasoningDelta,
     ResponseStarted,
     Seam,
@@ -22,6 +23,7 @@ from deepseek_magic.protocol.events import (
     UsageReport,
     Waiting,
     dump_events,
+    has_pieces,
     load_events,
 )
 
@@ -98,3 +100,10 @@ def test_an_event_is_frozen_and_named_by_keywords_only(event: Event) -> None:
     with pytest.raises(TypeError):
         type(event)("positional")  # type: ignore[misc]
     hash(event)
+
+
+def test_text_reasoning_and_tool_calls_are_pieces_of_an_answer_and_nothing_else_is() -> None:
+    found = {type(event) for event in EVENTS if has_pieces([event])}
+    assert found == set(typing.get_args(Piece))
+    assert has_pieces(EVENTS)
+    assert not has_pieces([])

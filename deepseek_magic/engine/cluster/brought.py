@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
 
 from ...protocol.chat import Request
 from ...protocol.completion import Accumulator
-from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from ...protocol.events import Event, has_pieces
 from ..hosts import keys
 from ..journal.reader import Journal
 from .travel import Errand
-
-_WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 
 
 class Brought:
@@ -40,7 +37,7 @@ class Brought:
 def _leave(errand: Errand, events: Sequence[Event]) -> None:
     """Write what has come of an answer into this machine's own journal, for ``ds.journal.merge``: nobody took it home. Not of the
     rest of one, whose beginning is elsewhere."""
-    if errand.strategy not in ("first", "retry") or not has_words(events) or errand.call.body is None:
+    if errand.strategy not in ("first", "retry") or not has_pieces(events) or errand.call.body is None:
         return
     body = json.loads(errand.call.body)
     request = Request.of([*body["messages"]], model=body["model"])
@@ -51,8 +48,3 @@ def _leave(errand: Errand, events: Sequence[Event]) -> None:
     journal.begin(errand.call_id, request, errand.endpoint.name, base_url=errand.endpoint.base_url)
     journal.end(errand.call_id, answer.completion(interrupted=True))
     journal.close()
-
-
-def has_words(batch: Sequence[Event]) -> bool:
-    """Whether a piece of an answer is in it."""
-    return any(type(event) in _WORDS for event in batch)

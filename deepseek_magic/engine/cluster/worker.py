@@ -30,14 +30,14 @@ from ...protocol.errors import (
     Disconnected,
     MissingKey,
 )
-from ...protocol.events import Event
+from ...protocol.events import Event, has_pieces
 from ...text.messages import Message
 from ..attempt import Attempt
 from ..calls import UNREAD_S, HTTPAnswer, Transport
 from ..home import engine, new_transport
 from ..hosts import keys
 from ..hosts.endpoints import Endpoint
-from .brought import Brought, has_words
+from .brought import Brought
 from .outbox import FIRST_S, HOME_S, Outbox
 from .travel import CALL_OFF, KEY, PLUGIN, Batch, Ended, Errand, Hello, Opened, Pieces, Report, packed, unpacked
 
@@ -219,7 +219,7 @@ class TrialPlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no typ
         async with contextlib.aclosing(attempt.batches()) as batches:
             async for pieces in batches:
                 events += pieces
-                if first_s is None and has_words(pieces):
+                if first_s is None and has_pieces(pieces):
                     first_s = loop.time()
                     say(Pieces(pieces), FIRST_S)
                 elif first_s is None or errand.watched:

@@ -9,10 +9,9 @@ from typing import Final
 
 from ...policy.limits.leading import WAIT_S, Beginning, Leading
 from ...protocol.completion import Completion
-from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from ...protocol.events import Event, has_pieces
 from ...protocol.outcome import WHOLE
 
-_WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 _LOOK_S: Final = 0.1
 
 
@@ -40,7 +39,7 @@ class PrefixPlace:
 
     def heard(self, events: Sequence[Event]) -> None:
         """Something of the answer has come."""
-        if self._leads and self._of is not None and any(type(event) in _WORDS for event in events):
+        if self._leads and self._of is not None and has_pieces(events):
             self._leading.begun(self._of, time.monotonic())
 
     def over(self, completion: Completion | None) -> None:

@@ -14,13 +14,13 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Protocol
 
 from ...metrics.spending import Hold, in_currency
 from ...policy.causes import concerns_all, is_passing, status_of
 from ...protocol.completion import Completion
 from ...protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError
-from ...protocol.events import Event, ReasoningDelta, TextDelta, ToolCallDelta
+from ...protocol.events import Event, has_pieces
 from ...protocol.measured import Cost
 from ...protocol.outcome import RESUMABLE, WHOLE
 from ...text.messages import Message
@@ -31,8 +31,6 @@ from .standing import Shut, States, SweepStanding, WorkerStanding
 from .store import SweepStore
 from .till import LOOK_S, Till, TrialPurse
 from .units import OPEN, Bill, Claim, TrialState, TrialUnit, Verdict
-
-_WORDS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta})
 
 
 class SweepBroken(DeepSeekError):
@@ -328,7 +326,7 @@ class SweepRun:
         return self._judge(unit, completion, purse.bill)
 
     def _heard(self, unit: TrialUnit, events: Sequence[Event]) -> None:
-        if unit in self._silent and any(type(event) in _WORDS for event in events):
+        if unit in self._silent and has_pieces(events):
             self._silent.discard(unit)
             self._work.order.answering(unit, time.monotonic())
 
