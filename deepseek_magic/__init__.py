@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     from .protocol.errors import InsufficientBalance as InsufficientBalance
     from .protocol.errors import InvalidRequest as InvalidRequest
     from .protocol.errors import MissingKey as MissingKey
+    from .protocol.errors import NotConfirmed as NotConfirmed
     from .protocol.errors import NotOnTape as NotOnTape
     from .protocol.errors import ProtocolError as ProtocolError
     from .protocol.errors import RateLimited as RateLimited
     from .protocol.errors import ReadTimeout as ReadTimeout
     from .protocol.errors import RuleBroken as RuleBroken
     from .protocol.errors import ServerError as ServerError
+    from .protocol.errors import ToolsEnded as ToolsEnded
     from .protocol.errors import TransportError as TransportError
     from .protocol.experiments.plan import Plan as Plan
     from .protocol.experiments.plan import Trial as Trial
@@ -80,8 +82,8 @@ _NAMES = {
     "protocol.chat": "Message Request",
     "protocol.completion": "Completion ToolCall",
     "protocol.errors": "APIStatusError AuthenticationError BudgetExceeded ConfigurationError ConnectTimeout DeepSeekError "
-    "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey NotOnTape ProtocolError RateLimited "
-    "ReadTimeout RuleBroken ServerError TransportError",
+    "Disconnected IncompleteStream InsufficientBalance InvalidRequest MissingKey NotConfirmed NotOnTape "
+    "ProtocolError RateLimited ReadTimeout RuleBroken ServerError ToolsEnded TransportError",
     "protocol.experiments.plan": "Plan Trial",
     "protocol.experiments.rules": "Score",
     "session.calls": "aask ask journal log resume",

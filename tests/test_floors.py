@@ -121,6 +121,7 @@ LAYERS = (
         "notebook.experiments",
         "notebook.magic",
         "notebook.ahead",
+        "notebook.gate",
         "notebook.view",
         "notebook.labextension",
     ),

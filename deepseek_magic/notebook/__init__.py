@@ -83,7 +83,17 @@ def unload(shell: Any) -> None:
     manager = shell.input_transformer_manager
     ours = tuple(
         f"{__name__}.{room}"
-        for room in ("ahead.", "labextension.", "lazy", "lessons.", "experiments.", "magic.", "panel.", "view.")
+        for room in (
+            "ahead.",
+            "gate.",
+            "labextension.",
+            "lazy",
+            "lessons.",
+            "experiments.",
+            "magic.",
+            "panel.",
+            "view.",
+        )
     )
     lists = [manager.cleanup_transforms, manager.token_transformers, shell.Completer.custom_matchers]
     for hooks in (*lists, *shell.events.callbacks.values()):

@@ -45,6 +45,13 @@ def stops_on_error(shell: Any) -> bool:
     return bool(_parent(shell).get("content", {}).get("stop_on_error", True))
 
 
+def takes_input(shell: Any) -> bool | None:
+    """Whether whoever sent the running request answers ``input()``; None outside a kernel, where a terminal may."""
+    if getattr(shell, "kernel", None) is None:
+        return None
+    return bool(_parent(shell).get("content", {}).get("allow_stdin", False))
+
+
 def cell_id(shell: Any) -> str | None:
     """The notebook's id of the running cell, where the front end tells it."""
     found: str | None = _parent(shell).get("metadata", {}).get("cellId")

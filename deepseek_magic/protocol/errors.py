@@ -17,7 +17,9 @@
     │   ├── RateLimited             429
     │   └── ServerError             5xx
     ├── ProtocolError               the bytes are not what the API promises
-    └── IncompleteStream            the answer ended before it was finished
+    ├── IncompleteStream            the answer ended before it was finished
+    ├── NotConfirmed                nobody said yes to what was going to be run
+    └── ToolsEnded                  the model went on asking for functions beyond the limit
 
 A message is one sentence that says what happened and why; ``hint`` says what to do next. Either is a ``Message``, or a text of
 somebody else's, which is never translated. ``str`` is English.
@@ -246,6 +248,14 @@ class ProtocolError(DeepSeekError):
 
 class IncompleteStream(DeepSeekError):
     """The stream ended before the answer was finished; ``completion`` holds the part that arrived."""
+
+
+class NotConfirmed(DeepSeekError):
+    """Something was going to be run that somebody has to confirm, and nobody did; it was not run."""
+
+
+class ToolsEnded(DeepSeekError):
+    """The model asked for functions in too many rounds, or for the same call again and again; ``completion`` has its last answer."""
 
 
 _STATUS_OF_WORDS: Final[dict[str, int]] = {

@@ -205,6 +205,7 @@ NOT_OURS: Final = {
     "notebook/magic/fix.py": ("A cell of a Jupyter notebook has failed.",),
     "notebook/view/typeset.py": ("times ×", "alpha beta", "quad qquad"),
     "notebook/view/widgets.py": ("<style>", "white-space"),
+    "notebook/gate/buttons.py": ("<style>",),
     "policy/": ("exceeded your current quota", "concurrency limit of"),
     "protocol/completion.py": ("<Completion ",),
     "protocol/experiments/judging.py": ("You are a judge.", "{question}"),
