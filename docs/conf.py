@@ -1,4 +1,7 @@
-"""The documentation site: Sphinx, with notebooks that run while it is built (see ``_ext``)."""
+"""The documentation site: Sphinx, with notebooks that run while it is built (see ``_ext``).
+
+The Chinese site is built from the same sources with ``-D language=zh_CN``; its paragraphs are in ``locale`` (``translate.py``).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,15 @@ copyright = "the deepseek-magic authors; MIT licence"
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "formulas", "generated_tables", "notebooks_on_demo", "self_contained"]
-exclude_patterns = ["_build", "_generated", "_ext", "lite", "Thumbs.db", ".DS_Store"]
+extensions += ["two_languages"]
+exclude_patterns = ["_build", "_generated", "_ext", "lite", "locale", "zh", "Thumbs.db", ".DS_Store"]
+templates_path = ["_templates"]
+
+language = "en"
+locale_dirs = ["locale"]
+gettext_compact = False  # a file a page
+gettext_location = False  # the files change only where a paragraph does
+gettext_uuid = False
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -50,4 +61,5 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "home_page_in_toc": True,
     "navbar_persistent": [],
+    "article_header_end": ["language_switch.html", "article-header-buttons.html"],
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..text.design.tokens import INK
 from ..text.language import language
-from ..text.messages import Message
+from ..text.messages import Message, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,8 +48,15 @@ class Plot:
     def __post_init__(self) -> None:
         from matplotlib.text import Text
 
+        fonts = _fonts()
         for text in self.figure.findobj(Text):
-            text.set_fontfamily(_fonts())
+            text.set_fontfamily(fonts)
+        if language() != "en" and len(fonts) == 1:  # Python shows a warning once for its place
+            sentence = say(
+                "The words in plots are in English, because no font with Chinese characters is installed: install {font}.",
+                font=CHINESE_FONTS[0],
+            )
+            warnings.warn(sentence, stacklevel=3)
 
     def save(self, path: str | Path) -> None:
         """Write it to a file; its ending says the format: png, svg, pdf. An existing file is replaced."""

@@ -227,11 +227,16 @@ TOKENS_PER_CHAR: Final = 0.3
 TOKENS_PER_CHINESE_CHAR: Final = 0.6
 
 
+def count_chinese(text: str) -> int:
+    """How many of its characters are Chinese, punctuation included."""
+    return len(_CHINESE_CHARS.findall(text))
+
+
 def estimate_tokens(text: str) -> int:
     """About how many tokens a text has: an estimate, never a count.
 
     DeepSeek's rule of thumb (page "token usage"): 0.3 for an English character, 0.6 for a Chinese one. Real counts of
     mixed text differ by some 20 %.
     """
-    chinese = len(_CHINESE_CHARS.findall(text))
+    chinese = count_chinese(text)
     return math.ceil(chinese * TOKENS_PER_CHINESE_CHAR + (len(text) - chinese) * TOKENS_PER_CHAR)

@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Final
 
 from ..protocol.events import Event, ReasoningDelta, Seam, TextDelta, ToolCallDelta
+from .pricing import TOKENS_PER_CHINESE_CHAR, count_chinese
 from .recovery import Continue
 
 CHARS_PER_TOKEN: Final = 3
-"""Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character)."""
+"""Cautious mean for hosts that do not send one token a chunk (DeepSeek's token page says 0.3 tokens a character).
+A Chinese character counts for more, see ``TOKENS_PER_CHINESE_CHAR``."""
 
 LAST_DELTAS: Final = 64
 """More than a rewind takes back; a longer run of blanks is counted as if it stayed."""
@@ -69,6 +71,7 @@ class TokenAllowance:
 
     def _renew(self, paid_chars: int) -> None:
         self._paid_chars = paid_chars  # of the answer, how much an earlier allowance paid for
+        self._seen_chars = self._chinese_chars = 0
         self._deltas = {"text": DeltaCount(), "reasoning": DeltaCount()}
 
     def begin_with(self, step: Continue) -> None:
@@ -86,9 +89,11 @@ class TokenAllowance:
                 case TextDelta(text=piece):
                     self._deltas["text"].add(len(piece))
                     chars["text"] += len(piece)
+                    self._see(piece)
                 case ReasoningDelta(text=piece):
                     self._deltas["reasoning"].add(len(piece))
                     chars["reasoning"] += len(piece)
+                    self._see(piece)
                 case ToolCallDelta():
                     self._deltas["text"].add(0)
                 case Seam(kind="restarted"):
@@ -100,6 +105,16 @@ class TokenAllowance:
                             self._deltas[channel].take_back(max(0, chars[channel] - at))
                             chars[channel] = min(at, chars[channel])
 
+    def _see(self, piece: str) -> None:
+        if not self._token_each:
+            self._seen_chars += len(piece)
+            self._chinese_chars += count_chinese(piece)
+
+    def _tokens_per_char(self) -> float:
+        """As the answer is written so far: what a Chinese character costs, three letters do not."""
+        chinese = self._chinese_chars / self._seen_chars if self._seen_chars else 0.0
+        return chinese * TOKENS_PER_CHINESE_CHAR + (1 - chinese) / CHARS_PER_TOKEN
+
     def left(self, chars: int) -> int | None:
         """What may still be used after ``chars`` characters of answer and reasoning; None without a limit, zero or less
         when the answer has reached its length."""
@@ -107,7 +122,7 @@ class TokenAllowance:
             return None
         if self._token_each:
             return self._max_tokens - sum(count.total for count in self._deltas.values())
-        return self._max_tokens - math.ceil((chars - self._paid_chars) / CHARS_PER_TOKEN)
+        return self._max_tokens - math.ceil((chars - self._paid_chars) * self._tokens_per_char())
 
     def grant(self, step: Continue, *, at_length: bool, text_chars: int, reasoning_chars: int) -> Continue:
         """The continuation with its limit, given the characters that the answer has.

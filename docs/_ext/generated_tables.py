@@ -1,6 +1,7 @@
 """Tables that are written from the code while the site is built, so that they cannot drift from it.
 
-Each lands in ``docs/_generated`` and is included by the page that is about it.
+Each lands in ``docs/_generated`` and is included by the page that is about it. It is in the language of the site by the
+product's own catalogue, so its paragraphs are none of those that the page has translated.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from docutils import nodes
+from sphinx.transforms import SphinxTransform
+from tables_of_language import said
+
 import deepseek_magic
 from deepseek_magic.demo.faults.kinds import KINDS
 from deepseek_magic.engine.hosts.endpoints import ENDPOINTS
 from deepseek_magic.protocol import errors
 from deepseek_magic.protocol.models import ALIASES, MODELS
 from deepseek_magic.protocol.options import OPTIONS, OPTIONS_BY_NAME, THEMES, Option
+from deepseek_magic.text.messages import Message, localized
+
+FOLDER: Final = "_generated"
 
 CONTINUES: Final = {
     "none": "no, the answer is restarted",
@@ -30,22 +38,39 @@ CONTINUES: Final = {
 def setup(app: Any) -> dict[str, Any]:
     """Sphinx's entry point."""
     app.connect("builder-inited", write_all)
+    app.add_transform(LeaveToTheProduct)
     return {"parallel_read_safe": True}
 
 
 def write_all(app: Any) -> None:
     """Write every table; an unchanged one keeps its time, so that its page is not built again."""
-    folder = Path(app.srcdir) / "_generated"
+    folder = Path(app.srcdir) / FOLDER
     folder.mkdir(exist_ok=True)
     for name, make in TABLES.items():
-        target, text = folder / f"{name}.md", make()
+        target = folder / f"{name}.md"
+        if target.exists() and app.builder.format != "html":
+            continue  # they are not translated, and may be those of a build that is under way
+        text = make()
         if not target.exists() or target.read_text("utf-8") != text:
             target.write_text(text, "utf-8")
 
 
+class LeaveToTheProduct(SphinxTransform):
+    """Keeps what a generated table says out of the translation of its page."""
+
+    default_priority = 5  # before messages are kept, collected and replaced
+
+    def apply(self, **_: Any) -> None:
+        """Mark every text below what a generated file has; the cells of its tables do not know where they are from."""
+        for node in self.document.findall(nodes.Element):
+            if node.source and Path(node.source).parent.name == FOLDER:
+                for text in node.findall(nodes.TextElement):
+                    text["translatable"] = False
+
+
 def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table; a message is shown in English."""
-    heads = list(heads)
+    """A Markdown table. The heads are in English here and in the site's language there."""
+    heads = [said(head) for head in heads]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
@@ -56,17 +81,22 @@ def takes(option: Option) -> str:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     if option.kind == "switch":
         return ""
-    kind = {"integer": "a whole number", "number": "a number", "json": "JSON", "text": "text"}[option.kind]
-    if option.minimum is not None:
-        kind += f" above {option.minimum:g}" if option.above_minimum else f" from {option.minimum:g}"
-    if option.maximum is not None:
-        kind += f" to {int(option.maximum):,}" if option.kind == "integer" else f" to {option.maximum:g}"
-    return f"{kind} ({option.unit})" if option.unit else kind
+    kind = said({"integer": "a whole number", "number": "a number", "json": "JSON", "text": "text"}[option.kind])
+    low, high = option.minimum, option.maximum
+    if low is not None:
+        kind = said("{kind} above {low}" if option.above_minimum else "{kind} from {low}", kind=kind, low=f"{low:g}")
+    if high is not None:
+        shown = f"{int(high):,}" if option.kind == "integer" else f"{high:g}"
+        kind = said("{kind} to {high}", kind=kind, high=shown)
+    return said("{kind} ({unit})", kind=kind, unit=said(option.unit)) if option.unit else kind
 
 
 def described(option: Option) -> str:
     """What it does, and its default."""
-    return f"{option.help}; default: {option.default}" if option.default else str(option.help)
+    if not option.default:
+        return said(option.help)
+    default = said(option.default) if isinstance(option.default, Message) else option.default
+    return said("{help}; default: {default}", help=said(option.help), default=default)
 
 
 def flags() -> str:
@@ -75,7 +105,7 @@ def flags() -> str:
     for title, names in THEMES.items():
         options = [OPTIONS_BY_NAME[name] for name in names]
         rows = ([" ".join(f"`{flag}`" for flag in o.flags), described(o), takes(o)] for o in options)
-        parts.append(f"### {title}\n\n{table(('flag', 'what it does', 'takes'), rows)}")
+        parts.append(f"### {said(title)}\n\n{table(('flag', 'what it does', 'takes'), rows)}")
     return "\n".join(parts)
 
 
@@ -90,11 +120,11 @@ def endpoints() -> str:
     rows = (
         [
             f"`{e.name}`",
-            f"{e.title}  \n`{e.base_url}`".replace("  \n", "<br>"),
-            ", ".join(f"`{name}`" for name in e.key_variables) or "none needed",
-            f"`{e.default_model}`" if e.default_model else "the server decides",
-            CONTINUES[e.continuing],
-            f"{e.source}" + (f" ({e.as_of})" if e.as_of else ""),
+            f"{localized(Message(e.title))}<br>`{e.base_url}`",
+            ", ".join(f"`{name}`" for name in e.key_variables) or said("none needed"),
+            f"`{e.default_model}`" if e.default_model else said("the server decides"),
+            said(CONTINUES[e.continuing]),
+            said("{source} ({as_of})", source=said(e.source), as_of=e.as_of) if e.as_of else said(e.source),
         ]
         for e in ENDPOINTS.values()
     )
@@ -110,7 +140,7 @@ def models() -> str:
             f"`{short[m.id]}`" if m.id in short else "",
             f"{m.context_tokens:,}" if m.context_tokens else "",
             f"{m.max_output_tokens:,}" if m.max_output_tokens else "",
-            {True: "yes", False: "no", None: ""}[m.vision],
+            said({True: "yes", False: "no", None: ""}[m.vision]),
             f"{m.concurrency:,}" if m.concurrency else "",
         ]
         for m in MODELS
@@ -120,7 +150,7 @@ def models() -> str:
 
 def faults() -> str:
     """What the demo can do wrong."""
-    return table(("fault", "what happens"), ([f"`{kind.name}`", str(kind.legend)] for kind in KINDS.values()))
+    return table(("fault", "what happens"), ([f"`{kind.name}`", said(kind.legend)] for kind in KINDS.values()))
 
 
 def magics() -> str:
@@ -155,12 +185,12 @@ def raised() -> Iterator[tuple[str, str, str]]:
 
 
 def template(node: ast.expr | None) -> str | None:
-    """The text that an expression makes, as far as it stands in the source."""
+    """The text that an expression makes, as far as it stands in the source; what the demo says as a server stays English."""
     match node:
         case ast.Call(func=ast.Name(id="Message"), args=[ast.Constant(value=str(text)), *_]):
-            return re.sub(r"\{[a-z_]+\}", "…", text).replace("……", "…")
+            return re.sub(r"\{[a-z_]+\}", "…", localized(Message(text))).replace("……", "…")
         case ast.Constant(value=str(text)):
-            return text
+            return localized(Message(text))
     return None
 
 

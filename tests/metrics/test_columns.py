@@ -52,4 +52,4 @@ def test_a_name_that_is_none_gets_the_nearest() -> None:
 @pytest.mark.usefixtures("chinese")
 def test_columns_are_explained_and_found_in_chinese() -> None:
     assert "从开始到第一片" in str(MetricsLog().explain("ttft_s"))
-    assert "wait_rate_s" in str(MetricsLog().explain("限速"))
+    assert "wait_rate_s" in str(MetricsLog().explain("限流"))

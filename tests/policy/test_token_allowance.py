@@ -56,6 +56,13 @@ def test_where_no_tokens_are_counted_three_characters_are_one(chars: int, left: 
     assert counted(WORDS, limit=100, token_each=False).left(chars) == left
 
 
+def test_a_chinese_character_counts_for_more_than_a_letter() -> None:
+    chinese: list[Event] = [TextDelta(text="流式输出边生成边显示")]
+    assert counted(chinese, limit=100, token_each=False).left(10) == 94
+    half: list[Event] = [TextDelta(text="流式输出边 one"), ReasoningDelta(text=" two, t")]
+    assert counted(half, limit=100, token_each=False).left(16) == 93
+
+
 def test_tokens_behind_the_prefix_are_granted_again() -> None:
     granted = counted(THOUGHT, WORDS).grant(step(8, 5), at_length=False, text_chars=13, reasoning_chars=5)
     assert granted.max_tokens == 5 + 1
