@@ -71,13 +71,25 @@ PROGRAMS = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests start programs; browser tests last: quick failures come first, and Playwright keeps a loop running."""
+    """Say which tests start programs; browser tests last: quick failures come first, and Playwright keeps a loop running.
+
+    Whoever starts programs is tried a second time where it fails: how the machine shares its time among them is nobody's
+    choice. The end of the run shows each first failure."""
     here = Path(__file__).parent
     for item in items:
         fixtures = KERNELS.intersection(getattr(item, "fixturenames", ()))
         if fixtures or item.path.name in PROGRAMS or {here / "chaos", here / "servers"} & set(item.path.parents):
             item.add_marker(pytest.mark.programs)
+        if item.get_closest_marker("programs") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
     items.sort(key=lambda item: here / "browser" in item.path.parents)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why a test was tried a second time."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"failed at first: {report.nodeid}", sep="_")
+        terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.fixture

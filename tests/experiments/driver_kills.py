@@ -90,6 +90,7 @@ def one(there: Commanded, seed: int, *, trials: int, task_s: float, limit: int) 
             kill_at = chance.randrange(1, trials // 2)
             wait_for(lambda: done(of(server.requests, homes[0])) >= kill_at, dying)
             time.sleep(chance.random() * task_s)
+            wait_for(lambda: any(map(in_words, of(server.requests, homes[0]))), dying)
             dying.send_signal(signal.SIGKILL)
             killed_s = time.monotonic()
             dying.wait(HANG_S)
@@ -135,6 +136,11 @@ def one(there: Commanded, seed: int, *, trials: int, task_s: float, limit: int) 
 def of(requests: Iterable[Seen], home: Path) -> list[Seen]:
     """Those of one driver."""
     return [seen for seen in requests if seen.body and f" {home.name} " in question(seen.body)]
+
+
+def in_words(seen: Seen) -> bool:
+    """Whether the server is in the middle of an answer."""
+    return not seen.ended and seen.status == 200 and chars_sent(seen) > 0
 
 
 def full_at_s(requests: Sequence[Seen], limit: int, after_s: float) -> float:

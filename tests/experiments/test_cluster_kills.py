@@ -29,10 +29,14 @@ def there() -> Iterator[Commanded]:
 
 
 def test_a_driver_is_killed_and_begun_again(there: Commanded) -> None:
-    verdict = driver_kills.one(there, 1, **SIZE)
-    assert (verdict.asked_twice, verdict.missing) == (0, 0), verdict
-    assert verdict.most_at_once <= SIZE["limit"], verdict
-    assert verdict.left > 0, verdict
+    left = 0
+    for seed in range(1, 6):  # at the moment of a kill the driver may know all that its workers do
+        verdict = driver_kills.one(there, seed, **SIZE)
+        assert (verdict.asked_twice, verdict.missing) == (0, 0), verdict
+        assert verdict.most_at_once <= SIZE["limit"], verdict
+        if left := verdict.left:
+            break
+    assert left > 0, "in five kills no worker had more than its driver"
 
 
 def test_workers_and_the_scheduler_are_killed(there: Commanded) -> None:
