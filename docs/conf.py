@@ -18,7 +18,7 @@ copyright = "the deepseek-magic authors; MIT licence"
 version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "formulas", "generated_tables", "notebooks_on_demo", "self_contained"]
-extensions += ["two_languages"]
+extensions += ["two_languages", "chinese_search"]
 exclude_patterns = ["_build", "_generated", "_ext", "lite", "locale", "zh", "Thumbs.db", ".DS_Store"]
 templates_path = ["_templates"]
 
