@@ -15,7 +15,9 @@ from .panel_page import Panel
 SETTINGS = '%load_ext deepseek_magic\n%config DeepSeekMagics.enter = "{enter}"'
 
 
-@pytest.mark.parametrize(("enter", "key"), [("send", "Enter"), ("newline", "Shift+Enter"), ("newline", "Control+Enter")])
+@pytest.mark.parametrize(
+    ("enter", "key"), [("send", "Enter"), ("newline", "Shift+Enter"), ("newline", "Control+Enter")]
+)
 def test_enter_while_composing_never_sends(
     open_notebook: Callable[..., Page], demo: DemoServer, enter: str, key: str
 ) -> None:
