@@ -273,6 +273,25 @@ def test_an_unknown_kernel_looks_at_nothing_and_runs_all(kernel: Kernel, demo: D
     assert "cannot be seen" in said
 
 
+def test_the_doctor_says_what_keeps_all_cells_from_beginning_early(kernel: Kernel) -> None:
+    def said(cell: str | None = "cell-1") -> str:
+        (line,) = (
+            each for each in kernel.run("%deepseek_doctor", cell=cell).printed.splitlines() if "look-ahead" in each
+        )
+        return line
+
+    kernel.run("%config DeepSeekMagics.look_ahead = 3")
+    assert said().startswith("--")
+    assert "each cell continues a conversation" in said()
+    kernel.run("%config DeepSeekMagics.hedge = 0.05")
+    assert "hedge is set" in said()
+    kernel.run(ON + "\n%config DeepSeekMagics.endpoint = 'deepseek,ollama'")
+    assert "several endpoints" in said()
+    kernel.run("%config DeepSeekMagics.endpoint = None\n%config DeepSeekMagics.hedge = None")
+    assert said().startswith("ok")
+    assert "one before it has ended" in said(cell=None)
+
+
 def test_a_queue_that_turns_out_to_be_another_is_looked_at_no_more(ahead: Kernel, demo: DemoServer) -> None:
     ahead.run(
         "from deepseek_magic.notebook.ahead import queue\nfor kind in (queue._Tapped, queue._Flushed):\n    kind.waiting = lambda self, running: 1 / 0"
@@ -280,6 +299,7 @@ def test_a_queue_that_turns_out_to_be_another_is_looked_at_no_more(ahead: Kernel
     ran = run_all(ahead, [ask(f"number {n}") for n in range(3)])
     assert [each.reply["status"] for each in ran] == ["ok"] * 3
     assert (demo.most_running, len(demo.requests)) == (1, 3)
+    assert "cannot be seen" in ahead.run("%deepseek_doctor").printed
 
 
 def test_comm_messages_between_cells_are_neither_lost_nor_reordered(ahead: Kernel, demo: DemoServer) -> None:

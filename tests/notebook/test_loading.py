@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets import TraitError
+from traitlets.config import Config
 
 from deepseek_magic.demo.server import DemoServer
 
@@ -84,6 +86,23 @@ session()._warming.result(60)
 """
         assert run(program, tmp_path) == ""
         assert [seen.method for seen in demo.requests] == ["HEAD"]
+
+
+def test_a_profile_may_switch_the_look_ahead_on() -> None:
+    shell = InteractiveShell(config=Config(DeepSeekMagics={"look_ahead": 3}))
+    shell.run_line_magic("load_ext", "deepseek_magic")
+    assert shell.magics_manager.registry["DeepSeekMagics"].look_ahead == 3
+
+
+@pytest.mark.parametrize("name", ["look_ahead", "pocket", "keep_warm_s"])
+def test_a_number_is_no_switch(name: str) -> None:
+    shell = InteractiveShell()
+    shell.run_line_magic("load_ext", "deepseek_magic")
+    magics = shell.magics_manager.registry["DeepSeekMagics"]
+    before = getattr(magics, name)
+    with pytest.raises(TraitError, match=f"^{name} cannot be True: it takes a (whole )?number[^.]*\\.$"):
+        setattr(magics, name, True)
+    assert getattr(magics, name) == before
 
 
 def test_unloading_and_loading_again_leave_one_of_everything() -> None:

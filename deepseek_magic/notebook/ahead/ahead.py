@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ...engine.home import engine
-from ...engine.hosts.endpoints import in_order
 from ...engine.loop import Call
 from ...protocol import template
 from ...protocol.cells.independence import Effect, PromptCell, effect_of, independent
@@ -25,10 +24,10 @@ from ...session.early.fate import Fate
 from ...text.messages import Message
 from ..frontend import notebook_path, request_id, stops_on_error
 from ..view.background import BackgroundAnswer
-from .queue import KernelQueue, WaitingCell, can_see, queue_of
+from .obstacles import obstacles
+from .queue import KernelQueue, WaitingCell, queue_of
 
 if TYPE_CHECKING:
-    from ...engine.hosts.doctor import Finding
     from ...session.prepared import Prepared
 
 IDLE_S: Final = 30.0
@@ -40,12 +39,6 @@ LOOK_S: Final = 0.1
 """Looks are so far apart, at least: one takes some tenths of a millisecond."""
 
 _HEAD: Final = "%%deepseek"
-
-_WITH_MORE: Final = (
-    *("background", "dry_run", "image", "schema", "template", "fill", "cache", "new"),
-    *("tools", "tool_choice", "hedge", "no_ahead"),
-)
-"""Settings with which a cell waits for its turn: they depend on what is not in its text, or do more than ask."""
 
 CHANGED: Final = Message(
     "It had been asked before its turn, but its question has changed since, so it was asked again."
@@ -119,6 +112,11 @@ class LookAhead:
         self._depth = 0
         self._runs = 0
 
+    @property
+    def sees(self) -> bool:
+        """Whether what waits in the kernel is looked at."""
+        return self._queue is not None
+
     def switch(self) -> None:
         """Look ahead, or no more, as the setting has it now."""
         wanted, kernel = self._magics.look_ahead > 0, getattr(self._shell, "kernel", None)
@@ -178,18 +176,11 @@ class LookAhead:
     def _may_lead(self, order: EarlyOrder, takes: frozenset[str]) -> bool:
         """Whether its text says all that it would send."""
         try:
-            options = session().in_force(order.options)
-            places = in_order(options.get("endpoint"), options.get("base_url"))
+            waits = any(True for _ in obstacles(session().in_force(order.options)))
         except DeepSeekError:
             return False
         own = self._shell.user_ns
-        return (
-            bool(options.get("no_history"))
-            and not any(options.get(name) for name in _WITH_MORE)
-            and not str(options.get("system", "")).startswith("@")
-            and len(places) == 1
-            and not any(isinstance(own.get(name), BackgroundAnswer) for name in takes)
-        )
+        return not waits and not any(isinstance(own.get(name), BackgroundAnswer) for name in takes)
 
     def _begin(self, request: str, seen: _Seen) -> bool:
         """Begin one, if it can be; whether there is room for it."""
@@ -264,19 +255,6 @@ class LookAhead:
         if self._queue is not None:
             self._queue.close()
             self._queue = None
-
-
-def standing(shell: Any) -> Finding | None:
-    """What the doctor says of the look-ahead; None where nobody has switched it on."""
-    magics, kernel = shell.magics_manager.registry.get("DeepSeekMagics"), getattr(shell, "kernel", None)
-    if kernel is None or magics is None or not magics.look_ahead:
-        return None
-    said = Message("cells are begun early, at most {count} at once", count=magics.look_ahead)
-    if not can_see(kernel):
-        said = Message("off: this version of ipykernel keeps the waiting cells where they cannot be seen")
-    from ...engine.hosts.doctor import Finding  # here, because it loads the engine
-
-    return Finding(subject=Message("look-ahead"), ok=can_see(kernel) or None, said=said)
 
 
 def _bound(order: EarlyOrder) -> Effect:

@@ -41,13 +41,6 @@ def queue_of(kernel: Any) -> KernelQueue | None:
     return None
 
 
-def can_see(kernel: Any) -> bool:
-    """Whether the queue of a kernel would be seen; changes nothing."""
-    with contextlib.suppress(Exception):
-        return _Tapped.fits(kernel) or _Flushed.fits(kernel)
-    return False
-
-
 _HEADER: Final = 1
 _METADATA: Final = 3
 _CONTENT: Final = 4

@@ -83,6 +83,8 @@ class Situation:
             return
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(found[2])
+            if isinstance(value, bool) and found[1] in ("pocket", "look_ahead"):
+                return  # it will be refused
             if found[1] == "pocket":
                 self.pocket = float(value)
             elif found[1] == "look_ahead":

@@ -1,4 +1,5 @@
-"""The settings of a project's pyproject.toml as the defaults of its notebooks; a wrong one is said, with its line."""
+"""The settings of a notebook: what their numbers take, and the project's pyproject.toml, of which a wrong one is said with its
+line."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
-from traitlets import TraitError
+from traitlets import Float, Int, TraitError
 
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
@@ -16,6 +17,32 @@ from ...text.messages import Message, localized
 
 _WRITTEN_BY: Final = ("endpoint", "base_url", "system")
 """Settings for which it matters who wrote them; the others are tastes. A budget may only be lowered: it is the user's money."""
+
+
+class WholeNumber(Int):  # type: ignore[type-arg]  # traitlets' own arguments say nothing here
+    """A trait with bounds that is no switch: True is not 1."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """See TraitType."""
+        if isinstance(value, bool):
+            raise _no_number(
+                self.name, value, Message("it takes a whole number from {low} to {high}", low=self.min, high=self.max)
+            )
+        return super().validate(obj, value)
+
+
+class Number(Float):  # type: ignore[type-arg]
+    """A number that is no switch."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """See TraitType."""
+        if isinstance(value, bool):
+            raise _no_number(self.name, value, Message("it takes a number"))
+        return super().validate(obj, value)
+
+
+def _no_number(name: str | None, value: bool, why: Message) -> TraitError:
+    return TraitError(ConfigurationError.of_setting(str(name), value, why).localized())
 
 
 def take_project_defaults(magics: Any) -> None:

@@ -31,6 +31,7 @@ from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
 from ..view.views import view_of
+from .defaults import Number, WholeNumber
 from .flags import Order, documented, help_head, read_order
 from .manuals import speak
 from .past import LastError, variables
@@ -103,20 +104,20 @@ class DeepSeekMagics(Magics):
         False,
         help="connect to the endpoint when the extension is loaded, and when this is set, so that the first answer comes sooner",
     ).tag(config=True)
-    keep_warm_s = Float(
+    keep_warm_s = Number(
         None,
         allow_none=True,
         help="seconds between pings of an idle connection, until half an hour after the last call; unset: no pings",
     ).tag(config=True)
 
-    look_ahead = Int(
+    look_ahead = WholeNumber(
         0,
         min=0,
         max=MOST_AHEAD,
         help="on Run All, begin so many of the waiting cells early that depend on nothing before them (0: none)",
     ).tag(config=True)
 
-    pocket = Float(
+    pocket = Number(
         0.02,
         help="what a sweep may cost at most, in US dollars, without --go or --budget",
     ).tag(config=True)
@@ -127,6 +128,9 @@ class DeepSeekMagics(Magics):
         self._muted: list[Any] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
         self.ahead = LookAhead(shell, self, read_order, lambda: variables(shell, self.last_error))
+        # Only now, because what a profile sets is set before there is anything to switch.
+        self.observe(lambda _change: self.ahead.switch(), "look_ahead")
+        self.ahead.switch()
         self._speak()
 
     @observe("language")
@@ -154,10 +158,6 @@ class DeepSeekMagics(Magics):
     @observe("keep_warm_s")
     def _keep_warm(self, change: Any) -> None:
         session().keep_warm_s = change["new"]
-
-    @observe("look_ahead")
-    def _look_ahead(self, _change: Any) -> None:
-        self.ahead.switch()
 
     def loaded(self) -> None:
         """Every default is set by now, so ``warm_up`` connects to the endpoint that is configured."""

@@ -98,7 +98,7 @@ class ServiceMagics(Magics):
         if helped(self, "deepseek_doctor", line):
             return
         from ...engine.hosts.doctor import report, verdict
-        from ..ahead.ahead import standing
+        from ..ahead.obstacles import standing
 
         endpoints = _endpoints(line)
         well = report(endpoints, engine.run, session().lately(endpoints))
