@@ -109,8 +109,11 @@ class Session:
 
     def in_force(self, typed: Mapping[str, Any], endpoint: Endpoints = None) -> Options:
         """The typed settings over the defaults. Of an address that a project names, no part is mixed with one that was
-        typed; it is the user's own once confirmed, see ``trust``."""
+        typed; it is the user's own once confirmed, see ``trust``. An address that was typed alone is no demo's, though cells
+        go to one."""
         options = Options(**{**self.defaults, **{k: v for k, v in typed.items() if v is not None}})
+        if typed.get("base_url") and not (endpoint or typed.get("endpoint")) and options.get("endpoint") == "demo":
+            options = options.replace(endpoint=None)
         if endpoint or typed.get("endpoint") or typed.get("base_url"):
             options = options.replace(**dict.fromkeys(trust.named_by_project(options)))
         return trust.confirmed(options)
@@ -256,7 +259,7 @@ class Session:
         """
         before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
         options = self.in_force(typed, endpoint)
-        # The session's own endpoint may have been moved to another address, as %deepseek_demo does.
+        # The session's own endpoint may have been moved to another address.
         moved = went_to == options.get("endpoint")
         if endpoint is None and "base_url" not in typed and went_to in ENDPOINTS and not moved:
             endpoint, options = went_to, options.replace(base_url=None)

@@ -10,12 +10,14 @@ import contextlib
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ...engine.hosts.endpoints import Endpoint
+from ...engine.client import Client
+from ...engine.hosts.endpoints import Endpoint, resolve
+from ...engine.hosts.keys import Key
 from ...engine.journal.reader import Journal
 from ...engine.trials.store import SweepStore
 from ...policy.estimates import tokens_at_most
@@ -72,7 +74,6 @@ class Situation:
         self._unsaid: dict[str, Unsaid] = {}
         self._known: dict[tuple[str, str | None], Mapping[tuple[str, str | None], Usual]] = {}
         self._before_demo: dict[str, Any] | None = None
-        self._demos = 0
 
     # what cells change
 
@@ -104,8 +105,8 @@ class Situation:
                 here.defaults.get("endpoint") == "demo"
             )  # before the notebook: what was there before that is not told
             self._before_demo = {name: None if runs else here.defaults.get(name) for name in ("endpoint", "base_url")}
-        self._demos += 1
-        here.defaults = here.defaults.replace(endpoint="demo", base_url=_NOWHERE.format(number=self._demos))
+        here.demos += 1
+        here.defaults = here.defaults.replace(endpoint="demo", base_url=None)
 
     def replay(self, line: str) -> None:
         """``%deepseek_replay``: a tape answers, or none any more."""
@@ -184,9 +185,21 @@ class Situation:
         return self._known[endpoint, prompt]
 
 
-def _aside(here: Session, cells: Iterable[str | None]) -> Session:
+class _Aside(Session):
+    """A session whose demo listens where the last of its ``demos`` will, of which nothing is known."""
+
+    demos = 0
+
+    def client(self, *endpoints: Endpoint, keys_found: Sequence[Key | None] = ()) -> Client:
+        """See Session."""
+        there = _NOWHERE.format(number=self.demos) if self.demos else None
+        moved = [resolve(each, there) if each.name == "demo" else each for each in endpoints]
+        return super().client(*moved, keys_found=keys_found)
+
+
+def _aside(here: Session, cells: Iterable[str | None]) -> _Aside:
     """A session like this one. Of its conversations it has the turns that ``cells`` will not make again."""
-    made = Session()
+    made = _Aside()
     made.journal, made.defaults = here.journal, here.defaults
     made.log.prices, made.wall = here.log.prices, here.wall
     made.chats = Remembered(Journal(enabled=False))

@@ -132,9 +132,10 @@ class DemoMagics(Magics):
         else:
             self._end()
         self.server, self._front = server, front
-        url = server.base_url if front is None else front.base_url
-        os.environ[DEMO_VARIABLE] = url  # for what asks past the session: ds.Client(), !deepseek-magic doctor
-        session().defaults = session().defaults.replace(endpoint="demo", base_url=url)
+        # Also for what asks past the session: ds.Client(), !deepseek-magic doctor.
+        os.environ[DEMO_VARIABLE] = server.base_url if front is None else front.base_url
+        # By its name alone: an address would go with whatever endpoint a cell names.
+        session().defaults = session().defaults.replace(endpoint="demo", base_url=None)
         return server
 
     def _end(self) -> None:
