@@ -93,6 +93,8 @@ class Stream(Batched):
         self._began = began
         self.used = True
         """Whether somebody is given the answer. If not, its record says so at the end, and its words are kept nowhere."""
+        self.paired = False
+        """Whether a second request was sent for its answer: of either, if both are stopped before a word, as much is presumed."""
         self.unheard_tokens = UNSEEN_TOKENS
         self._answer = Accumulator(request)
         self._completion: Completion | None = None
@@ -310,6 +312,9 @@ class Stream(Batched):
         )
         if self._meter is not None and self._watch is not None:
             self._meter.used = self.used
+            unheard = interrupted and not self._meter.chunks
+            early = self.terms.origin.purpose == "ahead"
+            self._meter.given_up = not self.used or (unheard and (self.paired or early))
             self._meter.unheard_tokens = self.unheard_tokens
             record = self._meter.record(completion, now_s=self._watch.now_s, price=self.terms.price)
             completion = replace(completion, record=record, usage=record.usage, cost=record.paid)

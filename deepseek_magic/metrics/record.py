@@ -89,6 +89,8 @@ class StreamMeter:
         self.chunks = 0
         self.used = True
         """Whether anybody is given the answer."""
+        self.given_up = False
+        """Whether the server may have written what nobody has heard: then as much is presumed."""
         self.unheard_tokens = UNSEEN_TOKENS
         """As many tokens, at most, as an answer that was given up is taken to have had."""
         self.heartbeats = 0
@@ -316,10 +318,10 @@ class StreamMeter:
         self._end_queue(now_s)
         self._end_thinking(self._last_thought_s)
         request, error = completion.request, completion.error
-        if self.used:
-            bills = billed(self._segments, lambda: prompt_tokens(request.messages))
-        else:
+        if self.given_up:
             bills = presumed(self._segments, lambda: prompt_tokens(request.messages), self.unheard_tokens)
+        else:
+            bills = billed(self._segments, lambda: prompt_tokens(request.messages))
         usage = summed([tokens for tokens, _ in bills])
         amount, cost = charged(bills, completion.model or request.model, price, self._clock)
         waits = {f"wait_{reason}_s": seconds for reason, seconds in self.waits_s.items()}
@@ -353,7 +355,7 @@ class StreamMeter:
             gap_max_s=self.gaps.max_s if self.gaps.n else None,
             gap_n=self.gaps.n,
             tokens_estimated=usage.estimated,
-            cost_estimated=None if cost is None else cost.estimated or not self.used,
+            cost_estimated=None if cost is None else cost.estimated or self.given_up,
             phases=self._course.end(now_s),
             timeline=None if self._timeline is None else tuple(self._timeline),
         )

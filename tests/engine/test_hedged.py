@@ -336,6 +336,8 @@ async def test_a_stop_during_the_race_closes_both(pair: tuple[DemoServer, DemoSe
         await until(lambda: ends(one) == ends(other) == ["client left"])
     assert (asked.kept.of("ask").used, asked.kept.of("hedge").used) == (True, False)
     assert {record.outcome for record in asked.kept.records} == {"interrupted"}
+    assert [record.completion_tokens for record in asked.kept.records] == [75, 75]  # either may have written so much
+    assert {(record.cost > 0, record.cost_estimated) for record in asked.kept.records} == {(True, True)}  # type: ignore[operator]
     assert seen.held(PLAY) == 0
 
 

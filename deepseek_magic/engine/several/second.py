@@ -78,6 +78,7 @@ class SecondRequests:
             stream = Stream(request, once, keeper=self._keeper, began=first.began)
             stream.used = False
             for each in (first, stream):  # whichever is given up, it was reckoned with no more
+                each.paired = True
                 each.unheard_tokens = min(longest, each.request.options.get("max_tokens") or longest)
             if terms.purse is not None:
                 try:
