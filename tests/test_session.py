@@ -397,12 +397,23 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     assert any(isinstance(e, Waiting) and "Continuing at 127.0.0.1" in str(e.detail) for e in events)
     assert len(demo.requests) <= 2
     assert [row["outcome"] for row in session.log] == ["incomplete", "complete"]
+    (said,) = map(str, completion.notices)
+    assert said.startswith(
+        f"{spare.base_url.partition('//')[2]} answered, because {demo.base_url.partition('//')[2]} failed: "
+    )
     # For a while the one that failed is asked last, which is said too.
     before = len(demo.requests)
     completion, events = followed(session, f"deepseek, {spare.base_url}")
     assert (completion.outcome, len(demo.requests)) == ("complete", before)
     assert isinstance(events[0], Waiting)
     assert "failed a moment ago" in str(events[0].detail)
+    assert ["failed a moment before" in str(said) for said in completion.notices] == [True]
+
+
+@pytest.mark.usefixtures("demo")
+def test_what_there_is_to_say_of_a_call_is_with_its_answer_also_where_nothing_is_shown(session: Session) -> None:
+    answer = session.ask("Hello", think="low", temperature=0.5, quiet=True)
+    assert "temperature" in " ".join(map(str, answer.notices))
 
 
 def test_the_next_endpoint_goes_on_in_the_middle_of_an_answer(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +21,7 @@ from ..protocol.errors import DeepSeekError
 from ..protocol.events import Event, Seam, Waiting
 from ..text.messages import Message
 from .batched import Batched
+from .hosts.endpoints import Endpoint
 from .segment import Terms
 from .several.race import Hedged
 from .several.second import SecondRequests
@@ -57,6 +58,8 @@ class Relay(Batched):
         self._given = legs[0][1].endpoint
         self._keeper = keeper
         self._furthest: Stream | Hedged | None = None
+        self._failed: list[tuple[Endpoint, Message | str]] = []
+        """Which endpoints had not said a word when another one was asked, and of what each failed."""
         self._completion: Completion | None = None
         self._stopped = False
         stream = self._stream_of(0, before, call_id)
@@ -70,7 +73,23 @@ class Relay(Batched):
     @property
     def completion(self) -> Completion:
         """See Batched."""
-        return self._completion if self._completion is not None else self._stream.completion
+        if self._completion is not None:
+            return self._completion
+        found = self._stream.completion
+        remarks = tuple(self._instead(found))
+        return replace(found, remarks=remarks) if remarks else found
+
+    def _instead(self, found: Completion) -> Iterator[Message]:
+        """Why another endpoint than the one named first has answered, where one has."""
+        if found.error is not None or not (found.text or found.reasoning or found.tool_calls):
+            return
+        other = self._stream.terms.endpoint.title
+        if self._legs[0][1].endpoint != self._given:
+            yield Message(
+                "{other} answered, because {place} had failed a moment before.", other=other, place=self._given.title
+            )
+        for place, what in self._failed:
+            yield Message("{other} answered, because {place} failed: {what}", other=other, place=place.title, what=what)
 
     async def aclose(self) -> None:
         """See Batched."""
@@ -128,6 +147,7 @@ class Relay(Batched):
             why = Message("{what} Continuing at {endpoint}.", what=error.message, endpoint=terms.endpoint.title)
             step = taking_over(delivered, can=terms.can(request), why=why)
             if isinstance(step, Retry):
+                self._failed.append((self._stream.terms.endpoint, error.message))
                 return following, self._stream_of(following, None), [Waiting(reason="backoff", detail=why)]
             if step is not None:
                 before = Earlier(completion=completion, step=step, given_out=True)

@@ -63,6 +63,7 @@ class Completion:
     incomplete (it broke off). ``attempts`` counts requests sent, ``seams`` says where segments were joined,
     ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream. ``kept`` is
     the earlier call whose answer this is, where it was taken from the journal; its usage is then that call's, its cost 0.
+    ``remarks`` are sentences about how it was asked, which ``notices`` begin with.
     ``logprobs`` and ``reasoning_logprobs`` are the API's entries, a token each, where they were asked for and came.
     """
 
@@ -85,16 +86,18 @@ class Completion:
     logprobs: tuple[Any, ...] = field(default=(), repr=False, hash=False)
     reasoning_logprobs: tuple[Any, ...] = field(default=(), repr=False, hash=False)
     schema: Schema | None = field(default=None, repr=False)
+    remarks: tuple[Message | str, ...] = field(default=(), repr=False, compare=False)
     record: StreamRecord | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.text
 
     @property
-    def notices(self) -> tuple[Message, ...]:
-        """Sentences about how the call was answered: that the answer has reasoning although it was switched off."""
+    def notices(self) -> tuple[Message | str, ...]:
+        """Sentences about how the call was asked and answered: which settings had no effect, which endpoint was asked and why,
+        which one failed before another answered, that the answer has reasoning although it was switched off."""
         off = self.request.options.get("think") == "off"
-        return (_REASONED,) if off and (self.reasoning or self.usage.reasoning_tokens) else ()
+        return (*self.remarks, *((_REASONED,) if off and (self.reasoning or self.usage.reasoning_tokens) else ()))
 
     @property
     def code(self) -> str | None:

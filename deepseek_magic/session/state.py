@@ -430,7 +430,8 @@ class Session:
             self.log.add(record, completion)
 
     def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
-        completion = replace(completion, schema=prepared.schema)
+        remarks = (*prepared.notices, *completion.remarks)
+        completion = replace(completion, schema=prepared.schema, remarks=remarks)
         written = completion.kept or completion.record
         left = Turn.of(prepared.turn, completion, call_id=written.call_id if written is not None else None)
         if prepared.chat is not None and left is not None:

@@ -66,7 +66,7 @@ class Settlement:
     def said(self) -> tuple[str, ...]:
         """The sentences below the answer."""
         said = (*self.notices, *self.completion.notices, complaint(self.format, self.completion))
-        return tuple(localized(sentence) for sentence in said if sentence is not None)
+        return tuple(dict.fromkeys(localized(sentence) for sentence in said if sentence is not None))
 
     @property
     def failure(self) -> str | None:

@@ -33,6 +33,7 @@ class PlainView(View):
         self._thinking = False
         self._column_open = False
         self._notices = [*notices]
+        self._said: set[str] = set()
         self._out = Printer("stdout")
         self._text = GrowingText()
         self._again, self._seam_chars = "", 0
@@ -41,7 +42,8 @@ class PlainView(View):
     def show(self, events: Sequence[Event]) -> None:
         """Print the text of ``events``; what there is to say beforehand at the first call."""
         while self._notices:
-            self._line(f"({localized(self._notices.pop(0))})")
+            self._said.add(said := localized(self._notices.pop(0)))
+            self._line(f"({said})")
         for event in events:
             match event:
                 case ReasoningDelta() if not self._thinking:
@@ -64,7 +66,7 @@ class PlainView(View):
         if completion.text or completion.error is None:
             self._line(f"({footer(completion)})")
         for sentence in (*completion.notices, complaint(self._format, completion)):
-            if sentence is not None:
+            if sentence is not None and localized(sentence) not in self._said:
                 self._line(localized(sentence))
         self._out.flush()
 
