@@ -397,10 +397,10 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     assert any(isinstance(e, Waiting) and "Continuing at 127.0.0.1" in str(e.detail) for e in events)
     assert len(demo.requests) <= 2
     assert [row["outcome"] for row in session.log] == ["incomplete", "complete"]
+    hosts = [server.base_url.partition("//")[2] for server in (demo, spare)]
+    assert [row["host"] for row in session.log] == hosts
     (said,) = map(str, completion.notices)
-    assert said.startswith(
-        f"{spare.base_url.partition('//')[2]} answered, because {demo.base_url.partition('//')[2]} failed: "
-    )
+    assert said.startswith(f"{hosts[1]} answered, because {hosts[0]} failed: ")
     # For a while the one that failed is asked last, which is said too.
     before = len(demo.requests)
     completion, events = followed(session, f"deepseek, {spare.base_url}")

@@ -172,6 +172,7 @@ class Stream(Batched):
             now_s=watch.now_s - since_s,
             origin=terms.origin,
             endpoint=terms.endpoint.name,
+            host=terms.endpoint.host,
             timeline=terms.timeline,
         )
         before = self._before

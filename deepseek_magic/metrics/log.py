@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import msgspec
 
 from ..policy.pricing import PRICES
-from ..protocol.measured import TAPE, StreamRecord
+from ..protocol.measured import TAPE, TYPED, StreamRecord
 from ..protocol.outcome import OUTCOME_WORDS
-from ..text.messages import Message, say
+from ..text.messages import Message, localized, say, words
 from .files import Tabular
 from .row import COLUMNS, Row, row_of
 from .spending import Spending
@@ -48,7 +48,9 @@ BLOCK_ROWS: Final = 100
 SHOWN_ROWS: Final = 20
 _SHOWN: Final = {
     "started_at": Message("started"),
+    "endpoint": Message("endpoint"),
     "model": Message("model"),
+    "purpose": Message("purpose"),
     "outcome": Message("outcome"),
     "attempts": Message("attempts"),
     "ttft_s": Message("first token, s"),
@@ -58,6 +60,15 @@ _SHOWN: Final = {
     "completion_tokens": Message("tokens out"),
     "cost": Message("cost"),
 }
+
+
+_PURPOSES: Final = words("ask", "trial", "judge", "hedge", "ahead")
+
+
+def _purpose(record: StreamRecord) -> str:
+    """Why a call was sent, and whether nobody was given its answer."""
+    purpose = localized(_PURPOSES.get(record.purpose or "", cell(record.purpose)))
+    return purpose if record.used else say("{purpose}, not used", purpose=purpose)
 
 
 class MetricsLog(Tabular, Sequence[Row]):
@@ -240,6 +251,8 @@ class MetricsLog(Tabular, Sequence[Row]):
         columns = {name: [cell(getattr(row, name)) for row in rows] for name in _SHOWN}
         costs = money([row.cost for row in rows])
         columns["cost"] = [f"{cost} {row.currency or ''}".strip() for cost, row in zip(costs, rows, strict=True)]
+        columns["endpoint"] = [cell(row.host if row.endpoint == TYPED else row.endpoint) for row in rows]
+        columns["purpose"] = [_purpose(row) for row in rows]
         columns["outcome"] = [OUTCOME_WORDS[row.outcome].localized() for row in rows]
         caption = [counted(len(self))]
         if len(rows) < len(self):

@@ -51,7 +51,19 @@ _STEPS: Final = {"retry": "retries", "resume": "resumes", "continue": "continuat
 """The column that counts each strategy."""
 
 _AS_MEASURED: Final = (
-    *("call_id", "started_at", "endpoint", "attempts", "seams", "connect_s", "ttfb_s", "queue_s", "ttft_s", "answer_s"),
+    *(
+        "call_id",
+        "started_at",
+        "endpoint",
+        "host",
+        "attempts",
+        "seams",
+        "connect_s",
+        "ttfb_s",
+        "queue_s",
+        "ttft_s",
+        "answer_s",
+    ),
     *("generation_s", "chunks", "body_bytes", "wire_bytes", "heartbeats", "chunks_per_s", "read_every_s"),
 )
 """What a record takes from its meter as it is."""
@@ -74,6 +86,7 @@ class StreamMeter:
         now_s: float,
         origin: Origin | None = None,
         endpoint: str | None = None,
+        host: str | None = None,
         timeline: bool = False,
     ) -> None:
         if started_at.tzinfo is None:
@@ -81,6 +94,7 @@ class StreamMeter:
         self.call_id = call_id
         self.origin = origin or Origin()
         self.endpoint = endpoint
+        self.host = host
         self.started_at = started_at.astimezone(UTC)
         self.started_s = now_s
         self.body_bytes: int | None = None
@@ -331,7 +345,12 @@ class StreamMeter:
         known |= {name: getattr(cost, name, None) for name in ("currency", "peak", "price_date")}
         known["cost"] = amount
         if self.replayed:
-            known |= {"endpoint": TAPE, "cost": None if amount is None else Decimal(0), "recorded_cost": amount}
+            known |= {
+                "endpoint": TAPE,
+                "host": None,
+                "cost": None if amount is None else Decimal(0),
+                "recorded_cost": amount,
+            }
         return StreamRecord(
             **known,
             model=request.model,

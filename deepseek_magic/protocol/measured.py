@@ -82,6 +82,8 @@ class Phase(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 TAPE: Final = "tape"
 """The ``endpoint`` of a call that a tape answered."""
+TYPED: Final = "custom"
+"""The ``endpoint`` of a call that went to an address without a name."""
 
 
 class TimelineEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,6 +105,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ============== ==========================================================================================
     run_id         the kernel's run: calls of one session have the same
     notebook       the path of the notebook, where its front end tells it
+    host           where ``endpoint`` is, with its port, also of an address without a name; None of a tape
     mode           how the answer was shown: realtime, balanced, sentence; None when it was not shown
     outcome        as in a completion, and cached: taken from the journal, nothing was sent
     think          the thinking setting that was sent; None when the host's default was left alone
@@ -137,6 +140,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     call_id: str
     started_at: datetime
     endpoint: str | None = None
+    host: str | None = None
     model: str
     response_model: str | None = None
     completion_id: str | None = None

@@ -44,6 +44,7 @@ async def recall(journal: Journal, request: Request, endpoint: Endpoint) -> Comp
         call_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC),
         endpoint=entry.endpoint,
+        host=endpoint.host,
         model=request.model,
         response_model=completion.model,
         completion_id=completion.id,

@@ -222,6 +222,19 @@ def test_an_empty_log_shows_itself() -> None:
     assert MetricsLog().summary().ttft_s.n == 0
 
 
+def test_the_table_says_why_a_call_was_sent_whether_it_was_used_and_which_address_answered() -> None:
+    log = log_of(
+        record(endpoint="deepseek", host="api.deepseek.com", purpose="ask"),
+        record(1, endpoint="custom", host="127.0.0.1:8652", purpose="hedge", used=False),
+        record(2, endpoint="tape", purpose=None),
+    )
+    _, head, *rows = log._repr_mimebundle_()["text/plain"].splitlines()
+    assert [name in head for name in ("endpoint", "purpose")] == [True, True]
+    assert ["deepseek" in rows[0], " ask " in rows[0]] == [True, True]
+    assert ["127.0.0.1:8652" in rows[1], "hedge, not used" in rows[1]] == [True, True]
+    assert "tape" in rows[2]
+
+
 def test_a_summary_has_a_count_beside_every_figure() -> None:
     calls = [record(i, ttft_s=float(i), total_s=float(i)) for i in range(101)]
     broken = record(200, outcome="incomplete", attempts=3, ttft_s=None, total_s=99.0)

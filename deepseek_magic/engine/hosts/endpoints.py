@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from ...protocol.chat import ContinueStyle
 from ...protocol.errors import ConfigurationError
 from ...protocol.grpcweb.frames import SCHEME as GRPC_WEB
+from ...protocol.measured import TYPED
 from ...protocol.models import DEFAULT_MODEL, MODELS
 from ...protocol.options import ProjectText, closest
 from ...text.messages import Message
@@ -323,7 +324,7 @@ taping: Callable[[tuple[Endpoint, ...], bool], tuple[Endpoint, ...]] | None = No
 
 def recorded(name: str, *, local: bool, grpc_web: bool) -> Endpoint:
     """The endpoint of a recording, for what has to be known of it to ask it the same; it is never reached."""
-    place = ENDPOINTS.get(name) or replace(_DEEPSEEK, name="custom", is_priced=False, source="a tape", as_of="")
+    place = ENDPOINTS.get(name) or replace(_DEEPSEEK, name=TYPED, is_priced=False, source="a tape", as_of="")
     url = place.base_url if place.name == name else "http://127.0.0.1" if local else "https://tape.invalid"
     return _moved(place, f"{GRPC_WEB}{url}" if grpc_web else url)
 
@@ -382,7 +383,7 @@ def _at(url: str, *, key_variables: tuple[str, ...] | None = None) -> Endpoint:
     known = _BY_HOST.get(urlsplit(url).netloc)
     if known is not None:
         return known if known is _DEEPSEEK and urlsplit(url).path in ("", "/v1") else _moved(known, url)
-    custom = replace(_DEEPSEEK, name="custom", is_priced=False, source="the base URL that was given", as_of="")
+    custom = replace(_DEEPSEEK, name=TYPED, is_priced=False, source="the base URL that was given", as_of="")
     if key_variables is not None:
         return _moved(replace(custom, key_variables=key_variables), url)
     return _elsewhere(custom, url)
@@ -422,7 +423,7 @@ def _by_grpc_web(endpoint: Endpoint) -> Endpoint:
     server of which that is known is sent one as its last message, since another would begin anew."""
     trailing = endpoint.name == "demo" or endpoint.continuing == "trailing_assistant"
     made = replace(endpoint, continuing="trailing_assistant" if trailing else "none", beta_url=None, has_balance=False)
-    return replace(made, default_model=None, models=()) if endpoint.name == "custom" else made
+    return replace(made, default_model=None, models=()) if endpoint.name == TYPED else made
 
 
 _BASE_URL: Final = Message("The base URL")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ...protocol.errors import APIStatusError, ConfigurationError, DeepSeekError, Disconnected, ProtocolError
+from ...protocol.measured import TYPED
 from ...protocol.models import MODELS, Model
 from ...text.characters import named
 from ...text.messages import Message
@@ -143,7 +144,7 @@ async def check(transport: Transport, endpoint: Endpoint, key_of: Callable[[], K
                 steps.append(HealthStep("balance", told.available, told.message, time.perf_counter() - began_s))
             except DeepSeekError as error:
                 unknown = isinstance(error, ProtocolError) or getattr(error, "status", None) in _NOT_THERE
-                if not unknown and endpoint.name != "custom":  # elsewhere no call depends on it
+                if not unknown and endpoint.name != TYPED:  # elsewhere no call depends on it
                     raise
                 steps.append(HealthStep("balance", None, Message("this server does not tell it")))
     except DeepSeekError as error:
