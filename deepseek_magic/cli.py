@@ -126,12 +126,14 @@ def _parser() -> _Parser:
     serve = commands.add_parser("serve", help=say("run the demo server alone"))
     add = serve.flags.add_argument
     port = say("0 takes a free one; the first line printed has it ({port})", port=DEMO_PORT)
-    add("--port", type=int, default=DEMO_PORT, help=port)
+    add("--port", type=int, help=port)
     add("--fault", metavar="SPEC", help=say("what it should do wrong"))
     add("--pace", type=float, default=1.0, metavar="X", help=say("times as slow as a real model; 0: at once (1)"))
     pages = say("let web pages of this origin ask too, as JupyterLite's at https://example.org; * lets all")
     add("--allow-origin", metavar="ORIGIN", action="append", default=[], help=pages)
-    grpc_web = say("answer gRPC-Web as well, with xAI's chat interface, through an Envoy (extra grpc)")
+    grpc_web = say(
+        "answer gRPC-Web as well, with xAI's chat interface, through an Envoy, which then has --port (extra grpc)"
+    )
     add("--grpc-web", action="store_true", help=grpc_web)
     serve.set_defaults(run=_serve)
 
@@ -206,7 +208,18 @@ def _serve(typed: argparse.Namespace) -> int:
     if typed.pace < 0:
         raise ConfigurationError(Message("--pace cannot be below 0: it is a factor on the time a real model takes."))
     origins = tuple(map(_origin, typed.allow_origin))
-    serve(port=typed.port, fault=typed.fault, pace=typed.pace, allow_origins=origins, grpc_web=typed.grpc_web)
+    # Of two servers the one that was asked for has the port that was typed.
+    port, envoy = DEMO_PORT if typed.port is None else typed.port, None
+    if typed.grpc_web:
+        port, envoy = (DEMO_PORT, 0) if typed.port is None else (0, typed.port)
+    try:
+        serve(port=port, fault=typed.fault, pace=typed.pace, allow_origins=origins, grpc_web=envoy)
+    except OSError:
+        said = Message(
+            "The demo server cannot have port {port} of this machine, because another program has it.",
+            port=envoy or port,
+        )
+        raise ConfigurationError(said, hint=Message("Give another one with --port; 0 takes a free one.")) from None
     return 0
 
 

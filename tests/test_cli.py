@@ -133,6 +133,15 @@ def test_a_pace_below_nothing_is_refused_in_one_sentence(capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith("--pace cannot be below 0")
 
 
+def test_a_port_that_another_program_has_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"The demo server cannot have port {port} of this machine")
+    assert "Traceback" not in said
+
+
 def test_serve_lets_the_pages_ask_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, object] = {}
     monkeypatch.setattr("deepseek_magic.demo.server.serve", lambda **given: asked.update(given))

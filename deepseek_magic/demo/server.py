@@ -284,10 +284,10 @@ def serve(
     pace: float = 1.0,
     *,
     allow_origins: tuple[str, ...] = (),
-    grpc_web: bool = False,
+    grpc_web: int | None = None,
 ) -> None:
     """Serve until interrupted. The first line printed is the base URL, the second says how to use it; with ``grpc_web`` the
-    third has the address of an Envoy in front of the same demo as a gRPC service.
+    third has the address of an Envoy in front of the same demo as a gRPC service, which has that port (0: a free one).
 
     Raises ConfigurationError for a bad fault spec or a missing extra, and OSError when the port is taken.
     """
@@ -296,10 +296,10 @@ def serve(
         print(server.base_url, flush=True)
         use = f"%%deepseek --base-url {server.base_url}"
         print(say("Demo server without a model. {use}    Ctrl-C stops it.", use=use), flush=True)
-        if grpc_web:
+        if grpc_web is not None:
             from .grpcweb.server import GRPCWebDemo
 
-            front = beside.enter_context(GRPCWebDemo(server))
+            front = beside.enter_context(GRPCWebDemo(server, grpc_web))
             use = f"%%deepseek --endpoint demo --base-url {front.base_url}"
             print(say("Over gRPC-Web: {use}", use=use), flush=True)
         for origin in allow_origins:

@@ -36,6 +36,7 @@ from deepseek_magic.protocol.errors import ConfigurationError, RateLimited
 from deepseek_magic.protocol.events import TextDelta
 from deepseek_magic.protocol.grpcweb.asking import request
 from deepseek_magic.session import calls
+from tests.ports import free_port
 from tests.servers.proxies import listening, until
 
 pytestmark = pytest.mark.programs
@@ -323,8 +324,20 @@ async def test_the_command_serves_both_protocols_and_leaves_no_envoy_when_it_is_
         process.stdout.close()
 
 
-def _command() -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "deepseek_magic", "serve", "--port", "0", "--pace", "0", "--grpc-web"]
+async def test_the_envoy_of_the_command_has_the_port_that_was_typed() -> None:
+    port = free_port()
+    process = _command(port)
+    try:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(3)][2].strip().endswith(f"grpc-web+http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(HANG_S)
+        process.stdout.close()
+
+
+def _command(port: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "deepseek_magic", "serve", "--port", str(port), "--pace", "0", "--grpc-web"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "LC_ALL": "C"})
 
 

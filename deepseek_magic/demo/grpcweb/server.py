@@ -12,16 +12,18 @@ from .servicer import FAULTS, HOST, Service
 
 
 class GRPCWebDemo:
-    """The demo behind gRPC-Web. ``grpc_port`` speaks gRPC itself, ``envoy`` is the proxy in front of it.
+    """The demo behind gRPC-Web. ``grpc_port`` speaks gRPC itself, ``envoy`` is the proxy in front of it, on ``port`` (0: a free
+    one).
 
-    Raises ConfigurationError without the extra "grpc" and for a fault that gRPC does not have.
+    Raises ConfigurationError without the extra "grpc" and for a fault that gRPC does not have, and OSError for a port that is
+    taken.
     """
 
-    def __init__(self, state: DemoState) -> None:
+    def __init__(self, state: DemoState, port: int = 0) -> None:
         check_faults(state.faults.faults)
         self._service = Service(state)
         self.grpc_port = self._service.port
-        self.envoy = Envoy(self.grpc_port)
+        self.envoy = Envoy(self.grpc_port, port)
 
     @property
     def base_url(self) -> str:
