@@ -410,6 +410,17 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     assert ["failed a moment before" in str(said) for said in completion.notices] == [True]
 
 
+@pytest.mark.parametrize("typed", [{"hedge": 0.05}, {"prefer": "fastest"}, {"schema": "Answer"}, {"chat": "other"}])
+def test_what_cannot_act_on_a_question_that_is_asked_is_refused(
+    demo: DemoServer, session: Session, typed: dict[str, Any]
+) -> None:
+    short = session.ask("long 2", think="off", max_tokens=5)
+    with pytest.raises(ConfigurationError, match=f"cannot take {next(iter(typed))}: the question is asked already"):
+        session.resume(short, **typed)  # type: ignore[arg-type]
+    assert len(demo.requests) == 1
+    assert session.resume(short, hedge=0, continue_on_length=True).text.startswith(short.text)
+
+
 @pytest.mark.usefixtures("demo")
 def test_what_there_is_to_say_of_a_call_is_with_its_answer_also_where_nothing_is_shown(session: Session) -> None:
     answer = session.ask("Hello", think="low", temperature=0.5, quiet=True)

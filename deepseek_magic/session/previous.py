@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ..engine.hosts.endpoints import ENDPOINTS, Endpoint
 from ..engine.journal.reader import NO_JOURNAL, Entry, Journal
 from ..protocol.completion import Completion
 from ..protocol.errors import ConfigurationError
+from ..protocol.options import OPTIONS
 from ..text.language import MOMENT
 from ..text.messages import Message
 
@@ -17,6 +19,23 @@ SHOWN_CHARS: Final = 60
 """So much of a prompt tells which one it is."""
 
 _KNOCK_S: Final = 1.0
+
+
+_STILL: Final = frozenset(
+    {"endpoint", "base_url", "continue_on_length", "budget", "first_token", "idle", "total", "timeline"}
+)
+_ASKS: Final = tuple(option.name for option in OPTIONS if option.scope == "call" and option.name not in _STILL)
+"""Settings that make a question, or say how it is asked: nothing of an answer whose question has been asked."""
+
+
+def check_typed(typed: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for a setting that was typed and cannot act on an answer that is resumed."""
+    for name in _ASKS:
+        if typed.get(name):
+            said = Message(
+                "A call that resumes an answer cannot take {name}: the question is asked already.", name=name
+            )
+            raise ConfigurationError(said, hint=Message("Leave it out."))
 
 
 class Found(NamedTuple):

@@ -34,6 +34,7 @@ from ..metrics.row import Origin
 from ..metrics.spending import Hold
 from ..policy.attempts import Abilities, Delivered, RecoveryPolicy
 from ..policy.budget import COUNTED
+from ..policy.causes import is_passing, status_of
 from ..policy.deadlines import Timeouts
 from ..policy.estimates import Estimate, estimate
 from ..policy.limits.leading import Leading, beginning
@@ -54,7 +55,7 @@ from .asking import question
 from .chats import Remembered
 from .early.fate import Fate
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
-from .previous import check_demo, find_earlier
+from .previous import check_demo, check_typed, find_earlier
 from .rails import Rails
 
 MAX_HISTORY_TOKENS: Final = 200_000
@@ -255,8 +256,9 @@ class Session:
 
         Without one it is the last call of this process, or before the first one the newest of the journal that waits
         for it. It goes where it went before unless ``endpoint`` or ``base_url`` are given. Raises ConfigurationError
-        when there is none, or it cannot be resumed.
+        when there is none, or it cannot be resumed, and for what cannot act on a question that is asked already, such as ``hedge``.
         """
+        check_typed(typed)
         before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
         options = self.in_force(typed, endpoint)
         # The session's own endpoint may have been moved to another address.
@@ -387,7 +389,9 @@ class Session:
     async def _decided(self, fate: Fate, completion: Completion) -> Completion:
         """What a call that began before its turn has brought, once it is known whether anybody is given it."""
         record = completion.record
-        fate.failed = completion.error is not None or completion.outcome not in WHOLE
+        error = completion.error
+        fate.refused = error is not None and not is_passing(error, status=status_of(error))
+        fate.failed = error is not None or completion.outcome not in WHOLE
         used = await fate.used()
         if record is None:
             return completion

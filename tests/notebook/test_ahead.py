@@ -175,6 +175,13 @@ def test_a_name_that_a_cell_between_binds_is_what_it_is_at_its_turn(ahead: Kerne
     assert asked.index("echo kept alone") < asked.index("echo 7 and kept")
 
 
+def test_what_was_refused_for_good_is_not_asked_again_in_its_turn(ahead: Kernel, demo: DemoServer) -> None:
+    ran = run_all(ahead, [ask("first " * 20), ask("second", "-m nosuchmodel"), ask("third")], may_fail={1})
+    assert [each.reply["status"] for each in ran] == ["ok", "error", "ok"]
+    assert len(prompts(demo)) == len(set(prompts(demo))) == 3
+    assert "nosuchmodel" in ran[1].reply["evalue"]
+
+
 def test_a_cell_that_fails_ends_what_was_asked_ahead(ahead: Kernel, demo: DemoServer) -> None:
     demo.pace = Pace(first_token_s=0.2, tokens_per_s=5.0)
     cells = [ask("first"), "1/0", *(f"%%deepseek --think off\nlong {n} 20" for n in range(3))]

@@ -214,7 +214,8 @@ class LookAhead:
         if not same or early.prepared.client is not prepared.client:
             early.drop()
             return None, CHANGED
-        if early.fate.failed or not early.fate.take():
+        again = early.fate.failed and not early.fate.refused  # what was refused would be refused once more
+        if again or not early.fate.take():
             early.drop()
             return None, FAILED if early.fate.sent else None
         self._due_s = 0.0  # there is room for another one

@@ -24,6 +24,8 @@ class Fate:
         """For the engine's loop: whether the call is over."""
         self.failed = False
         """Whether it has ended without a whole answer."""
+        self.refused = False
+        """Whether that would be so again, however often the same is asked."""
 
     @property
     def open(self) -> bool:
