@@ -176,7 +176,7 @@ def test_a_name_that_a_cell_between_binds_is_what_it_is_at_its_turn(ahead: Kerne
 
 
 def test_what_was_refused_for_good_is_not_asked_again_in_its_turn(ahead: Kernel, demo: DemoServer) -> None:
-    ran = run_all(ahead, [ask("first " * 20), ask("second", "-m nosuchmodel"), ask("third")], may_fail={1})
+    ran = run_all(ahead, [ask("first " * 60), ask("second", "-m nosuchmodel"), ask("third")], may_fail={1})
     assert [each.reply["status"] for each in ran] == ["ok", "error", "ok"]
     assert len(prompts(demo)) == len(set(prompts(demo))) == 3
     assert "nosuchmodel" in ran[1].reply["evalue"]
@@ -240,9 +240,8 @@ def test_a_question_that_has_changed_by_its_turn_is_asked_as_it_is_then(ahead: K
     ahead.run(
         f"get_ipython().events.register('post_run_cell', lambda r: exec({change!r}) if 'echo ' + 'first' in r.info.raw_cell else None)"
     )
-    ran = run_all(ahead, [ask("first"), ask("{x}")])
-    assert prompts(demo)[0] == "echo first"
-    assert set(prompts(demo)) == {"echo first", "echo old", "echo new"}
+    ran = run_all(ahead, [ask("first " * 60), ask("{x}")])
+    assert prompts(demo)[1:] == ["echo old", "echo new"]
     assert "new" in " ".join(answers(ran[1]))
     assert "old" not in " ".join(answers(ran[1]))
     assert "asked again" in json.dumps([ran[1].of("update_display_data"), ran[1].of("display_data")])
