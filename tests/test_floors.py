@@ -120,6 +120,7 @@ LAYERS = (
         "notebook.lessons",
         "notebook.experiments",
         "notebook.magic",
+        "notebook.tools",
         "notebook.ahead",
         "notebook.gate",
         "notebook.view",

@@ -30,6 +30,7 @@ from .events import (
 from .measured import Cost, StreamRecord
 from .outcome import Outcome, verdict
 from .schema import Schema
+from .tools.tool import ToolRun
 
 _REASONED: Final = Message(
     "Reasoning came although it was switched off (--think off): the server, or a proxy in front of it, ignores that."
@@ -64,6 +65,8 @@ class Completion:
     ``error`` is what ended it when it is not complete, ``anomalies`` names harmless oddities of the stream. ``kept`` is
     the earlier call whose answer this is, where it was taken from the journal; its usage is then that call's, its cost 0.
     ``remarks`` are sentences about how it was asked, which ``notices`` begin with.
+    ``tool_runs`` are the functions that were asked for on the way to this answer, where they were run here (``tools=[f]``); its
+    usage and cost are then those of all its rounds, its record the last one's.
     ``logprobs`` and ``reasoning_logprobs`` are the API's entries, a token each, where they were asked for and came.
     """
 
@@ -73,6 +76,7 @@ class Completion:
     outcome: Outcome = "incomplete"
     finish_reason: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    tool_runs: tuple[ToolRun, ...] = ()
     id: str | None = None
     model: str | None = None
     system_fingerprint: str | None = None

@@ -34,20 +34,25 @@ class Turn:
     assistant: ChatMessage
     whole: bool = True
     call_id: str | None = None
+    between: tuple[ChatMessage, ...] = ()
+    """The calls of functions that the answer was made with, and what they gave, in the API's order."""
 
     @classmethod
     def of(cls, id: str, completion: Completion, *, call_id: str | None = None) -> Turn | None:
         """The turn that a call leaves; None when nothing came back."""
-        if not (completion.text or completion.reasoning):
+        messages = completion.request.messages
+        place = next((n for n in reversed(range(len(messages))) if messages[n].role == "user"), None)
+        if place is None:
             return None
-        user = next((m for m in reversed(completion.request.messages) if m.role == "user"), None)
-        if user is None:
+        results = [n for n in range(place + 1, len(messages)) if messages[n].role == "tool"]
+        between = messages[place + 1 : results[-1] + 1] if results else ()
+        if not (completion.text or completion.reasoning or between):
             return None
         assistant = ChatMessage(
             role="assistant", content=completion.text, reasoning_content=completion.reasoning or None
         )
         whole = completion.outcome in ("complete", "truncated")
-        return cls(id=id, user=user, assistant=assistant, whole=whole, call_id=call_id)
+        return cls(id=id, user=messages[place], assistant=assistant, whole=whole, call_id=call_id, between=between)
 
     @property
     def title(self) -> str:
@@ -56,12 +61,12 @@ class Turn:
         return asked if len(asked) <= TITLE_CHARS else f"{asked[: TITLE_CHARS - 1]}…"
 
     @property
-    def messages(self) -> tuple[ChatMessage, ChatMessage]:
+    def messages(self) -> tuple[ChatMessage, ...]:
         """The turn as it is sent: half an answer says that it is one, or the model would take it for all it had to say."""
         if self.whole:
-            return self.user, self.assistant
+            return self.user, *self.between, self.assistant
         marked = f"{as_read(self.assistant)}\n\n{INTERRUPTED_NOTE}".lstrip()
-        return self.user, replace(self.assistant, content=marked)
+        return self.user, *self.between, replace(self.assistant, content=marked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,7 @@ class Conversation:
         kept, used = len(earlier), 0
         while kept and max_tokens is not None:
             turn = earlier[kept - 1]
-            used += count(as_read(turn.user)) + count(as_read(turn.assistant))
+            used += sum(count(as_read(message)) for message in (turn.user, *turn.between, turn.assistant))
             if used > max_tokens:
                 break
             kept -= 1
@@ -126,7 +131,10 @@ class Conversation:
         """One JSON object a turn: its id, whether the answer is whole, and its messages in the API's terms."""
         lines = []
         for turn in self.turns:
-            messages = [m.to_json(with_reasoning=m.reasoning_content is not None) for m in (turn.user, turn.assistant)]
+            messages = [
+                m.to_json(with_reasoning=m.reasoning_content is not None)
+                for m in (turn.user, *turn.between, turn.assistant)
+            ]
             row = {"id": turn.id, "whole": turn.whole, "messages": messages}
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         return "".join(lines)

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self, TypedDict
 
 from ..text.messages import Message
 from .errors import ConfigurationError
+from .tools.tool import Tool
 
 Kind = Literal["text", "integer", "number", "choice", "switch", "json"]
 Scope = Literal["request", "call", "cell"]
@@ -100,6 +101,8 @@ class Option:
 
     def _bounds(self, whole: bool) -> Message:
         low, high = f"{self.minimum:g}", None if self.maximum is None else f"{self.maximum:.10g}"
+        if self.above_minimum and high is None:
+            return Message("it takes a number above {low}", low=low)
         if self.above_minimum:
             return Message("it takes a number above {low} to {high}", low=low, high=high)
         if high is None:
@@ -321,6 +324,24 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _seconds("--first-token S", "wait so many seconds for the first word; a cold model or a long prompt may need many"),
     _seconds("--idle S", "wait so many seconds between two pieces of the answer"),
     _seconds("--total S", "end the call after so many seconds, with all its attempts"),
+    _text(
+        "--tool NAME",
+        "let the model ask for this function of yours; may be given often",
+        scope="call",
+        many=128,
+    ),
+    _choice(
+        "--confirm",
+        "before a function is run: ask each time, ask once for each function, or run it unasked",
+        scope="call",
+        choices=("ask", "once", "unasked"),
+        default="ask",
+    ),
+    _seconds(
+        "--confirm-wait S",
+        "wait so many seconds for your answer, then run nothing and fail",
+        default="120",
+    ),
     _switch(
         "--timeline", "keep every event of the stream with its time, in the answer's record.timeline", scope="call"
     ),
@@ -344,6 +365,7 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
     Message("How the model answers"): (
         *("temperature", "top_p", "stop", "seed", "json", "schema", "continue_on_length"),
     ),
+    Message("Functions that it may call"): ("tool", "confirm", "confirm_wait"),
     Message("How the answer is shown"): ("format", "buffer", "show_reasoning", "quiet"),
     Message("The conversation"): ("chat", "new", "max_history"),
     Message("Where it is sent, and what it may cost"): (
@@ -375,7 +397,7 @@ class RequestOptions(TypedDict, total=False):
     think: Literal["off", "low", "high", "max"] | None
     json: bool | None
     seed: int | None
-    tools: Sequence[Mapping[str, object]] | None
+    tools: Sequence[Mapping[str, object] | Callable[..., object] | Tool] | None
     tool_choice: str | Mapping[str, object] | None
     logprobs: bool | None
     top_logprobs: int | None
@@ -403,6 +425,9 @@ class CallOptions(RequestOptions, total=False):
     max_history: int | None
     background: bool | None
     continue_on_length: bool | None
+    tool: str | list[str] | tuple[str, ...] | None
+    confirm: Literal["ask", "once", "unasked"] | None
+    confirm_wait: float | None
     budget: float | None
     cache: bool | None
     fresh: bool | None

@@ -18,6 +18,7 @@ from ..protocol.completion import Completion
 from ..protocol.options import CallOptions, Options
 from ..protocol.schema import Schema
 from ..text.messages import Message
+from .tools.box import Toolbox
 
 
 class ResumeOptions(CallOptions, total=False):
@@ -55,6 +56,11 @@ class Prepared:
     timeouts: Timeouts | None = None
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
+    tools: Toolbox | None = None
+    """The functions that are run when the answer asks for them."""
+    waiting: Completion | None = None
+    """The answer to this request, whose calls of functions are still to be run."""
+    purpose: str = "ask"
 
     @property
     def request(self) -> Request:

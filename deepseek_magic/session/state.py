@@ -41,6 +41,7 @@ from ..policy.limits.leading import Leading, beginning
 from ..policy.pricing import Cost
 from ..policy.recovery import cannot_continue
 from ..policy.resuming import going_on
+from ..policy.tools.approval import asks_for_tools
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.conversation import Conversation, Turn
@@ -53,10 +54,14 @@ from ..text.messages import Message
 from . import cache, images, trust
 from .asking import question
 from .chats import Remembered
+from .confirming.hook import confirmer
 from .early.fate import Fate
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import check_demo, check_typed, find_earlier
 from .rails import Rails
+from .tools.box import given_tools, toolbox
+from .tools.driving import adrive, drive
+from .tools.rounds import rounds
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -145,8 +150,11 @@ class Session:
         if isinstance(endpoint, str):
             typed["endpoint"] = endpoint
         api_key = keys.wrapped(api_key)
+        functions = given_tools(typed)
         options = self.in_force(typed, endpoint)
         options = self.rails.applied(options, self.wall(), sent=not options.get("dry_run"))
+        if (box := toolbox(functions, options, variables)) is not None:
+            options = self.rails.applied(options.replace(tools=box.definitions), self.wall(), sent=False)
         words = question(prompt, options, variables, schema=schema, image=image)
         if words.schema is not None:
             options = options.replace(json=True)
@@ -202,6 +210,7 @@ class Session:
             turn=turn or uuid.uuid4().hex,
             schema=words.schema,
             timeouts=timeouts,
+            tools=box,
         )
 
     def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | keys.Key | None) -> Client:
@@ -319,7 +328,7 @@ class Session:
             if kept is not None and (known := await kept) is not None and known.record is not None:
                 call.put(pieces_of(known))
                 self.log.add(known.record)
-                return self._keep(prepared, known)
+                return self.keep(prepared, known)
             place, prices = prepared.endpoint.price_list, self.log.prices
             most = most_of(prepared.request, functools.partial(prices.cost_of, endpoint=place), self.wall())
             try:
@@ -334,7 +343,7 @@ class Session:
                     self._early[fate] = call
                 try:
                     completion = await carried(call, hold)
-                    return completion if fate is not None and fate.dropped else self._keep(prepared, completion)
+                    return completion if fate is not None and fate.dropped else self.keep(prepared, completion)
                 finally:
                     if fate is not None:
                         del self._early[fate]
@@ -357,7 +366,7 @@ class Session:
                     run_id=self.chats.run_id,
                     notebook=self.chats.notebook or None,
                     mode=mode,
-                    purpose="ask" if early is None else "ahead",
+                    purpose=prepared.purpose if early is None else "ahead",
                 ),
                 call_id=None if early is None else early.call_id,
                 purse=hold,
@@ -433,8 +442,12 @@ class Session:
         if record is not None and not early:
             self.log.add(record, completion)
 
-    def _keep(self, prepared: Prepared, completion: Completion) -> Completion:
-        remarks = (*prepared.notices, *completion.remarks)
+    def keep(self, prepared: Prepared, completion: Completion) -> Completion:
+        """Remember what a question was answered, in its conversation and as the last answer; but not an answer that only asks for
+        functions which are yet to be run."""
+        if prepared.tools is not None and asks_for_tools(completion):
+            return completion
+        remarks = tuple(dict.fromkeys((*prepared.notices, *completion.remarks)))
         completion = replace(completion, schema=prepared.schema, remarks=remarks)
         written = completion.kept or completion.record
         left = Turn.of(prepared.turn, completion, call_id=written.call_id if written is not None else None)
@@ -469,7 +482,7 @@ class Session:
         DeepSeekError that ended the call; its ``completion`` holds the part that arrived.
         """
         hide_key(options)
-        return self._wait(self.start(self.prepare(prompt, **options), silent=True))
+        return self._answered(self.prepare(prompt, **options))
 
     def resume(self, what: Completion | Entry | str | None = None, **options: Unpack[ResumeOptions]) -> Completion:
         """Go on with an answer that was stopped, broke off or reached its length, and wait for the whole.
@@ -478,19 +491,37 @@ class Session:
         this process, or the newest of the journal that waits. Usage and cost are those of the new call. Raises as ``ask``.
         """
         hide_key(options)
-        return self._wait(self.start(self.prepare_resume(what, **options), silent=True))
+        return self._answered(self.prepare_resume(what, **options))
 
-    def _wait(self, call: Call) -> Completion:
+    def _answered(self, prepared: Prepared) -> Completion:
         wait = pump_turning if self.keep_loop_turning else pump
-        return _whole(wait(call, lambda _events: None))
+
+        def asked(prepared: Prepared) -> Completion:
+            return wait(self.start(prepared, silent=True), lambda _events: None)
+
+        if prepared.tools is None:
+            return _whole(asked(prepared))
+        person = confirmer(wait_s=prepared.tools.wait_s, awaited=False)
+        return _whole(drive(rounds(self, prepared), asked, person), stopped=True)
 
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
         hide_key(options)
-        return _whole(await outcome(self.start(self.prepare(prompt, **options), silent=True)))
+        prepared = self.prepare(prompt, **options)
+
+        async def asked(prepared: Prepared) -> Completion:
+            return await outcome(self.start(prepared, silent=True))
+
+        if prepared.tools is None:
+            return _whole(await asked(prepared))
+        person = confirmer(wait_s=prepared.tools.wait_s, awaited=True)
+        return _whole(await adrive(rounds(self, prepared), asked, person), stopped=True)
 
 
-def _whole(completion: Completion) -> Completion:
+def _whole(completion: Completion, *, stopped: bool = False) -> Completion:
+    """The completion of a call from Python; its error is raised, and so is a Stop at the question about a function."""
+    if stopped and completion.outcome == "interrupted":
+        raise KeyboardInterrupt
     if completion.error is not None:
         completion.error.completion = completion
         raise completion.error

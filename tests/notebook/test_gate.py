@@ -41,7 +41,13 @@ def click(kernel: Kernel, ran: Ran, label: str) -> None:
 
 
 def asks(ran: Ran) -> bool:
-    return any("application/vnd.jupyter.widget-view+json" in c["data"] for c in ran.of("display_data"))
+    """Whether the buttons are on the page: they are opened first, then displayed."""
+    kinds = [
+        "Run" if content.get("data", {}).get("state", {}).get("description") == "Run" else message["msg_type"]
+        for message in ran.messages
+        for content in (message["content"],)
+    ]
+    return "Run" in kinds and "display_data" in kinds[kinds.index("Run") :]
 
 
 def run_clicking(kernel: Kernel, source: str, label: str) -> Ran:

@@ -185,6 +185,8 @@ def errors() -> None:
         assert_type(over.cap - over.spent - over.held, Decimal)
     except (ds.MissingKey, ds.NotOnTape, ds.ConfigurationError) as error:
         assert_type(error.localized(), str)
+    except (ds.NotConfirmed, ds.ToolsEnded) as unrun:
+        assert_type(unrun.completion, ds.Completion | None)
     except (ds.ProtocolError, ds.IncompleteStream) as error:
         base: ds.DeepSeekError = error
         assert_type(base.localized(), str)

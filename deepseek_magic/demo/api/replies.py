@@ -9,7 +9,7 @@ Words in the last user message choose the pieces:
     a failed cell and its error, as %deepseek_fix sends them    the cell again, with the error as a comment above it
     Where do we meet?    what was said about it before in this conversation, or that nobody told it, see recall.py
     unsafe        hostile HTML, links and formulas, for testing that nothing of it runs
-    a tool's name or a word of its description    a call of that tool, when tools are given
+    a tool's name or a word of its description    a call of that tool, when tools are given, see tool_talk.py
 
 Anything else gets an explanation of what was sent. The n-th answer to a sum may be another one than the first: ``Inquiry.draw``. ``max_tokens``, ``stop`` and streaming never change the text: they
 only end it, so a continuation with other budgets continues the same answer.
@@ -28,13 +28,14 @@ from typing import Any, Final
 
 from ...protocol.models import MODELS
 from ...text.fences import fenced, ticks_around
-from .calls import CalledTool, calls_for, value_for
+from .calls import CalledTool, value_for
 from .checks import text_of
 from .images import described
 from .inquiry import Inquiry, prompt_tokens
 from .recall import recalled
 from .sums import worked_out
 from .texts import say, sections, table_of, unsafe
+from .tool_talk import tool_calls
 from .verdicts import verdict_on
 
 _FAILED: Final = re.compile(
@@ -59,8 +60,7 @@ class Reply:
 
 def reply(asked: Inquiry) -> Reply:
     """The whole reply, the same for the same question."""
-    asks = asked.messages[-1]["role"] == "user"
-    calls = tuple(calls_for(asked.prompt, asked.tools, asked.tool_choice)) if asks else ()
+    calls = tool_calls(asked)
     text = "" if calls else _json_text(asked) if asked.json_mode else _text(asked)
     return Reply(text=text, reasoning=_reasoning(asked, calls) if asked.thinking else "", calls=calls)
 

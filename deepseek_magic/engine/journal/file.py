@@ -127,6 +127,19 @@ SCHEMA: Final = (
     -- as in the log, which a call without an end is not yet in
     ALTER TABLE calls ADD COLUMN purpose TEXT;
     """,
+    """
+    CREATE TABLE tool_runs (
+        call_id      TEXT NOT NULL,   -- whose answer asked for it
+        tool_call_id TEXT NOT NULL,
+        name         TEXT NOT NULL,
+        arguments    TEXT NOT NULL,   -- JSON, as the model wrote it
+        state        TEXT NOT NULL,   -- begun | ran | failed | skipped | refused
+        result       TEXT,            -- what the model was sent
+        began_at     TEXT NOT NULL,   -- ISO 8601, UTC
+        ended_at     TEXT,
+        PRIMARY KEY (call_id, tool_call_id)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

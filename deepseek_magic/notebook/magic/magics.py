@@ -27,6 +27,7 @@ from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
 from ..ahead.ahead import MOST_AHEAD, LookAhead
 from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
+from ..tools.follow import Following
 from ..view.background import Background, BackgroundAnswer
 from ..view.formats import offer_code
 from ..view.live import View
@@ -40,7 +41,9 @@ from .turns import Turns
 if TYPE_CHECKING:
     from ...session.prepared import Prepared
 
-DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new")}
+DEFAULTS: Final = {
+    o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new", "tool")
+}
 """The settings that can have a default for all cells."""
 Answer = Completion | BackgroundAnswer
 
@@ -179,8 +182,13 @@ class DeepSeekMagics(Magics):
 
     def answer(self, order: Order) -> Answer | None:
         """Have an order answered, waiting for it; None when it was a dry run."""
-        run = self._begin(order, button=False)
-        return None if run is None else self.follow(run)
+        prepared = self._prepare(order)
+        if prepared is None:
+            return None
+        if prepared.tools is not None:
+            rounds = self._rounds(order, prepared, button=False, awaited=False)
+            return self._end_rounds(order, prepared, rounds, rounds.follow())
+        return self.follow(self.start(order, prepared, button=False))
 
     def follow(self, run: Run) -> Answer:
         """Draw the answer until it ends, and bind it; blocks."""
@@ -195,8 +203,32 @@ class DeepSeekMagics(Magics):
     async def awaited(self, line: str, body: str | None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         order = self._read(line, body)
-        run = None if order is None else self._begin(order, button=hears_clicks(self.shell))
-        return None if run is None else await self.follow_awaited(run)
+        prepared = None if order is None else self._prepare(order)
+        if order is None or prepared is None:
+            return None
+        button = hears_clicks(self.shell)
+        if prepared.tools is not None:
+            rounds = self._rounds(order, prepared, button=button, awaited=True)
+            return self._end_rounds(order, prepared, rounds, await rounds.follow_awaited())
+        return await self.follow_awaited(self.start(order, prepared, button=button))
+
+    def _rounds(self, order: Order, prepared: Prepared, *, button: bool, awaited: bool) -> Following:
+        """What follows a question whose answers may call functions. Its outputs stand below each other."""
+        order = replace(order, alone=False)
+        return Following(
+            self.shell,
+            prepared,
+            view=self.view_name,
+            quiet=order.quiet,
+            awaited=awaited,
+            start=lambda each: self.start(order, each, button=button),
+            watching=self._watching,
+        )
+
+    def _end_rounds(self, order: Order, prepared: Prepared, rounds: Following, completion: Completion) -> Answer:
+        """The same as for one answer, of which the last round is not settled yet."""
+        self._bind(order, completion)
+        return self._settle(order, prepared, completion, rounds.view, rounds.settle, stopped=rounds.interrupted)
 
     async def follow_awaited(self, run: Run) -> Answer:
         """The same for an async cell."""
@@ -234,8 +266,8 @@ class DeepSeekMagics(Magics):
         """Whether somebody looks on."""
         return self.view_name != "silent"
 
-    def _begin(self, order: Order, *, button: bool) -> Run | None:
-        """Send what was typed; None when there is nothing to wait for."""
+    def _prepare(self, order: Order) -> Prepared | None:
+        """The request that was typed; None when it was only to be shown."""
         session().chats.notebook = notebook_path(self.shell)
         try:
             prepared = session().prepare(
@@ -254,7 +286,7 @@ class DeepSeekMagics(Magics):
 
             display(preview(prepared, kept=session().kept(prepared)), raw=True)
             return None
-        return self.start(order, prepared, button=button)
+        return prepared
 
     def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
         """Send it, and make the view that will show it."""
@@ -286,17 +318,35 @@ class DeepSeekMagics(Magics):
         return answer
 
     def _end(self, run: Run) -> Completion:
-        """Settle and bind. Raises Stopped, or the error that ended the call: either ends Run All."""
-        completion, settings = run.call.completion, run.prepared.options
+        """Settle and bind."""
+        completion = run.call.completion
         # First: whatever happens to the drawing, the answer is not lost. Code that expects a handle gets one.
-        self._bind(run.order, BackgroundAnswer.ended(run.call) if settings.get("background") else completion)
-        stopped = run.interrupted or completion.outcome == "interrupted"
-        kept = _kept(completion, run.order.output) if stopped or completion.error is not None else None
-        shown = not run.order.quiet and not settings.get("quiet")
+        detached = run.prepared.options.get("background")
+        self._bind(run.order, BackgroundAnswer.ended(run.call) if detached else completion)
+
+        def draw() -> None:
+            run.view.show(run.call.drain())  # what came between the last look and an interrupt
+            run.view.finish(completion)
+
+        return self._settle(run.order, run.prepared, completion, run.view, draw, stopped=run.interrupted)
+
+    def _settle(
+        self,
+        order: Order,
+        prepared: Prepared,
+        completion: Completion,
+        view: View,
+        draw: Callable[[], None],
+        *,
+        stopped: bool,
+    ) -> Completion:
+        """Leave what lasts. Raises Stopped, or the error that ended the call: either ends Run All."""
+        settings, stopped = prepared.options, stopped or completion.outcome == "interrupted"
+        kept = _kept(completion, order.output) if stopped or completion.error is not None else None
+        shown = not order.quiet and not settings.get("quiet")
         if stopped and shown and unpainted(self.shell) and kept is not None:
-            run.view.say(kept)
-        run.view.show(run.call.drain())  # what came between the last look and an interrupt
-        run.view.finish(completion)
+            view.say(kept)
+        draw()
         if stopped:
             raise Stopped(say("Stopped. {kept}", kept=kept) if kept is not None else say("Stopped."))
         if completion.error is not None:

@@ -1,0 +1,1 @@
+"""What a model may have run, and when it has asked for enough."""

@@ -1,0 +1,151 @@
+"""A Python function as a tool: its JSON Schema from the signature and the docstring, its arguments checked by msgspec.
+
+The function's own defaults stay its own: what the model leaves out is not passed. pydantic's models check themselves; pydantic
+is not imported here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from ...text.messages import Message
+from ..errors import ConfigurationError
+from ..options import closest
+from ..template import lookup
+from .tool import Tool
+
+_TAKES: Final = Message("A tool is a function with a name, whose parameters have types that JSON can hold.")
+_STRUCT: Final = "Arguments_of_the_tool"
+_MAX_DESCRIPTION_CHARS: Final = 4_000
+_NAMED: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+def tool_of(function: Callable[..., Any]) -> Tool:
+    """The tool that a function is. Raises ConfigurationError for what cannot be one."""
+    name = str(getattr(function, "__name__", None) or getattr(getattr(function, "func", None), "__name__", ""))
+    if not callable(function) or not name or name == "<lambda>":
+        shown = name or type(function).__name__
+        raise _no_tool(shown, Message("it has no name") if callable(function) else Message("it is no function"))
+    try:
+        parameters = inspect.signature(function).parameters
+        hints = _hints(function)
+    except (TypeError, ValueError, NameError) as error:
+        raise _no_tool(name, str(error).splitlines()[0].rstrip(".")) from None
+    taken = {key: each for key, each in parameters.items() if each.kind in _NAMED}
+    fields: list[Any] = []
+    for key, each in taken.items():
+        kind = hints.get(key, Any)
+        if each.default is inspect.Parameter.empty:
+            fields.append((key, kind))
+        else:
+            fields.append((key, kind | msgspec.UnsetType if kind is not Any else kind, msgspec.UNSET))
+    try:
+        struct = msgspec.defstruct(_STRUCT, fields, kw_only=True, forbid_unknown_fields=True)
+        schema = _schema(struct, taken, hints)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _no_tool(name, str(error).splitlines()[0].rstrip(".")) from None
+    positional = {key: each for key, each in taken.items() if each.kind is inspect.Parameter.POSITIONAL_ONLY}
+
+    def convert(arguments: Any) -> dict[str, Any]:
+        try:
+            made = msgspec.convert(arguments, struct, strict=False, str_keys=True, dec_hook=_by_itself)
+        except (msgspec.ValidationError, TypeError, RecursionError) as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        found = {key: getattr(made, key) for key in taken}
+        return {key: value for key, value in found.items() if value is not msgspec.UNSET}
+
+    def call(arguments: dict[str, Any]) -> Any:
+        by_place = [arguments.get(key, each.default) for key, each in positional.items()]
+        return function(*by_place, **{key: value for key, value in arguments.items() if key not in positional})
+
+    description = (inspect.getdoc(function) or "") if not isinstance(function, functools.partial) else ""
+    return Tool(
+        name=name, description=description[:_MAX_DESCRIPTION_CHARS], parameters=schema, convert=convert, call=call
+    )
+
+
+def named(path: str, variables: Mapping[str, Any] | None) -> Tool:
+    """The tool that a path (``forecast``, ``station.forecast``) leads to. Raises ConfigurationError."""
+    first, dot, rest = path.partition(".")
+    if variables is None or first not in variables:
+        known = [key for key, value in (variables or {}).items() if callable(value) and not key.startswith("_")]
+        raise ConfigurationError(
+            Message("The tool {name} is not a function here{near}.", name=path, near=closest(first, known)),
+            hint=Message("Define it first.")
+            if variables is not None
+            else Message("Give the function itself, in tools=[…]."),
+        )
+    found = lookup(variables, first, dot + rest)
+    return found if isinstance(found, Tool) else tool_of(found)
+
+
+def _no_tool(name: str, why: Message | str) -> ConfigurationError:
+    return ConfigurationError(Message("{name} cannot be a tool: {why}.", name=name[:80], why=why), hint=_TAKES)
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """The types of the parameters, with what ``Annotated`` says of them."""
+    if isinstance(function, functools.partial):
+        return _hints(function.func)
+    if isinstance(function, type):
+        return typing.get_type_hints(inspect.getattr_static(function, "__init__"), include_extras=True)
+    if not hasattr(function, "__annotations__"):
+        function = type(function).__call__  # an object that can be called
+    return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+
+
+def _schema(struct: Any, taken: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> dict[str, Any]:
+    definitions: dict[str, Any] = {}
+
+    def of_its_own(kind: Any) -> dict[str, Any]:
+        if not hasattr(kind, "model_json_schema"):
+            raise NotImplementedError
+        found = dict(kind.model_json_schema())
+        definitions.update(found.pop("$defs", {}))
+        return found
+
+    _, components = msgspec.json.schema_components([struct], schema_hook=of_its_own, ref_template="#/$defs/{name}")
+    schema: dict[str, Any] = dict(components.pop(_STRUCT))
+    schema.pop("title", None)
+    definitions.update(components)
+    for key, each in taken.items():
+        about = schema["properties"][key]
+        about.pop("default", None)  # msgspec's own word for what is not given
+        if said := _said(hints.get(key)):
+            about.setdefault("description", said)
+        if each.default is not inspect.Parameter.empty and _is_json(each.default):
+            about["default"] = each.default
+    return schema | ({"$defs": definitions} if definitions else {})
+
+
+def _said(hint: Any) -> str:
+    """What a plain string in ``Annotated`` says of a parameter."""
+    if get_origin(hint) is not typing.Annotated:
+        return ""
+    return next((each for each in get_args(hint)[1:] if isinstance(each, str)), "")
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _by_itself(kind: Any, value: Any) -> Any:
+    """msgspec's hook for types it does not know: pydantic's models read themselves."""
+    if not hasattr(kind, "model_validate"):
+        raise NotImplementedError
+    return kind.model_validate(value)

@@ -1,0 +1,1 @@
+"""Questions whose answers may call functions: which, in what order of steps, and who carries the steps out."""

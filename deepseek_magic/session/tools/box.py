@@ -1,0 +1,70 @@
+"""The functions that one question offers, and how they are confirmed: from what was typed, or given in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...policy.tools.approval import Confirm
+from ...protocol.errors import ConfigurationError
+from ...protocol.options import OPTIONS_BY_NAME, Options
+from ...protocol.tools.functions import named, tool_of
+from ...protocol.tools.tool import Tool, distinct
+from ...text.messages import Message
+from ..confirming.question import WAIT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolbox:
+    """Tools by name, and whether and how long somebody is asked before one is run."""
+
+    tools: Mapping[str, Tool]
+    confirm: Confirm = "ask"
+    wait_s: float = WAIT_S
+
+    @property
+    def definitions(self) -> list[dict[str, Any]]:
+        """What the API is told of them."""
+        return [tool.definition for tool in self.tools.values()]
+
+
+def given_tools(typed: dict[str, Any]) -> list[Tool]:
+    """Take the functions out of ``tools`` of a call from Python; the API's own list of definitions stays there.
+
+    Raises ConfigurationError where both are mixed, since nobody could run the one half.
+    """
+    given = typed.get("tools")
+    if isinstance(given, Tool) or callable(given):
+        given = [given]
+    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+        return []
+    ours = [each for each in given if isinstance(each, Tool) or callable(each)]
+    if not ours:
+        return []
+    if len(ours) < len(given):
+        raise ConfigurationError(
+            Message("tools has functions and the API's definitions."),
+            hint=Message("Give functions, which are run here, or definitions, whose calls you answer yourself."),
+        )
+    del typed["tools"]
+    return [each if isinstance(each, Tool) else tool_of(each) for each in ours]
+
+
+def toolbox(given: Sequence[Tool], options: Options, variables: Mapping[str, Any] | None) -> Toolbox | None:
+    """The functions that were given or named, if there are any. Raises ConfigurationError."""
+    tools = distinct([*given, *(named(path, variables) for path in options.get("tool", ()))])
+    if not tools:
+        return None
+    if "tools" in options:
+        raise ConfigurationError(
+            Message("tools has functions and the API's definitions."),
+            hint=Message("Give functions, which are run here, or definitions, whose calls you answer yourself."),
+        )
+    if options.get("background"):
+        raise ConfigurationError(
+            Message("A cell in the background has nobody who could be asked, so it takes no --tool."),
+            hint=Message("Leave out --background."),
+        )
+    confirm = options.get("confirm", OPTIONS_BY_NAME["confirm"].default)
+    return Toolbox(tools=tools, confirm=confirm, wait_s=float(options.get("confirm_wait", WAIT_S)))

@@ -1,0 +1,124 @@
+"""Who carries out the steps of a question with tools: a caller that blocks, and one on a loop. Functions run where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...protocol.completion import Completion
+from ...protocol.errors import NotConfirmed
+from ...protocol.tools.tool import ToolRun
+from ..confirming.question import Confirmer
+from ..prepared import Prepared
+from .rounds import AskModel, AskPerson, Returned, RunTool, Steps, Tell
+
+
+def drive(
+    steps: Steps,
+    ask_model: Callable[[Prepared], Completion],
+    person: Confirmer,
+    tell: Callable[[ToolRun], None] = lambda _run: None,
+) -> Completion:
+    """Carry out the steps, blocking. An interrupt at a question or in a function ends the answer as the user's Stop."""
+    answer: Any = None
+    thrown: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if thrown is None else steps.throw(thrown)
+        except StopIteration as end:
+            return _completion(end)
+        answer = thrown = None
+        try:
+            match step:
+                case AskModel(prepared=prepared):
+                    answer = ask_model(prepared)
+                case AskPerson(question=question):
+                    answer = person.ask(question)
+                case RunTool():
+                    answer = _run(step)
+                case Tell(run=run):
+                    tell(run)
+        except (NotConfirmed, KeyboardInterrupt) as error:
+            thrown = error
+
+
+async def adrive(
+    steps: Steps,
+    ask_model: Callable[[Prepared], Awaitable[Completion]],
+    person: Confirmer,
+    tell: Callable[[ToolRun], None] = lambda _run: None,
+) -> Completion:
+    """The same on a loop: functions that are async are awaited on it, others hold it up while they run."""
+    answer: Any = None
+    thrown: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(answer) if thrown is None else steps.throw(thrown)
+        except StopIteration as end:
+            return _completion(end)
+        answer = thrown = None
+        try:
+            match step:
+                case AskModel(prepared=prepared):
+                    answer = await ask_model(prepared)
+                case AskPerson(question=question):
+                    answer = await person.aask(question)
+                case RunTool():
+                    answer = await _arun(step)
+                case Tell(run=run):
+                    tell(run)
+        except (NotConfirmed, KeyboardInterrupt, asyncio.CancelledError) as error:
+            thrown = error
+
+
+def _completion(end: StopIteration) -> Completion:
+    found: Completion = end.value
+    return found
+
+
+def _run(step: RunTool) -> Returned:
+    try:
+        value = step.tool.call(step.arguments)
+        return Returned(value=_awaited(value) if inspect.isawaitable(value) else value)
+    except (Exception, SystemExit) as error:
+        return Returned(error=error)
+
+
+async def _arun(step: RunTool) -> Returned:
+    try:
+        value = step.tool.call(step.arguments)
+        return Returned(value=await value if inspect.isawaitable(value) else value)
+    except (Exception, SystemExit) as error:
+        return Returned(error=error)
+
+
+def _awaited(value: Awaitable[Any]) -> Any:
+    """The result of an async function for a caller that blocks: on a loop of its own, in this thread where that has none."""
+
+    async def whole() -> Any:
+        return await value
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(whole())
+    found: list[Returned] = []
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            found.append(Returned(value=context.run(asyncio.run, whole())))
+        except BaseException as error:
+            found.append(Returned(error=error))
+
+    thread = threading.Thread(target=work, name="deepseek-magic tool", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.05)  # in short waits, so that an interrupt is noticed
+    if found[0].error is not None:
+        raise found[0].error
+    return found[0].value

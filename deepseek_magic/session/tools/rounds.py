@@ -1,0 +1,264 @@
+"""One question whose answers may call functions, as steps: ask the model, ask a person, run a function, tell of it.
+
+A generator that does none of this itself, so that cells that block, cells that are awaited and Python's calls carry out the same
+steps. Each round is a request like any other: its retries, limits, budget and journal are those of the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ...engine.hosts import keys
+from ...engine.journal import tool_runs
+from ...metrics.billing import summed
+from ...policy.tools.approval import Approval, RefusedCall, asks_for_tools
+from ...protocol.chat import ChatMessage
+from ...protocol.completion import Completion, ToolCall
+from ...protocol.errors import NotConfirmed, ToolsEnded
+from ...protocol.measured import Cost
+from ...protocol.tools.returned import cut, text_of_error, text_of_value
+from ...protocol.tools.tool import Tool, ToolRun, shown_call
+from ...text.messages import Message
+from ..confirming.question import ToConfirm
+
+if TYPE_CHECKING:
+    from ..prepared import Prepared
+    from ..state import Session
+
+SKIPPED: Final = "The user did not allow this call, so it was not run."
+NOT_RUN: Final = "Not run: the answer was ended before."
+BROKEN_OFF: Final = "It was interrupted while it ran; its result is not known."
+LOST: Final = "It was begun before, and its process ended; its result is not known, and it was not run again."
+"""What the model reads in a result's place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskModel:
+    """Send this; the completion comes back."""
+
+    prepared: Prepared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPerson:
+    """Ask this; the name of the choice comes back."""
+
+    question: ToConfirm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTool:
+    """Run this; a ``Returned`` comes back."""
+
+    tool: Tool
+    arguments: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Show what became of a call, or that it has begun; nothing comes back."""
+
+    run: ToolRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """What a function gave, or raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+Step = AskModel | AskPerson | RunTool | Tell
+Steps = Generator[Step, Any, Completion]
+
+
+class _Ended(Exception):
+    """The user ended the answer at a call."""
+
+
+def rounds(session: Session, first: Prepared) -> Steps:
+    """The steps of a question with tools; what it returns is the completion of the whole: the last answer, all that was run, the
+    usage and the cost of all rounds. NotConfirmed, and an interrupt, are thrown in where they happen."""
+    assert first.tools is not None
+    approval = Approval(tools=first.tools.tools, confirm=first.tools.confirm)
+    prepared, runs, past = first, list[ToolRun](), list[Completion]()
+    while True:
+        if first.waiting is not None and not past:
+            completion = first.waiting
+        else:
+            completion = yield AskModel(prepared=prepared)
+        past.append(completion)
+        if not asks_for_tools(completion):
+            return session.keep(prepared, _whole(completion, past, runs))
+        calls = _named_apart(completion.tool_calls, len(past))
+        stopped: NotConfirmed | ToolsEnded | _Ended | None = None
+        made: list[ToolRun] = []
+        try:
+            approval = approval.after_round(completion)
+            known = _known(session, completion) if completion is first.waiting else {}
+            for call in calls:
+                run, approval = yield from _one(session, completion, call, approval, known.get(str(call.id)))
+                made.append(run)
+        except (NotConfirmed, ToolsEnded, _Ended) as why:
+            stopped = why
+            made += why.args if isinstance(why, _Ended) else ()
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            stopped = _Ended()
+        for call in calls[len(made) :]:
+            run = _run(call, "stopped", NOT_RUN)
+            made.append(run)
+            yield Tell(run=run)
+        runs += made
+        prepared = _next(prepared, completion, calls, made)
+        if stopped is not None:
+            error = None if isinstance(stopped, _Ended) else stopped
+            ended = Completion(
+                request=prepared.request,
+                outcome="interrupted" if error is None else "incomplete",
+                id=completion.id,
+                model=completion.model,
+                attempts=completion.attempts,
+                usage=completion.usage,
+                cost=completion.cost,
+                record=completion.record,
+                error=error,
+            )
+            return session.keep(prepared, _whole(ended, past, runs))
+
+
+def _one(
+    session: Session, completion: Completion, call: ToolCall, approval: Approval, before: ToolRun | None
+) -> Generator[Step, Any, tuple[ToolRun, Approval]]:
+    """One call, to its end."""
+    if before is not None:
+        lost = before.state == "begun"
+        run = _run(call, "failed", LOST) if lost else replace(before, arguments=call.arguments)
+        if lost:
+            _note(session, completion, run, ended=True)
+        yield Tell(run=run)
+        return run, approval
+    judged = approval.judge(call)
+    if isinstance(judged, RefusedCall):
+        run = _run(call, "refused", cut(judged.text))
+    else:
+        answer = (yield AskPerson(question=_question(call, judged.tool))) if judged.asks else "run"
+        if answer == "stop":
+            raise _Ended
+        if answer == "skip":
+            run = _run(call, "skipped", SKIPPED)
+        else:
+            approval = approval.with_confirmed(call.name)
+            begun = _run(call, "begun", "", judged.tool)
+            _note(session, completion, begun)
+            yield Tell(run=begun)
+            try:
+                returned: Returned = yield RunTool(tool=judged.tool, arguments=judged.arguments)
+            except (KeyboardInterrupt, asyncio.CancelledError):
+                run = _run(call, "failed", BROKEN_OFF, judged.tool)
+                _note(session, completion, run, ended=True)
+                yield Tell(run=run)
+                raise _Ended(run) from None
+            failed = returned.error is not None
+            text = text_of_value(returned.value) if returned.error is None else text_of_error(returned.error)
+            run = _run(call, "failed" if failed else "ran", keys.mask_content(text), judged.tool)
+    _note(session, completion, run, ended=True)
+    yield Tell(run=run)
+    return run, approval
+
+
+def _run(call: ToolCall, state: Any, result: str, tool: Tool | None = None) -> ToolRun:
+    return ToolRun(
+        id=str(call.id),
+        name=call.name,
+        arguments=call.arguments,
+        state=state,
+        result=result,
+        origin=tool.origin if tool is not None else "",
+    )
+
+
+def _question(call: ToolCall, tool: Tool) -> ToConfirm:
+    shown = shown_call(call.name, call.arguments)
+    said = Message("The model asks to run {name} of {origin}:", name=tool.name, origin=tool.origin)
+    if not tool.origin:
+        said = Message("The model asks to run your function {name}:", name=tool.name)
+    return ToConfirm(
+        said=said,
+        what=f"{tool.name}(…)",
+        detail=shown,
+        otherwise=Message("--confirm unasked runs functions without a question."),
+    )
+
+
+def _named_apart(calls: tuple[ToolCall, ...], number: int) -> list[ToolCall]:
+    """The calls with an id each, which some hosts leave out or give twice."""
+    found: list[ToolCall] = []
+    for place, call in enumerate(calls):
+        if not call.id or any(call.id == other.id for other in found):
+            call = replace(call, id=f"call_{number}_{place}")
+        found.append(call)
+    return found
+
+
+def _next(prepared: Prepared, completion: Completion, calls: list[ToolCall], runs: list[ToolRun]) -> Prepared:
+    """The next round: what was asked, the answer with its calls, and what each call gave."""
+    told = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in calls
+    ]
+    answer = ChatMessage(
+        role="assistant",
+        content=completion.text,
+        reasoning_content=completion.reasoning or None,
+        tool_calls=tuple(told),
+    )
+    results = [ChatMessage(role="tool", content=run.result, tool_call_id=run.id) for run in runs]
+    addressed = tuple(
+        replace(each, request=replace(each.request, messages=(*each.request.messages, answer, *results)))
+        for each in prepared.addressed
+    )
+    return replace(prepared, addressed=addressed, purpose="tool", notices=(), waiting=None)
+
+
+def _whole(completion: Completion, past: list[Completion], runs: list[ToolRun]) -> Completion:
+    """The last answer as that of the whole question."""
+    completion = replace(completion, tool_runs=tuple(runs))
+    if len(past) == 1:
+        return completion
+    costs = [each.cost for each in past]
+    return replace(completion, usage=summed([each.usage for each in past]), cost=_cost(costs))
+
+
+def _cost(costs: list[Cost | None]) -> Cost | None:
+    """The sum; None where a part is not known, or in another currency."""
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs) or len({cost.currency for cost in known}) != 1:
+        return None
+    return replace(
+        known[-1],
+        amount=sum((cost.amount for cost in known[1:]), known[0].amount),
+        peak=known[0].peak if len({cost.peak for cost in known}) == 1 else None,
+        estimated=any(cost.estimated for cost in known),
+    )
+
+
+def _call_id(completion: Completion) -> str | None:
+    written = completion.kept or completion.record
+    return written.call_id if written is not None else None
+
+
+def _note(session: Session, completion: Completion, run: ToolRun, *, ended: bool = False) -> None:
+    """Write down that a call begins, before it does, and what came of it."""
+    call_id = _call_id(completion)
+    if call_id is not None:
+        tool_runs.note(session.journal, call_id, run, ended=ended)
+
+
+def _known(session: Session, completion: Completion) -> Mapping[str, ToolRun]:
+    """What the journal knows of the calls of an earlier answer."""
+    call_id = _call_id(completion)
+    return {} if call_id is None else tool_runs.of_call(session.journal, call_id)
