@@ -90,7 +90,7 @@ def one(there: Commanded, seed: int, *, trials: int, task_s: float, limit: int) 
             kill_at = chance.randrange(1, trials // 2)
             wait_for(lambda: done(of(server.requests, homes[0])) >= kill_at, dying)
             time.sleep(chance.random() * task_s)
-            wait_for(lambda: any(map(in_words, of(server.requests, homes[0]))), dying)
+            wait_for(lambda: any(in_words(seen, task_s) for seen in of(server.requests, homes[0])), dying)
             dying.send_signal(signal.SIGKILL)
             killed_s = time.monotonic()
             dying.wait(HANG_S)
@@ -138,9 +138,9 @@ def of(requests: Iterable[Seen], home: Path) -> list[Seen]:
     return [seen for seen in requests if seen.body and f" {home.name} " in question(seen.body)]
 
 
-def in_words(seen: Seen) -> bool:
-    """Whether the server is in the middle of an answer."""
-    return not seen.ended and seen.status == 200 and chars_sent(seen) > 0
+def in_words(seen: Seen, task_s: float) -> bool:
+    """Whether the server is in the middle of an answer that takes so long."""
+    return not seen.ended and seen.status == 200 and time.monotonic() > seen.at_s + task_s * 0.4
 
 
 def full_at_s(requests: Sequence[Seen], limit: int, after_s: float) -> float:
