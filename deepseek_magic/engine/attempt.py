@@ -198,8 +198,10 @@ class Attempt:
         """The headers are there. Raises the error of a status."""
         self.answer = answer
         refusal = None if 200 <= answer.status < 300 else await status_error_of(answer)
-        if self._on_answer is not None:
-            self._on_answer(answer, refusal)
+        # Who is told holds this in turn: of a ring nothing would go, the answer neither, before a collector looks for it.
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(answer, refusal)
         if refusal is not None:
             raise refusal
 

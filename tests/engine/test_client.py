@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import time
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from deepseek_magic.engine.attempt import Attempt
 from deepseek_magic.engine.client import Client
+from deepseek_magic.engine.segment import Segment
+from deepseek_magic.engine.stream import Stream
 from deepseek_magic.engine.transport import HTTPXTransport
 from deepseek_magic.policy.deadlines import Timeouts
 from deepseek_magic.policy.recovery import RecoveryPolicy
@@ -365,6 +369,23 @@ async def test_stop_from_another_task_ends_the_iteration_and_keeps_the_text() ->
         await until(lambda: not server.open)
     assert stream.completion.text == "begun"
     assert stream.completion.error is None
+
+
+@pytest.mark.parametrize("script", [answer("a", "b"), [head(), piece(delta("a")), HANG]])
+async def test_a_call_that_is_over_is_let_go_of_without_a_collector(script: Script) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with ScriptedServer([script]) as server, client_of(server) as client:
+            stream = client.stream("Hi")
+            async for batch in stream.batches():
+                if script[-1] == HANG and any(isinstance(each, TextDelta) for each in batch):
+                    break
+            await stream.aclose()
+            del stream
+            assert not [each for each in gc.get_objects() if isinstance(each, Segment | Attempt | Stream)]
+    finally:
+        gc.enable()
 
 
 async def test_stop_between_two_events_closes_the_connection() -> None:

@@ -69,7 +69,7 @@ class FarAttempt:
         self._call_id = call_id
         self._strategy: Strategy = strategy
         self._watched = watched
-        self._on_answer = on_answer
+        self._on_answer: Callable[[HTTPAnswer, APIStatusError | None], None] | None = on_answer
         self._reports: deque[Report | DeepSeekError] = deque()
         self._woken = asyncio.Event()
         self._sent_s = 0.0
@@ -137,7 +137,9 @@ class FarAttempt:
                     connect_s=opened.connect_s,
                     timings_s=opened.timings_s,
                 )
-                self._on_answer(self.answer, opened.error)
+                on_answer, self._on_answer = self._on_answer, None  # as in ``engine.attempt``
+                if on_answer is not None:
+                    on_answer(self.answer, opened.error)
                 if self._place is not None:
                     told = Answered(status=opened.status, headers=dict(opened.headers), error=opened.error)
                     self._crew.tell(self._place, told)
