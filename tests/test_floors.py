@@ -123,6 +123,7 @@ LAYERS = (
         "notebook.tools",
         "notebook.ahead",
         "notebook.gate",
+        "notebook.context",
         "notebook.view",
         "notebook.labextension",
     ),

@@ -11,6 +11,7 @@ from typing import Any
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from ..session import watched
+    from .context.printed import Printed
     from .cost.magic import CostMagics
     from .experiments.magics import ExperimentMagics
     from .labextension.names import NamesChannel
@@ -38,16 +39,18 @@ def load(shell: Any) -> None:
     shell.register_magics(FixMagics(shell, magics), LogMagics(shell), ResumeMagics(shell, magics))
     shell.register_magics(ExperimentMagics(shell, magics), CostMagics(shell), lessons)
     cells = CellTransformer(shell)
+    printed = Printed(shell, lambda: magics.last_error.known().error)
     for begin in (
         cells.pre_run_cell,
         lessons.pre_run_cell,
         magics.background_answers.pre_run_cell,
         magics.turns.pre_run_cell,
         magics.ahead.pre_run_cell,
+        printed.pre_run_cell,
     ):
         shell.events.register("pre_run_cell", begin)
     names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
-    for part in (magics.last_error, magics.turns, magics.ahead, Breaches(), names, panels):
+    for part in (magics.last_error, printed, magics.turns, magics.ahead, Breaches(), names, panels):
         shell.events.register("post_run_cell", part.post_run_cell)
     manager = shell.input_transformer_manager
     manager.cleanup_transforms.append(cells)
@@ -63,7 +66,7 @@ def load(shell: Any) -> None:
         return words(line, shell.user_ns)
 
     add_matcher(shell, find)
-    watched.watch = lambda call: _view_of(call, magics)
+    watched.watch, watched.ran = lambda call: _view_of(call, magics), printed.ran
     magics.loaded()
 
 
@@ -79,12 +82,13 @@ def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
     from ..session import watched
 
-    watched.watch = None
+    watched.watch = watched.ran = None
     manager = shell.input_transformer_manager
     ours = tuple(
         f"{__name__}.{room}"
         for room in (
             "ahead.",
+            "context.",
             "gate.",
             "labextension.",
             "lazy",

@@ -16,6 +16,7 @@ import msgspec
 
 from ..text.messages import Message
 from .chunks import DONE, ChatDecoder, error_from_body, read_usage
+from .context.pieces import attached_name
 from .errors import ConfigurationError
 from .models import DEFAULT_MODEL
 from .options import Options, RequestOptions
@@ -79,6 +80,14 @@ class ChatMessage:
         if isinstance(self.content, str):
             return self.content
         return "\n\n".join(str(part["text"]) for part in self.content if part.get("type") == "text")
+
+    @property
+    def question(self) -> str:
+        """The same without what is sent along."""
+        if isinstance(self.content, str):
+            return self.content
+        own = [part for part in self.content if attached_name(part) is None]
+        return "\n\n".join(str(part["text"]) for part in own if part.get("type") == "text")
 
     def to_json(self, *, with_reasoning: bool) -> dict[str, Any]:
         """The message as it is sent. ``content`` is never null: the API answers 400 to that."""
@@ -193,8 +202,8 @@ class Request:
 
     @property
     def prompt(self) -> str:
-        """The text of the last user message."""
-        return next((message.text for message in reversed(self.messages) if message.role == "user"), "")
+        """What the last user message asks."""
+        return next((message.question for message in reversed(self.messages) if message.role == "user"), "")
 
     def body(self, *, stream: bool = True) -> dict[str, Any]:
         """The JSON body. Old reasoning goes along exactly where the API demands it: when tools are used."""

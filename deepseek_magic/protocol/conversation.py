@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..text.messages import Message, say
+from ..text.messages import Message, localized, say
 from .chat import ChatMessage, Request
 from .completion import Completion
+from .context.pieces import attached_name
 from .errors import ConfigurationError
 from .options import closest
 
@@ -105,7 +106,7 @@ class Conversation:
         kept, used = len(earlier), 0
         while kept and max_tokens is not None:
             turn = earlier[kept - 1]
-            used += sum(count(as_read(message)) for message in (turn.user, *turn.between, turn.assistant))
+            used += sum(count(message.text) for message in (turn.user, *turn.between, turn.assistant))
             if used > max_tokens:
                 break
             kept -= 1
@@ -182,13 +183,17 @@ def _is_of_cell(turn_id: str, cell: str, *, beyond: int) -> bool:
 
 
 def as_read(message: ChatMessage) -> str:
-    """What a message says, for a person: a picture is a word in brackets, and several stand beside each other."""
+    """What a message says, for a person: a picture, and what was sent along, is a word in brackets, and several stand beside
+    each other."""
     if isinstance(message.content, str):
         return message.content
     said: list[str] = []
-    for in_words, parts in itertools.groupby(message.content, lambda part: "text" in part):
+    for in_words, parts in itertools.groupby(
+        message.content, lambda part: "text" in part and attached_name(part) is None
+    ):
         if in_words:
             said += (str(part["text"]) for part in parts)
         else:
-            said.append(" ".join(f"[{_PARTS.get(str(part.get('type')), 'part')}]" for part in parts))
+            names = (attached_name(part) or _PARTS.get(str(part.get("type")), "part") for part in parts)
+            said.append(" ".join(f"[{localized(name)}]" for name in names))
     return "\n\n".join(said)

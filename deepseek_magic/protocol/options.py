@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypedDict
 
@@ -116,7 +117,10 @@ class Option:
             if not isinstance(value, str):
                 raise self._wrong(value, Message("it takes text"))
             return value
+        if isinstance(value, Path):
+            value = str(value)
         values = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        values = tuple(str(v) if isinstance(v, Path) else v for v in values)
         if not values or not all(isinstance(v, str) and v for v in values):
             raise self._wrong(value, Message("it takes text that is not empty"))
         if len(values) > self.many:
@@ -240,6 +244,21 @@ OPTIONS: Final[tuple[Option, ...]] = (
         many=600,
     ),
     _integer(
+        "--context N",
+        "send the last N cells along, with what they printed and returned",
+        scope="call",
+        minimum=1,
+        maximum=1_000,
+    ),
+    _text(
+        "--file PATH",
+        "send a file along: text, code, a table, a PDF, a notebook, or a pattern like 'src/*.py'; may be given often",
+        scope="call",
+        many=100,
+    ),
+    _text("--url URL", "send the text of a web page along; may be given often", scope="call", many=20),
+    _switch("--private-urls", "let --url ask this machine and private networks, too", scope="call"),
+    _integer(
         "--seed N",
         "ask the model to answer the same way each time (accepted, not documented by DeepSeek)",
         minimum=0,
@@ -361,7 +380,7 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
     Message("The common ones"): (
         *("model", "output", "system", "think", "max_tokens", "no_history", "background", "dry_run"),
     ),
-    Message("What is asked"): ("image", "template", "fill", "raw"),
+    Message("What is asked"): ("image", "context", "file", "url", "private_urls", "template", "fill", "raw"),
     Message("How the model answers"): (
         *("temperature", "top_p", "stop", "seed", "json", "schema", "continue_on_length"),
     ),
@@ -414,6 +433,10 @@ class CallOptions(RequestOptions, total=False):
     raw: bool | None
     schema: type | str | None
     image: object
+    context: int | None
+    file: str | Path | Sequence[str | Path] | None
+    url: str | list[str] | tuple[str, ...] | None
+    private_urls: bool | None
     format: Literal["markdown", "text", "json", "code"] | None
     buffer: Literal["realtime", "balanced", "sentence"] | None
     prefer: Literal["order", "fastest"] | None

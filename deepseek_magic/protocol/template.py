@@ -21,6 +21,7 @@ from typing import Any, Final
 from ..text.contexts import Contexts
 from ..text.messages import Message
 from ..text.values import shown
+from .context import pieces
 from .errors import ConfigurationError
 from .options import closest
 
@@ -44,16 +45,29 @@ _STRANGERS: Final = Message("{names} and {last} are not variables: sent as typed
 _BEFORE: Final = {
     _STRANGER.template: Message("{name} is not a variable: it would be sent as typed."),
     _STRANGERS.template: Message("{names} and {last} are not variables: they would be sent as typed."),
+    pieces.SENT.template: Message("Would be sent along: {names}; about {tokens} tokens."),
+    pieces.SENT_AT.template: Message("Would be sent along: {names}; about {tokens} tokens, {cost}."),
 }
 _SENT: Final = {"was": Message("was"), "were": Message("were")}
 _NOT_SENT: Final = dict.fromkeys(_SENT, Message("would be"))
 
-_STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|"[^"\\\n]*"|'[^'\\\n]*')\]"""
+_STEP = r"""\.[^\W\d]\w*|\[(?:-?\d+|(?:-?\d+)?:(?:-?\d+)?|"[^"\\\n]*"|'[^'\\\n]*')\]"""
 _PATH: Final = re.compile(rf"(?<!\{{)(\{{++)(?:([^\W\d]\w*)((?:{_STEP})*)|([^{{}}\n]{{1,200}}))(\}}+)")
 """The fourth group is what no variable is called but a column of a table may be."""
 _STEPS: Final = re.compile(_STEP)
 _COLUMN: Final = re.compile(r"[\w .-]+")
 """What is a column's name rather than code or a set."""
+
+
+class Uncut:
+    """A value that sees to its own length: its ``text`` is filled in as it is."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        """What is filled in."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +79,20 @@ class Filled:
 
 
 def fill(
-    template: str, variables: Mapping[str, Any], *, max_chars: int = MAX_VALUE_CHARS, only: Container[str] | None = None
+    template: str,
+    variables: Mapping[str, Any],
+    *,
+    max_chars: int = MAX_VALUE_CHARS,
+    only: Container[str] | None = None,
+    seen: Callable[[str, str], str] | None = None,
 ) -> Filled:
     """Fill every ``{path}`` whose first name is in ``variables``, but in LaTeX none, and in code one alone on its line.
 
-    Of a text that the user did not write, ``only`` those paths are filled that the user named. Raises
-    ConfigurationError when the variable exists but the rest of the path does not.
+    Of a text that the user did not write, ``only`` those paths are filled that the user named. ``seen`` is given each path
+    with its text, and says what is filled in. Raises ConfigurationError when the variable exists but the rest of the path
+    does not.
     """
-    filling = _Filling(template, variables, max_chars, only)
+    filling = _Filling(template, variables, max_chars, only, seen)
     return Filled(text=_PATH.sub(filling.replace, template), notices=tuple(filling.notices()))
 
 
@@ -129,9 +149,15 @@ class _Filling:
     """One text while it is filled, with what the user should hear about it: once, however often a name is in it."""
 
     def __init__(
-        self, template: str, variables: Mapping[str, Any], max_chars: int, only: Container[str] | None
+        self,
+        template: str,
+        variables: Mapping[str, Any],
+        max_chars: int,
+        only: Container[str] | None,
+        seen: Callable[[str, str], str] | None,
     ) -> None:
         self._template, self._variables, self._max_chars, self._only = template, variables, max_chars, only
+        self._seen = seen
         self._values: dict[str, str] = {}
         self._missing: dict[str, str] = {}
         self._cut: list[Message] = []
@@ -169,7 +195,13 @@ class _Filling:
     def _value(self, name: str, steps: str) -> str:
         path = name + steps
         if path not in self._values:
-            text, part, whole, elided = shown(lookup(self._variables, name, steps))
+            value = lookup(self._variables, name, steps)
+            if isinstance(value, Uncut):
+                self._values[path] = value.text
+                return self._values[path]
+            text, part, whole, elided = shown(value)
+            if self._seen is not None:
+                text = self._seen(path, text)
             if part < whole:
                 rows = Message("{path} has {count} rows; only the first {part} {were} sent.")
                 self._cut.append(rows.filled(path=f"{{{path}}}", count=f"{whole:,}", part=f"{part:,}"))
@@ -210,7 +242,7 @@ class _Filling:
 
 
 def before_sending(notice: Message | str) -> Message | str:
-    """A notice of ``fill`` as it is said of a request that is only looked at."""
+    """A notice as it is said of a request that is only looked at."""
     if not isinstance(notice, Message):
         return notice
     return _BEFORE.get(notice.template, notice).filled(**notice.values | _NOT_SENT)
@@ -222,13 +254,20 @@ def lookup(variables: Mapping[str, Any], name: str, steps: str = "") -> Any:
     for step in _STEPS.findall(steps):
         path += step
         try:
-            value = getattr(value, step[1:]) if step.startswith(".") else value[ast.literal_eval(step[1:-1])]
+            value = getattr(value, step[1:]) if step.startswith(".") else value[_subscript(step[1:-1])]
         except Exception as error:
             said = Message("{path} cannot be filled: {value} does not exist ({error}).")
             said = said.filled(path=f"{{{name}{steps}}}", value=path, error=type(error).__name__)
             hint = Message("Change the path, or define the value first.")
             raise ConfigurationError(said, hint=hint) from None
     return value
+
+
+def _subscript(typed: str) -> Any:
+    start, colon, end = typed.partition(":")
+    if not colon or typed[0] in "\"'":
+        return ast.literal_eval(typed)
+    return slice(int(start) if start else None, int(end) if end else None)
 
 
 def show(value: Any) -> str:

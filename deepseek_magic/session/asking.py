@@ -7,7 +7,7 @@ make the same messages.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,8 +43,10 @@ def question(
     *,
     schema: type | str | Schema | None = None,
     image: Any = None,
+    seen: Callable[[str, str], str] | None = None,
 ) -> Question:
-    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the names of a schema and of images.
+    """Make the question. ``variables`` fill ``{name}``, ``$name`` and the names of a schema and of images; ``seen`` as in
+    ``template.fill``.
 
     Raises ConfigurationError where a name leads nowhere.
     """
@@ -55,7 +57,7 @@ def question(
     def filled(text: str) -> str:
         if variables is None or options.get("raw"):
             return str(text)
-        done = template.fill(text, variables, only=named if isinstance(text, ProjectText) else None)
+        done = template.fill(text, variables, only=named if isinstance(text, ProjectText) else None, seen=seen)
         notices.extend(done.notices)
         return done.text
 

@@ -69,6 +69,12 @@ class Remembered(Conversations):
             )
         return conversation.request(request, history), (said,) if said else ()
 
+    def texts(self, name: str, turn: str | None, max_tokens: int | None) -> list[str]:
+        """What goes before the turn ``turn`` of a conversation, as texts."""
+        conversation = self.get(name, Conversation(name=name))
+        history = conversation.history(before=turn, max_tokens=max_tokens, count=estimate_tokens)
+        return [message.text for message in history.messages]
+
     def _offer(self, name: str, turn: str | None) -> Message | None:
         """A sentence where an earlier kernel left turns that the cell ``turn`` seems to go on from; once a conversation.
 

@@ -15,6 +15,7 @@ from ..engine.hosts.endpoints import Endpoint, Endpoints
 from ..policy.deadlines import Timeouts
 from ..protocol.chat import Request
 from ..protocol.completion import Completion
+from ..protocol.context.pieces import Piece
 from ..protocol.options import CallOptions, Options
 from ..protocol.schema import Schema
 from ..text.messages import Message
@@ -54,6 +55,8 @@ class Prepared:
     turn: str = ""
     schema: Schema | None = None
     timeouts: Timeouts | None = None
+    along: tuple[Piece, ...] = ()
+    """What is sent along with the prompt, as it is listed."""
     before: Completion | None = None
     """The answer of an earlier call to this request, to go on with."""
     tools: Toolbox | None = None

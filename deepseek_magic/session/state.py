@@ -44,17 +44,19 @@ from ..policy.resuming import going_on
 from ..policy.tools.approval import asks_for_tools
 from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
+from ..protocol.context.pieces import Piece, listed
 from ..protocol.conversation import Conversation, Turn
 from ..protocol.errors import BudgetExceeded, DeepSeekError, RuleBroken
-from ..protocol.events import Event
+from ..protocol.events import Event, Usage
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
 from ..protocol.outcome import WHOLE
 from ..protocol.schema import Schema
 from ..text.messages import Message
-from . import cache, images, trust
+from . import cache, images, trust, watched
 from .asking import question
 from .chats import Remembered
 from .confirming.hook import confirmer
+from .context.attaching import Attachments
 from .early.fate import Fate
 from .prepared import AskOptions, Prepared, ResumeOptions, hide_key
 from .previous import check_demo, check_typed, find_earlier
@@ -136,6 +138,7 @@ class Session:
         image: Any = None,
         timeouts: Timeouts | None = None,
         like: Prepared | None = None,
+        cells: bool = True,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
@@ -144,7 +147,8 @@ class Session:
         by name; ``schema`` may also be the class itself, ``image`` a picture or several. With a ``chat`` the prompt goes on
         from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. ``like`` was
-        asked for with the same options, so its endpoints and keys are not looked for again. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        asked for with the same options, so its endpoints and keys are not looked for again. ``cells``: whether the notebook's
+        may be filled in. What ``file`` and ``url`` name is read here, also for a dry run. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
         """
         if isinstance(endpoint, str):
@@ -155,7 +159,14 @@ class Session:
         options = self.rails.applied(options, self.wall(), sent=not options.get("dry_run"))
         if (box := toolbox(functions, options, variables)) is not None:
             options = self.rails.applied(options.replace(tools=box.definitions), self.wall(), sent=False)
-        words = question(prompt, options, variables, schema=schema, image=image)
+        chat = None if options.get("no_history") else typed.get("chat")
+        limit = options.get("max_history", MAX_HISTORY_TOKENS)
+        goes_on = chat is not None and not options.get("new")
+        along = Attachments(
+            watched.ran if cells else None, lambda: self.chats.texts(str(chat), turn, limit) if goes_on else []
+        )
+        filling = variables if variables is None else along.variables(variables)
+        words = question(prompt, options, filling, schema=schema, image=image, seen=along.seen)
         if words.schema is not None:
             options = options.replace(json=True)
         if options.get("json"):
@@ -165,9 +176,8 @@ class Session:
         speaks_deepseek = place.continuing == "deepseek_prefix"
         said: list[Message | str] = list(notices(options)) if speaks_deepseek else []
         asked = words.complete(Request.asking(words.prompt, options, system=words.system))
-        chat = None if options.get("no_history") else typed.get("chat")
-        if chat is not None and not options.get("new"):
-            limit = options.get("max_history", MAX_HISTORY_TOKENS)
+        asked = along.put_before(asked, options)
+        if chat is not None and goes_on:
             asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
             said += told_of_chat
         if (prefers := options.get("prefer")) == "fastest" or options.get("hedge"):
@@ -198,6 +208,10 @@ class Session:
             )
         if options.get("cache") and not self.journal.enabled:
             said.append(Message("No journal is kept here, so no answer can come from it."))
+        pieces = tuple(along.gathering.pieces)
+        said += along.gathering.notices()
+        if pieces:
+            said.append(listed(pieces, self._price_of(pieces, request, place)))
         if self.journal.notice and not self._journal_noticed:
             self._journal_noticed = True
             said.append(self.journal.notice)
@@ -211,7 +225,14 @@ class Session:
             schema=words.schema,
             timeouts=timeouts,
             tools=box,
+            along=pieces,
         )
+
+    def _price_of(self, pieces: Sequence[Piece], request: Request, endpoint: Endpoint) -> Cost | None:
+        """What pieces cost as a part of the prompt, none of it cached; None where that is not known."""
+        tokens = sum(piece.tokens for piece in pieces)
+        usage = Usage(prompt_tokens=tokens, completion_tokens=0, cache_hit_tokens=0, cache_miss_tokens=tokens)
+        return self.log.prices.cost_of(request.model, usage, self.wall(), endpoint=endpoint.price_list)
 
     def _client_of(self, options: Options, endpoint: Endpoints, api_key: str | keys.Key | None) -> Client:
         """The client for the endpoints that were typed, or those in force, with their keys.

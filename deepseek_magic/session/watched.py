@@ -1,4 +1,4 @@
-"""Who draws the sweeps of Python calls: a notebook that has loaded the extension, else nobody.
+"""The notebook around this process, if one has loaded the extension: who draws the sweeps of Python calls, and which cells ran.
 
 Apart from the calls, because loading the extension says so before anything of theirs is imported.
 """
@@ -6,8 +6,11 @@ Apart from the calls, because loading the extension says so before anything of t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .context.cells import RanCell
 
 
 class Watcher(Protocol):
@@ -22,6 +25,9 @@ class Watcher(Protocol):
 
 watch: Callable[[Any], Watcher] | None = None
 """Makes the view of a ``SweepCall``; set by the notebook."""
+
+ran: Callable[[], Sequence[RanCell]] | None = None
+"""The cells that ran, oldest first; set by the notebook."""
 
 
 @contextlib.contextmanager

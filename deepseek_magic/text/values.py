@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 MAX_TABLE_ROWS: Final = 20
@@ -33,7 +33,7 @@ def shown(value: Any) -> Shown:
     """``value`` as text, and what is not in it."""
     if isinstance(value, str):
         return Shown(str(value))
-    table = _as_table(value)
+    table = as_table(value)
     if table is not None:
         return table
     numpy = sys.modules.get("numpy")
@@ -57,7 +57,7 @@ def _may_elide(value: Any, depth: int = _DEEPEST) -> bool:
     return type(value).__module__ != "builtins"
 
 
-def _as_table(value: Any) -> Shown | None:
+def as_table(value: Any) -> Shown | None:
     """A DataFrame or a Series (pandas or polars, known by shape and columns) as a small Markdown table."""
     one = getattr(value, "shape", None)
     if isinstance(one, tuple) and len(one) == 1 and callable(getattr(value, "to_frame", None)):
@@ -78,7 +78,7 @@ def _as_table(value: Any) -> Shown | None:
     elided = any(
         _leaves_out(cell, text) for pair in zip(rows, texts, strict=True) for cell, text in zip(*pair, strict=True)
     )
-    lines = [_row(names), _row(["---"] * len(names)), *map(_row, texts)]
+    lines = [markdown_row(names), markdown_row(["---"] * len(names)), *map(markdown_row, texts)]
     of = f"the first {len(rows)} of {shape[0]:,} rows" if shape[0] > len(rows) else f"{shape[0]} rows"
     lines.append(f"\n({of}, {shape[1]} columns)")
     return Shown("\n".join(lines), part=len(rows), whole=shape[0], elided=elided)
@@ -104,5 +104,6 @@ def _rows(head: Any) -> Iterator[Sequence[Any]]:
         yield from head.itertuples(index=False, name=None)
 
 
-def _row(cells: Sequence[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

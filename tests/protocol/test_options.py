@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -69,6 +70,8 @@ def test_a_type_checker_takes_what_an_option_takes_and_nothing_else(option: Opti
             assert kinds == {list: {Sequence}, dict: {Mapping}, None: {str, Mapping}}[option.shape]
         case "text" if option.name in ("image", "schema"):
             assert isinstance("Recipe", hint)
+        case "text" if option.name == "file":
+            assert kinds == {str, Path, Sequence}
         case "text" if option.many > 1:
             assert kinds == {str, list, tuple}
         case kind:

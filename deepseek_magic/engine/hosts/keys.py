@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
+from ...protocol.context.secrets import MASK
 from ...protocol.errors import ConfigurationError, MissingKey
 from ...text.messages import Message, say
 from .endpoints import HUB_TOKEN_VARIABLE, HUB_VARIABLE, Endpoint
@@ -25,10 +26,9 @@ from .folders import holds_one_of, project_folders
 KEYRING_SERVICE: Final = "deepseek-magic"
 """The service name in the system's keyring; the user name there is the environment variable's name."""
 
-MASK: Final = "****"
 _SHORTEST_SECRET_CHARS: Final = 8
 """Shorter keys (``x``, ``EMPTY``) are no secrets; masking them would riddle ordinary text with asterisks."""
-_LARGEST_ENV_FILE_BYTES: Final = 64 * 1024
+LARGEST_ENV_FILE_BYTES: Final = 64 * 1024
 _PROJECT_ROOTS: Final = (".git", ".hg", "pyproject.toml", "setup.py", "environment.yml", "requirements.txt")
 _ECHOED_TAIL: Final = re.compile(r"[\w-]*\*{3,}[\w-]{1,8}")
 _KEY_LITERAL: Final = re.compile(r"(?<![\w-])sk-(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{20,}")
@@ -258,7 +258,7 @@ def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
     for variable in endpoint.key_variables:
         if os.environ.get(variable, "").strip():
             return Key(os.environ[variable], source=Message("the environment variable {variable}", variable=variable))
-    for path, variable in itertools.product(_env_files(), endpoint.key_variables):
+    for path, variable in itertools.product(env_files(), endpoint.key_variables):
         if value := _read_env_file(path, variable):
             return Key(value, source=Message("{variable} in {file}", variable=variable, file=path.name))
     for variable in endpoint.key_variables:
@@ -267,7 +267,7 @@ def _given(endpoint: Endpoint, explicit: str | Key | None) -> Key | None:
     return _asked.get(_place(endpoint))
 
 
-def _env_files() -> Iterator[Path]:
+def env_files() -> Iterator[Path]:
     """``.env`` beside the notebook, then in the folders above it up to the project's root; outside a project only
     the first, so that a file in a home or shared folder is never read by chance."""
     try:
@@ -285,7 +285,7 @@ def _env_files() -> Iterator[Path]:
 def _read_env_file(path: Path, variable: str) -> str | None:
     """One variable of a ``.env`` file: ``[export] NAME=value``, quoted or not, ``#`` begins a comment. The last wins."""
     try:
-        if path.stat().st_size > _LARGEST_ENV_FILE_BYTES:
+        if path.stat().st_size > LARGEST_ENV_FILE_BYTES:
             return None
         text = path.read_text("utf-8-sig", "replace")
     except OSError:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ...protocol.context.secrets import MASK
 from ...protocol.tape.finding import HOME, HOST
 from ...text.messages import Message
 from ..hosts import keys
@@ -77,7 +78,7 @@ class Scrubber:
         return said.mapped(self.error_text) if isinstance(said, Message) else self.error_text(str(said))
 
     def _edits(self, text: str, *, echoes: bool = False) -> list[Edit]:
-        found: list[Edit] = [(start, end, keys.MASK) for start, end in keys.spans(text, echoes=echoes)]
+        found: list[Edit] = [(start, end, MASK) for start, end in keys.spans(text, echoes=echoes)]
         found += [(*match.span(), word) for pattern, word in self._patterns for match in pattern.finditer(text)]
         return _merged(found)
 

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-OF_THE_RUN: Final = ("In", "Out", "Err", "_", "__", "___")
+OF_THE_RUN: Final = ("In", "Out", "Err", "Notebook", "Cells", "_", "__", "___")
 """What these hold is known only when the cell runs."""
 
 

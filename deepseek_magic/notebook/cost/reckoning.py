@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import glob
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 from ...engine.trials.store import SweepStore
@@ -260,6 +263,7 @@ class Reckoning:
         try:
             if why is not None:
                 raise _Unknown(why)
+            _check_along(options)
             made = here.prepare(prompt, variables=variables, turn=turn, **{**options, "dry_run": True})
         except (_Unknown, NotYet, Computed):
             if chat is not None and not here.in_force(options).get("no_history"):
@@ -350,6 +354,18 @@ class Reckoning:
             answers=found.earlier,
             unpriced=found.unpriced,
         )
+
+
+def _check_along(options: Mapping[str, Any]) -> None:
+    """Raise _Unknown where what goes along is known only when the cell runs."""
+    if options.get("context"):
+        raise _Unknown(Message("it sends cells along that have not run"))
+    if options.get("url"):
+        raise _Unknown(Message("it sends a page along that is fetched when it runs"))
+    files = options.get("file") or ()
+    for name in (files,) if isinstance(files, str | Path) else files:
+        if not os.path.lexists(Path(name).expanduser()) and not glob.has_magic(str(name)):
+            raise _Unknown(Message("the file {name} is not there yet", name=name))
 
 
 def _sends(step: FoundMagic, typed: Line) -> bool:

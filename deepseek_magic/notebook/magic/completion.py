@@ -70,6 +70,9 @@ def flag_words(typed: str, variables: Mapping[str, Any], flags: Mapping[str, Opt
     *words, begun = re.split(r"[\s=]+", typed)
     option = flags.get(words[-1]) if words else None
     if option is not None and option.kind != "switch":
+        if option.name == "file":
+            begun = begun.lstrip("\"'")
+            return [path for path in _starting(begun, _files(begun)) if " " not in path]
         if option.name == "system" and begun.startswith("@"):
             return [f"@{name}" for name in _starting(begun[1:], _saved())]
         if begun.startswith("$"):
@@ -120,7 +123,7 @@ def _chat_words(typed: str) -> list[str]:
     return _starting(begun, [*(() if words else ACTIONS), *session().chats])
 
 
-def _files(begun: str, suffix: str) -> list[str]:
+def _files(begun: str, suffix: str = "") -> list[str]:
     """The files with this suffix and the folders that a path may go on to."""
     folder = begun.rpartition("/")[0]
     try:
@@ -130,7 +133,9 @@ def _files(begun: str, suffix: str) -> list[str]:
     before = f"{folder}/" if folder else "/" if begun.startswith("/") else ""
     shown = [each for each in found if not each.name.startswith(".")]
     return [
-        f"{before}{each.name}{'/' if each.is_dir() else ''}" for each in shown if each.is_dir() or each.suffix == suffix
+        f"{before}{each.name}{'/' if each.is_dir() else ''}"
+        for each in shown
+        if each.is_dir() or not suffix or each.suffix == suffix
     ]
 
 

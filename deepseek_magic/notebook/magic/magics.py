@@ -41,10 +41,9 @@ from .turns import Turns
 if TYPE_CHECKING:
     from ...session.prepared import Prepared
 
-DEFAULTS: Final = {
-    o.name: o for o in OPTIONS if o.flags and o.name not in ("output", "dry_run", "image", "new", "tool")
-}
-"""The settings that can have a default for all cells."""
+_EACH_TIME: Final = ("output", "dry_run", "image", "new", "tool", "context", "file", "url", "private_urls")
+DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in _EACH_TIME}
+"""The settings that can have a default for all cells. Not what goes along: a project could have a file sent by it."""
 Answer = Completion | BackgroundAnswer
 
 

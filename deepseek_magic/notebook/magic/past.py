@@ -1,4 +1,5 @@
-"""What happened in this notebook, for prompts: ``{In[3]}``, ``{Out[3]}`` and ``{Err}``, the last error."""
+"""What happened in this notebook, for prompts: ``{In[3]}``, ``{Out[3]}`` and ``{Err}``, the last error. What cells printed, and
+so ``{Notebook}``, is in ``printed``."""
 
 from __future__ import annotations
 

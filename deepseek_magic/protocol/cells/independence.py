@@ -40,7 +40,7 @@ class PromptCell:
 ANY: Final = Effect(any=True)
 SETTINGS: Final = Effect(any=True, settings=True)
 
-_NO_NAMES: Final = re.compile(r"_\w*|In|Out|Err|exit|quit")
+_NO_NAMES: Final = re.compile(r"_\w*|In|Out|Err|Notebook|Cells|exit|quit")
 """What IPython binds by itself after every cell."""
 
 _SETTING_MAGICS: Final = re.compile(

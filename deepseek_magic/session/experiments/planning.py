@@ -38,6 +38,10 @@ _TAKEN: Final = (
     "prefer",
     "no_history",
     "no_ahead",
+    "context",
+    "file",
+    "url",
+    "private_urls",
 )
 """Options of a single cell. A sweep has its own, or none, of what they say."""
 

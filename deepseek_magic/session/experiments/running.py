@@ -140,6 +140,7 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, on: Any = 
                 schema=plan.schema,
                 api_key=key,
                 like=shared,
+                cells=False,
                 **{**given, **setting.options, "dry_run": dry or on is not None or None},
             )
             shared = shared or made

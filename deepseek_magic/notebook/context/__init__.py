@@ -1,0 +1,1 @@
+"""What of the notebook can go along with a prompt."""

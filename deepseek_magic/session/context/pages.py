@@ -1,0 +1,58 @@
+"""A page of the web as text for a prompt."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from ...engine.home import IN_PAGE, engine
+from ...protocol.context.pieces import Attached
+from ...protocol.errors import ConfigurationError
+from ...text.fences import fenced
+from ...text.messages import Message
+from .documents import Unreadable, of_html
+from .gathering import Gathering
+
+
+def attached(urls: Sequence[str], gathering: Gathering, *, private: bool = False) -> list[Attached]:
+    """The pages as parts of a message, fetched now. Raises ConfigurationError for one that cannot be sent, and the
+    network's failures."""
+    found: list[Attached] = []
+    for url in dict.fromkeys(urls):
+        text, whole = read(url, private=private)
+        shown = gathering.clean(url, url)
+        text = gathering.clean(shown, text)
+        said = f"Page {shown}:\n{fenced(text)}".rstrip("\n")
+        if gathering.has(said):
+            gathering.say(Message("Not sent twice, because the conversation has it: {names}.", names=shown))
+            continue
+        gathering.add(shown, text, whole=whole)
+        found.append(Attached(shown, said))
+    return found
+
+
+def read(url: str, *, private: bool = False) -> tuple[str, int]:
+    """The text of a page, and how many bytes the page has."""
+    if IN_PAGE:
+        raise ConfigurationError(
+            Message("The page {url} was not fetched: a notebook in a web page may not read other sites.", url=url),
+            hint=Message("Copy its text into the cell."),
+        )
+    from ...engine.network.webpages import fetch
+
+    page = engine.run(fetch(url, private=private))
+    try:
+        if page.media in ("text/html", "application/xhtml+xml"):
+            return of_html(page.body, url, page.charset), len(page.body)
+        return _decoded(page.body, page.charset), len(page.body)
+    except Unreadable as error:
+        said = Message("The page {url} was not sent: {why}.", url=url, why=error.args[0])
+        raise ConfigurationError(said) from None
+
+
+def _decoded(body: bytes, charset: str | None) -> str:
+    with contextlib.suppress(LookupError, UnicodeDecodeError):
+        return body.decode(charset or "utf-8-sig")
+    if b"\0" in body:
+        raise Unreadable(Message("it is no text"))
+    return body.decode("utf-8", "replace")
