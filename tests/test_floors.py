@@ -122,6 +122,7 @@ LAYERS = (
         "notebook.magic",
         "notebook.tools",
         "notebook.ahead",
+        "notebook.proposed",
         "notebook.gate",
         "notebook.context",
         "notebook.view",

@@ -96,6 +96,7 @@ def unload(shell: Any) -> None:
             "experiments.",
             "magic.",
             "panel.",
+            "proposed.",
             "view.",
         )
     )

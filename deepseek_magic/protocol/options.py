@@ -272,6 +272,13 @@ OPTIONS: Final[tuple[Option, ...]] = (
         default="markdown",
     ),
     _choice(
+        "--run",
+        "what becomes of the answer's code: with never it is the next cell, with ask you choose to run, edit or discard it; ask means --format code, too",
+        scope="cell",
+        choices=("never", "ask"),
+        default="never",
+    ),
+    _choice(
         "--buffer",
         "when text is shown: at once, in small groups, or in whole sentences",
         scope="cell",
@@ -385,7 +392,7 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
         *("temperature", "top_p", "stop", "seed", "json", "schema", "continue_on_length"),
     ),
     Message("Functions that it may call"): ("tool", "confirm", "confirm_wait"),
-    Message("How the answer is shown"): ("format", "buffer", "show_reasoning", "quiet"),
+    Message("How the answer is shown"): ("format", "run", "buffer", "show_reasoning", "quiet"),
     Message("The conversation"): ("chat", "new", "max_history"),
     Message("Where it is sent, and what it may cost"): (
         "endpoint",
@@ -438,6 +445,7 @@ class CallOptions(RequestOptions, total=False):
     url: str | list[str] | tuple[str, ...] | None
     private_urls: bool | None
     format: Literal["markdown", "text", "json", "code"] | None
+    run: Literal["never", "ask"] | None
     buffer: Literal["realtime", "balanced", "sentence"] | None
     prefer: Literal["order", "fastest"] | None
     hedge: float | None

@@ -45,6 +45,14 @@ def code_of(text: str) -> str | None:
     return next((code.strip() for code in (whole, text) if _is_code(code)), None)
 
 
+def ends_in_code(text: str) -> bool:
+    """Whether a text ends inside of a block of code that nothing has closed."""
+    reader = FenceReader()
+    for line in _LINE_END.split(text):
+        reader.read(line)
+    return reader.fence is not None
+
+
 def _answer(text: str) -> str:
     """``text`` without the thought in front of it. A tag inside a block that is open is a word of the code there."""
     answer = without_thought(text)

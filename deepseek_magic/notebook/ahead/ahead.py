@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ...engine.home import engine
 from ...engine.loop import Call
 from ...protocol import template
-from ...protocol.cells.independence import Effect, PromptCell, effect_of, independent
+from ...protocol.cells.independence import SETTINGS, Effect, PromptCell, effect_of, independent
 from ...protocol.chat import Prompt
 from ...protocol.errors import DeepSeekError
 from ...session import session
@@ -259,6 +259,9 @@ class LookAhead:
 
 
 def _bound(order: EarlyOrder) -> Effect:
+    """What the cell may change: the code of an answer may be run in it, and do anything."""
+    if session().in_force(order.options).get("run") == "ask":
+        return SETTINGS
     return Effect(names=frozenset([order.output] if order.output else []))
 
 

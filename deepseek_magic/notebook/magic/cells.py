@@ -21,7 +21,11 @@ _AWAIT: Final = "await get_ipython().magics_manager.registry[{owner!r}].awaited(
 _CALL: Final = "get_ipython().run_line_magic({name!r}, {line!r});\n"
 _CALL_CELL: Final = "get_ipython().run_cell_magic({name!r}, {line!r}, {body!r});\n"
 """The semicolon: the answer is shown already, and a terminal would write an empty ``Out[n]:`` below it."""
-_OWNERS: Final = {"deepseek": "DeepSeekMagics", "deepseek_resume": "ResumeMagics"}
+_OWNERS: Final = {
+    "deepseek": "DeepSeekMagics",
+    "deepseek_fix": "FixMagics",
+    "deepseek_resume": "ResumeMagics",
+}
 """The magics that draw an answer, and so are awaited on a line."""
 _CELL_OWNERS: Final = {
     "deepseek": "DeepSeekMagics",

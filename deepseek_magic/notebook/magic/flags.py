@@ -112,6 +112,8 @@ class Order:
     """Whether nothing else can be in the cell."""
     scope: Mapping[str, Any] = field(default_factory=dict)
     """The local variables of the function that asks."""
+    replaces: str | None = None
+    """The cell whose place the answer's code is meant to take."""
 
 
 def refuse_key(*typed: str) -> None:
@@ -129,6 +131,15 @@ def check_output(name: str | None) -> None:
     """Raise ConfigurationError where ``-o`` does not name a variable; a keyword could never be read again."""
     if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
         raise ConfigurationError(Message('-o takes the name of a variable, and "{name}" is not one.', name=name))
+
+
+def with_format(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The typed options, of which ``--run ask`` means ``--format code``, too. Raises ConfigurationError where another is typed."""
+    options = dict(typed)
+    if options.get("run") == "ask" and options.setdefault("format", "code") != "code":
+        said = Message("--run ask is for code, and --format {format} is none.", format=options["format"])
+        raise ConfigurationError(said, hint=Message("Leave out one of the two."))
+    return options
 
 
 def read_order(line: str, body: str | None) -> Order | None:
@@ -149,7 +160,7 @@ def read_order(line: str, body: str | None) -> Order | None:
             Message('"{text}" on the first line was not understood.', text=typed.rest[:40]),
             hint=Message("Write the prompt below the first line, and put a value with spaces in quotation marks."),
         )
-    options = dict(typed.options)
+    options = with_format(typed.options)
     output = options.pop("output", None)
     check_output(output)
     prompt = (below if below.strip() else typed.rest).rstrip("\n")

@@ -27,19 +27,20 @@ from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
 from ..ahead.ahead import MOST_AHEAD, LookAhead
 from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
+from ..proposed.offer import check, offered
 from ..tools.follow import Following
 from ..view.background import Background, BackgroundAnswer
-from ..view.formats import offer_code
 from ..view.live import View
 from ..view.views import view_of
 from .defaults import Number, WholeNumber
 from .flags import Order, documented, help_head, read_order
 from .manuals import speak
-from .past import LastError, variables
+from .past import LastError, cell_meant, variables
 from .turns import Turns
 
 if TYPE_CHECKING:
     from ...session.prepared import Prepared
+    from ..proposed.offer import Offer
 
 _EACH_TIME: Final = ("output", "dry_run", "image", "new", "tool", "context", "file", "url", "private_urls")
 DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in _EACH_TIME}
@@ -186,7 +187,7 @@ class DeepSeekMagics(Magics):
             return None
         if prepared.tools is not None:
             rounds = self._rounds(order, prepared, button=False, awaited=False)
-            return self._end_rounds(order, prepared, rounds, rounds.follow())
+            return self._offered(order, prepared, self._end_rounds(order, prepared, rounds, rounds.follow()))
         return self.follow(self.start(order, prepared, button=False))
 
     def follow(self, run: Run) -> Answer:
@@ -197,18 +198,23 @@ class DeepSeekMagics(Magics):
             pump(run.call, self._watching(run))
         except KeyboardInterrupt:
             run.interrupted = True
-        return self._end(run)
+        return self._offered(run.order, run.prepared, self._end(run))
 
     async def awaited(self, line: str, body: str | None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
         order = self._read(line, body)
-        prepared = None if order is None else self._prepare(order)
-        if order is None or prepared is None:
+        return None if order is None else await self.answer_awaited(order)
+
+    async def answer_awaited(self, order: Order) -> Answer | None:
+        """``answer`` for an async cell."""
+        prepared = self._prepare(order)
+        if prepared is None:
             return None
         button = hears_clicks(self.shell)
         if prepared.tools is not None:
             rounds = self._rounds(order, prepared, button=button, awaited=True)
-            return self._end_rounds(order, prepared, rounds, await rounds.follow_awaited())
+            completion = self._end_rounds(order, prepared, rounds, await rounds.follow_awaited())
+            return await self._offered_awaited(order, prepared, completion)
         return await self.follow_awaited(self.start(order, prepared, button=button))
 
     def _rounds(self, order: Order, prepared: Prepared, *, button: bool, awaited: bool) -> Following:
@@ -224,7 +230,7 @@ class DeepSeekMagics(Magics):
             watching=self._watching,
         )
 
-    def _end_rounds(self, order: Order, prepared: Prepared, rounds: Following, completion: Completion) -> Answer:
+    def _end_rounds(self, order: Order, prepared: Prepared, rounds: Following, completion: Completion) -> Completion:
         """The same as for one answer, of which the last round is not settled yet."""
         self._bind(order, completion)
         return self._settle(order, prepared, completion, rounds.view, rounds.settle, stopped=rounds.interrupted)
@@ -237,7 +243,7 @@ class DeepSeekMagics(Magics):
             await apump(run.call, self._watching(run))
         except (asyncio.CancelledError, KeyboardInterrupt):
             run.interrupted = True
-        return self._end(run)
+        return await self._offered_awaited(run.order, run.prepared, self._end(run))
 
     def _watching(self, run: Run) -> Callable[[Sequence[Event]], None]:
         """What looks at the events of an answer: its view, and meanwhile the look at the cells behind it."""
@@ -289,6 +295,8 @@ class DeepSeekMagics(Magics):
 
     def start(self, order: Order, prepared: Prepared, *, button: bool) -> Run:
         """Send it, and make the view that will show it."""
+        quiet = order.quiet or bool(prepared.options.get("quiet"))
+        check(prepared.options, quiet=quiet, watched=self.watched)
         # Where nobody looks on, nothing would be kept of what comes after its cell: there the cell waits.
         detached = bool(prepared.options.get("background")) and self.watched
         early, notice = self.ahead.take(prepared)
@@ -353,10 +361,29 @@ class DeepSeekMagics(Magics):
             if kept is not None and completion.outcome in RESUMABLE:
                 completion.error.add_note(kept.localized())
             raise completion.error
-        if settings.get("format") == "code" and completion.code is not None:
-            offer_code(self.shell, completion.code, watched=self.watched)
+        return completion
+
+    def _offered(self, order: Order, prepared: Prepared, completion: Completion) -> Completion:
+        """The answer, whose code is offered as it was asked for."""
+        if (offer := self._offer(order, prepared, completion, awaited=False)) is not None:
+            offer.settle()
+            self.shell.displayhook.update_user_ns(completion)  # the value of the code is in Out
         self.mute_echo(completion)
         return completion
+
+    async def _offered_awaited(self, order: Order, prepared: Prepared, completion: Completion) -> Completion:
+        """The same in an async cell, whose value is the answer by itself."""
+        if (offer := self._offer(order, prepared, completion, awaited=True)) is not None:
+            await offer.asettle()
+        self.mute_echo(completion)
+        return completion
+
+    def _offer(self, order: Order, prepared: Prepared, completion: Completion, *, awaited: bool) -> Offer | None:
+        """What is to be asked about the code of the answer; None where that is the next cell, or there is none."""
+        cell = order.replaces
+        if cell is None and not prepared.options.get("raw"):
+            cell = cell_meant(order.prompt, self.shell)
+        return offered(self.shell, prepared.options, completion, replaces=cell, view=self.view_name, awaited=awaited)
 
     def _bind(self, order: Order, answer: Answer) -> None:
         self.shell.push({order.output: answer} if order.output else {})

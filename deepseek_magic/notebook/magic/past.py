@@ -12,12 +12,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ...engine.hosts.keys import mask
+from ...protocol import template
+from ...protocol.chat import Prompt
 from ...protocol.errors import ConfigurationError, DeepSeekError
 from ...text.messages import Message
 
 MAX_FRAMES: Final = 8
 MAX_CHARS: Final = 8_000
 _MACHINERY: Final = re.compile(r"[\\/](IPython[\\/]core|ipykernel)[\\/]")
+_ONE_CELL: Final = re.compile(r"In\[-?\d+\]")
 _CELL: Final = re.compile(r"[\\/]ipykernel_\d+[\\/]|<ipython-input-")
 
 
@@ -81,6 +84,17 @@ class _Past(dict[str, Any]):
         if name == "In":
             return self._shell.history_manager.input_hist_raw  # as typed; IPython's own In has magics rewritten
         return self._last.known().error
+
+
+def cell_meant(prompt: Prompt, shell: Any) -> str | None:
+    """The text of the one cell that a prompt names, as ``{In[3]}``: what it asks for is meant to take that cell's place."""
+    named = {path for path in template.paths(str(prompt)) if _ONE_CELL.fullmatch(path)}
+    if len(named) != 1:
+        return None
+    try:
+        return str(shell.history_manager.input_hist_raw[int(named.pop()[3:-1])])
+    except IndexError:
+        return None
 
 
 def variables(shell: Any, last: LastError, scope: Mapping[str, Any] = MappingProxyType({})) -> Mapping[str, Any]:

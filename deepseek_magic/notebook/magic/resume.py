@@ -17,12 +17,12 @@ from ...text.language import MOMENT
 from ...text.messages import Message, say, words
 from ..frontend import hears_clicks
 from ..view.background import BackgroundAnswer
-from .flags import Order, read_line
+from .flags import Order, read_line, with_format
 from .magics import Answer, DeepSeekMagics, Run
 from .manuals import helped
 
 TAKEN: Final = frozenset(
-    {"output", "quiet", "format", "buffer", "show_reasoning", "background"}
+    {"output", "quiet", "format", "buffer", "show_reasoning", "background", "run"}
     | {"model", "max_tokens", "endpoint", "base_url", "continue_on_length"}
 )
 """The options that can still act on an answer whose question is asked already."""
@@ -52,7 +52,7 @@ class ResumeMagics(Magics):
           %deepseek_resume --list              list the answers that can be resumed
 
         The result is the whole answer; its usage and cost are those of the new call. Flags: -o, -m, --max-tokens,
-        --endpoint, --base-url, --continue, --background, and how it is shown (--quiet, --format, --buffer,
+        --endpoint, --base-url, --continue, --background, --run, and how it is shown (--quiet, --format, --buffer,
         --show-reasoning).
         """
         run = self._begin(line, button=False)
@@ -102,7 +102,7 @@ def _read(line: str) -> tuple[str, dict[str, Any]]:
     before = read_line(line)
     word, _, rest = before.rest.partition(" ")
     after = read_line(rest)
-    options = {**before.options, **after.options}
+    options = with_format({**before.options, **after.options})
     wrong = sorted(set(options) - TAKEN)
     if after.rest or wrong:
         what = f'"{after.rest[:40]}"' if after.rest else wrong[0]
