@@ -23,6 +23,7 @@ EVERYWHERE_ELSE_FORBIDDEN = {
     "ipywidgets": {"notebook/"},
     "ipykernel": {"notebook/"},
     "distributed": {"engine/cluster/"},
+    "mcp": {"engine/mcp/"},
     "starlette": {"relay/web/app.py"},
     "uvicorn": {"relay/web/serving.py"},
 }
@@ -207,6 +208,7 @@ STATE = {
     "engine.hosts.endpoints.is_loopback",  # addresses that were read; both are asked for with every call
     "engine.transport._parsed",
     "protocol.template._contexts_of",  # what of a template is code or LaTeX, looked for once for all rows of a table
+    "engine.mcp.offered._RUNNING",  # servers that were started, by what starts them
     "engine.loop._hearts",  # what wakes a loop on which calls wait, one for all of them
     "engine.loop._nested",  # whether a nested run of a foreign loop is on
     "engine.home.engine",  # the engine of this process

@@ -45,6 +45,12 @@ def code_of(text: str) -> str | None:
     return next((code.strip() for code in (whole, text) if _is_code(code)), None)
 
 
+def other_language(text: str) -> str:
+    """The language that the code of an answer is marked with where that is not the notebook's; else empty."""
+    blocks = [language for language, code in _blocks(_answer(text)) if code.strip()]
+    return blocks[0] if blocks and not NOTEBOOK_LANGUAGES & set(blocks) else ""
+
+
 def ends_in_code(text: str) -> bool:
     """Whether a text ends inside of a block of code that nothing has closed."""
     reader = FenceReader()

@@ -101,3 +101,19 @@ def test_an_answer_grows_is_stopped_by_ctrl_c_and_leaves_no_empty_out(screen: Sc
     assert "Out[" not in shown
     screen.type("print('asked:', d.request.prompt.splitlines())")
     screen.wait_for(lambda shown: "asked: ['echo the first line', 'and the second']" in shown)
+
+
+def test_code_is_shown_and_asked_about_and_runs_as_a_cell(screen: Screen) -> None:
+    screen.wait_for(lambda shown: "In [1]:" in shown)
+    screen.type("%deepseek --run ask --think off x = 6 * 7  # echo")
+    shown = screen.wait_for(lambda shown: "[d] Discard:" in shown)
+    assert "Run this code?" in shown
+    screen.type("r")
+    shown = screen.wait_for(lambda shown: "In [3]:" in shown)
+    assert "Run as In[2]." in shown
+    screen.type("print('x is', x, In[2])")
+    screen.wait_for(lambda shown: "x is 42 x = 6 * 7  # echo" in shown)
+    screen.type("%deepseek --run ask --think off y = 1  # echo")
+    screen.wait_for(lambda shown: shown.count("[d] Discard:") == 2)
+    screen.type("e")
+    screen.wait_for(lambda shown: "In [5]: y = 1  # echo" in shown)

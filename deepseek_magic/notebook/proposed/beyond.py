@@ -7,6 +7,7 @@ does a first word that IPython takes for a magic. Whoever is asked whether a cel
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ _MAGICS: Final = frozenset(("run_line_magic", "run_cell_magic"))
 def beyond_python(code: str, shell: Any) -> Iterator[Message]:
     """A sentence for each shell command and each magic in ``code``; or one for code that cannot be read."""
     try:
-        tree = ast.parse(shell.transform_cell(code))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what runs later, if at all
+            tree = ast.parse(shell.transform_cell(code))
     except SyntaxError as error:
         why = visible(error.msg or type(error).__name__)
         yield Message("It is not valid Python: {why}.", why=why)

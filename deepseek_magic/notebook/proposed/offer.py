@@ -16,7 +16,8 @@ from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, NotConfirmed
 from ...protocol.outcome import OUTCOME_WORDS
 from ...session.confirming.question import RUN, WAIT_S, Choice, Question
-from ...text.extract import ends_in_code
+from ...text.characters import visible
+from ...text.extract import ends_in_code, other_language
 from ...text.messages import Message, say
 from ..frontend import Stopped, ViewName
 from ..gate.gate import Gate
@@ -77,6 +78,8 @@ def offered(
         offer_code(shell, code, watched=view != "silent")
         return None
     said = list(beyond_python(code, shell))
+    if language := other_language(completion.text):
+        said.append(Message("The answer calls it {language}, not Python.", language=visible(language)))
     if completion.seams:
         said.append(Message("The answer broke off and was joined: look at the code with care."))
     proposal = Proposal(code=code, replaces=replaces, remarks=tuple(said))
