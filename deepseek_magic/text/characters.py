@@ -29,7 +29,7 @@ _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and signs without ink (Unicode 16, Default_Ignorable_Code_Point, and the empty braille pattern)."""
 _VARIANTS: Final = re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _OF_EMOJI: Final = re.compile(
-    "(?<=[\u2190-\u2bff\u3030-\u3299\U0001f000-\U0001faff#*0-9])\ufe0f"
+    "(?<=[\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff])\ufe0f|(?<=[#*0-9])\ufe0f(?=\u20e3)"
     "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
 )
 """The two unseen characters that an emoji is made with, where they stand in one."""

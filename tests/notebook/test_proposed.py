@@ -18,16 +18,28 @@ from deepseek_magic.notebook.proposed.shown import BROKEN, MAX_COLUMNS, Proposal
 from deepseek_magic.text.characters import unseen, visible
 
 from .conftest import Kernel, Ran, newer_only
-from .test_gate import run_clicking, run_typing
+from .test_gate import buttons, click, run_typing
 
 Run = Callable[..., list[list[Any]]]
 ASK = "%%deepseek -o a --run ask --think off\n"
 CLICKS = newer_only("a click is heard while a cell runs", twin="test_without_clicks_the_choice_is_typed")
 
 
-def asked(kernel: Kernel, code: str, label: str, flags: str = "") -> Ran:
+def run_choosing(kernel: Kernel, source: str, label: str) -> Ran:
+    """Run a cell, and click when it asks."""
+    shown = Ran()
+
+    def asks(now: Ran) -> bool:
+        nonlocal shown
+        shown = now
+        return label in buttons(now)
+
+    return kernel.run(source, when=asks, do=lambda: click(kernel, shown, label))
+
+
+def asked(kernel: Kernel, code: str, label: str) -> Ran:
     """Have the demo write ``code``, and click."""
-    return run_clicking(kernel, f"{ASK.rstrip()} {flags}\n{code}", label)
+    return run_choosing(kernel, f"{ASK}{code}", label)
 
 
 def plain(ran: Ran) -> str:
@@ -40,7 +52,7 @@ def test_run_makes_it_a_cell_with_a_number_of_its_own(kernel: Kernel) -> None:
     code = "x = 40  # echo\nprint('out')\nx + 2"
     ran = asked(kernel, code, "Run")
     number = ran.reply["execution_count"]
-    assert ran.reply["status"] == "ok"
+    assert ran.reply["status"] == "ok", ran.reply
     assert ran.printed == "out\n"
     (result,) = ran.of("execute_result")
     assert result["data"]["text/plain"] == "42"
@@ -68,16 +80,25 @@ def test_edit_is_the_next_cell_and_discard_is_nothing(kernel: Kernel, tmp_path: 
 
 
 @CLICKS
-def test_an_error_of_the_code_fails_the_cell_and_can_be_repaired(kernel: Kernel, demo: DemoServer) -> None:
+def test_an_error_of_the_code_fails_the_cell_and_is_the_last_error(kernel: Kernel, demo: DemoServer) -> None:
     ran = asked(kernel, "def f():  # echo\n    return {}['key']\nf()", "Run")
     first, last = ran.of("error")
     assert first["ename"] == "KeyError"
     assert last["traceback"] == ["CodeFailed: The code was run and failed: KeyError."]
     assert ran.reply["status"] == "error"
-    fixed = run_clicking(kernel, "%deepseek_fix --run ask --think off", "Discard")
+    kernel.run("%deepseek --no-history why {Err}")
     assert "return {}['key']" in str(demo.requests[-1].body["messages"][-1]["content"])
-    (diff,) = [c["data"]["text/markdown"] for c in fixed.of("display_data") if "```diff" in str(c["data"])]
-    assert "\n+ # KeyError: 'key'\n  def f():  # echo\n      return {}['key']\n  f()\n" in diff
+
+
+@CLICKS
+def test_a_repair_is_shown_as_a_diff_and_runs_when_it_is_chosen(kernel: Kernel) -> None:
+    kernel.run("x = {}['key'] if 1 else 2", cell="1")
+    ran = run_choosing(kernel, "%deepseek_fix --run ask --think off", "Run")
+    (diff,) = [c["data"] for c in ran.of("display_data") if "changed cell" in c["data"]["text/plain"]]
+    assert "\n+ # KeyError: 'key'\n  x = {}['key'] if 1 else 2" in diff["text/plain"]
+    assert diff["text/markdown"].count("<span ") == 2
+    assert [content["ename"] for content in ran.of("error")] == ["KeyError", "CodeFailed"]
+    assert ran.reply["payload"] == []
 
 
 @CLICKS
@@ -97,9 +118,9 @@ def test_code_that_awaits_runs_and_an_interrupt_ends_what_never_does(kernel: Ker
     source = f"{ASK}import time  # echo\nprint('on')\nwhile True: time.sleep(0.01)"
 
     def drive(now: Ran) -> bool:
-        if not started and "Run" in _buttons(now):
+        if not started and "Run" in buttons(now):
             started.append(True)
-            _click(kernel, now)
+            click(kernel, now, "Run")
         return bool(now.printed)
 
     ran = kernel.run(source, when=drive, do=kernel.manager.interrupt_kernel)
@@ -108,23 +129,11 @@ def test_code_that_awaits_runs_and_an_interrupt_ends_what_never_does(kernel: Ker
     assert kernel.run("print('free')").printed == "free\n"
 
 
-def _buttons(ran: Ran) -> dict[str, str]:
-    from .test_gate import buttons
-
-    return buttons(ran)
-
-
-def _click(kernel: Kernel, ran: Ran) -> None:
-    from .test_gate import click
-
-    click(kernel, ran, "Run")
-
-
 @CLICKS
 def test_an_interrupt_at_the_question_runs_nothing(kernel: Kernel, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     source = f"{ASK}open({str(canary)!r}, 'w').close()  # echo"
-    ran = kernel.run(source, when=lambda now: "Run" in _buttons(now), do=kernel.manager.interrupt_kernel)
+    ran = kernel.run(source, when=lambda now: "Run" in buttons(now), do=kernel.manager.interrupt_kernel)
     assert ran.reply["ename"] == "Stopped"
     assert "Not run: nobody chose." in plain(ran)
     assert not canary.exists()
@@ -160,7 +169,7 @@ def test_what_leaves_no_place_to_ask_is_refused(kernel: Kernel, flags: str, said
 def test_code_of_an_answer_that_was_cut_is_not_offered(kernel: Kernel) -> None:
     ran = kernel.run(f"{ASK.rstrip()} --max-tokens 20\nlong 4 # echo " + "print(1)\n" * 40)
     assert "so its code is not offered to be run" in ran.printed
-    assert _buttons(ran).keys() <= {"Stop"}
+    assert buttons(ran).keys() <= {"Stop"}
     assert [payload["source"] for payload in ran.reply["payload"]] == ["set_next_input"]
 
 

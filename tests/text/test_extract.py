@@ -9,7 +9,7 @@ import pytest
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ProtocolError
-from deepseek_magic.text.extract import code_of, read_json
+from deepseek_magic.text.extract import code_of, ends_in_code, other_language, read_json
 from deepseek_magic.text.fences import fenced
 
 
@@ -73,3 +73,19 @@ def test_a_closing_tag_inside_the_answer_is_a_word_of_it() -> None:
     assert code_of(f"Hm.\n```python\nno\n```\n</think>\n```python\n{code}\n```") == code
     said = {"a": "see </think> here"}
     assert [read_json(text) for text in (json.dumps(said), f"```json\n{json.dumps(said)}\n```")] == [said, said]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "open"),
+    [
+        ("```python\nx = 1\n```\n```bash\nls\n```", "", False),
+        ("```\nx = 1\n```", "", False),
+        ("```bash\nls\n```\n```sql\nselect 1\n```", "bash", False),
+        ("```text\n```\nWords.", "", False),
+        ("Words.\n```python\nx = 1\n", "", True),
+        ("<think>```</think>\n```sql\nselect 1", "sql", True),
+    ],
+)
+def test_what_code_is_called_and_whether_it_has_an_end(text: str, language: str, open: bool) -> None:
+    assert other_language(text) == language
+    assert ends_in_code(text) is open

@@ -15,12 +15,12 @@ from IPython.display import display
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, NotConfirmed
 from ...protocol.outcome import OUTCOME_WORDS
-from ...session.confirming.question import RUN, WAIT_S, Choice, Question
+from ...session.confirming.question import RUN, WAIT_S, Choice, ToConfirm
 from ...text.characters import visible
 from ...text.extract import ends_in_code, other_language
 from ...text.messages import Message, say
 from ..frontend import Stopped, ViewName
-from ..gate.gate import Gate
+from ..gate.gate import ConfirmGate
 from ..view.formats import offer_code
 from ..view.printing import print_somewhere
 from ..view.settled import METADATA_KEY, as_output, small
@@ -83,7 +83,7 @@ def offered(
     if completion.seams:
         said.append(Message("The answer broke off and was joined: look at the code with care."))
     proposal = Proposal(code=code, replaces=replaces, remarks=tuple(said))
-    gate = Gate(shell, view=view, awaited=awaited, wait_s=float(options.get("confirm_wait", WAIT_S)))
+    gate = ConfirmGate(shell, view=view, awaited=awaited, wait_s=float(options.get("confirm_wait", WAIT_S)))
     return Offer(shell, proposal, gate, can_run=awaited or not _is_stuck(shell, code))
 
 
@@ -115,7 +115,7 @@ def _is_stuck(shell: Any, code: str) -> bool:
 class Offer:
     """One piece of code, and the question about it. ``can_run``: whether it can be run from here at all."""
 
-    def __init__(self, shell: Any, proposal: Proposal, gate: Gate, *, can_run: bool) -> None:
+    def __init__(self, shell: Any, proposal: Proposal, gate: ConfirmGate, *, can_run: bool) -> None:
         self._shell = shell
         self._proposal = proposal
         self._gate = gate
@@ -148,7 +148,7 @@ class Offer:
             except (KeyboardInterrupt, asyncio.CancelledError):
                 raise Stopped(say("The code was stopped.")) from None
 
-    def _shown(self) -> Question:
+    def _shown(self) -> ToConfirm:
         proposal = self._proposal
         said = [each.localized() for each in proposal.said]
         if not self._can_run:
@@ -159,7 +159,7 @@ class Offer:
             "text/plain": "\n".join((f"{title}:", proposal.text, *(f"({line})" for line in said))),
         }
         display(data, raw=True)
-        return Question(said=Message("Run this code?"), what=Message("the code"), choices=self._choices)
+        return ToConfirm(said=Message("Run this code?"), what=Message("the code"), choices=self._choices)
 
     def _unanswered(self, error: BaseException) -> BaseException:
         self._put("none", _LEFT["none"])

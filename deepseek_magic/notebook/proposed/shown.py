@@ -16,14 +16,18 @@ from typing import Final
 
 from ...text.blocks import safe
 from ...text.characters import unseen, visible
+from ...text.design.tokens import value
 from ...text.fences import fenced
 from ...text.messages import Message
+from ..view.settled import escape
 
 MAX_COLUMNS: Final = 100
 """A longer line is broken: behind many spaces nobody looks for the end of one."""
 MAX_CODE_CHARS: Final = 20_000
 """More than anyone reads before a click; code of that length is not offered to be run."""
 MOST_NAMED: Final = 8
+CLASS: Final = "deepseek-magic-code"
+"""What the extension of JupyterLab puts no buttons on."""
 BROKEN: Final = " ↩"
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 _SCRIPTS: Final = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE")
@@ -56,14 +60,20 @@ class Proposal:
     @property
     def text(self) -> str:
         """The code as it is shown, in lines that fit."""
-        lines = self.code.split("\n")
-        marked = [("", line) for line in lines] if self.replaces is None else _changed(self.replaces, lines)
-        return "\n".join(f"{mark}{piece}" for mark, line in marked for piece in _pieces(visible(line)))
+        return "\n".join(self._lines())
 
     @property
     def markdown(self) -> str:
-        """The same as a block of safe Markdown."""
-        return safe(fenced(self.text, "python" if self.replaces is None else "diff"))
+        """The same as a block of safe Markdown; of a changed cell with a rule before each line that is new or gone."""
+        if self.replaces is None:
+            return safe(fenced(self.text, "python"))
+        # Not as a block that is called diff: there JupyterLab offers to insert the marks with the code, and colours nothing.
+        return f'<pre class="{CLASS}"><code>{"&#10;".join(map(_ruled, self._lines()))}</code></pre>'
+
+    def _lines(self) -> list[str]:
+        lines = self.code.split("\n")
+        marked = [("", line) for line in lines] if self.replaces is None else _changed(self.replaces, lines)
+        return [f"{mark}{piece}" for mark, line in marked for piece in _pieces(visible(line))]
 
 
 def remarks(code: str) -> Iterator[Message]:
@@ -115,6 +125,12 @@ def _changed(before: str, after: list[str]) -> Iterator[tuple[str, str]]:
         else:
             yield from (("- ", line) for line in old[a:b])
             yield from (("+ ", line) for line in after[c:d])
+
+
+def _ruled(line: str) -> str:
+    """A line of a diff, which reads without its colour, too."""
+    colour = {"+": value("good"), "-": value("error")}.get(line[0], "transparent")
+    return f'<span style="border-left:{value("rule")} solid {colour};padding-left:{value("space-2")}">{escape(line)}</span>'
 
 
 def _columns(text: str) -> int:
