@@ -17,7 +17,10 @@ from ....protocol.options import OPTIONS, Option, Options
 from ....session import session
 from ....text.messages import Message, localized, say, words
 
-_ELSEWHERE: Final = ("chat", "new", "background", "dry_run", "no_ahead", "quiet", "tool", "confirm", "confirm_wait")
+_ELSEWHERE: Final = (
+    *("chat", "new", "background", "dry_run", "no_ahead", "quiet"),
+    *("run", "tool", "confirm", "confirm_wait"),
+)
 """Options that the panel has other means for, or that mean nothing in it."""
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
