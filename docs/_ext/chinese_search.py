@@ -18,6 +18,8 @@ RUN: Final = re.compile(r"[\u3400-\u9fff]{2,}")
 class SearchByCharacters(SearchChinese):
     """Takes the place of Sphinx's own for ``zh``."""
 
+    language_name = "English"  # names the stemmer of Latin words; Sphinx's own names one that its script does not bring
+
     def split(self, input: str) -> list[str]:
         """The terms of a text: Latin words, runs of Chinese and their pairs."""
         latin = self.latin1_letters.findall(input)

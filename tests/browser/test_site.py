@@ -25,7 +25,8 @@ def opened(browser: Any) -> dict[str, dict[str, Any]]:
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    for name in (path for path in pages if path.parts[0] not in NO_PAGES):
+    signs = [path for path in pages if 'http-equiv="refresh"' in (SITE / path).read_text("utf-8")]  # lead on at once
+    for name in (path for path in pages if path.parts[0] not in NO_PAGES and path not in signs):
         asked.clear()
         complaints.clear()
         page.goto((SITE / name).as_uri(), wait_until="load", timeout=STEP_MS)
@@ -49,3 +50,26 @@ def test_formulas_of_answers_are_drawn(opened: dict[str, dict[str, Any]]) -> Non
     formulas = opened["notebooks/01_first_steps.html"]["formulas"]
     assert formulas
     assert min(formulas) > 20
+
+
+def test_the_switch_leads_to_the_same_page_in_the_other_language_and_back(browser: Any) -> None:
+    if not (SITE / "zh" / "index.html").exists():
+        pytest.skip("the site is not built: bash .ci/docs")
+    page = browser.new_page()
+    page.goto((SITE / "start.html").as_uri(), wait_until="load", timeout=STEP_MS)
+    page.get_by_role("link", name="中文", exact=True).click()
+    page.wait_for_url("**/zh/start.html", timeout=STEP_MS)
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    page.get_by_role("link", name="English", exact=True).click()
+    page.wait_for_url(lambda url: url.endswith("/html/start.html"), timeout=STEP_MS)
+    page.close()
+
+
+@pytest.mark.parametrize("word", ["重试", "断点续传", "resume"])
+def test_a_chinese_word_is_found(browser: Any, word: str) -> None:
+    if not (SITE / "zh" / "index.html").exists():
+        pytest.skip("the site is not built: bash .ci/docs")
+    page = browser.new_page()
+    page.goto(f"{(SITE / 'zh' / 'search.html').as_uri()}?q={word}", wait_until="load", timeout=STEP_MS)
+    page.locator("#search-results li").first.wait_for(timeout=STEP_MS)
+    page.close()
