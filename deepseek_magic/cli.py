@@ -244,8 +244,8 @@ def _doctor(typed: argparse.Namespace) -> int:
     from .engine.hosts.doctor import report, verdict
     from .session import session
 
-    endpoints = in_order(typed.endpoint, typed.base_url)
-    well = report(endpoints, asyncio.run, session().lately(endpoints))
+    endpoints, here = in_order(typed.endpoint, typed.base_url), session()
+    well = report(endpoints, asyncio.run, here.lately(endpoints), here.rails.shut(here.wall()))
     print(verdict(well).localized())
     return 0 if all(well) else 1
 

@@ -177,6 +177,16 @@ def test_the_doctor_finds_a_working_endpoint_well(home: Path, served: str) -> No
     assert "sk-test-1234" not in done.stdout + done.stderr
 
 
+def test_the_doctor_finds_that_a_class_is_closed(home: Path, served: str) -> None:
+    rules = home / "classroom.toml"
+    rules.write_text('[class]\nhours = ["2020-01-01 08:00-09:00"]\n')
+    keys = {"DEEPSEEK_BASE_URL": served, "DEEPSEEK_API_KEY": "sk-test-1234"}
+    done = command("doctor", home=home, DEEPSEEK_MAGIC_CLASSROOM=str(rules), **keys)
+    assert done.returncode == 1
+    assert "FAIL  the class        The class is closed now" in done.stdout
+    assert "Everything works." not in done.stdout
+
+
 def test_the_doctor_says_what_to_do_when_there_is_no_key(home: Path) -> None:
     done = command("doctor", home=home)
     assert done.returncode == 1

@@ -58,6 +58,7 @@ def test_a_closed_class_sends_nothing_but_shows_what_it_would(session: Session, 
         session.ask("Hello")
     assert session.prepare("Hello", dry_run=True).request.prompt == "Hello"
     assert demo.requests == []
+    assert "The class is closed now" in str(session.rails.shut(session.wall()))
 
 
 def test_a_students_budget_counts_what_the_journal_has(session: Session, demo: DemoServer, rules: Path) -> None:

@@ -27,6 +27,7 @@ from typing import Any, Final
 from ..policy.estimates import prompt_tokens
 from ..protocol.chat import Request
 from ..protocol.completion import Completion
+from ..protocol.errors import NotOnTape
 from ..protocol.events import (
     AttemptStarted,
     Event,
@@ -344,7 +345,7 @@ class StreamMeter:
         known |= {name: getattr(usage, name) for name in COUNTED}
         known |= {name: getattr(cost, name, None) for name in ("currency", "peak", "price_date")}
         known["cost"] = amount
-        if self.replayed:
+        if self.replayed or isinstance(error, NotOnTape):
             known |= {
                 "endpoint": TAPE,
                 "host": None,

@@ -181,7 +181,7 @@ def _status(typed: argparse.Namespace) -> int:
 
 
 def _lines(execute: Callable[[str], Any]) -> list[dict[str, Any]]:
-    """A line for each student with a token or a call; the class itself, which pays each answer once, comes last."""
+    """A line for each student with a token or a call; all of them together, the class, which pays each answer once, comes last."""
     found: dict[str, dict[str, Any]] = {}
 
     def line(name: str) -> dict[str, Any]:
@@ -192,8 +192,13 @@ def _lines(execute: Callable[[str], Any]) -> list[dict[str, Any]]:
         line(name)
     for name, calls, shared, failed, refused, last in execute(_CALLS):
         line(name).update(calls=calls, shared=shared, failed=failed, refused=refused, last=last)
+    of_students = [*found.values()]
     for payer, currency, amount in execute(_SPENT):
         line(payer or say("the class"))["spent"][currency] = amount / 1e12
+    if (all_of_them := found.get(say("the class"))) is not None:
+        for name in ("calls", "shared", "failed", "refused"):
+            all_of_them[name] = sum(each[name] for each in of_students)
+        all_of_them["last"] = max((each["last"] for each in of_students if each["last"]), default=None)
     return list(found.values())
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from ..engine.hosts.classroom import CLASSROOM_VARIABLE, Classroom, of_environment
 from ..engine.journal.reader import Journal
 from ..policy.rules import PERIODS, Period, applied, begins, closed, too_large, unaffordable
+from ..protocol.errors import RuleBroken
 from ..protocol.measured import Cost
 from ..protocol.options import Options
 from ..text.messages import Message
@@ -43,9 +44,14 @@ class Rails:
         here = self.classroom
         if here is None:
             return options
-        if sent and (shut := closed(here.rules, here.local(at))) is not None:
+        if sent and (shut := self.shut(at)) is not None:
             raise shut
         return applied(here.rules, options)
+
+    def shut(self, at: datetime) -> RuleBroken | None:
+        """The refusal of a call that is sent now, outside of the class's hours. Raises ConfigurationError."""
+        here = self.classroom
+        return None if here is None else closed(here.rules, here.local(at))
 
     def notice(self) -> Message | str:
         """The class's own words on honest use, the first time that they are asked for."""

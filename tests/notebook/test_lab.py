@@ -14,7 +14,7 @@ from deepseek_magic.demo.faults.spec import parse
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.demo.wire.pace import LIKE_A_MODEL
 from deepseek_magic.notebook.panel.tabs.lab import EXPERIMENTS, armed
-from deepseek_magic.notebook.panel.tabs.story import Story, story_html
+from deepseek_magic.notebook.panel.tabs.story import Story, lanes_text, story_html
 from deepseek_magic.notebook.panel.tabs.strip import Strip
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion
@@ -284,11 +284,25 @@ def test_six_at_once_are_stopped_together_and_not_asked_twice(kernel: Kernel, de
     front.until(lambda: front.state[stop]["display"] == "none")
 
 
+class Stub:
+    """A lane in a state."""
+
+    def __init__(self, state: str) -> None:
+        self.state, self.open = state, state in ("running", "waiting")
+
+
+def test_the_states_of_lanes_are_counted_in_one_order() -> None:
+    for states in (["waiting", "done", "running"], ["done", "running", "waiting"]):
+        lanes: Any = [Stub(state) for state in states]
+        assert lanes_text(lanes) == "3 asked: 1 running · 1 waiting · 1 done"
+
+
 def test_lanes_stay_until_something_else_is_asked_or_set_up(kernel: Kernel) -> None:
     front = Front(kernel, CLASS)
     for next_thing in (lambda: front.ask("hi"), lambda: front.click("Set up: no fault")):
         front.click("Ask 6 times")
         front.until(lambda: json.dumps(front.state).count("<li>done") == 6)
+        assert front.value("repr(p._strip.value)") == "''"  # that of the answer before
         next_thing()
         front.until(lambda: json.dumps(front.state).count("<li>done") == 0)
 
@@ -313,12 +327,13 @@ def test_pressed_while_an_answer_is_written_set_up_holds_for_the_next_one(kernel
     front.until(lambda: front.shows("paragraph 1"))
     choose(front, "wrong key")
     front.click("Set up: wrong key")
-    front.until(lambda: front.shows("Armed, once: wrong key."))
+    front.until(lambda: front.shows("Armed, every time: wrong key."))
     front.until(lambda: front.enabled("send"))
     assert front.value("p.answer.outcome") == "complete"
-    front.ask("hi")
-    front.until(lambda: front.shows("Used up: wrong key."))
-    assert front.value("p.answer.error.status") == "401"
+    for _ in range(2):  # a key is as wrong the second time
+        front.ask("hi")
+        front.until(lambda: front.enabled("send"))
+        assert front.value("p.answer.error.status") == "401"
 
 
 def test_a_class_view_that_is_closed_stops_what_it_asked(kernel: Kernel, demo: DemoServer) -> None:

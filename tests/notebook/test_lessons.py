@@ -12,9 +12,20 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.hosts.endpoints import in_order
 from deepseek_magic.engine.tape.deck import deck
 from deepseek_magic.notebook.magic.completion import candidates
+from deepseek_magic.notebook.magic.magics import _kept
 from deepseek_magic.notebook.panel.head import names_of, who_html
+from deepseek_magic.protocol.chat import Request
+from deepseek_magic.protocol.completion import Completion
+from deepseek_magic.session import session
 
 QUESTION = "%%deepseek -o answer --think off --no-history\nShow a table and code."
+
+
+def test_no_resume_is_offered_that_a_tape_cannot_give() -> None:
+    half = Completion(request=Request.of("hi"), text="So far")
+    assert "resumes the answer" in str(_kept(half, "a", resumes=True))
+    assert str(_kept(half, "a", resumes=False)) == "The text so far is in a."
+    assert _kept(half, None, resumes=False) is None
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +68,7 @@ def test_a_lesson_is_recorded_and_played(
     assert "2 of 1 requests so far" in run(shell, "%deepseek_replay", capsys)
     refused = run(shell, QUESTION.replace("table", "list"), capsys)
     assert "“Show a table and code.” in In [" in refused
+    assert [row["endpoint"] for row in session().log][-1] == "tape"  # and not the place that it stands for
     assert "no demo server is started" in run(shell, "%deepseek_demo", capsys)
     doctor = run(shell, "%deepseek_doctor", capsys)
     assert "the tape lesson.tape" in doctor
@@ -65,7 +77,7 @@ def test_a_lesson_is_recorded_and_played(
     assert "tape lesson.tape" in who_html([place])
     assert "nothing is paid" in who_html([place])
     assert "answers: 1 requests" in run(shell, "%deepseek_replay lesson.tape --else ask", capsys)  # in its place
-    run(shell, "%deepseek_replay off", capsys)
+    assert "The tape lesson.tape answers no more." in run(shell, "%deepseek_replay off", capsys)
     assert deck.playing is None
     assert "cannot be" in run(shell, "%deepseek_replay lesson.tape --pace -1", capsys)
     assert "There is no tape at" in run(shell, "%deepseek_replay none.tape", capsys)

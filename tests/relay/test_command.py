@@ -92,7 +92,10 @@ def test_status_tells_who_asked_and_what_it_cost(relay: RunningRelay, capsys: py
     }
     assert students["student 01"]["shared"] == 1
     assert students["student 02"]["calls"] == 0
-    assert students["the class"]["spent"] == students["student 00"]["spent"]
+    together = students["the class"]
+    assert together["spent"] == students["student 00"]["spent"]
+    assert [together[name] for name in ("calls", "shared", "refused")] == [2, 1, 1]
+    assert together["last"] == max(students["student 00"]["last"], students["student 01"]["last"])
     assert main(["relay", "status", "--data", str(relay.folder)]) == 0
     assert "student 02" in capsys.readouterr().out
     relay.__enter__()
@@ -134,7 +137,8 @@ def test_what_it_needs_is_said_before_it_begins(tmp_path: Path, capsys: pytest.C
     assert "needs the rules of the class" in capsys.readouterr().err
     (tmp_path / "classroom.toml").write_text("")
     assert main(["relay", "--class", str(tmp_path / "classroom.toml"), *data]) == 1
-    assert "There is no API key for DeepSeek" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("The relay has no API key for DeepSeek: set DEEPSEEK_API_KEY. --demo asks a demo server")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...protocol.errors import ConfigurationError
+from ...protocol.errors import ConfigurationError, RuleBroken
 from ...text.messages import Message, localized, say, words
 from ..client import Client
 from .endpoints import Endpoint
@@ -84,9 +84,10 @@ def report(
     endpoints: Iterable[Endpoint],
     run: Callable[[Coroutine[Any, Any, list[Finding]]], list[Finding]],
     known: Mapping[Endpoint, Message] | None = None,
+    shut: RuleBroken | None = None,
 ) -> list[bool]:
     """Examine each endpoint by ``run``, which waits for a coroutine, and print all findings; ``known`` says how soon its last
-    calls began. Whether each is well."""
+    calls began, ``shut`` why no call may be sent now. Whether each is well."""
     well = []
     for endpoint in endpoints:
         plays = endpoint.tape is not None and endpoint.tape.plays
@@ -95,7 +96,9 @@ def report(
         if known is not None:
             findings.append(Finding(subject=Message("first token"), ok=None, said=known[endpoint]))
         print(*findings, sep="\n")
-        well.append(is_well(findings))
+        well.append(is_well(findings) and shut is None)
+    if shut is not None:
+        print(Finding(subject=Message("the class"), ok=False, said=shut.message))
     print(*versions(), sep="\n")
     return well
 

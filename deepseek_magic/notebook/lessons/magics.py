@@ -94,9 +94,11 @@ class LessonMagics(Magics):
         typed = arguments(self.deepseek_replay, line)
         if typed.file == OFF or typed.file is None:
             playing = deck.playing
-            _tell(Message("No tape is playing.") if playing is None else playing.said)
             if typed.file == OFF and playing is not None:
                 deck.stop()
+                _tell(Message("The tape {name} answers no more.", name=playing.name))
+            else:
+                _tell(Message("No tape is playing.") if playing is None else playing.said)
             return
         if deck.playing is not None:  # the cell is run again, or another tape is put in
             deck.stop()

@@ -48,10 +48,13 @@ DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in _EACH
 Answer = Completion | BackgroundAnswer
 
 
-def _kept(completion: Completion, name: str | None) -> Message | None:
-    """Where the part that came is, and how to go on; None where nothing came. ``_`` is another answer's a cell later."""
+def _kept(completion: Completion, name: str | None, *, resumes: bool) -> Message | None:
+    """Where the part that came is, and how to go on, where something ``resumes`` it; None where nothing came. ``_`` is another
+    answer's a cell later."""
     if not completion.text and not completion.reasoning:
         return None
+    if not resumes:
+        return None if name is None else Message("The text so far is in {name}.", name=name)
     if name is None:
         return Message("{command} resumes the answer.", command="%deepseek_resume")
     command = f"%deepseek_resume -o {name}"
@@ -349,7 +352,10 @@ class DeepSeekMagics(Magics):
     ) -> Completion:
         """Leave what lasts. Raises Stopped, or the error that ended the call: either ends Run All."""
         settings, stopped = prepared.options, stopped or completion.outcome == "interrupted"
-        kept = _kept(completion, order.output) if stopped or completion.error is not None else None
+        # A tape has the rest of no answer but of one that was resumed when it was recorded.
+        resumes = (tape := prepared.endpoint.tape) is None or not tape.plays or tape.asks
+        broke = stopped or completion.error is not None
+        kept = _kept(completion, order.output, resumes=resumes) if broke else None
         shown = not order.quiet and not settings.get("quiet")
         if stopped and shown and unpainted(self.shell) and kept is not None:
             view.say(kept)

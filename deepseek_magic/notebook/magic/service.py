@@ -101,7 +101,8 @@ class ServiceMagics(Magics):
         from ..ahead.obstacles import standing
 
         endpoints = _endpoints(line)
-        well = report(endpoints, engine.run, session().lately(endpoints))
+        here = session()
+        well = report(endpoints, engine.run, here.lately(endpoints), here.rails.shut(here.wall()))
         if (ahead := standing(self.shell)) is not None:
             print(ahead)
         if not any(well):

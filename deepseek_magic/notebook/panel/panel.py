@@ -205,6 +205,10 @@ class Panel:
             self._say(say("What was asked at once has not ended: stop it first, or wait."))
             return
         self._calls.ask_several(self._prompt.value or say("Count to ten."), count, self._controls.given)
+        if not self._calls.running:
+            with self._lock:  # what is told of the answer before has nothing to do with these
+                self._strip.value = ""
+                self._lab.tell([])
         engine.beside(self._follow_several(), name="lanes")
 
     async def _follow_several(self) -> None:

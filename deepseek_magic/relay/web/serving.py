@@ -23,7 +23,7 @@ from ...engine.hosts.keys import find_key, mask_content
 from ...engine.journal.reader import Journal
 from ...policy.limits.limiter import LimitPolicy
 from ...policy.pricing import PRICES
-from ...protocol.errors import ConfigurationError
+from ...protocol.errors import ConfigurationError, MissingKey
 from ...text.messages import Message
 from ..file import RelayFile
 from ..hub import HubDoor, HubService
@@ -122,7 +122,8 @@ def serve(
         scheme = "http" if hub is not None else address.scheme
 
         def opened(at: int) -> None:
-            _tell(say, f"{scheme}://{as_others_write(host)}:{at}{hub.prefix if hub is not None else '/'}", teacher)
+            url = f"{scheme}://{as_others_write(host)}:{at}{hub.prefix if hub is not None else '/'}"
+            _tell(say, url, None if hub is not None else teacher)
 
         server = RelayServer(app, opened, timeout_keep_alive=KEEP_ALIVE_S, **settings)
         with contextlib.suppress(SystemExit):  # of a port that cannot be opened
@@ -159,7 +160,12 @@ def service_of(
         prices=PRICES.with_prices(*classroom.prices),
     )
     for each in client.endpoints:
-        find_key(each)
+        try:
+            find_key(each)
+        except MissingKey:
+            names = {"endpoint": each.title, "variable": (*each.key_variables, "api_key")[0]}
+            said = Message("The relay has no API key for {endpoint}: set {variable}.", **names)
+            raise MissingKey(said, hint=Message("--demo asks a demo server instead: no key, no money.")) from None
     door = (
         Roster(file)
         if hub is None
@@ -180,9 +186,12 @@ def as_others_write(host: str) -> str:
         return str(out.getsockname()[0])
 
 
-def _tell(say: Callable[[Message], None], url: str, teacher: str) -> None:
+def _tell(say: Callable[[Message], None], url: str, teacher: str | None) -> None:
+    """Where it is, and with which tokens. A hub, which has no use for these, writes into its log what it is told."""
     base = url.rstrip("/")
     say(Message("Relay: {url}", url=base))
+    if teacher is None:
+        return
     say(Message("For students: DEEPSEEK_BASE_URL={url}, and their own token as DEEPSEEK_API_KEY", url=base))
     say(Message("For the teacher alone: {url}", url=f"{base}/teacher?token={teacher}"))
 

@@ -83,7 +83,7 @@ EXPERIMENTS: Final = (
     ),
     Experiment(
         "wrong key",
-        "401 times=1",
+        "401",
         "The key is refused.",
         "It is not asked again: the same request would fail again, so the error is shown at once.",
     ),
@@ -165,7 +165,9 @@ class Lab:
             lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
         else:
             standing = armed(server.fault, server.faults.left)
-            if not self._is_set_up:
+            if not self._is_set_up and not any(_still(server.faults.left)):
+                standing = say("Not set up yet. Until then answers are whole.")
+            elif not self._is_set_up:
                 standing = say("Not set up yet. Until then: {standing}", standing=standing)
             lines.append(f"<b>{html.escape(standing)}</b>")
             if not self._for_class:

@@ -162,5 +162,6 @@ def lanes_text(lanes: Sequence[Lane]) -> str:
     states = Counter(lane.state for lane in lanes)
     if not any(lane.open for lane in lanes):
         return ""
-    counts = " · ".join(f"{count} {state}" for state, count in states.items())
+    order = (say("running"), say("waiting"), say("done"), say("stopped"), say("failed"))
+    counts = " · ".join(f"{states[state]} {state}" for state in order if states[state])
     return say("{count} asked: {states}", count=len(lanes), states=counts)
