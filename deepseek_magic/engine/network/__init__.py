@@ -1,1 +1,1 @@
-"""The network below httpx's client: httpcore, as fast as a stream of tokens wants it."""
+"""The network below httpx's transport: httpcore, as fast as a stream of tokens wants it."""
