@@ -65,7 +65,14 @@ class LeaveToTheProduct(SphinxTransform):
         for node in self.document.findall(nodes.Element):
             if node.source and Path(node.source).parent.name == FOLDER:
                 for text in node.findall(nodes.TextElement):
-                    text["translatable"] = False
+                    if not self.after(text):
+                        text["translatable"] = False
+
+    @staticmethod
+    def after(text: nodes.TextElement) -> bool:
+        """Whether the page itself says it, after a generated file that ends in a section of its own."""
+        in_section = isinstance(text, nodes.paragraph) and isinstance(text.parent, nodes.section)
+        return in_section and bool(text.source) and Path(text.source).parent.name != FOLDER
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
