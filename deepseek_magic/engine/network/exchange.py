@@ -39,8 +39,10 @@ class Network:
         if connections is None or not connections.here:
             connections = self._connections[origin] = Connections(origin, http2=self._http2, loopback=self._loopback)
         for retry in range(STALE_RETRIES + 1):
-            carrier, trace = await connections.take(fresh=request.extensions.get("fresh", False)), _Trace()
-            request.extensions["trace"] = trace
+            carrier = await connections.take(fresh=request.extensions.get("fresh", False))
+            trace = _Trace(kept=not isinstance(carrier, httpcore.AsyncConnectionPool) and carrier.is_idle())
+            # httpcore tells each step of a request, and those of one on a kept connection tell nothing new.
+            request.extensions["trace"] = None if trace.kept else trace
             try:
                 response = await carrier.handle_async_request(request)
             except BaseException as error:
@@ -48,6 +50,7 @@ class Network:
                 if isinstance(error, Exception) and retry < STALE_RETRIES and trace.was_stale(error):
                     continue
                 raise
+            trace.answered()
             return Exchange(request, response, trace, connections, carrier)
         raise AssertionError("the last try either answers or raises")
 
@@ -174,9 +177,11 @@ class Exchange:
 
 
 class _Trace:
-    """httpcore's trace hook: when a connection was made, and how long its parts took."""
+    """httpcore's trace hook: when a connection was made, and how long its parts took. ``kept``: there was one before, of this
+    call's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: bool) -> None:
+        self.kept = kept
         self.began_s = time.perf_counter()
         self.timings_s: dict[str, float] = {}
         self._started_s: dict[str, float] = {}
@@ -188,12 +193,14 @@ class _Trace:
             self._started_s[step] = time.perf_counter()
         elif state == "complete" and step in ("connect_tcp", "start_tls"):
             self.timings_s[step] = time.perf_counter() - self._started_s[step]
-        elif state == "complete" and step == "receive_response_headers":
-            self.timings_s["first_byte"] = time.perf_counter() - self.began_s - (self.connect_s or 0)
+
+    def answered(self) -> None:
+        """The response's headers are there."""
+        self.timings_s["first_byte"] = time.perf_counter() - self.began_s - (self.connect_s or 0)
 
     def was_stale(self, error: Exception) -> bool:
         """Whether the request failed because it was written on a kept connection that the server had closed."""
-        reused = bool(self._started_s) and "connect_tcp" not in self._started_s
+        reused = self.kept or (bool(self._started_s) and "connect_tcp" not in self._started_s)
         broke = isinstance(error, httpcore.NetworkError | httpcore.RemoteProtocolError)
         return reused and broke and time.perf_counter() - self.began_s < STALE_S
 
