@@ -102,6 +102,8 @@ _PLAIN_CHUNK: Final = msgspec.json.Decoder(_PlainChunk)
 _CHANNELS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _THOUGHT: Final = frozenset({"reasoning_content", "reasoning"})
 """Two names of one thing: a server may use one in its deltas, or tags, and the other in the message behind them."""
+_LAST_LINES: Final = 2
+"""An answer ends with a chunk that says why, and often one with its usage: they are no pieces of text as those before are."""
 _EXCERPT_CHARS: Final = 200
 _REPLACEMENT: Final = "\ufffd"
 
@@ -248,11 +250,13 @@ class ChatDecoder:
         needs the care of ``decode``. A third of the cost of a call for each."""
         if self._decode_plain_lines(lines, events):
             return True
-        chunks = _one_a_line(_CHUNK, lines)
+        pieces, *last = lines.rsplit(b"\n", _LAST_LINES)
+        chunks = _usual_chunks(b"\n".join(last))
         if chunks is None:
             return False
-        for chunk in chunks:
-            if chunk.choices is None or chunk.error:
+        if not self._decode_plain_lines(pieces, events):
+            chunks = _usual_chunks(lines)
+            if chunks is None:
                 return False
         for chunk in chunks:
             self._read_chunk(chunk, events)
@@ -517,6 +521,14 @@ def _one_a_line(decoder: msgspec.json.Decoder[_C], lines: bytes) -> list[_C] | N
         return None
     # msgspec would also take two objects on one line, and skip a blank one.
     return chunks if len(chunks) == lines.count(b"\n") + 1 else None
+
+
+def _usual_chunks(lines: bytes) -> list[_Chunk] | None:
+    """The same where none of them is an error, or something without choices."""
+    chunks = _one_a_line(_CHUNK, lines) if lines else []
+    if chunks is None or any(chunk.choices is None or chunk.error for chunk in chunks):
+        return None
+    return chunks
 
 
 def _is_sign_of_life(data: str | bytes) -> bool:
