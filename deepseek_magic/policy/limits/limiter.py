@@ -246,8 +246,7 @@ class Limiter:
             self._status_s = _learnt(self._status_s, now_s - slot.sent_at_s)
             if slot.sent_at_s > self.window.decreased_s:
                 self._refusals = 0
-        told_s = retry_after_s(pairs, now_epoch_s)
-        if told_s and status in (429, 503):
+        if status in (429, 503) and (told_s := retry_after_s(pairs, now_epoch_s)):
             self._freeze_until(now_s + min(told_s, TOLD_MAX_S) * (1 + SPREAD * u))
 
     def _refused(

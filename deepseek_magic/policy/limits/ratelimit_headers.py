@@ -75,6 +75,8 @@ def read_budgets(headers: Headers, now_epoch_s: float) -> list[Budget]:
     Where a line is repeated the smaller remainder counts. Negative numbers, NaN and infinities mean "not stated".
     """
     lines = _lower(headers)
+    if not any("limit" in name for name, _ in lines):  # as at most hosts: no date need be read
+        return []
     server_now_s = _server_now_s(lines, now_epoch_s)
     found: dict[tuple[re.Pattern[str], str], Budget] = {}
     for name, value in lines:
