@@ -134,9 +134,14 @@ def _the_longer_half(secret: str) -> int:
 
 def _spans(text: str, shortest: Callable[[str], int]) -> list[tuple[int, int]]:
     """The runs that ``text`` has in common with a known key, if they are that long."""
-    return sorted(
-        span for secret in tuple(_secrets) for sought in _sought(secret, shortest) for span in _runs(text, sought)
-    )
+    found: list[tuple[int, int]] = []
+    for secret in tuple(_secrets):
+        for sought in _sought(secret, shortest):
+            for _, block in sought.blocks:
+                if block in text:  # hardly ever: all else is asked of few texts
+                    found += _runs(text, sought)
+                    break
+    return sorted(found)
 
 
 def _without_runs(text: str, shortest: Callable[[str], int]) -> str:
