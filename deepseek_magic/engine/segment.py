@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Final, Protocol
 
 from ..metrics.billing import PriceOf, most_of
@@ -209,13 +208,11 @@ class Segment:
     def _cost_at_most(self) -> Cost | None:
         """What the call's requests so far count for, and this one may cost."""
         request, price = self._answer.request, self._terms.price
-        most, before = most_of(self._request(), price, self._terms.wall()), Decimal(0)
-        if self._answer.attempts and most is not None:
-            counted = self._meter.counted(request, self._answer.response.model, price)
-            if counted is None:
-                return None
-            before = counted.amount
-        return None if most is None else replace(most, amount=most.amount + before)
+        most = most_of(self._request(), price, self._terms.wall())
+        if most is None or not self._answer.attempts:
+            return most
+        before = self._meter.counted(request, self._answer.response.model, price)
+        return None if before is None else replace(most, amount=most.amount + before.amount)
 
     async def _joined(
         self, batches: AsyncGenerator[list[Event]], splice: Splice, watch: Watch

@@ -2,7 +2,7 @@
 
 Requests go straight to a transport of ours (``engine.network``), because httpx's own costs more for each token than all
 the rest of the engine. httpx's client stands nowhere between: it would look for cookies, redirects, credentials and hooks
-that no call has, some 3 % of all that a short one costs.
+that no call has, more than a hundredth of all that a short one costs.
 """
 
 from __future__ import annotations

@@ -193,7 +193,9 @@ def presumed(
 ) -> list[tuple[Usage, MeteredSegment]]:
     """The same as ``billed`` for requests that were given up: the server may have begun to write before it had said a word,
     and may write on, ``longest`` tokens at most."""
-    segments = [replace(segment, responded=segment.responded or segment.taken) for segment in segments]
+    segments = [
+        segment if segment.responded or not segment.taken else replace(segment, responded=True) for segment in segments
+    ]
     return [
         (_with_unseen(usage, longest) if response.reported is None else usage, response)
         for usage, response in billed(segments, prompt_estimate)

@@ -167,6 +167,8 @@ class Delivered:
 def _kept(text: str, rewinding: bool) -> int:
     """The length of the prefix to send; 0 where it would be so short that a gateway's echo of it could not be told from
     an honest repetition."""
+    if len(text) < ECHO_MIN_CHARS:
+        return 0
     kept = rewind(text) if rewinding else len(text) if torn_from(text) == len(text) else 0
     return kept if kept >= ECHO_MIN_CHARS else 0
 

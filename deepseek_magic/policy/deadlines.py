@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ..protocol import events
 from ..protocol.errors import ConfigurationError
@@ -88,8 +88,7 @@ LOCAL_TIMEOUTS: Final = Timeouts(first_delta_s=600.0)
 """The default where the server is this machine: it may have to load the model first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The next deadline: its name, when it passes (the caller's clock), how long it is, and what its passing means."""
 
     name: DeadlineName
@@ -181,7 +180,7 @@ class Deadlines:
 def _after(start_s: float, name: DeadlineName, limit_s: float | None) -> Deadline | None:
     if limit_s is None or math.isinf(limit_s):
         return None
-    return Deadline(name=name, at_s=start_s + limit_s, limit_s=limit_s)
+    return Deadline(name, start_s + limit_s, limit_s)
 
 
 HAPPENINGS: Final[Mapping[type[events.Event], Happening]] = {

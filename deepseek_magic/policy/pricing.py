@@ -131,8 +131,11 @@ class PriceTable:
 
     def price_of(self, model: str, at: datetime, *, endpoint: str = "deepseek") -> Price | None:
         """The price of a model at a time; None when it is not known. Retired names are billed as what serves them."""
+        named = [p for p in self.prices if p.endpoint == endpoint]
+        if not named:
+            return None
         day = _in_beijing(at).date()
-        here = [p for p in self.prices if p.endpoint == endpoint and p.holds_on(day)]
+        here = [p for p in named if p.holds_on(day)]
         known = [p for p in here if p.model == model]
         if here and not known:
             served_by = resolve_model(model).id

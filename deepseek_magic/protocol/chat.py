@@ -236,6 +236,12 @@ class Request:
                 Message("The request cannot be written as JSON: {error}.", error=str(error))
             ) from None
 
+    def bare(self, options: Options | None = None) -> Request:
+        """The same request without the body that it has worked out for itself, but with its digest. ``options``: equal ones."""
+        made = replace(self, options=self.options if options is None else options)
+        made.__dict__["_digest"] = self._digest  # where a cached property has its value
+        return made
+
     def digest(self) -> str:
         """SHA-256 of the canonical body, in hexadecimal: the same for requests that would be sent alike."""
         return self._digest

@@ -158,13 +158,11 @@ def prepare_sweep(session: Session, plan: Plan, *, dry: bool = False, on: Any = 
 
 
 def _bare(addressed: Sequence[Addressed], like: Sequence[Addressed] = ()) -> tuple[Addressed, ...]:
-    """The same requests without what they have worked out for themselves, and with the options of ``like`` where these are
-    equal: a sweep keeps ten thousand, and only those under way need their bodies."""
+    """The same requests without their bodies, and with the options of ``like`` where these are equal: a sweep keeps ten
+    thousand, and only those under way need their bodies."""
     options = [each.request.options for each in like or addressed]
     return tuple(
-        replace(
-            each, request=replace(each.request, options=kept if kept == each.request.options else each.request.options)
-        )
+        replace(each, request=each.request.bare(kept if kept == each.request.options else None))
         for each, kept in zip(addressed, options, strict=True)
     )
 
