@@ -11,6 +11,7 @@ from typing import Any
 def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from ..session import watched
+    from ..session.confirming import hook
     from .context.printed import Printed
     from .cost.magic import CostMagics
     from .experiments.magics import ExperimentMagics
@@ -67,7 +68,15 @@ def load(shell: Any) -> None:
 
     add_matcher(shell, find)
     watched.watch, watched.ran = lambda call: _view_of(call, magics), printed.ran
+    hook.find = lambda *, wait_s, awaited: _confirmer(magics, wait_s=wait_s, awaited=awaited)
     magics.loaded()
+
+
+def _confirmer(magics: Any, *, wait_s: float, awaited: bool) -> Any:
+    """Whoever is asked about functions by Python's calls."""
+    from .gate.gate import ConfirmGate
+
+    return ConfirmGate(magics.shell, view=magics.view_name, awaited=awaited, wait_s=wait_s)
 
 
 def _view_of(call: Any, magics: Any) -> Any:
@@ -81,8 +90,9 @@ def _view_of(call: Any, magics: Any) -> Any:
 def unload(shell: Any) -> None:
     """Take away what an earlier load has hooked in; IPython has no way to take away a magic."""
     from ..session import watched
+    from ..session.confirming import hook as confirming
 
-    watched.watch = watched.ran = None
+    watched.watch = watched.ran = confirming.find = None
     manager = shell.input_transformer_manager
     ours = tuple(
         f"{__name__}.{room}"

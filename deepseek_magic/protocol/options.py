@@ -390,8 +390,8 @@ THEMES: Final[Mapping[Message, tuple[str, ...]]] = {
     Message("What is asked"): ("image", "context", "file", "url", "private_urls", "template", "fill", "raw"),
     Message("How the model answers"): (
         *("temperature", "top_p", "stop", "seed", "json", "schema", "continue_on_length"),
+        *("tool", "confirm", "confirm_wait"),
     ),
-    Message("Functions that it may call"): ("tool", "confirm", "confirm_wait"),
     Message("How the answer is shown"): ("format", "run", "buffer", "show_reasoning", "quiet"),
     Message("The conversation"): ("chat", "new", "max_history"),
     Message("Where it is sent, and what it may cost"): (

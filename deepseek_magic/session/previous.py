@@ -23,6 +23,7 @@ _KNOCK_S: Final = 1.0
 
 _STILL: Final = frozenset(
     {"endpoint", "base_url", "continue_on_length", "budget", "first_token", "idle", "total", "timeline"}
+    | {"tool", "confirm", "confirm_wait"}
 )
 _ASKS: Final = tuple(option.name for option in OPTIONS if option.scope == "call" and option.name not in _STILL)
 """Settings that make a question, or say how it is asked: nothing of an answer whose question has been asked."""

@@ -63,6 +63,7 @@ from .previous import check_demo, check_typed, find_earlier
 from .rails import Rails
 from .tools.box import given_tools, toolbox
 from .tools.driving import adrive, drive
+from .tools.resumed import asks_again, waiting_of
 from .tools.rounds import rounds
 
 MAX_HISTORY_TOKENS: Final = 200_000
@@ -280,6 +281,7 @@ class Session:
         api_key: str | keys.Key | None = None,
         endpoint: Endpoints = None,
         timeouts: Timeouts | None = None,
+        variables: Mapping[str, Any] | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that goes on with ``what``: a completion, a call of the journal, or the beginning of its id.
@@ -289,6 +291,7 @@ class Session:
         when there is none, or it cannot be resumed, and for what cannot act on a question that is asked already, such as ``hedge``.
         """
         check_typed(typed)
+        functions = given_tools(typed)
         before, went_to, said = find_earlier(what, last=self.last, journal=self.journal)
         options = self.in_force(typed, endpoint)
         # The session's own endpoint may have been moved to another address.
@@ -297,11 +300,17 @@ class Session:
             endpoint, options = went_to, options.replace(base_url=None)
         client = self._client_of(options, endpoint, api_key)
         check_demo(client.endpoint)
-        asked = Request.asking(before.request, options.only(typed))
+        box = toolbox(functions, options, variables)
+        waiting = waiting_of(before, box)
+        asked = Request.asking((waiting or before).request, options.only(typed))
+        if box is not None:
+            asked = replace(asked, options=asked.options.replace(tools=box.definitions))
         asked = replace(asked, options=self.rails.applied(asked.options, self.wall()))
         addressed = client.addressed(asked, prefer="order")
         request = addressed[0].request
-        going_on(before, can=client.can(request))
+        anew = waiting is not None or asks_again(before, box)
+        if not anew:
+            going_on(before, can=client.can(request))
         call_id = before.record.call_id if before.record is not None else ""
         chat, turn = self._turns.get(call_id, (None, uuid.uuid4().hex))
         return Prepared(
@@ -312,7 +321,9 @@ class Session:
             chat=chat,
             turn=turn,
             timeouts=timeouts,
-            before=replace(before, request=request),
+            before=None if anew else replace(before, request=request),
+            tools=box,
+            waiting=None if waiting is None else replace(waiting, request=request),
         )
 
     def estimated(self, prepared: Prepared) -> tuple[Estimate, Cost | None]:

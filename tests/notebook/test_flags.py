@@ -97,6 +97,7 @@ def test_help_begins_with_the_common_flags_and_leaves_its_top_on_a_small_screen(
         ("%%deepseek -s $st", ["$style"]),
         ("%%deepseek -m deepseek-f", ["deepseek-flash"]),
         ("%%deepseek --json ", []),
+        ("%%deepseek --tool ", ["f"]),
         ("%deepseek_panel --thi", ["--think"]),
         ("%deepseek_doctor --end", ["--endpoint"]),
         ("%deepseek_models --endpoint olla", ["ollama"]),

@@ -6,6 +6,7 @@ An IPython matcher, so it works wherever IPython completes: terminal, JupyterLab
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from .resume import TAKEN, is_open
 _LINE: Final = re.compile(r"\s*%(?P<magic>%?deepseek(?:_[a-z]+)?)\s(?P<typed>.*)\Z")
 _HELP: Final = "--help"
 _OFF: Final = ("off",)
+_OF_THE_SHELL: Final = ("get_ipython", "open", "exit", "quit", "display")
 
 
 def candidates(line: str, variables: Mapping[str, Any]) -> list[str] | None:
@@ -175,11 +177,18 @@ def values_of(option: Option, variables: Mapping[str, Any]) -> list[str]:
             return _saved()
         case "schema":
             return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
+        case "tool":
+            return [name for name, value in variables.items() if _is_function(name, value)]
         case "endpoint":
             return list(ENDPOINTS)
         case "chat":
             return list(session().chats)
     return []
+
+
+def _is_function(name: str, value: Any) -> bool:
+    """Whether it may be a function of the user's: not the shell's own ones, nor a class."""
+    return inspect.isroutine(value) and not name.startswith("_") and name not in _OF_THE_SHELL
 
 
 def words(line: str, variables: Mapping[str, Any]) -> tuple[list[str], bool] | None:

@@ -64,6 +64,17 @@ def take_project_defaults(magics: Any) -> None:
             continue
         if name in _WRITTEN_BY and isinstance(value, str):
             value = here.wrote(value)
+        if name == "confirm":
+            _warn(
+                Message(
+                    "{path}: only you can set {name}, in your notebook or your IPython profile.",
+                    path=FILE_NAME,
+                    name=name,
+                ),
+                path,
+                name,
+            )
+            continue
         if name == "budget" and own_budget is not None and isinstance(value, int | float):
             value = min(own_budget, value)
         try:

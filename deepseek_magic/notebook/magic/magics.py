@@ -28,7 +28,6 @@ from ...text.messages import Message, say
 from ..ahead.ahead import MOST_AHEAD, LookAhead
 from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
 from ..proposed.offer import check, offered
-from ..tools.follow import Following
 from ..view.background import Background, BackgroundAnswer
 from ..view.live import View
 from ..view.views import view_of
@@ -41,6 +40,7 @@ from .turns import Turns
 if TYPE_CHECKING:
     from ...session.prepared import Prepared
     from ..proposed.offer import Offer
+    from ..tools.follow import Following
 
 _EACH_TIME: Final = ("output", "dry_run", "image", "new", "tool", "context", "file", "url", "private_urls")
 DEFAULTS: Final = {o.name: o for o in OPTIONS if o.flags and o.name not in _EACH_TIME}
@@ -186,8 +186,10 @@ class DeepSeekMagics(Magics):
     def answer(self, order: Order) -> Answer | None:
         """Have an order answered, waiting for it; None when it was a dry run."""
         prepared = self._prepare(order)
-        if prepared is None:
-            return None
+        return None if prepared is None else self.carry_out(order, prepared)
+
+    def carry_out(self, order: Order, prepared: Prepared) -> Answer:
+        """Send what was prepared, and draw it until its end; blocks."""
         if prepared.tools is not None:
             rounds = self._rounds(order, prepared, button=False, awaited=False)
             return self._offered(order, prepared, self._end_rounds(order, prepared, rounds, rounds.follow()))
@@ -213,6 +215,10 @@ class DeepSeekMagics(Magics):
         prepared = self._prepare(order)
         if prepared is None:
             return None
+        return await self.carry_out_awaited(order, prepared)
+
+    async def carry_out_awaited(self, order: Order, prepared: Prepared) -> Answer:
+        """The same for an async cell."""
         button = hears_clicks(self.shell)
         if prepared.tools is not None:
             rounds = self._rounds(order, prepared, button=button, awaited=True)
@@ -222,6 +228,8 @@ class DeepSeekMagics(Magics):
 
     def _rounds(self, order: Order, prepared: Prepared, *, button: bool, awaited: bool) -> Following:
         """What follows a question whose answers may call functions. Its outputs stand below each other."""
+        from ..tools.follow import Following  # here, for loading the extension must cost little
+
         order = replace(order, alone=False)
         return Following(
             self.shell,

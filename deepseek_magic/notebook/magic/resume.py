@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.display import display
@@ -15,15 +15,19 @@ from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
 from ...session import session
 from ...text.language import MOMENT
 from ...text.messages import Message, say, words
-from ..frontend import hears_clicks
 from ..view.background import BackgroundAnswer
 from .flags import Order, read_line, with_format
-from .magics import Answer, DeepSeekMagics, Run
+from .magics import Answer, DeepSeekMagics
 from .manuals import helped
+from .past import variables
+
+if TYPE_CHECKING:
+    from ...session.prepared import Prepared
 
 TAKEN: Final = frozenset(
     {"output", "quiet", "format", "buffer", "show_reasoning", "background", "run"}
     | {"model", "max_tokens", "endpoint", "base_url", "continue_on_length"}
+    | {"tool", "confirm", "confirm_wait"}
 )
 """The options that can still act on an answer whose question is asked already."""
 _HEADS: Final = words("id", "asked", "prompt", "came", "outcome")
@@ -53,17 +57,18 @@ class ResumeMagics(Magics):
 
         The result is the whole answer; its usage and cost are those of the new call. Flags: -o, -m, --max-tokens,
         --endpoint, --base-url, --continue, --background, --run, and how it is shown (--quiet, --format, --buffer,
-        --show-reasoning).
+        --show-reasoning). An answer that waits for functions needs --tool again; those that were run before are not run
+        twice.
         """
-        run = self._begin(line, button=False)
-        return None if run is None else self._magics.follow(run)
+        begun = self._begin(line)
+        return None if begun is None else self._magics.carry_out(*begun)
 
     async def awaited(self, line: str, _body: None) -> Answer | None:
         """The same for a cell that the input transformer turned into an ``await``."""
-        run = self._begin(line, button=hears_clicks(self.shell))
-        return None if run is None else await self._magics.follow_awaited(run)
+        begun = self._begin(line)
+        return None if begun is None else await self._magics.carry_out_awaited(*begun)
 
-    def _begin(self, line: str, *, button: bool) -> Run | None:
+    def _begin(self, line: str) -> tuple[Order, Prepared] | None:
         if helped(self, "deepseek_resume", line):
             return None
         if line.strip() == "--list":
@@ -72,8 +77,8 @@ class ResumeMagics(Magics):
         word, options = _read(line)
         output = options.pop("output", None)
         order = Order(prompt="", options={}, output=output, quiet=options.get("quiet", False))
-        prepared = session().prepare_resume(self._named(word), **options)
-        return self._magics.start(order, prepared, button=button)
+        known = variables(self.shell, self._magics.last_error)
+        return order, session().prepare_resume(self._named(word), variables=known, **options)
 
     def _named(self, word: str) -> Completion | str | None:
         """The answer that the word on the line means; without one the answer in ``_`` if that can be continued."""

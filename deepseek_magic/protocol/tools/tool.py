@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from ...text.characters import named as named_characters
 from ...text.messages import Message
 from ..errors import ConfigurationError
 
@@ -91,23 +92,27 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def shown_call(name: str, arguments: str) -> str:
-    """A call on one line; what is no JSON object is shown as it came."""
+def shown_call(name: str, arguments: str, *, short: bool = True) -> str:
+    """A call on one line; what is no JSON object is shown as it came. Characters that would turn a line around, or steer a
+    terminal, are shown by their names: what is confirmed has to be what is read."""
     try:
         read = read_arguments(arguments)
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
-        return f"{name}({_short(' '.join(arguments.split()))})"
-    return f"{name}({', '.join(f'{key}={_short(_python(value))}' for key, value in read.items())})"
+        return f"{_plain(name, short)}({_plain(arguments, short)})"
+    shown = (f"{_plain(key, short)}={_plain(_python(value), short)}" for key, value in read.items())
+    return f"{_plain(name, short)}({', '.join(shown)})"
 
 
 def _python(value: Any) -> str:
     return repr(value) if value is None or isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN_VALUE_CHARS else f"{text[:SHOWN_VALUE_CHARS]}…"
+def _plain(text: str, short: bool) -> str:
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a character cannot be shown
+    text = named_characters(text).replace("\n", "[LF]").replace("\t", "[HT]")
+    return text if not short or len(text) <= SHOWN_VALUE_CHARS else f"{text[:SHOWN_VALUE_CHARS]}…"
 
 
 def distinct(tools: Sequence[Tool]) -> dict[str, Tool]:

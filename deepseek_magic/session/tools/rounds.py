@@ -20,7 +20,7 @@ from ...protocol.completion import Completion, ToolCall
 from ...protocol.errors import NotConfirmed, ToolsEnded
 from ...protocol.measured import Cost
 from ...protocol.tools.returned import cut, text_of_error, text_of_value
-from ...protocol.tools.tool import Tool, ToolRun, shown_call
+from ...protocol.tools.tool import Tool, ToolRun, read_arguments, shown_call
 from ...text.messages import Message
 from ..confirming.question import ToConfirm
 
@@ -100,6 +100,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
         try:
             approval = approval.after_round(completion)
             known = _known(session, completion) if completion is first.waiting else {}
+            runs += [run for run in completion.tool_runs if run.id not in {call.id for call in calls}]
             for call in calls:
                 run, approval = yield from _one(session, completion, call, approval, known.get(str(call.id)))
                 made.append(run)
@@ -182,14 +183,13 @@ def _run(call: ToolCall, state: Any, result: str, tool: Tool | None = None) -> T
 
 
 def _question(call: ToolCall, tool: Tool) -> ToConfirm:
-    shown = shown_call(call.name, call.arguments)
     said = Message("The model asks to run {name} of {origin}:", name=tool.name, origin=tool.origin)
     if not tool.origin:
         said = Message("The model asks to run your function {name}:", name=tool.name)
     return ToConfirm(
         said=said,
         what=f"{tool.name}(…)",
-        detail=shown,
+        detail=shown_call(call.name, call.arguments, short=False),
         otherwise=Message("--confirm unasked runs functions without a question."),
     )
 
@@ -207,7 +207,7 @@ def _named_apart(calls: tuple[ToolCall, ...], number: int) -> list[ToolCall]:
 def _next(prepared: Prepared, completion: Completion, calls: list[ToolCall], runs: list[ToolRun]) -> Prepared:
     """The next round: what was asked, the answer with its calls, and what each call gave."""
     told = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _sent(call.arguments)}}
         for call in calls
     ]
     answer = ChatMessage(
@@ -222,6 +222,15 @@ def _next(prepared: Prepared, completion: Completion, calls: list[ToolCall], run
         for each in prepared.addressed
     )
     return replace(prepared, addressed=addressed, purpose="tool", notices=(), waiting=None)
+
+
+def _sent(arguments: str) -> str:
+    """What a server is sent of arguments: some read them, and fail of what is no JSON."""
+    try:
+        read_arguments(arguments)
+    except (ValueError, RecursionError):
+        return "{}"
+    return arguments or "{}"
 
 
 def _whole(completion: Completion, past: list[Completion], runs: list[ToolRun]) -> Completion:
@@ -259,6 +268,7 @@ def _note(session: Session, completion: Completion, run: ToolRun, *, ended: bool
 
 
 def _known(session: Session, completion: Completion) -> Mapping[str, ToolRun]:
-    """What the journal knows of the calls of an earlier answer."""
+    """What is known of the calls of an earlier answer, by itself and by the journal."""
     call_id = _call_id(completion)
-    return {} if call_id is None else tool_runs.of_call(session.journal, call_id)
+    written = {} if call_id is None else tool_runs.of_call(session.journal, call_id)
+    return {run.id: run for run in completion.tool_runs} | written
