@@ -2,7 +2,8 @@
 
     .venv/bin/python docs/pictures.py           # writes them as .webp, in either theme, to docs/_static
     .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design;
-                                                # "class": the class view; "cluster": that of a sweep on one
+                                                # "class": the class view; "cluster": that of a sweep on one; "fastest": two
+                                                # endpoints, and which of them was asked first
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
@@ -54,6 +55,8 @@ ON_CLUSTER: Final = (
     "%%deepseek_sweep -o sweep --over sums --vary temperature=0,1 --think off --dask client --go\n"
     "What is {a} + {b}? Explain in two sentences.",
 )
+SLOW: Final = "latency at=after-headers s=3"
+"""What makes one of two endpoints the one that is not asked first."""
 SWEEP_SIZE: Final = {"width": 940, "height": 1700}
 """All of the experiment at once; the notebook is as wide as one beside an open file browser."""
 
@@ -102,6 +105,13 @@ def main(wanted: Sequence[str]) -> None:
     if not wanted or "sweep" in wanted:
         with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo) as opened:
             take_sweep(demo, *opened)
+    if not wanted or "fastest" in wanted:
+        with (
+            DemoServer(8651, SLOW) as slow,
+            DemoServer(8652) as demo,
+            notebook_in_lab(of_two(slow, demo), demo) as opened,
+        ):
+            take_fastest(*opened)
     if not wanted or "cluster" in wanted:
         with DemoServer(pace=1.2) as demo, notebook_in_lab(ON_CLUSTER, demo) as opened:
             take_cluster(demo, *opened)
@@ -113,6 +123,34 @@ def experiment(demo: DemoServer) -> list[str]:
     asked = [cell for cell in cells if not cell.startswith(("import os", "%deepseek_demo"))]
     # Its prices are the demo's, as in the notebooks that `deepseek-magic demo` opens.
     return [re.sub(r"%deepseek_demo.*", f"%env {DEMO_VARIABLE}={demo.base_url}", cell) for cell in asked]
+
+
+def of_two(*servers: DemoServer) -> list[str]:
+    """The cells of a notebook that asks the faster one of two servers, of which each is known from a few calls."""
+    places = ",".join(server.base_url for server in servers)
+    return [
+        "%load_ext deepseek_magic\nimport deepseek_magic as ds\n"
+        f"for place in {places!r}.split(',') * 2:\n    ds.ask('What is a stream?', endpoint=place, think='off')",
+        f"%%deepseek --endpoint {places} --prefer fastest --think off\nWhat is a stream?",
+        "ds.log",
+    ]
+
+
+def take_fastest(playwright: Any, lab: Lab, path: Path) -> None:
+    """An answer of the second endpoint, with the reason below it, and the log of the calls."""
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=CHROMIUM_FLAGS)
+    page = browser.new_context(viewport=TALL, device_scale_factor=SCALE).new_page()
+    notebook = lab.open(page, path)
+    page.add_style_tag(content=BARE)
+    notebook.run(0)
+    notebook.run(1)
+    while "was asked first" not in notebook.text(1):  # one call in fifty looks elsewhere
+        notebook.run(1)
+    notebook.run(2)
+    shoot(notebook, "fastest", 1, 2)
+    notebook.dark()
+    shoot(notebook, "fastest_dark", 1, 2)
+    browser.close()
 
 
 def take_sweep(demo: DemoServer, playwright: Any, lab: Lab, path: Path) -> None:

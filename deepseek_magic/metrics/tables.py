@@ -6,6 +6,7 @@ tables), in text control characters (terminal escapes among them) are made visib
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -114,9 +115,16 @@ def _style(side: str, text: str) -> str:
     return f"text-align:{side}" + (";white-space:nowrap" if text[:1].isdigit() or is_name else "")
 
 
+_ADDRESS: Final = re.compile(r"\d+\.\d+\.\d+\.\d+")
+"""Of a host without a name, which begins like a figure."""
+
+
 def _side(column: Sequence[str]) -> str:
     """How a column is aligned: figures, and what replaces them, to the right, words to the left."""
-    figures = all(not text or text == UNKNOWN or text[0].isdigit() or text[0] in "<>≈+-−" for text in column)
+    figures = all(
+        not text or text == UNKNOWN or (text[0].isdigit() and not _ADDRESS.match(text)) or text[0] in "<>≈+-−"
+        for text in column
+    )
     return "right" if figures else "left"
 
 

@@ -233,6 +233,8 @@ def test_the_table_says_why_a_call_was_sent_whether_it_was_used_and_which_addres
     assert ["deepseek" in rows[0], " ask " in rows[0]] == [True, True]
     assert ["127.0.0.1:8652" in rows[1], "hedge, not used" in rows[1]] == [True, True]
     assert "tape" in rows[2]
+    hosts = log_of(record(endpoint="custom", host="127.0.0.1:8652"))._repr_mimebundle_()["text/html"]
+    assert '<td style="text-align:left;white-space:nowrap">127.0.0.1:8652' in hosts
 
 
 def test_a_summary_has_a_count_beside_every_figure() -> None:

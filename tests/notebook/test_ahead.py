@@ -150,6 +150,7 @@ def test_without_the_setting_nothing_is_asked_ahead(kernel: Kernel, demo: DemoSe
         ask("more", "--no-ahead"),
         ask("more", "-b"),
         ask("more", "--cache"),
+        ask("more", "--tool print"),
         "%%deepseek --think off --chat other\necho more\n",
         "%%deepseek --think off --dry-run\necho more",
         "%%deepseek --nonsense\necho more",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _WITH_MORE: Final = (
     *("background", "dry_run", "image", "schema", "template", "fill", "cache", "new"),
-    *("tools", "tool_choice", "hedge", "no_ahead", "context", "file", "url"),
+    *("tool", "tools", "tool_choice", "hedge", "no_ahead", "context", "file", "url"),
 )
 """Settings with which a cell waits for its turn: they depend on what is not in its text, or do more than ask."""
 
