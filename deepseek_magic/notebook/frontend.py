@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import os
 import re
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any, Final, Literal
 
@@ -197,3 +201,18 @@ def _widgets_are_old() -> bool:
     except ImportError:
         return True
     return int(__version__.partition(".")[0]) < 8
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interrupt reach what runs here: a kernel that awaits a cell has it end the cell at its next await, which what
+    blocks never comes to."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -352,7 +352,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     _seconds("--total S", "end the call after so many seconds, with all its attempts"),
     _text(
         "--tool NAME",
-        "let the model ask for this function of yours; may be given often",
+        "let the model ask for this function of yours, or for the tools of an MCP server (mcp:NAME, mcp:NAME/TOOL); may be given often",
         scope="call",
         many=128,
     ),

@@ -65,6 +65,7 @@ from .tools.box import given_tools, toolbox
 from .tools.driving import adrive, drive
 from .tools.resumed import asks_again, waiting_of
 from .tools.rounds import rounds
+from .tools.servers import Servers
 
 MAX_HISTORY_TOKENS: Final = 200_000
 """A fifth of the context: longer histories cost more than they help; what is left out is said."""
@@ -88,6 +89,8 @@ class Session:
         """Which of several calls that begin alike goes first. For the engine's loop alone."""
         self.last: Completion | None = None
         """The completion of the call that ended last."""
+        self.servers = Servers()
+        """The MCP servers that questions may name."""
         self.seen_before = nearby.SeenBefore()
         self._early: dict[Fate, Call] = {}
         self._turns: dict[str, tuple[str, str]] = {}
@@ -158,7 +161,7 @@ class Session:
         functions = given_tools(typed)
         options = self.in_force(typed, endpoint)
         options = self.rails.applied(options, self.wall(), sent=not options.get("dry_run"))
-        if (box := toolbox(functions, options, variables)) is not None:
+        if (box := toolbox(functions, options, variables, self.servers)) is not None:
             options = self.rails.applied(options.replace(tools=box.definitions), self.wall(), sent=False)
         chat = None if options.get("no_history") else typed.get("chat")
         limit = options.get("max_history", MAX_HISTORY_TOKENS)

@@ -360,6 +360,8 @@ def _check_along(options: Mapping[str, Any]) -> None:
     """Raise _Unknown where what goes along is known only when the cell runs."""
     if options.get("context"):
         raise _Unknown(Message("it sends cells along that have not run"))
+    if any(word.startswith("mcp:") for word in options.get("tool") or ()):
+        raise _Unknown(Message("the tools of its MCP server are known when that runs"))
     if options.get("url"):
         raise _Unknown(Message("it sends a page along that is fetched when it runs"))
     files = options.get("file") or ()

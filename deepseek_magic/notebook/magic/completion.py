@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Final
 
 from ...engine.hosts.endpoints import ENDPOINTS
@@ -150,6 +151,20 @@ def _saved() -> list[str]:
         return []
 
 
+def _functions(variables: Mapping[str, Any]) -> list[str]:
+    """The user's functions; classes could be called, too, and are rarely meant."""
+    return [name for name, value in variables.items() if isinstance(value, FunctionType) and not name.startswith("_")]
+
+
+def _servers() -> list[str]:
+    """The MCP servers of the configuration; none where it cannot be read, which is said when it is used."""
+    from ...engine.mcp.configuration import entries
+
+    with contextlib.suppress(ConfigurationError, OSError):
+        return list(entries(session().servers.own_file))
+    return []
+
+
 def own_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
     """The user's variables: not the shell's, and neither modules nor functions."""
     return {
@@ -175,6 +190,8 @@ def values_of(option: Option, variables: Mapping[str, Any]) -> list[str]:
             return list(own_variables(variables))
         case "template":
             return _saved()
+        case "tool":
+            return [*_functions(variables), *(f"mcp:{name}" for name in _servers())]
         case "schema":
             return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
         case "tool":

@@ -18,6 +18,9 @@ from ...text.messages import Message, localized
 _WRITTEN_BY: Final = ("endpoint", "base_url", "system")
 """Settings for which it matters who wrote them; the others are tastes. A budget may only be lowered: it is the user's money."""
 
+_USERS_OWN: Final = ("confirm", "mcp_config")
+"""Settings that a project cannot change: what is run without a question, and which programs are started."""
+
 
 class WholeNumber(Int):  # type: ignore[type-arg]  # traitlets' own arguments say nothing here
     """A trait with bounds that is no switch: True is not 1."""
@@ -61,6 +64,10 @@ def take_project_defaults(magics: Any) -> None:
             near = closest(name, known)
             sentence = Message("{path}: there is no setting {name}{near}.", path=FILE_NAME, name=name, near=near)
             _warn(sentence, path, name)
+            continue
+        if name in _USERS_OWN:
+            said = Message("{path}: {name} is for you to set and not for a project, so it is left out.")
+            _warn(said.filled(path=FILE_NAME, name=name), path, name)
             continue
         if name in _WRITTEN_BY and isinstance(value, str):
             value = here.wrote(value)

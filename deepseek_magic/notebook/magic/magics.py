@@ -7,6 +7,7 @@ One way for all of them: ``Order`` (what was typed) → ``Session.prepare`` → 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -26,7 +27,7 @@ from ...session import session
 from ...text.language import LANGUAGES, Language, of_locales, use
 from ...text.messages import Message, say
 from ..ahead.ahead import MOST_AHEAD, LookAhead
-from ..frontend import Stopped, ViewName, hears_clicks, locales, notebook_path, unpainted, view_for
+from ..frontend import Stopped, ViewName, hears_clicks, interruptible, locales, notebook_path, unpainted, view_for
 from ..proposed.offer import check, offered
 from ..view.background import Background, BackgroundAnswer
 from ..view.live import View
@@ -128,8 +129,14 @@ class DeepSeekMagics(Magics):
         help="what a sweep may cost at most, in US dollars, without --go or --budget",
     ).tag(config=True)
 
+    mcp_config = Unicode(
+        "",
+        help="a file with mcpServers of your own, for --tool mcp:NAME; those of the project's .mcp.json are known without it",
+    ).tag(config=True)
+
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
+        session().servers.own_file = self.mcp_config
         self.turns = Turns(shell)
         self._muted: list[Any] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
@@ -160,6 +167,10 @@ class DeepSeekMagics(Magics):
     @observe(*DEFAULTS)
     def _default_changed(self, change: Any) -> None:
         session().defaults = session().defaults.replace(**{change["name"]: change["new"]})
+
+    @observe("mcp_config")
+    def _mcp_config(self, change: Any) -> None:
+        session().servers.own_file = change["new"]
 
     @observe("keep_warm_s")
     def _keep_warm(self, change: Any) -> None:
@@ -285,13 +296,18 @@ class DeepSeekMagics(Magics):
     def _prepare(self, order: Order) -> Prepared | None:
         """The request that was typed; None when it was only to be shown."""
         session().chats.notebook = notebook_path(self.shell)
+        # A server of tools may take its time to start.
+        waits = interruptible() if order.options.get("tool") else contextlib.nullcontext()
         try:
-            prepared = session().prepare(
-                order.prompt,
-                variables=variables(self.shell, self.last_error, order.scope),
-                turn=self.turns.next(),
-                **{"chat": session().chat, **order.options},
-            )
+            with waits:
+                prepared = session().prepare(
+                    order.prompt,
+                    variables=variables(self.shell, self.last_error, order.scope),
+                    turn=self.turns.next(),
+                    **{"chat": session().chat, **order.options},
+                )
+        except KeyboardInterrupt:
+            raise Stopped(say("Stopped.")) from None
         except DeepSeekError as error:
             # Bound whatever happens, so that no older answer is taken for this one.
             if order.output and order.prompt:

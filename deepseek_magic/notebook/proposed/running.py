@@ -8,14 +8,13 @@ awaits a cell keeps to itself.
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 from ...protocol.errors import DeepSeekError
 from ...text.messages import Message
+from ..frontend import interruptible
 
 
 class CodeFailed(DeepSeekError):
@@ -38,7 +37,7 @@ def run(shell: Any, code: str) -> int:
 
     Raises CodeFailed or KeyboardInterrupt when it did not end well; what went wrong is shown by then.
     """
-    with _as_a_cell(shell), _interruptible():
+    with _as_a_cell(shell), interruptible():
         result = shell.run_cell(code, store_history=True)
     return _ended(result)
 
@@ -96,18 +95,3 @@ def _as_a_cell(shell: Any) -> Iterator[None]:
             shell.execution_count = max(shell.execution_count, len(inputs))
 
         shell.events.register("post_run_cell", renumber)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let an interrupt reach the code: a kernel that awaits a cell has it end the cell at its next await, which code in a
-    loop never comes to."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)

@@ -13,6 +13,7 @@ from ...protocol.tools.functions import named, tool_of
 from ...protocol.tools.tool import Tool, distinct
 from ...text.messages import Message
 from ..confirming.question import WAIT_S
+from .servers import Servers, of_servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +52,14 @@ def given_tools(typed: dict[str, Any]) -> list[Tool]:
     return [each if isinstance(each, Tool) else tool_of(each) for each in ours]
 
 
-def toolbox(given: Sequence[Tool], options: Options, variables: Mapping[str, Any] | None) -> Toolbox | None:
-    """The functions that were given or named, if there are any. Raises ConfigurationError."""
-    tools = distinct([*given, *(named(path, variables) for path in options.get("tool", ()))])
-    if not tools:
+def toolbox(
+    given: Sequence[Tool], options: Options, variables: Mapping[str, Any] | None, servers: Servers
+) -> Toolbox | None:
+    """The functions that were given or named, and those of servers, if there are any. Raises ConfigurationError, and what
+    ``servers`` raises."""
+    of_theirs, ours = of_servers(options.get("tool", ()))
+    tools = [*given, *(named(path, variables) for path in ours)]
+    if not tools and not of_theirs:
         return None
     if "tools" in options:
         raise ConfigurationError(
@@ -67,4 +72,7 @@ def toolbox(given: Sequence[Tool], options: Options, variables: Mapping[str, Any
             hint=Message("Leave out --background."),
         )
     confirm = options.get("confirm", OPTIONS_BY_NAME["confirm"].default)
-    return Toolbox(tools=tools, confirm=confirm, wait_s=float(options.get("confirm_wait", WAIT_S)))
+    wait_s = float(options.get("confirm_wait", WAIT_S))
+    taken = [tool.name for tool in tools]
+    tools += servers.tools(of_theirs, taken=taken, unasked=confirm == "unasked", wait_s=wait_s)
+    return Toolbox(tools=distinct(tools), confirm=confirm, wait_s=wait_s)

@@ -1,0 +1,172 @@
+"""Which MCP servers there are: the ``mcpServers`` of the user's own file and of the project's ``.mcp.json``.
+
+The format is that of Claude, Cursor and VS Code: a command with ``args`` and ``env``, or a ``url`` with ``headers``; ``${NAME}``
+and ``${NAME:-else}`` take a variable of the environment. Values of ``env`` and ``headers`` may be secrets and are shown nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ...protocol.errors import ConfigurationError
+from ...protocol.options import closest
+from ...text.characters import visible
+from ...text.messages import Message
+from ..hosts.folders import project_folders
+
+FILE_NAME: Final = ".mcp.json"
+MAX_FILE_BYTES: Final = 1_000_000
+_ROOTS: Final = (".git", ".hg", "pyproject.toml")
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+_SHORTEST_SECRET_CHARS: Final = 4
+_REMOTE: Final = ("http", "streamable-http", "streamable_http", "streamableHttp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEntry:
+    """One server: a program to start (``command``), or an address. ``from_project``: a repository wrote it, not the user."""
+
+    name: str
+    file: Path
+    from_project: bool
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cwd: str | None = None
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """What is started or asked, on one line; without what may be secret."""
+        if self.url:
+            parts = urlsplit(self.url)
+            return visible(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+        return visible(" ".join((self.command, *self.args))).replace("\n", " ")
+
+    @property
+    def digest(self) -> str:
+        """What tells this entry from another, or from itself after a change."""
+        parts = [self.name, self.command, self.args, sorted(self.env.items()), self.cwd, self.url]
+        whole = json.dumps([*parts, sorted(self.headers.items()), str(self.file)], default=list)
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def without_secrets(self, text: str) -> str:
+        """``text`` with stars for every value of ``env`` and ``headers``."""
+        secrets = {
+            value for value in (*self.env.values(), *self.headers.values()) if len(value) >= _SHORTEST_SECRET_CHARS
+        }
+        for header in self.headers.values():
+            secrets.add(header.rpartition(" ")[2])  # "Bearer …"
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, "****") if len(secret) >= _SHORTEST_SECRET_CHARS else text
+        return text
+
+
+def entries(own_file: str = "", start: Path | None = None) -> dict[str, ServerEntry]:
+    """Every server by name: those of ``own_file`` (the user's, may be empty) win over those of the project.
+
+    Raises ConfigurationError for a file that is missing or cannot be read.
+    """
+    found: dict[str, ServerEntry] = {}
+    for folder in project_folders(start or Path.cwd(), _ROOTS):
+        if (folder / FILE_NAME).is_file():
+            found = _read(folder / FILE_NAME, from_project=True)
+            break
+    if own_file:
+        found |= _read(Path(own_file).expanduser(), from_project=False)
+    return found
+
+
+def entry(name: str, own_file: str = "", start: Path | None = None) -> ServerEntry:
+    """The server of this name. Raises ConfigurationError."""
+    known = entries(own_file, start)
+    if name in known:
+        return _filled(known[name])
+    if not known:
+        said = Message("There is no MCP server {name}: no {file} was found.", name=name, file=FILE_NAME)
+        raise ConfigurationError(said, hint=Message("%config DeepSeekMagics.mcp_config names another file."))
+    near = closest(name, tuple(known))
+    said = Message("There is no MCP server {name}{near}.", name=name, near=near)
+    raise ConfigurationError(said, hint=Message("There are: {names}.", names=", ".join(map(visible, known))))
+
+
+def _read(path: Path, *, from_project: bool) -> dict[str, ServerEntry]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(Message("it is too large"))
+        read = json.loads(path.read_text("utf-8-sig"))
+        listed = read.get("mcpServers", read.get("servers")) if isinstance(read, dict) else None
+        if not isinstance(listed, dict):
+            raise ValueError(Message("it has no object mcpServers"))
+        return {str(name): _entry(str(name), raw, path, from_project) for name, raw in listed.items()}
+    except OSError as error:
+        why: object = error.strerror
+    except json.JSONDecodeError as error:
+        why = f"{error.msg}: {error.lineno}:{error.colno}"
+    except (ValueError, RecursionError) as error:
+        why = error.args[0] if error.args else type(error).__name__
+    said = Message("{name} cannot be read: {error}.", name=path, error=why)
+    raise ConfigurationError(said, hint=Message("Correct it, or move it away."))
+
+
+def _entry(name: str, raw: Any, path: Path, from_project: bool) -> ServerEntry:
+    """Raises ValueError, whose argument says what is wrong."""
+    raw = dict(raw) if isinstance(raw, dict) else {}
+    command, url = raw.get("command", ""), raw.get("url", "")
+    args, env, headers = raw.get("args", []), raw.get("env", {}), raw.get("headers", {})
+    texts = isinstance(command, str) and isinstance(url, str) and isinstance(args, list)
+    maps = isinstance(env, dict) and isinstance(headers, dict) and isinstance(raw.get("cwd", ""), str)
+    if not texts or not maps or bool(command) == bool(url):
+        raise ValueError(Message("{name} needs a command with args and env, or a url with headers", name=visible(name)))
+    if url and raw.get("type", "http") not in _REMOTE:
+        kind = visible(str(raw["type"]))
+        raise ValueError(
+            Message("{name} is of type {kind}, and only stdio and http are spoken", name=visible(name), kind=kind)
+        )
+    return ServerEntry(
+        name=name,
+        file=path,
+        from_project=from_project,
+        command=command,
+        args=tuple(map(str, args)),
+        env={str(key): str(value) for key, value in env.items()},
+        cwd=raw.get("cwd"),
+        url=url,
+        headers={str(key): str(value) for key, value in headers.items()},
+    )
+
+
+def _filled(found: ServerEntry) -> ServerEntry:
+    """With the variables of the environment in it. Raises ConfigurationError where one is missing."""
+
+    def fill(text: str) -> str:
+        return _VARIABLE.sub(value, text)
+
+    def value(match: re.Match[str]) -> str:
+        known = os.environ.get(match[1], match[2])
+        if known is None:
+            said = Message("The MCP server {name} needs the environment variable {variable}.")
+            said = said.filled(name=visible(found.name), variable=match[1])
+            raise ConfigurationError(said, hint=Message("Set it, and start the kernel again."))
+        return known
+
+    return ServerEntry(
+        name=found.name,
+        file=found.file,
+        from_project=found.from_project,
+        command=fill(found.command),
+        args=tuple(map(fill, found.args)),
+        env={key: fill(text) for key, text in found.env.items()},
+        cwd=fill(found.cwd) if found.cwd else None,
+        url=fill(found.url),
+        headers={key: fill(text) for key, text in found.headers.items()},
+    )
