@@ -303,7 +303,7 @@ class Session:
             endpoint, options = went_to, options.replace(base_url=None)
         client = self._client_of(options, endpoint, api_key)
         check_demo(client.endpoint)
-        box = toolbox(functions, options, variables)
+        box = toolbox(functions, options, variables, self.servers)
         waiting = waiting_of(before, box)
         asked = Request.asking((waiting or before).request, options.only(typed))
         if box is not None:

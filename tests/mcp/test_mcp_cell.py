@@ -25,7 +25,9 @@ from tests.ports import free_port
 
 Run = Callable[..., list[list[Any]]]
 CLOCK: Final = {"command": sys.executable, "args": ["-m", "mcp_server_time", "--local-timezone", "Asia/Tokyo"]}
-ASK: Final = '%%deepseek -o a --think off --no-history --tool mcp:clock/get_current_time\nget_current_time for "Asia/Tokyo"'
+ASK: Final = (
+    '%%deepseek -o a --think off --no-history --tool mcp:clock/get_current_time\nget_current_time for "Asia/Tokyo"'
+)
 HTTP_SERVER: Final = """
 import sys
 from mcp.server.mcpserver import MCPServer

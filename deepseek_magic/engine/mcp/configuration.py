@@ -152,12 +152,13 @@ def _filled(found: ServerEntry) -> ServerEntry:
         return _VARIABLE.sub(value, text)
 
     def value(match: re.Match[str]) -> str:
-        known = os.environ.get(match[1], match[2])
-        if known is None:
-            said = Message("The MCP server {name} needs the environment variable {variable}.")
-            said = said.filled(name=visible(found.name), variable=match[1])
-            raise ConfigurationError(said, hint=Message("Set it, and start the kernel again."))
-        return known
+        if (known := os.environ.get(match[1])) is not None:
+            return known
+        if match.lastindex == 2:
+            return match[2]
+        said = Message("The MCP server {name} needs the environment variable {variable}.")
+        said = said.filled(name=visible(found.name), variable=match[1])
+        raise ConfigurationError(said, hint=Message("Set it, and start the kernel again."))
 
     return ServerEntry(
         name=found.name,

@@ -47,7 +47,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
+class ServerAnswer:
     """What a call brought. ``failed``: the server says that it is an error."""
 
     text: str
@@ -79,7 +79,7 @@ class MCPServer:
             self._life = asyncio.create_task(self._live(self._ready), name=f"MCP server {self.entry.name}")
         return await asyncio.shield(self._ready)
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Returned:
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> ServerAnswer:
         """Have a tool run. Raises TransportError where no answer comes; what the tool itself says of a failure is a result."""
         from mcp.shared.exceptions import MCPError
 
@@ -100,7 +100,7 @@ class MCPServer:
                 return _returned(asked.result())
             except MCPError as error:
                 if not life.done() and error.code not in (-32000, -32001):  # not a closed connection, nor a time-out
-                    return Returned(text=self._clean(error.message), failed=True)
+                    return ServerAnswer(text=self._clean(error.message), failed=True)
                 raise self._failed(Message("The MCP server {name} has ended.", name=visible(self.entry.name))) from None
             except DeepSeekError:
                 raise
@@ -216,7 +216,7 @@ async def _listed(client: Client) -> tuple[Offered, ...]:
     return tuple(found[:MAX_TOOLS])
 
 
-def _returned(result: Any) -> Returned:
+def _returned(result: Any) -> ServerAnswer:
     """The parts of a result as one text; of what is no text only that it was there."""
     import json
 
@@ -231,10 +231,10 @@ def _returned(result: Any) -> Returned:
             parts.append(f"[link: {part.uri}]")
         else:
             kind = getattr(part, "mime_type", None) or getattr(resource, "mime_type", None) or part.type
-            parts.append(f"[{kind}, left out: only text can be given back]")
+            parts.append(f"[{kind}]")
     if not parts and result.structured_content is not None:
         parts.append(json.dumps(result.structured_content, ensure_ascii=False))
-    return Returned(text="\n".join(parts), failed=bool(result.is_error))
+    return ServerAnswer(text="\n".join(parts), failed=bool(result.is_error))
 
 
 def _tail(errors: Any) -> str:

@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import FunctionType
 from typing import Any, Final
 
 from ...engine.hosts.endpoints import ENDPOINTS
@@ -151,11 +150,6 @@ def _saved() -> list[str]:
         return []
 
 
-def _functions(variables: Mapping[str, Any]) -> list[str]:
-    """The user's functions; classes could be called, too, and are rarely meant."""
-    return [name for name, value in variables.items() if isinstance(value, FunctionType) and not name.startswith("_")]
-
-
 def _servers() -> list[str]:
     """The MCP servers of the configuration; none where it cannot be read, which is said when it is used."""
     from ...engine.mcp.configuration import entries
@@ -190,12 +184,11 @@ def values_of(option: Option, variables: Mapping[str, Any]) -> list[str]:
             return list(own_variables(variables))
         case "template":
             return _saved()
-        case "tool":
-            return [*_functions(variables), *(f"mcp:{name}" for name in _servers())]
         case "schema":
             return [name for name, value in variables.items() if isinstance(value, type) and not name.startswith("_")]
         case "tool":
-            return [name for name, value in variables.items() if _is_function(name, value)]
+            functions = [name for name, value in variables.items() if _is_function(name, value)]
+            return [*functions, *(f"mcp:{name}" for name in _servers())]
         case "endpoint":
             return list(ENDPOINTS)
         case "chat":
