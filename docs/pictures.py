@@ -4,6 +4,7 @@
     .venv/bin/python docs/pictures.py sweep     # only those of the experiment; "panel": those of panel, its sweep tab and design;
                                                 # "class": the class view; "cluster": that of a sweep on one; "fastest": two
                                                 # endpoints, and which of them was asked first
+    .venv/bin/python docs/pictures.py --zh panel class  # the same in Chinese, as NAME.zh_CN.webp, which the Chinese site shows in their place
 
 Needs what ``docs/record.py`` needs. What the pictures show is drawn by a real JupyterLab: the colours are those of its themes.
 """
@@ -25,7 +26,10 @@ sys.path.insert(0, str(ROOT))
 
 from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
 from deepseek_magic.engine.hosts.endpoints import DEMO_VARIABLE  # noqa: E402
+from deepseek_magic.notebook.frontend import LANGUAGE_VARIABLE  # noqa: E402
 from deepseek_magic.text.design import tokens  # noqa: E402
+from deepseek_magic.text.language import Language  # noqa: E402
+from deepseek_magic.text.messages import Message  # noqa: E402
 from docs.record import BARE, notebook_in_lab  # noqa: E402
 from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, Page  # noqa: E402
 from tests.browser.panel_page import Panel  # noqa: E402
@@ -40,6 +44,14 @@ ZOOMED: Final = {"width": 853, "height": 533}
 """A screen of 1280 × 800 pixels at 150 %, drawn as large as it is there."""
 QUESTION: Final = "Explain in five sentences how streaming works"
 SUMS: Final = "sums = [{'question': f'What is {n} + {n}?', 'answer': 2 * n} for n in range(21, 29)]"
+IN_CHINESE: Final = {
+    "What is {n} + {n}?": "{n} + {n} 等于多少？",
+    "Answer with one number. ": "只用一个数回答。",
+    "sums · 8 inputs": "sums · 8 条输入",
+    "48 trials: 2 settings × 8 inputs × 3 repeats": "48 次试验",
+    "Armed, once": "已就绪，生效一次",
+}
+"""What the product's own catalogue does not have: questions, and sentences with their figures."""
 CELLS: Final = (
     f"%load_ext deepseek_magic\n{SUMS}",
     "%deepseek_panel --think off",
@@ -59,6 +71,19 @@ SLOW: Final = "latency at=after-headers s=3"
 """What makes one of two endpoints the one that is not asked first."""
 SWEEP_SIZE: Final = {"width": 940, "height": 1700}
 """All of the experiment at once; the notebook is as wide as one beside an open file browser."""
+
+
+LANGUAGE: Language = "en"
+"""Of the pictures that are taken."""
+
+
+def said(english: str) -> str:
+    """Words of the panel, or of the one who asks, in the language of the pictures."""
+    if LANGUAGE == "en":
+        return english
+    for ours, theirs in IN_CHINESE.items():
+        english = english.replace(ours, theirs)
+    return Message(english).localized(LANGUAGE)
 
 
 def specimen() -> str:
@@ -95,15 +120,19 @@ def specimen() -> str:
 
 def main(wanted: Sequence[str]) -> None:
     """Open a notebook, ask, and take the pictures."""
+    if "--zh" in wanted:
+        global LANGUAGE
+        LANGUAGE, wanted = "zh", [one for one in wanted if one != "--zh"]
+    spoken = {LANGUAGE_VARIABLE: LANGUAGE}
     if not wanted or "panel" in wanted:
         sources = [*CELLS[:2], f"specimen = {specimen()!r}\n{CELLS[2]}", *CELLS[3:]]
-        with DemoServer() as demo, notebook_in_lab(sources, demo) as opened:
+        with DemoServer() as demo, notebook_in_lab([said(one) for one in sources], demo, spoken) as opened:
             take(*opened)
     if not wanted or "class" in wanted:
-        with DemoServer() as demo, notebook_in_lab(CLASS, demo) as opened:
+        with DemoServer() as demo, notebook_in_lab(CLASS, demo, spoken) as opened:
             take_class(*opened)
     if not wanted or "sweep" in wanted:
-        with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo) as opened:
+        with DemoServer(pace=1.2) as demo, notebook_in_lab(experiment(demo), demo, spoken) as opened:
             take_sweep(demo, *opened)
     if not wanted or "fastest" in wanted:
         with (
@@ -113,7 +142,7 @@ def main(wanted: Sequence[str]) -> None:
         ):
             take_fastest(*opened)
     if not wanted or "cluster" in wanted:
-        with DemoServer(pace=1.2) as demo, notebook_in_lab(ON_CLUSTER, demo) as opened:
+        with DemoServer(pace=1.2) as demo, notebook_in_lab(ON_CLUSTER, demo, spoken) as opened:
             take_cluster(demo, *opened)
 
 
@@ -217,7 +246,7 @@ def shoot(notebook: Page, name: str, first: int, last: int) -> None:
 
 def save(png: bytes, name: str) -> None:
     """Write a picture to docs/_static."""
-    target = TARGET / f"{name}.webp"
+    target = TARGET / (f"{name}.webp" if LANGUAGE == "en" else f"{name}.zh_CN.webp")
     Image.open(io.BytesIO(png)).convert("RGB").save(target, quality=80, method=6)
     print(f"{target}: {target.stat().st_size / 1024:.0f} KiB")
 
@@ -229,10 +258,10 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
     notebook = lab.open(page, path)
     for number in range(len(CELLS)):
         notebook.run(number)
-    panel = Panel(notebook, 1)
+    panel = Panel(notebook, 1, LANGUAGE)
     panel.tab("Failure lab")
     break_off(panel)
-    panel.reads("first token", where=panel.transcript)
+    panel.reads(said("first token"), where=panel.transcript)
     panel.ready()
     put_together(panel)
     for suffix in ("", "_dark"):
@@ -255,11 +284,11 @@ def take(playwright: Any, lab: Lab, path: Path) -> None:
 
 def break_off(panel: Panel) -> None:
     """An answer that breaks off once."""
-    panel.root.get_by_label("slowness", exact=True).fill("0.2")
-    panel.root.get_by_label("slowness", exact=True).press("Tab")
+    panel.label("slowness").fill("0.2")
+    panel.label("slowness").press("Tab")
     panel.set_up("break")
-    panel.reads("Armed, once")
-    panel.ask(QUESTION)
+    panel.reads(said("Armed, once"))
+    panel.ask(said(QUESTION))
 
 
 def take_class(playwright: Any, lab: Lab, path: Path) -> None:
@@ -270,9 +299,9 @@ def take_class(playwright: Any, lab: Lab, path: Path) -> None:
     page.add_style_tag(content=BARE)
     notebook.run(0)
     notebook.run(1)
-    panel = Panel(notebook, 1)
+    panel = Panel(notebook, 1, LANGUAGE)
     break_off(panel)
-    panel.reads("nothing is lost", where=panel.root.locator(".deepseek-magic-strip"))
+    panel.reads(said("nothing is lost"), where=panel.root.locator(".deepseek-magic-strip"))
     panel.ready()
     for suffix in ("", "_dark"):
         if suffix:
@@ -289,19 +318,19 @@ def put_together(panel: Panel) -> None:
     """A sweep, as somebody would who has an afternoon."""
     panel.tab("Sweep")
     tab = panel.root.locator(".deepseek-magic-sweep")
-    tab.get_by_label("inputs", exact=True).select_option("sums · 8 inputs")
-    tab.get_by_label("prompt", exact=True).fill("Answer with one number. ")
+    tab.get_by_label(said("inputs"), exact=True).select_option(said("sums · 8 inputs"))
+    tab.get_by_label(said("prompt"), exact=True).fill(said("Answer with one number. "))
     panel.button("{question}").click()
-    tab.get_by_label("vary", exact=True).select_option("model")
-    panel.button("+ Vary").click()
+    tab.get_by_label(said("vary"), exact=True).select_option(said("model"))
+    panel.button(f"+ {said('Vary')}").click()
     for model in ("deepseek-flash", "deepseek-v4-pro"):
         tab.get_by_label(model, exact=True).check()
-    tab.get_by_label("score", exact=True).select_option("number")
-    panel.button("+ Score").click()
-    tab.get_by_label("budget", exact=True).fill("0.50")
-    tab.get_by_label("repeats", exact=True).fill("3")
-    tab.get_by_label("repeats", exact=True).press("Tab")
-    panel.reads("48 trials: 2 settings × 8 inputs × 3 repeats")
+    tab.get_by_label(said("score"), exact=True).select_option("number")
+    panel.button(f"+ {said('Score')}").click()
+    tab.get_by_label(said("budget"), exact=True).fill("0.50")
+    tab.get_by_label(said("repeats"), exact=True).fill("3")
+    tab.get_by_label(said("repeats"), exact=True).press("Tab")
+    panel.reads(said("48 trials: 2 settings × 8 inputs × 3 repeats"))
 
 
 if __name__ == "__main__":

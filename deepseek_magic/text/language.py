@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 Language = Literal["en", "zh"]
 
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "zh")
+
+TAGS: Final[Mapping[Language, str]] = {"en": "en", "zh": "zh-CN"}
+"""What a page calls a language (BCP 47): fonts, line breaks and voices are chosen by it."""
 
 MOMENT: Final = "%Y-%m-%d %H:%M"
 """A date and hour as both languages write it: names of months would need a third way of speaking."""

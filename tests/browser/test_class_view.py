@@ -83,4 +83,6 @@ def test_the_class_view_is_chinese_where_the_notebook_is(open_notebook: Open, de
     panel.root.get_by_label("提示词", exact=True).fill("什么是流式？")
     panel.root.get_by_label("提示词", exact=True).press("Shift+Enter")
     panel.reads("完整：没有丢失内容", where=panel.root.locator(".deepseek-magic-strip"))
+    assert panel.root.locator(".deepseek-magic-panel").get_attribute("lang") == "zh-CN"  # its fonts are chosen by it
+    assert "出了什么问题：" in panel.root.inner_text().replace("\n", "")
     panel.shoot(f"class_chinese_{theme}")

@@ -134,6 +134,7 @@ class ServiceMagics(Magics):
         short = {model: name for name, model in ALIASES.items()}
         for health in checked:
             if len(checked) > 1:
-                print(f"{health.endpoint.title}: {health.error.localized() if health.error else ''}".rstrip())
+                detail = health.error.localized() if health.error else ""
+                print(say("{state}: {detail}", state=health.endpoint.title, detail=detail).rstrip())
             for model in health.models:
                 print(f"{model.id}  ({short[model.id]})" if model.id in short else model.id)

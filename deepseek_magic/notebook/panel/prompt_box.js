@@ -156,8 +156,13 @@ function render({ model, el }) {
     else if (writing) setTimeout(fromTheQuestion, DRESS_AFTER_MS);
     if (row.contains(focused) && focused.disabled) box.focus();  // a disabled button would let the keys fall to the notebook
   };
+  // A front end in another language would draw Chinese signs and punctuation as Japanese ones, and read them aloud so.
+  const speak = () => {
+    if (panel) panel.lang = model.get("texts").lang;
+  };
   const drawTexts = () => {
     label.textContent = model.get("texts").label;
+    speak();
     box.placeholder = model.get("texts").placeholder;
     drawActions();
   };
@@ -276,6 +281,7 @@ function render({ model, el }) {
     const scroll = el.closest(".deepseek-magic-main")?.querySelector(".deepseek-magic-scroll");
     if (!scroll || panel) return;
     panel = el.closest(".deepseek-magic-panel");
+    speak();
     reachable(scroll, model.get("texts").conversation);
     for (const [kind, listener, early] of onPanel) panel.addEventListener(kind, listener, early);
     turned();

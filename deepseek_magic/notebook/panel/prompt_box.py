@@ -16,6 +16,7 @@ import ipywidgets
 import traitlets
 
 from ...engine.home import engine
+from ...text.language import TAGS, language
 from ...text.messages import say
 from .plain_prompt import PlainPrompt
 
@@ -110,6 +111,7 @@ def texts(enter: str, who: str) -> dict[str, str]:
     """What the box says, where Enter does this and ``who`` answers."""
     shifted, entered = say("Shift-Enter or Ctrl-Enter sends"), say("Enter sends, Shift-Enter starts a line")
     return {
+        "lang": TAGS[language()],
         "label": say("Prompt"),
         "conversation": say("Conversation"),
         "placeholder": say("Ask {who}…  {name} takes the variable of that name", who=who, name="{name}"),

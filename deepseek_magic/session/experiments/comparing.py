@@ -106,7 +106,14 @@ class Comparisons(Tabular):
 
     def __repr__(self) -> str:
         lines = [
-            f"{localized(Message('{b} against {a}', b=each.b, a=each.a))}: {difference}, {verdict}"
+            localized(
+                Message(
+                    "{pair}: {difference}, {verdict}",
+                    pair=Message("{b} against {a}", b=each.b, a=each.a),
+                    difference=difference,
+                    verdict=verdict,
+                )
+            )
             for each, difference, verdict in self._lines()
         ]
         return "\n".join([*lines, *map(localized, self._notes)]) or localized(Message("There is nothing to compare."))

@@ -159,7 +159,10 @@ class Lab:
     def look(self) -> None:
         """Show what is chosen, and whether it is set up and still to come."""
         server, fault = self._demo.server, self._wanted
-        said = [f"<b>{html.escape(name)}:</b> {html.escape(text)}" for name, text in self._sentences(fault)]
+        said = [
+            say("{state}: {detail}", state=f"<b>{html.escape(name)}</b>", detail=html.escape(text))
+            for name, text in self._sentences(fault)
+        ]
         lines = [" ".join(said)] if self._for_class and said else said
         if server is None:
             lines.append(html.escape(say("“Set up” starts a demo server in this kernel: no key, no network, no cost.")))
