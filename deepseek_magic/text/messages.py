@@ -15,7 +15,9 @@ from typing import Any, Final
 from .catalogue import catalogue
 from .language import Language, language
 
-_FIELD: Final = re.compile(r"\{([a-z_]+)\}")
+_HAN: Final = re.compile(r"[\u3001-\u303f\u3400-\u9fff\uff00-\uffef]")
+_FIELD: Final = re.compile(rf"((?<={_HAN.pattern}) )?(\{{([a-z_]+)\}})( (?={_HAN.pattern}))?")
+"""A field with the spaces between it and Chinese characters: these are meant for Latin words and digits."""
 
 
 class Message:
@@ -80,7 +82,18 @@ class Message:
         if not self.pairs:
             return template
         values = self.values
-        return _FIELD.sub(lambda field: shown(values[field[1]]) if field[1] in values else field[0], template)
+
+        def put(field: re.Match[str]) -> str:
+            before, _, name, after = field.groups("")
+            if name not in values:
+                return field[0]
+            said = shown(values[name])
+            before, after = (
+                "" if _HAN.match(end) else space for space, end in ((before, said[:1]), (after, said[-1:]))
+            )
+            return f"{before}{said}{after}"
+
+        return _FIELD.sub(put, template)
 
 
 def localized(said: Any, into: Language | None = None) -> str:

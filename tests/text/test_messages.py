@@ -17,6 +17,8 @@ from deepseek_magic.text.language import of_locales, use
 from deepseek_magic.text.messages import Message, localized, say
 
 DELETED = "{name} is deleted."
+ASK = "Ask {who}…  {name} takes the variable of that name"
+"""Its Chinese has a space on either side of ``who``."""
 SERVERS_SAY: Final = (
     "This model's maximum context length is 131072 tokens. However, you requested 140000 tokens (131808 in the messages, 8192 in the completion). Please reduce the length of the messages or completion.",
     "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4000 `inputs` tokens and 200 `max_new_tokens`",
@@ -185,3 +187,14 @@ def test_there_are_forty_of_them() -> None:
 )
 def test_the_first_locale_that_is_set_decides(names: list[str | None], expected: str) -> None:
     assert of_locales(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("who", "said"), [("DeepSeek", "向 DeepSeek 提问"), ("演示服务器", "向演示服务器提问"), ("“一 二”", "“一 二”")]
+)
+def test_a_field_has_the_spaces_around_it_that_latin_words_have_and_chinese_ones_have_not(who: str, said: str) -> None:
+    assert said in Message(ASK, who=who).localized("zh")
+
+
+def test_what_others_said_keeps_its_spaces_beside_chinese() -> None:
+    assert "向一 二提问" in Message(ASK, who="一 二").localized("zh")

@@ -20,6 +20,7 @@ from ...engine.home import engine
 from ...metrics.tables import cell
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError, DeepSeekError
+from ...protocol.measured import currency_name
 from ...protocol.options import Options
 from ...session import session
 from ...text.design.tokens import rule
@@ -307,7 +308,8 @@ class Panel:
         gate, log, several = self._calls.gate, session().log, lanes_text(self._calls.lanes)
         if log.spending.calls != self._counted:
             self._counted = log.spending.calls
-            self._money = " + ".join(f"{cell(amount, 2)} {currency}" for currency, amount in log.spending.spent.items())
+            spent = log.spending.spent.items()
+            self._money = " + ".join(f"{cell(amount, 2)} {currency_name(currency)}" for currency, amount in spent)
         if self._for_class:  # one large state; the figures stand below the answer
             self._now.show(self._status, Reading(), None, "", several)
         else:

@@ -96,7 +96,9 @@ def story_html(lines: Sequence[tuple[float, str]]) -> str:
     """The story as a list."""
     if not lines:
         return f"<p>{html.escape(say('Ask something to see what happens.'))}</p>"
-    items = "".join(f"<li><b>{at_s:.1f} s</b> {html.escape(line)}</li>" for at_s, line in lines)
+    items = "".join(
+        f"<li><b>{say('{seconds} s', seconds=f'{at_s:.1f}')}</b> {html.escape(line)}</li>" for at_s, line in lines
+    )
     return f'<ol class="deepseek-magic-story">{items}</ol>'
 
 
