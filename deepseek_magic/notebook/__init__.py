@@ -12,6 +12,7 @@ def load(shell: Any) -> None:
     """Register magics, input transformers and completion with an IPython shell."""
     from ..session import watched
     from ..session.confirming import hook
+    from ..session.context.cells import NAMES
     from .context.printed import Printed
     from .cost.magic import CostMagics
     from .experiments.magics import ExperimentMagics
@@ -50,7 +51,7 @@ def load(shell: Any) -> None:
         printed.pre_run_cell,
     ):
         shell.events.register("pre_run_cell", begin)
-    names = NamesChannel(shell, lambda: variables(shell, magics.last_error))
+    names = NamesChannel(shell, lambda: {*variables(shell, magics.last_error), *NAMES})
     for part in (magics.last_error, printed, magics.turns, magics.ahead, Breaches(), names, panels):
         shell.events.register("post_run_cell", part.post_run_cell)
     manager = shell.input_transformer_manager

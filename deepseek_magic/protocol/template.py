@@ -154,7 +154,7 @@ class _Filling:
         variables: Mapping[str, Any],
         max_chars: int,
         only: Container[str] | None,
-        seen: Callable[[str, str], str] | None,
+        seen: Callable[[str, str], str] | None = None,
     ) -> None:
         self._template, self._variables, self._max_chars, self._only = template, variables, max_chars, only
         self._seen = seen
