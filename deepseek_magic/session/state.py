@@ -542,7 +542,9 @@ class Session:
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
         hide_key(options)
-        prepared = self.prepare(prompt, **options)
+        reads = bool(options.get("file") or options.get("url"))  # which takes time, and others are on the caller's loop
+        made = functools.partial(self.prepare, prompt, **options)
+        prepared = await engine.aside(made) if reads else made()
 
         async def asked(prepared: Prepared) -> Completion:
             return await outcome(self.start(prepared, silent=True))

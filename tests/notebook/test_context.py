@@ -82,15 +82,18 @@ def test_an_answer_that_the_conversation_has_is_not_sent_twice(run_headless: Run
     *_, outputs = run_headless(
         "x = 21",
         "%%deepseek\nName a river.",
+        "%%deepseek --context 5 --dry-run\nAnd another?",
         "%%deepseek --context 5\nAnd another?",
-        "%%deepseek --context 5\nA third?",
+        "y = 22",
+        "%%deepseek --context 1\nA third?",
+        "%%deepseek --context 1\nA fourth?",
     )
     answer = demo.requests[1].body["messages"][1]["content"]
     assert answer not in question(demo, 1)
-    assert "In[2]:\n```python\nx = 21\n```" in question(demo, 1)
-    third = str(demo.requests[2].body)
-    assert third.count("x = 21") == 1  # the turn before has it
-    assert "Not sent twice, because the conversation has it: In[1], In[2]" in small_print(outputs)
+    assert question(demo, 1).endswith("In[2]:\n```python\nx = 21\n```\n\nAnd another?")
+    assert question(demo, 2) == "In[6]:\n```python\ny = 22\n```\n\nA third?"
+    assert question(demo, 3) == "A fourth?"  # the turn before has it
+    assert "Not sent twice, because the conversation has it: In[6], In[7]." in small_print(outputs)
 
 
 def test_a_cell_that_ran_again_is_sent_as_it_ran_last(kernel: Kernel, demo: DemoServer) -> None:

@@ -39,8 +39,11 @@ class Inquiry:
 
     @property
     def prompt(self) -> str:
-        """The text of the last user message."""
-        return self.said[-1] if self.said else ""
+        """What the last user message asks: of several texts the last, since files and cells stand before the question."""
+        content = next((message.get("content") for message in reversed(self.messages) if message["role"] == "user"), "")
+        if not isinstance(content, list):
+            return text_of(content)
+        return next((str(part["text"]) for part in reversed(content) if part.get("type") == "text"), "")
 
     @property
     def system(self) -> str:

@@ -24,6 +24,7 @@ KEPT_CHARS: Final = 2_000
 """Of each end of what a cell prints: more would not be sent."""
 KEPT_CELLS: Final = 1_000
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+_ASKED: Final = re.compile(r"\s*%%?deepseek(?:\s|$)")
 _OVERWRITTEN: Final = re.compile(r"[^\n]*\r(?!\n|$)")
 
 
@@ -101,7 +102,8 @@ class Printed:
         self._undo = []
 
     def ran(self) -> list[RanCell]:
-        """The cells that ran, oldest first, but for the one that runs now. Of one that ran again only the last time."""
+        """The cells that ran, oldest first, but for the one that runs now, and for those that asked a model and have no answer,
+        dry runs above all. Of one that ran again only the last time."""
         sources: Sequence[str] = self._shell.history_manager.input_hist_raw
         ended = min(self._known, len(sources)) if self._depth else len(sources)
         found: list[RanCell] = []
@@ -112,7 +114,9 @@ class Printed:
                 continue
             if printed.cell is not None:
                 seen.add(printed.cell)
-            found.append(self._cell(number, sources[number], printed))
+            cell = self._cell(number, sources[number], printed)
+            if cell.answer is not None or not _ASKED.match(cell.source):
+                found.append(cell)
         return found[::-1]
 
     def _cell(self, number: int, source: str, printed: _Printed) -> RanCell:

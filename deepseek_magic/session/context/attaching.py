@@ -65,7 +65,7 @@ class Attachments:
             if self._ran is None:
                 said = Message("There are no cells here that context could send: it needs a notebook.")
                 raise ConfigurationError(said, hint=Message("Load the extension in it: %load_ext deepseek_magic."))
-            parts += cells.attached(self._ran()[-options["context"] :], self.gathering)
+            parts += cells.attached(self._ran(), self.gathering, last=options["context"])
         parts += files.attached(options.get("file", ()), self.gathering)
         self.check_length()
         parts += pages.attached(options.get("url", ()), self.gathering, private=bool(options.get("private_urls")))

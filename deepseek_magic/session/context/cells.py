@@ -89,30 +89,31 @@ def excerpt(ran: Sequence[RanCell], gathering: Gathering) -> Excerpt:
     return Excerpt("\n\n".join(texts) or "(no cells)")
 
 
-def attached(ran: Sequence[RanCell], gathering: Gathering) -> list[Attached]:
-    """Cells as parts of a message."""
-    texts = [text for _, text in chosen(ran, gathering, ask_known=True)]
+def attached(ran: Sequence[RanCell], gathering: Gathering, *, last: int) -> list[Attached]:
+    """The ``last`` cells as a part of a message, but for what the conversation has; answers in it are not counted."""
+    texts = [text for _, text in chosen(ran, gathering, last=last)]
     return [Attached(gathering.pieces[-1].name, "\n\n".join(texts))] if texts else []
 
 
-def chosen(ran: Sequence[RanCell], gathering: Gathering, *, ask_known: bool = False) -> list[tuple[RanCell, str]]:
-    """The cells that are sent, each with its text. ``ask_known``: not those that the conversation has word for word."""
+def chosen(ran: Sequence[RanCell], gathering: Gathering, *, last: int | None = None) -> list[tuple[RanCell, str]]:
+    """The cells that are sent, each with its text: all, or of the ``last`` ones those that the conversation does not have word
+    for word. Answers that it has are not counted."""
     found: list[tuple[RanCell, str]] = []
-    left, known, whole = MAX_NOTEBOOK_TOKENS, list[RanCell](), 0
+    left, known, whole, seen = MAX_NOTEBOOK_TOKENS, list[RanCell](), 0, 0
     for cell in reversed(ran):
-        if not cell.source.strip():
-            continue
+        if seen == last:
+            break
         if cell.answer is not None and cell.answer.strip() and gathering.has(cell.answer):
             known.append(cell)
             continue
         text = cell_text(cell, gathering)
-        if ask_known and gathering.has(text):
+        seen += 1
+        if last is not None and gathering.has(text):
             known.append(cell)
             continue
         left -= estimate_tokens(text)
         if left < 0 and found:
-            first = next(each for each in ran if each.source.strip())
-            _say_left_out(first, cell, gathering)
+            _say_left_out(ran[0], cell, gathering)
             break
         if left < 0:
             text = _shortened(text)
