@@ -400,7 +400,7 @@ def test_the_next_endpoint_takes_over_before_the_first_token(
     hosts = [server.base_url.partition("//")[2] for server in (demo, spare)]
     assert [row["host"] for row in session.log] == hosts
     (said,) = map(str, completion.notices)
-    assert said.startswith(f"{hosts[1]} answered, because {hosts[0]} failed: ")
+    assert said.startswith(f"Answered by {hosts[1]}, because {hosts[0]} failed: ")
     # For a while the one that failed is asked last, which is said too.
     before = len(demo.requests)
     completion, events = followed(session, f"deepseek, {spare.base_url}")

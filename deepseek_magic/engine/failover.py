@@ -86,10 +86,12 @@ class Relay(Batched):
         other = self._stream.terms.endpoint.title
         if self._legs[0][1].endpoint != self._given:
             yield Message(
-                "{other} answered, because {place} had failed a moment before.", other=other, place=self._given.title
+                "Answered by {other}, because {place} had failed a moment before.", other=other, place=self._given.title
             )
         for place, what in self._failed:
-            yield Message("{other} answered, because {place} failed: {what}", other=other, place=place.title, what=what)
+            yield Message(
+                "Answered by {other}, because {place} failed: {what}", other=other, place=place.title, what=what
+            )
 
     async def aclose(self) -> None:
         """See Batched."""
