@@ -11,7 +11,7 @@ from deepseek_magic.engine.hosts.keys import forget
 from deepseek_magic.notebook.magic import service
 from deepseek_magic.notebook.magic.completion import candidates
 from deepseek_magic.notebook.magic.fix import FixMagics
-from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line, read_order
+from deepseek_magic.notebook.magic.flags import FLAGS, help_head, help_text, read_line, read_order, wrapped
 from deepseek_magic.notebook.magic.manuals import helped, plain
 from deepseek_magic.notebook.magic.service import ServiceMagics
 from deepseek_magic.protocol.chat import Request
@@ -172,3 +172,12 @@ def test_what_is_no_value_of_a_flag_that_may_stand_alone_is_said_where_it_can_be
     assert (order.options["hedge"], order.prompt) == (0.05, f"{value} is the question")
     with pytest.raises(ConfigurationError, match="--hedge cannot be"):
         read_order(f"--think off --hedge {value}", "What is asked")
+
+
+def test_chinese_help_is_broken_between_characters_never_within_a_name_or_before_a_full_stop() -> None:
+    text = "如果已经找到密钥（环境变量、.env、密钥环），会说明来源。程序中用 ds.log.plot(kind='speed')、ds.log.explain('ttft_s')。"
+    for indent in range(60):
+        lines = [line[indent:] for line in wrapped(text, indent)]
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+        assert not [line for line in lines if line.startswith(tuple("，。：；？！）”、"))]
+        assert "ds.log.plot(kind='speed')" in "\n".join(lines)

@@ -11,7 +11,6 @@ import argparse
 import keyword
 import re
 import shlex
-import textwrap
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FLAGS: Final[dict[str, Option]] = {flag: option for option in OPTIONS for flag in option.flags}
 HELP_FLAGS: Final = ("-h", "--help")
 HELP_COLUMNS: Final = 79
+_UNPARTED: Final = re.compile(
+    r"\s*(?:[（“《]*(?:[\u3400-\u9fff]|[^\s\u3000-\u9fff\uff00-\uffef“”…]+)?[，。：；？！）”》、…]*(?<=\S)|\S)"
+)
 """What a terminal shows without wrapping, and the help pane of a notebook on a small screen."""
 HELP_GAP: Final = 24
 """Where the explanation of a flag begins."""
@@ -285,10 +287,18 @@ def explained(options: Iterable[Option]) -> Iterator[str]:
 
 
 def wrapped(text: str, indent: int = 0) -> list[str]:
-    """``text`` in lines that fit; a Chinese character takes two columns."""
-    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
-    columns = (HELP_COLUMNS - indent) * len(text) // (len(text) + wide)
-    return [" " * indent + line for line in textwrap.wrap(text, columns, break_on_hyphens=False)]
+    """``text`` in lines that fit; a Chinese character takes two columns, begins no line if it is punctuation that closes, and
+    may be parted from the next one, which the letters of a name may not."""
+    lines, room = [""], HELP_COLUMNS - indent
+    for piece in _UNPARTED.findall(text):
+        if lines[-1] and _columns(lines[-1] + piece) > room:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return [" " * indent + line for line in lines]
+
+
+def _columns(text: str) -> int:
+    return len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
 
 
 def documented(magic: Function) -> Function:
