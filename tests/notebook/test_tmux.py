@@ -117,3 +117,23 @@ def test_code_is_shown_and_asked_about_and_runs_as_a_cell(screen: Screen) -> Non
     screen.wait_for(lambda shown: shown.count("[d] Discard:") == 2)
     screen.type("e")
     screen.wait_for(lambda shown: "In [5]: y = 1  # echo" in shown)
+
+
+def test_a_function_is_asked_about_by_a_letter(screen: Screen) -> None:
+    screen.wait_for(lambda shown: "In [1]:" in shown)
+    screen.type("ran = []; exec('def weather(city: str): ran.append(city)')")
+    screen.wait_for(lambda shown: "In [2]:" in shown)
+    screen.type("%deepseek --tool weather -o a --think off What is the weather in Ulm?")
+    shown = screen.wait_for(lambda shown: "[x] Stop:" in shown)
+    assert "The model asks to run your function weather:" in shown
+    assert 'weather(city="Ulm")' in shown
+    screen.type("r")
+    shown = screen.wait_for(lambda shown: "In [3]:" in shown)
+    assert 'weather(city="Ulm") · ran' in shown
+    screen.type("%deepseek --tool weather -o b --think off What is the weather in Rome?")
+    screen.wait_for(lambda shown: shown.count("[x] Stop:") == 2)
+    screen.type("s")
+    shown = screen.wait_for(lambda shown: "In [4]:" in shown)
+    assert 'weather(city="Rome") · skipped' in shown
+    screen.type("print('ran', ran, b.outcome)")
+    screen.wait_for(lambda shown: "ran ['Ulm'] complete" in shown)

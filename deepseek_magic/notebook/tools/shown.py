@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ...protocol.tools.tool import ToolRun
+from ...protocol.tools.tool import ToolRun, shown_call
 from ...text.characters import printable
 from ...text.messages import Message
 from ..view.settled import METADATA_KEY, fold
@@ -34,7 +34,8 @@ def lasting_run(run: ToolRun, *, unfolded: bool = False) -> tuple[dict[str, str]
 
 
 def _detail(run: ToolRun) -> str:
-    return "\n\n".join(part for part in (f"{run.name} {run.arguments}", run.result) if part)
+    whole = shown_call(run.name, run.arguments, short=False)
+    return "\n\n".join(part for part in (whole if whole != run.shown else "", run.result) if part)
 
 
 def _indented(text: str) -> str:
