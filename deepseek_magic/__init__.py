@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from .protocol.experiments.plan import Plan as Plan
     from .protocol.experiments.plan import Trial as Trial
     from .protocol.experiments.rules import Score as Score
+    from .protocol.tools.tool import Tool as Tool
+    from .protocol.tools.tool import ToolRun as ToolRun
     from .session.calls import aask as aask
     from .session.calls import ask as ask
     from .session.calls import resume as resume
@@ -86,6 +88,7 @@ _NAMES = {
     "ProtocolError RateLimited ReadTimeout RuleBroken ServerError ToolsEnded TransportError",
     "protocol.experiments.plan": "Plan Trial",
     "protocol.experiments.rules": "Score",
+    "protocol.tools.tool": "Tool ToolRun",
     "session.calls": "aask ask journal log resume",
     "session.experiments.calls": "asweep plan score sweep",
     "session.experiments.listing": "sweeps",

@@ -38,7 +38,7 @@ MEANINGS: Final[Mapping[str, Meaning]] = {
     "think": Meaning("", "the thinking setting that was sent; empty when it was left to the host"),
     "purpose": Meaning(
         "",
-        "why it was sent: ask, trial (of a sweep), judge, hedge (the second of two for one answer), ahead (before its turn)",
+        "why it was sent: ask, tool (a round after functions were run), trial (of a sweep), judge, hedge (the second of two for one answer), ahead (before its turn)",
     ),
     "outcome": Meaning(
         "",

@@ -24,7 +24,7 @@ Row = dict[str, Cell]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
     """Where a call comes from: the run of the kernel, the notebook, how its answer is shown (None: it is not), and why it
-    is sent (ask, trial, judge, hedge, ahead)."""
+    is sent (ask, tool, trial, judge, hedge, ahead)."""
 
     run_id: str | None = None
     notebook: str | None = None

@@ -109,7 +109,7 @@ class StreamRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mode           how the answer was shown: realtime, balanced, sentence; None when it was not shown
     outcome        as in a completion, and cached: taken from the journal, nothing was sent
     think          the thinking setting that was sent; None when the host's default was left alone
-    purpose        why it was sent: ask, trial, judge, hedge, ahead; None in records of older versions
+    purpose        why it was sent: ask, tool, trial, judge, hedge, ahead; None in records of older versions
     ahead_s        seconds by which it had begun before its cell's turn came; None: it began in its turn, or was not used
     used           False: nobody was given its answer. It counts as spent, and not in summaries
     waited_s       all waiting on this side: the ``wait_*`` columns

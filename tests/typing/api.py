@@ -162,6 +162,16 @@ def the_panel() -> None:
     assert_type(ds.panel(), Panel)
 
 
+def forecast(city: str) -> str:
+    return city
+
+
+def tools() -> None:
+    tool = ds.Tool(name="f", description="", parameters={"type": "object"}, call=lambda arguments: arguments)
+    answer = ds.ask("Why?", tools=[forecast, tool], confirm="once", confirm_wait=60)
+    assert_type(answer.tool_runs, tuple[ds.ToolRun, ...])
+
+
 def tapes() -> None:
     with ds.record("lesson.tape", overwrite=True) as recording:
         assert_type(recording.count, int)
