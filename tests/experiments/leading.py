@@ -23,6 +23,7 @@ from deepseek_magic.demo.state import Seen
 from deepseek_magic.session.calls import Session
 from deepseek_magic.session.experiments.mapping import TableMap
 from deepseek_magic.session.experiments.running import start_sweep
+from tests.experiments.conftest import wait_until
 
 if TYPE_CHECKING:
     from tests.relay.running import RunningRelay
@@ -54,6 +55,7 @@ def prefix_of(tokens: int, title: str = "A") -> str:
 def read(prefix: str, seen: Sequence[Seen]) -> Led:
     """What the requests with a prefix were billed for."""
     length = len(tokenize(prefix))
+    wait_until(lambda: all(each.usage for each in seen))  # the server counts when its last word is out
     return Led(
         prefix=length,
         tails=sum(each.usage["prompt_tokens"] - length + CACHE_UNIT_TOKENS for each in seen),
