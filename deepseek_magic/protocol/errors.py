@@ -1,15 +1,15 @@
-"""Everything that can go wrong, as one tree; each error carries data, and the partial completion if there is text.
+"""Everything that can go wrong, as one tree; each error carries data, and the partial completion if there is text::
 
     DeepSeekError
     ├── ConfigurationError          nothing was sent: a key, a flag, a name or a setting is missing or wrong
     │   ├── MissingKey
     │   ├── NotOnTape               a tape is played in the network's place, and does not hold this request
     │   ├── BudgetExceeded          the call could cost more than the budget leaves
-    │   └── RuleBroken              the class does not allow it (``rule`` names the one that does not)
+    │   └── RuleBroken              the class does not allow it (rule names the one that does not)
     ├── TransportError              the network, not the API
     │   ├── ConnectTimeout
-    │   ├── ReadTimeout             a deadline passed without progress (``deadline`` names it)
-    │   └── Disconnected            refused, reset, closed early, body damaged (``how`` tells the last two)
+    │   ├── ReadTimeout             a deadline passed without progress (deadline names it)
+    │   └── Disconnected            refused, reset, closed early, body damaged (how tells the last two)
     ├── APIStatusError              the API answered with an error
     │   ├── InvalidRequest          400, 404, 413, 422
     │   ├── AuthenticationError     401, 403
