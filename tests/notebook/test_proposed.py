@@ -216,6 +216,8 @@ def test_a_diff_has_every_line_that_runs_and_every_line_that_goes(before: list[s
 def test_what_hides_in_code_is_made_visible_and_said(code: str, shown: str | None, said: str) -> None:
     assert said in " ".join(map(str, remarks(code)))
     assert shown is None or Proposal(code=code).text == shown
+    marked = Proposal(code=code).markdown
+    assert marked.startswith("```python") == (shown == code)
 
 
 @pytest.mark.parametrize("code", ["print('✅ ⚠️ 👩‍💻')", "名字 = '你好　世界'", "x = 'é'\n\ty = {1: '→'}"])
@@ -251,7 +253,7 @@ def test_what_was_run_is_known_by_its_digest(kernel: Kernel) -> None:
 
 
 def test_a_cell_without_history_is_none_afterwards(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    shell.user_ns["run"] = lambda code: running.run(shell, code)
+    shell.user_ns["run"] = lambda code: print(running.run(shell, code))
     shell.run_cell("1", store_history=True)
     shell.run_cell("run('7 * 6')", store_history=False)
     shell.run_cell("run('5 * 5')", store_history=True)

@@ -65,10 +65,11 @@ class Proposal:
     @property
     def markdown(self) -> str:
         """The same as a block of safe Markdown; of a changed cell with a rule before each line that is new or gone."""
-        if self.replaces is None:
+        if self.replaces is None and self.text == self.code:
             return safe(fenced(self.text, "python"))
-        # Not as a block that is called diff: there JupyterLab offers to insert the marks with the code, and colours nothing.
-        return f'<pre class="{CLASS}"><code>{"&#10;".join(map(_ruled, self._lines()))}</code></pre>'
+        # Not as a block of code: JupyterLab would offer to insert marks and names in brackets with it.
+        lines = map(escape if self.replaces is None else _ruled, self._lines())
+        return f'<pre class="{CLASS}"><code>{"&#10;".join(lines)}</code></pre>'
 
     def _lines(self) -> list[str]:
         lines = self.code.split("\n")
