@@ -14,6 +14,7 @@ a picture has its words from their own entry.
 from __future__ import annotations
 
 import argparse
+import calendar
 import io
 import json
 import re
@@ -40,7 +41,13 @@ msgstr ""
 "Content-Transfer-Encoding: 8bit\\n"
 
 """
-NAME: Final = re.compile(r"`[^`]+`(?: `[^`]+`)*|[\d.,:–% ×-]+")
+NAME: Final = re.compile(r"`[^`]+`(?: `[^`]+`)*|[\d.,:–% ×()−≤≥-]+|[PEL]\d+|[mµ]s|[kM]B")
+"""A paragraph that is the same in every language: names in code, figures, units, rows of the benchmark."""
+MEASURED: Final = re.compile(
+    r"Measured (\d+) (\w+) (\d+), ([\d:]+) UTC, load ([\d.]+) before and ([\d.]+) after, rounds: (\d+)\."
+)
+VERSIONS: Final = "Versions: "
+MONTHS: Final = tuple(calendar.month_name)
 PICTURE: Final = re.compile(r"!\[(?P<words>[^\]]+)\]\((?P<file>[^)]+)\)")
 A_SENTENCE: Final = 2
 """The spaces in a text that means the same wherever it stands; a word or two may not."""
@@ -123,15 +130,23 @@ def in_step(pages: Iterator[tuple[str, Catalog]]) -> Iterator[tuple[str, str]]:
         kept = read_po(io.BytesIO(found.encode()), locale="zh_CN") if found else Catalog(locale="zh_CN")
         kept.update(template, no_fuzzy_matching=False)
         for entry in kept:
-            if entry.id and not entry.string:
-                entry.string = known(str(entry.id), product, kept)
+            if entry.id and (entry.fuzzy or not entry.string) and (found := known(str(entry.id), product, kept)):
+                entry.string, entry.previous_id = found, []
+                entry.flags.discard("fuzzy")
         yield page, HEADER + "\n".join(source(entry) for entry in kept if entry.id)
 
 
 def known(english: str, product: Mapping[str, str], page: Catalog) -> str:
-    """The Chinese that nobody has to write: a name alone, a sentence of the product, a picture whose words have it; else ""."""
+    """The Chinese that nobody has to write: of a name alone, a sentence of the product, a picture whose words have it, the date and
+    the versions of a measurement; else ""."""
     if NAME.fullmatch(english):
         return english
+    if date := MEASURED.fullmatch(english):
+        day, month, year, hour, before, after, rounds = date.groups()
+        when = f"{year} 年 {MONTHS.index(month)} 月 {day} 日 {hour}（UTC）"
+        return f"测于 {when}，负载：之前 {before}，之后 {after}；共 {rounds} 轮。"
+    if english.startswith(VERSIONS):
+        return f"版本：{english.removeprefix(VERSIONS).removesuffix('.').replace(', ', '、')}。"
     if picture := PICTURE.fullmatch(english):
         words = page.get(picture["words"])
         return f"![{words.string}]({picture['file']})" if words and words.string else ""
