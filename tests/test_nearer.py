@@ -22,6 +22,7 @@ from deepseek_magic.engine import failover, gate
 from deepseek_magic.engine import stream as stream_module
 from deepseek_magic.engine.hosts.endpoints import Endpoint, in_order, resolve
 from deepseek_magic.engine.journal.reader import Journal
+from deepseek_magic.engine.loop import pump
 from deepseek_magic.engine.several import nearby, second
 from deepseek_magic.engine.several.seen import SeenCalls
 from deepseek_magic.notebook.view.settled import footer
@@ -141,7 +142,7 @@ def test_another_kernel_knows_from_the_journal_who_is_fastest_and_says_what_eith
         assert told.count("median of 1 call") == 2
         assert told.count("a million tokens, demo USD") == 2
         before = chats(fast)
-        assert later._wait(later.start(prepared)).outcome == "complete"
+        assert pump(later.start(prepared), lambda _events: None).outcome == "complete"
         assert chats(fast) == before + 1
         said = [str(message) for message in later.lately(at(slow, fast)).values()]
         assert ["soonest" in each for each in said] == [False, True]
