@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepseek_magic.demo.server import DemoServer
+from deepseek_magic.notebook.ahead import ahead
+from deepseek_magic.notebook.magic.flags import read_order
 from deepseek_magic.notebook.proposed import running
 from deepseek_magic.notebook.proposed.beyond import beyond_python
 from deepseek_magic.notebook.proposed.shown import BROKEN, MAX_COLUMNS, Proposal, remarks
+from deepseek_magic.protocol.cells.independence import SETTINGS
 from deepseek_magic.text.characters import unseen, visible
 
 from .conftest import Kernel, Ran, newer_only
@@ -171,6 +174,24 @@ def test_code_of_an_answer_that_was_cut_is_not_offered(kernel: Kernel) -> None:
     assert "so its code is not offered to be run" in ran.printed
     assert buttons(ran).keys() <= {"Stop"}
     assert [payload["source"] for payload in ran.reply["payload"]] == ["set_next_input"]
+
+
+@CLICKS
+def test_an_answer_that_was_cut_and_resumed_is_asked_about_once_it_is_whole(kernel: Kernel) -> None:
+    code = "done = True  # echo " + "and so on " * 30
+    cut = kernel.run(f"{ASK.rstrip()} --max-tokens 20\n{code}")
+    assert "so its code is not offered to be run" in cut.printed
+    ran = run_choosing(kernel, "%deepseek_resume -o b --run ask --max-tokens 4000", "Run")
+    assert ran.reply["status"] == "ok"
+    assert kernel.run("print(done, b.outcome, b.code == a.code)").printed == "True complete False\n"
+
+
+def test_cells_behind_one_whose_code_may_run_are_not_begun_early(shell: Any) -> None:
+    order, plain_order = read_order("--run ask", "x"), read_order("", "x")
+    assert order is not None
+    assert plain_order is not None
+    assert ahead._bound(order) == SETTINGS
+    assert ahead._bound(plain_order) != SETTINGS
 
 
 def test_the_code_of_a_named_cell_is_shown_as_its_change(kernel: Kernel) -> None:
