@@ -20,6 +20,7 @@ from deepseek_magic.engine.mcp.configuration import entries, entry
 from deepseek_magic.engine.mcp.offered import meant, tools_of
 from deepseek_magic.engine.mcp.server import MCPServer
 from deepseek_magic.protocol.errors import ConfigurationError, TransportError
+from deepseek_magic.protocol.tools.returned import MAX_CHARS, text_of_value
 
 pytest.importorskip("mcp", reason="mcp is not installed")
 
@@ -60,6 +61,14 @@ def test_a_server_is_started_asked_and_called(configure: Configure) -> None:
     (one,) = tools_of(*meant("mcp:test/secret"))
     assert one.name == "secret"
     assert len(offered._RUNNING) == 1
+
+
+def test_a_result_of_a_megabyte_goes_back_cut(configure: Configure) -> None:
+    configure(test=listed())
+    (echo,) = tools_of(*meant("mcp:test/echo"))
+    result = call(echo, text="x" * 1000, times=1000)
+    assert len(result) == 1_000_000
+    assert len(text_of_value(result)) == MAX_CHARS
 
 
 @pytest.mark.parametrize("arguments", [{}, {"text": 1}, {"text": "a", "times": "many"}])
