@@ -13,12 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ..text.fences import fenced
 from ..text.messages import Message, localized, say
 from .chat import ChatMessage, Request
 from .completion import Completion
 from .context.pieces import attached_name
 from .errors import ConfigurationError
 from .options import closest
+from .tools.tool import shown_call
 
 INTERRUPTED_NOTE: Final = Message("(interrupted)")
 TITLE_CHARS: Final = 40
@@ -123,7 +125,8 @@ class Conversation:
         """The conversation as a document."""
         parts = [f"# {self.name}"]
         for turn in self.turns:
-            parts += [f"## {say('You')}\n\n{as_read(turn.user)}", f"## DeepSeek\n\n{as_read(turn.assistant)}"]
+            asked, answered = f"## {say('You')}\n\n{as_read(turn.user)}", f"## DeepSeek\n\n{as_read(turn.assistant)}"
+            parts += [asked, *_called(turn), answered]
             if not turn.whole:
                 parts.append(f"*{INTERRUPTED_NOTE.localized()}*")
         return "\n\n".join(parts) + "\n"
@@ -139,6 +142,16 @@ class Conversation:
             row = {"id": turn.id, "whole": turn.whole, "messages": messages}
             lines.append(json.dumps(row, ensure_ascii=False) + "\n")
         return "".join(lines)
+
+
+def _called(turn: Turn) -> list[str]:
+    """The calls of functions in a turn, each with what it gave."""
+    gave = {message.tool_call_id: message.text for message in turn.between if message.role == "tool"}
+    calls = [call for message in turn.between for call in message.tool_calls]
+    return [
+        f"## {shown_call(call['function']['name'], call['function']['arguments'])}\n\n{fenced(gave.get(call['id'], ''))}"
+        for call in calls
+    ]
 
 
 class Conversations(dict[str, Conversation]):

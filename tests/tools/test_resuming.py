@@ -145,3 +145,17 @@ def test_a_reloaded_conversation_has_the_calls(ask: Ask, session: Session, demo:
     later.ask("And tomorrow?", chat="c", base_url=demo.base_url, api_key=KEY)
     later.close()
     assert [m["role"] for m in demo.requests[-1].body["messages"]] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+def test_an_exported_conversation_has_the_calls(ask: Ask, session: Session) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return "dry"
+
+    ask("What is the weather in Ulm?", tools=[weather], chat="c")
+    page = session.chats["c"].to_markdown()
+    assert '## weather(city="Ulm")' in page
+    assert (
+        page.index("What is the weather") < page.index("weather(city") < page.index("dry") < page.index("## DeepSeek")
+    )
+    assert [line.count('"role":') for line in session.chats["c"].to_jsonl().splitlines()] == [4]
