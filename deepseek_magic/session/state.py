@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -143,6 +144,7 @@ class Session:
         timeouts: Timeouts | None = None,
         like: Prepared | None = None,
         cells: bool = True,
+        uploads: Mapping[str, Path] | None = None,
         **typed: Any,
     ) -> Prepared:
         """Make the request that ``prompt`` and the typed options ask for; typed options win over the defaults.
@@ -152,7 +154,7 @@ class Session:
         from that conversation; ``turn`` is the id of the cell it belongs to, so that a cell run again replaces its
         turn. Several endpoints (a list, or names with commas between) are tried in order; see ``start``. ``like`` was
         asked for with the same options, so its endpoints and keys are not looked for again. ``cells``: whether the notebook's
-        may be filled in. What ``file`` and ``url`` name is read here, also for a dry run. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
+        may be filled in. ``uploads`` are files that go along under other names than their own. What ``file`` and ``url`` name is read here, also for a dry run. Raises ConfigurationError (or MissingKey, but not for a dry run) when something is missing or wrong;
         nothing is sent.
         """
         if isinstance(endpoint, str):
@@ -180,7 +182,7 @@ class Session:
         speaks_deepseek = place.continuing == "deepseek_prefix"
         said: list[Message | str] = list(notices(options)) if speaks_deepseek else []
         asked = words.complete(Request.asking(words.prompt, options, system=words.system))
-        asked = along.put_before(asked, options)
+        asked = along.put_before(asked, options, uploads or {})
         if chat is not None and goes_on:
             asked, told_of_chat = self.chats.go_on(asked, chat, turn, limit)
             said += told_of_chat

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...engine.client import Client
@@ -45,6 +46,8 @@ class Asked:
 
     prompt: str
     chat: str
+    uploads: Mapping[str, Path] = field(default_factory=dict)
+    """The files that were picked for it, by name."""
     turn: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -104,9 +107,9 @@ class Calls:
         last = self.answer
         return not self.running and last is not None and bool(last.text) and last.outcome in RESUMABLE
 
-    def send(self, prompt: str, chat: str, options: dict[str, Any]) -> None:
-        """Ask. Raises DeepSeekError when nothing could be sent."""
-        self._ask(Asked(prompt=prompt, chat=chat), options)
+    def send(self, prompt: str, chat: str, options: dict[str, Any], uploads: Mapping[str, Path]) -> None:
+        """Ask, with these files along. Raises DeepSeekError when nothing could be sent."""
+        self._ask(Asked(prompt=prompt, chat=chat, uploads=uploads), options)
 
     def regenerate(self, options: dict[str, Any]) -> None:
         """Ask the last question again, in the place of its answer. Raises as ``send`` does."""
@@ -116,7 +119,11 @@ class Calls:
     def _ask(self, asked: Asked, options: dict[str, Any]) -> None:
         shell, last_error = self._magics.shell, self._magics.last_error
         prepared = session().prepare(
-            asked.prompt, variables=variables(shell, last_error), turn=asked.turn, **{**options, "chat": asked.chat}
+            asked.prompt,
+            variables=variables(shell, last_error),
+            turn=asked.turn,
+            uploads=asked.uploads,
+            **{**options, "chat": asked.chat},
         )
         self._start(asked, prepared)
 

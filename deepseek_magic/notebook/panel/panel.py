@@ -33,6 +33,7 @@ from ..view.parts import bundle, close, set_titles
 from ..view.settled import escape
 from ..view.status import Status
 from .answers import Transcript
+from .attached import AttachedFiles
 from .calls import Calls
 from .chats import ChatPicker
 from .gauges import Reading
@@ -75,6 +76,7 @@ class Panel:
         given = dict(Options(**({"think": "off"} | options if for_class else options)))
         chat = str(given.pop("chat", session().chat))
         self._controls = Controls(given, lambda: self._guard(self._draw_source))
+        self._attached = AttachedFiles(lambda: self._guard(lambda: None))
         self._prompt = PromptBox(lambda name, text: self._guard(lambda: self._act(name, text)))
         self._chats = ChatPicker(
             chat, on_switch=self._chat_switched, busy=lambda: self._calls.running, tell=self._say, guard=self._guard
@@ -109,13 +111,16 @@ class Panel:
 
     def _put_together(self) -> Any:
         hidden = f".jp-OutputArea-child:has(.{still_class(self._id)}) {{ display: none; }}"
-        style = ipywidgets.HTML(f"<style>{rule('.deepseek-magic-panel')}{STYLE.read_text('utf-8')}{hidden}</style>")
+        style = ipywidgets.HTML(
+            f"<style>{rule('.deepseek-magic-panel')}{STYLE.read_text('utf-8')}{hidden}{self._attached.style}</style>"
+        )
         style.layout.display = "none"
         # Laid out from below, so that it stays at its end while an answer grows, unless the reader scrolls away.
         scroll = ipywidgets.Box((self._transcript.box,))
         scroll.add_class("deepseek-magic-scroll")
         head = ipywidgets.HBox((self._who, self._chats.box, self._chats.fold))
-        below = (scroll, self._prompt.box, self._message)
+        attached = () if self._for_class else (self._attached.box,)
+        below = (scroll, self._prompt.box, *attached, self._message)
         if self._for_class:
             main = ipywidgets.VBox((self._strip, *below, self._lab.story))
             top = ipywidgets.HBox((self._now.box, head))
@@ -160,9 +165,11 @@ class Panel:
         self._closed = True
         self._calls.stop()
         self._settings.close()
+        self._attached.close()
         self._magics.unobserve(self._draw_words, "enter")
         close(self.widget)
-        close(self._tabs if self._for_class else self._strip)  # which is not in it
+        for other in (self._tabs, self._attached.box) if self._for_class else (self._strip,):  # which are not in it
+            close(other)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -187,8 +194,9 @@ class Panel:
         elif self._calls.running:
             self._say(say("An answer is being written: stop it first, or wait."))
         elif name == "send":
-            self._calls.send(text, self._chats.chosen, self._controls.given)
+            self._calls.send(text, self._chats.chosen, self._controls.given, self._attached.chosen)
             self._prompt.taken(text)
+            self._attached.clear()
         elif name == "continue":
             self._calls.go_on(self._controls.given)
         elif name == "regenerate":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from ...protocol.chat import Request
@@ -48,12 +49,12 @@ class Attachments:
         self.gathering.add(path, text)
         return text
 
-    def put_before(self, request: Request, options: Options) -> Request:
-        """``request`` with what its options ask for before the last user message's own words.
+    def put_before(self, request: Request, options: Options, uploads: Mapping[str, Path]) -> Request:
+        """``request`` with what its options ask for, and ``uploads`` by name, before the last user message's own words.
 
         Raises ConfigurationError for what cannot be sent, or is too long.
         """
-        asked = [name for name in OPTIONS if name in options]
+        asked = [*(name for name in OPTIONS if name in options), *(["file"] if uploads else [])]
         if not asked:
             return request
         last = request.messages[-1]
@@ -66,7 +67,8 @@ class Attachments:
                 said = Message("There are no cells here that context could send: it needs a notebook.")
                 raise ConfigurationError(said, hint=Message("Load the extension in it: %load_ext deepseek_magic."))
             parts += cells.attached(self._ran(), self.gathering, last=options["context"])
-        parts += files.attached(options.get("file", ()), self.gathering)
+        found = [(str(path), path) for path in files.expanded(options.get("file", ()))]
+        parts += files.attached([*found, *uploads.items()], self.gathering)
         self.check_length()
         parts += pages.attached(options.get("url", ()), self.gathering, private=bool(options.get("private_urls")))
         self.check_length()

@@ -8,7 +8,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -55,12 +55,16 @@ _LANGUAGES: Final = {
 }
 
 
-def attached(names: Sequence[str], gathering: Gathering) -> list[Attached]:
-    """The files as parts of a message. Raises ConfigurationError for one that cannot be sent."""
+def attached(named: Iterable[tuple[str, Path]], gathering: Gathering) -> list[Attached]:
+    """Files, each with the name that it is shown by, as parts of a message. Raises ConfigurationError for one that cannot be
+    sent."""
     found: list[Attached] = []
-    for path in expanded(names):
-        text, whole = read(path)
-        shown = str(path)
+    for shown, path in named:
+        try:
+            text, whole = read(path)
+        except ConfigurationError as error:
+            said = error.message.filled(path=shown) if isinstance(error.message, Message) else error.message
+            raise ConfigurationError(said, hint=error.hint) from None
         text = gathering.clean(shown, text)
         said = f"File {shown}:\n{fenced(text, _language(path))}".rstrip("\n")
         if gathering.has(said):
