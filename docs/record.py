@@ -1,6 +1,7 @@
 """Record the animated picture of the README: a real JupyterLab, a real browser, an answer that survives a cut.
 
     .venv/bin/python docs/record.py             # writes docs/_static/streaming.webp
+    .venv/bin/python docs/record.py --zh        # the same in Chinese, streaming.zh_CN.webp
 
 Needs the extra ``browser``, Pillow and Chromium.
 """
@@ -25,6 +26,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deepseek_magic.demo.server import DemoServer  # noqa: E402  the checkout's own
+from deepseek_magic.notebook.frontend import LANGUAGE_VARIABLE  # noqa: E402
 from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS, Lab, clean_environment  # noqa: E402
 
 TARGET: Final = ROOT / "docs" / "_static" / "streaming.webp"
@@ -32,12 +34,19 @@ SIZE: Final = {"width": 900, "height": 860}
 FRAME_S: Final = 0.14
 LAST_FRAME_S: Final = 4.0
 PROMPT: Final = "Compare three planets in a table,\nand write the primes below {limit} as code."
-CELLS: Final = (
-    "%load_ext deepseek_magic\nlimit = 30",
-    f"%%deepseek -o answer\n{PROMPT}",
-    "print(answer.outcome, '-', answer.attempts, 'requests')",
-)
-"""The question is there from the first frame on: nobody waits for an empty cell to be typed into."""
+PROMPT_ZH: Final = "用表格比较三颗行星，\n再用代码写出 {limit} 以内的素数。"
+
+
+def cells(language: str) -> tuple[str, ...]:
+    """The notebook's. The question is there from the first frame on: nobody waits for an empty cell to be typed into."""
+    prompt, ends = (PROMPT_ZH, "'次请求'") if language == "zh" else (PROMPT, "'requests'")
+    return (
+        "%load_ext deepseek_magic\nlimit = 30",
+        f"%%deepseek -o answer\n{prompt}",
+        f"print(answer.outcome, '-', answer.attempts, {ends})",
+    )
+
+
 FAULT: Final = "cut at=content after=70 times=1"
 BARE: Final = """
 .jp-SideBar, .jp-Notebook-footer, .jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { display: none !important; }
@@ -68,14 +77,16 @@ def notebook_in_lab(
             lab.stop()
 
 
-def main() -> None:
+def main(language: str) -> None:
     """Record, assemble, write."""
-    with DemoServer(pace=0.55, fault=FAULT) as demo, notebook_in_lab(CELLS, demo) as opened:
+    target = TARGET if language == "en" else TARGET.with_suffix(".zh_CN.webp")
+    spoken = {LANGUAGE_VARIABLE: language}
+    with DemoServer(pace=0.55, fault=FAULT) as demo, notebook_in_lab(cells(language), demo, spoken) as opened:
         frames = record(*opened)
     shown = [Image.open(io.BytesIO(png)).convert("RGB") for png in frames]
     times = [round(1000 * FRAME_S)] * (len(shown) - 1) + [round(1000 * LAST_FRAME_S)]
-    shown[0].save(TARGET, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=60, method=6)
-    print(f"{TARGET}: {len(shown)} frames, {TARGET.stat().st_size / 1024:.0f} KiB")
+    shown[0].save(target, save_all=True, append_images=shown[1:], duration=times, loop=0, quality=60, method=6)
+    print(f"{target}: {len(shown)} frames, {target.stat().st_size / 1024:.0f} KiB")
 
 
 def record(playwright: Any, lab: Lab, path: Path) -> list[bytes]:
@@ -109,4 +120,4 @@ def record(playwright: Any, lab: Lab, path: Path) -> list[bytes]:
 
 
 if __name__ == "__main__":
-    main()
+    main("zh" if "--zh" in sys.argv else "en")

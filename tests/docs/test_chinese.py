@@ -31,7 +31,9 @@ def shape(page: Path) -> dict[str, Any]:
         "shell": [body for language, body in code if language == "sh"],
         "table columns": [line.count("|") for line in prose.splitlines() if line.startswith("|")],
         "items": [found[:2] for found in re.findall(r"^(?:- |\d+\. )", prose, re.M)],
-        "links": [Path(target).name for text, target in LINK.findall(prose) if text not in LANGUAGES],
+        "links": [
+            Path(target).name.replace(".zh_CN", "") for text, target in LINK.findall(prose) if text not in LANGUAGES
+        ],
         "flags": sorted(re.findall(r"(?<!\w)--?[a-z][a-z-]+", prose)),
     }
 
