@@ -41,7 +41,8 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), m
 def test_every_flag_of_the_magic_has_a_control_but_for_those_that_concern_a_cell() -> None:
     controlled = {option.name for options in panel_options().values() for option in options}
     left = {option.name for option in OPTIONS if option.flags} - controlled
-    assert left == {"chat", "new", "background", "dry_run", "quiet", "no_ahead"}
+    a_cell_s = {"chat", "new", "background", "dry_run", "quiet", "no_ahead"}
+    assert left == a_cell_s | {"run", "tool", "confirm", "confirm_wait"}
 
 
 def test_a_control_that_was_not_touched_sends_nothing() -> None:
