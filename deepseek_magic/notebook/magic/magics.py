@@ -136,7 +136,6 @@ class DeepSeekMagics(Magics):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        session().servers.own_file = self.mcp_config
         self.turns = Turns(shell)
         self._muted: list[Any] = []
         self.background_answers, self.last_error = Background(shell), LastError(shell)
