@@ -517,6 +517,8 @@ def test_run_by_nobody_who_looks_the_panel_leaves_its_picture(run_headless: Call
 def test_the_magic_takes_flags_and_nothing_else(kernel: Kernel) -> None:
     ran = kernel.run("%deepseek_panel --think off hello")
     assert ran.reply["ename"] == "ConfigurationError"
+    ran = kernel.run("%deepseek_panel --tool print")
+    assert ran.reply["evalue"].startswith("The panel asks nobody before something is run, so it takes no tool.")
     front = Front(kernel, "%deepseek_panel --think off")
     assert front.find(description="think", index=1)
 

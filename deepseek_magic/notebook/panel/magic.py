@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from IPython.core.getipython import get_ipython
 from IPython.core.magic import Magics, line_magic, magics_class
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .panel import Panel
 
 CLASS = "--class"
+_OF_CELLS: Final = frozenset(("tool", "tools", "confirm", "confirm_wait", "run"))
 
 
 @magics_class
@@ -59,6 +60,9 @@ class PanelMagics(Magics):
         """A panel whose controls are set to ``options``. Raises ConfigurationError where no widget can be shown."""
         if (why := no_panel(self.shell)) is not None:
             raise ConfigurationError(why, hint=Message("Use %%deepseek here, or open JupyterLab."))
+        if needless := sorted(_OF_CELLS.intersection(options)):
+            said = Message("The panel asks nobody before something is run, so it takes no {name}.", name=needless[0])
+            raise ConfigurationError(said, hint=Message("Use it in a cell, with %%deepseek."))
         from .panel import Panel
 
         session().chats.notebook = notebook_path(self.shell)
