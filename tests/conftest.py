@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine import failover as relay
 from deepseek_magic.engine import gate, stream
 from deepseek_magic.policy import pricing
+from deepseek_magic.session.state import Session
 
 # The session of a process keeps the home that it first saw, which may be while tests are collected.
 _HOME = tempfile.TemporaryDirectory(prefix="deepseek-magic-tests-")
@@ -45,6 +47,14 @@ def new_servers() -> None:
     relay._DOWN._until_s.clear()
     stream._REFUSED._until_s.clear()
     gate._GATES.clear()
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """A session of the test's own."""
+    session = Session()
+    yield session
+    session.close()
 
 
 @pytest.fixture

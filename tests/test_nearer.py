@@ -67,13 +67,6 @@ def pair() -> Iterator[tuple[DemoServer, DemoServer]]:
         yield one, other
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
 def at(*servers: DemoServer) -> list[Endpoint]:
     return [resolve("demo", server.base_url) for server in servers]
 

@@ -46,13 +46,6 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoServer]:
         yield server
 
 
-@pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
 def sent(demo: DemoServer) -> dict[str, object]:
     return json.loads(json.dumps(demo.requests[-1].body))  # type: ignore[no-any-return]
 

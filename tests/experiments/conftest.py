@@ -44,13 +44,6 @@ def priced(demo: DemoServer, off_peak: None, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
-@pytest.fixture
 def run(session: Session) -> Run:
     """A sweep from its beginning to its end; without thinking, which the demo's answers are shorter for."""
 

@@ -42,13 +42,6 @@ def demo() -> Iterator[DemoServer]:
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    session = Session()
-    yield session
-    session.close()
-
-
-@pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """Who is asked; runs everything unless told otherwise."""
     person = Answers()

@@ -67,11 +67,8 @@ def attached(named: Iterable[tuple[str, Path]], gathering: Gathering) -> list[At
             raise ConfigurationError(said, hint=error.hint) from None
         text = gathering.clean(shown, text)
         said = f"File {shown}:\n{fenced(text, _language(path))}".rstrip("\n")
-        if gathering.has(said):
-            gathering.say(Message("Not sent twice, because the conversation has it: {names}.", names=shown))
-            continue
-        gathering.add(shown, text, whole=whole)
-        found.append(Attached(shown, said))
+        if (part := gathering.part(shown, text, said, whole=whole)) is not None:
+            found.append(part)
     return found
 
 

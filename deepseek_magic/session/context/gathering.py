@@ -9,7 +9,7 @@ from typing import Final
 
 from ...engine.hosts.secrets import Shield
 from ...policy.pricing import estimate_tokens
-from ...protocol.context.pieces import Piece
+from ...protocol.context.pieces import Attached, Piece
 from ...text.messages import Message
 
 _NAMED: Final = 5
@@ -46,6 +46,14 @@ class Gathering:
         if whole is not None and whole <= sent:
             whole = None
         self.pieces.append(Piece(name=name, sent=sent, tokens=estimate_tokens(text), whole=whole))
+
+    def part(self, name: str, text: str, said: str, *, whole: int) -> Attached | None:
+        """A text as the part ``said`` of a message, listed; None where the conversation has it already."""
+        if self.has(said):
+            self.say(Message("Not sent twice, because the conversation has it: {names}.", names=name))
+            return None
+        self.add(name, text, whole=whole)
+        return Attached(name, said)
 
     def say(self, notice: Message) -> None:
         """One more sentence for the user."""

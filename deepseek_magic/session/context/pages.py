@@ -23,11 +23,8 @@ def attached(urls: Sequence[str], gathering: Gathering, *, private: bool = False
         shown = gathering.clean(url, url)
         text = gathering.clean(shown, text)
         said = f"Page {shown}:\n{fenced(text)}".rstrip("\n")
-        if gathering.has(said):
-            gathering.say(Message("Not sent twice, because the conversation has it: {names}.", names=shown))
-            continue
-        gathering.add(shown, text, whole=whole)
-        found.append(Attached(shown, said))
+        if (part := gathering.part(shown, text, said, whole=whole)) is not None:
+            found.append(part)
     return found
 
 
