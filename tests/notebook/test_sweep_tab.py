@@ -239,5 +239,5 @@ def test_a_sweep_is_put_together_by_clicks_and_its_plan_is_shown_without_a_call(
     front.until(lambda: front.shows("24 trials"))
     # what cannot be is said where it was typed
     front.put(front.find(description="inputs"), index=2)
-    front.put(front.find(description="file"), value="missing.csv")
+    front.put(front.find(description="file", placeholder="e.g. questions.csv"), value="missing.csv")
     front.until(lambda: front.shows("The inputs in missing.csv cannot be read"))
