@@ -24,6 +24,7 @@ PROMPTS = (
     "你好，写一首诗",
     "unsafe",
     "long 3",
+    "写一篇长文 3",
     FAILED,
     'echo {"a": {1}} ```x```',
 )
@@ -89,15 +90,17 @@ def test_words_of_the_prompt_call_for_their_subject(prompt: str, signs: list[str
     assert all(sign in text for sign in signs)
 
 
-@pytest.mark.parametrize("prompt", [p for p in PROMPTS if not p.startswith("long")])
+@pytest.mark.parametrize("prompt", [p for p in PROMPTS if "long" not in p and "长文" not in p])
 def test_an_answer_fits_a_projector(prompt: str) -> None:
     assert len(reply(asked_for(body(prompt))).text.encode()) <= 2_000
 
 
+@pytest.mark.parametrize("prompt", ["long {}", "写一篇长文 {}。", "长文{}"])
 @pytest.mark.parametrize("kilobytes", [1, 4, 50])
-def test_long_is_as_long_as_it_was_asked_for(kilobytes: int) -> None:
-    size = len(reply(asked_for(body(f"long {kilobytes}"))).text.encode())
-    assert kilobytes * 1000 <= size <= kilobytes * 1000 + 400
+def test_long_is_as_long_as_it_was_asked_for(prompt: str, kilobytes: int) -> None:
+    text = reply(asked_for(body(prompt.format(kilobytes)))).text
+    assert kilobytes * 1000 <= len(text.encode()) <= kilobytes * 1000 + 400
+    assert ("ordinary sentences" in text) is (prompt == "long {}")
 
 
 @given(st.text(max_size=80))

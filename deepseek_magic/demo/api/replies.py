@@ -4,7 +4,7 @@ Words in the last user message choose the pieces:
 
     table, code, formula, markdown, chinese, stream   that subject (also in Chinese: 表格, 代码, 公式, …)
     echo          (before all others) the message itself, unchanged, in a code block: shows how {name} was filled
-    long N        about N kB of numbered paragraphs
+    long N        (also 长文 N) about N kB of numbered paragraphs
     17 × 24?      the result of that sum, right or wrong by the setting, see sums.py; a judge of such answers gets a verdict
     a failed cell and its error, as %deepseek_fix sends them    the cell again, with the error as a comment above it
     Where do we meet?    what was said about it before in this conversation, or that nobody told it, see recall.py
@@ -34,7 +34,7 @@ from .images import described
 from .inquiry import Inquiry, prompt_tokens
 from .recall import recalled
 from .sums import worked_out
-from .texts import say, sections, table_of, unsafe
+from .texts import Language, say, sections, table_of, unsafe
 from .tool_talk import tool_calls
 from .verdicts import verdict_on
 
@@ -42,7 +42,7 @@ _FAILED: Final = re.compile(
     r"^(?P<fence>`{3,})python\n(?P<cell>.*?)^(?P=fence)$.*?^(?P<mark>`{3,})\n(?P<error>.*?)^(?P=mark)$",
     re.DOTALL | re.MULTILINE,
 )
-_LONG: Final = re.compile(r"\blong\s+(\d{1,5})\b", re.IGNORECASE)
+_LONG: Final = re.compile(r"(?:\blong\s+|长文\s*)(\d{1,5})(?![0-9A-Za-z_])", re.IGNORECASE)
 _THOUGHTS: Final = {"low": 1, "high": 3, "max": 4}
 _SHOWN_CHARS: Final = 60
 _DRAWS: Final = 50
@@ -130,7 +130,7 @@ def _answer(asked: Inquiry) -> str:
     if re.search(r"\becho\b", prompt, re.IGNORECASE):
         return _echo(prompt)
     if long := _LONG.search(prompt):
-        return _long(int(long[1]) * 1000)
+        return _long(int(long[1]) * 1000, asked.language)
     if re.search(r"\bunsafe\b", prompt, re.IGNORECASE):
         return unsafe()
     if failed := _FAILED.search(prompt):
@@ -150,14 +150,14 @@ def _echo(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _long(chars: int) -> str:
+def _long(size_bytes: int, language: Language) -> str:
     paragraphs: list[str] = []
     written = 0
     for number in count(1):
         digest = hashlib.sha256(str(number).encode()).hexdigest()[:8]
-        paragraphs.append(say("en", "paragraph", number=number, digest=digest))
+        paragraphs.append(say(language, "paragraph", number=number, digest=digest))
         written += len(paragraphs[-1].encode()) + 2
-        if written >= chars:
+        if written >= size_bytes:
             break
     return "\n\n".join(paragraphs)
 
