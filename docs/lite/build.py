@@ -31,7 +31,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 TOUR: Final = (
     *("01_first_steps.ipynb", "03_when_the_network_fails.ipynb", "08_a_lesson_on_tape.ipynb"),
-    *("zh/01_first_steps.ipynb", "zh/08_a_lesson_on_tape.ipynb"),
+    *("zh/01_first_steps.ipynb", "zh/03_when_the_network_fails.ipynb", "zh/08_a_lesson_on_tape.ipynb"),
 )
 LOAD: Final = "%load_ext deepseek_magic"
 PRELOADED: Final = ("micropip", "piplite", "ipykernel", "comm", "pyodide-kernel", "jedi", "ipython", "deepseek-magic")
