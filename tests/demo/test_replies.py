@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def test_a_foreign_beginning_gets_a_fitting_end() -> None:
 def test_words_of_the_prompt_call_for_their_subject(prompt: str, signs: list[str]) -> None:
     text = reply(asked_for(body(prompt))).text
     assert all(sign in text for sign in signs)
+
+
+@pytest.mark.parametrize(("question", "seen"), [
+    ("How big?", "PNG, 400 × 220 pixels, 24 bytes"),
+    ("多大？", "PNG，400 × 220 像素，24 字节"),
+])  # fmt: skip
+def test_an_image_is_described_in_the_language_of_the_question(question: str, seen: str) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(8) + (400).to_bytes(4) + (220).to_bytes(4)
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{b64encode(png).decode()}"}}
+    content = [image, {"type": "text", "text": question}]
+    sent = body("", messages=[{"role": "user", "content": content}], model="deepseek-flash")
+    assert f"- {seen}\n" in reply(asked_for(sent)).text
 
 
 @pytest.mark.parametrize("prompt", [p for p in PROMPTS if "long" not in p and "长文" not in p])

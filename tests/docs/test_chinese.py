@@ -60,7 +60,9 @@ def test_a_chinese_notebook_has_the_cells_of_the_english_one(name: str) -> None:
     assert [cell.cell_type for cell in chinese] == [cell.cell_type for cell in english]
     for ours, theirs in zip(english, chinese, strict=True):
         assert theirs.metadata == ours.metadata, ours.source
-        assert len(theirs.source.splitlines()) == len(ours.source.splitlines()) or ours.cell_type == "markdown"
+        # Pictures with Chinese in them need a line on fonts.
+        code = [line for line in theirs.source.splitlines() if "font" not in line]
+        assert len(code) == len(ours.source.splitlines()) or ours.cell_type == "markdown"
         if ours.source.startswith("%"):
             assert words(theirs.source.splitlines()[0]) == words(ours.source.splitlines()[0])
         if ours.cell_type == "markdown":

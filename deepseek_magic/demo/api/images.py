@@ -7,25 +7,29 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from .texts import Language, say
 
-def described(content: Any) -> list[str]:
+
+def described(content: Any, language: Language = "en") -> list[str]:
     """A description of each image of a message."""
     parts = content if isinstance(content, list) else []
-    return [_described(part["image_url"]) for part in parts if part.get("type") == "image_url"]
+    return [_described(part["image_url"], language) for part in parts if part.get("type") == "image_url"]
 
 
-def _described(image: Mapping[str, Any]) -> str:
+def _described(image: Mapping[str, Any], language: Language) -> str:
     head, comma, encoded = str(image.get("url", "")).partition(";base64,")
     if not comma:
-        return f"the address {head[:60]}"
+        return say(language, "image_address", address=head[:60])
     try:
         data = base64.b64decode(encoded, validate=True)
     except binascii.Error:
-        return "one that cannot be decoded"
+        return say(language, "image_broken")
     kind = head.removeprefix("data:image/").upper()
-    size = ""
+    facts = {"kind": kind, "count": len(data)}
     if kind == "PNG":
-        size = f"{int.from_bytes(data[16:20])} × {int.from_bytes(data[20:24])} pixels, "
+        width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     elif kind == "GIF":
-        size = f"{int.from_bytes(data[6:8], 'little')} × {int.from_bytes(data[8:10], 'little')} pixels, "
-    return f"{kind}, {size}{len(data):,} bytes"
+        width, height = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
+    else:
+        return say(language, "image", **facts)
+    return say(language, "image_sized", width=width, height=height, **facts)

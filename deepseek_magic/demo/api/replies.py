@@ -109,7 +109,7 @@ def _short(text: str) -> str:
 def _text(asked: Inquiry) -> str:
     if asked.messages[-1]["role"] == "tool":
         return _after_tools(asked)
-    images = described(asked.messages[-1].get("content"))
+    images = described(asked.messages[-1].get("content"), asked.language)
     return "\n\n".join([*_seen(images, asked), _answer(asked)])
 
 
