@@ -92,7 +92,8 @@ def lay_out_notebooks(folder: Path) -> None:
         cells[0]["source"] = about.splitlines(keepends=True)
         first = next(cell for cell in cells if "".join(cell["source"]).startswith(LOAD))
         if name.startswith("zh/"):  # whatever the language of the reader's browser
-            first["source"].append('\n%config DeepSeekMagics.language = "zh"')
+            spoken = f'{LOAD}\n%config DeepSeekMagics.language = "zh"'
+            first["source"] = ["".join(first["source"]).replace(LOAD, spoken, 1)]
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         tape = (home / name).with_suffix(".tape")
         if tape.exists():
