@@ -299,6 +299,28 @@ def test_the_doctor_says_what_keeps_all_cells_from_beginning_early(kernel: Kerne
     assert "one before it has ended" in said(cell=None)
 
 
+def test_a_setting_between_two_questions_holds_for_those_behind_it(kernel: Kernel, demo: DemoServer) -> None:
+    kernel.run("%config DeepSeekMagics.look_ahead = 3")
+    demo.pace = STEADY
+    no_history = "%config DeepSeekMagics.no_history = True"
+    ran = run_all(kernel, [ask("one"), no_history, ask("two"), ask("three"), ask("four")])
+    assert [each.reply["status"] for each in ran] == ["ok"] * 5
+    assert sorted(prompts(demo)) == sorted(f"echo {n}" for n in ("one", "two", "three", "four"))
+    assert demo.most_running > 1
+
+
+def test_the_doctor_promises_nothing_for_cells_that_came_before_the_look_ahead(
+    kernel: Kernel, demo: DemoServer
+) -> None:
+    demo.pace = STEADY
+    ran = run_all(kernel, [ask("one"), ON, ask("two"), ask("three"), "%deepseek_doctor"])
+    (said,) = (line for line in ran[-1].printed.splitlines() if "look-ahead" in line)
+    assert said.startswith("ok") == (demo.most_running > 1)
+    assert said.startswith("ok") or "from the next one on" in said
+    again = kernel.run("%deepseek_doctor", cell="cell-1").printed.splitlines()
+    assert any(line.startswith("ok") and "look-ahead" in line for line in again)
+
+
 def test_a_queue_that_turns_out_to_be_another_is_looked_at_no_more(ahead: Kernel, demo: DemoServer) -> None:
     ahead.run(
         "from deepseek_magic.notebook.ahead import queue\nfor kind in (queue._Tapped, queue._Flushed):\n    kind.waiting = lambda self, running: 1 / 0"

@@ -108,6 +108,7 @@ class LookAhead:
         self._queue: KernelQueue | None = None
         self._early: dict[str, _Early] = {}
         self._seen: dict[str, _Seen] = {}
+        self._under: Any = None
         self._due_s = 0.0
         self._depth = 0
         self._runs = 0
@@ -116,6 +117,12 @@ class LookAhead:
     def sees(self) -> bool:
         """Whether what waits in the kernel is looked at."""
         return self._queue is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the cells behind the running one had come before there was a look at them."""
+        running = request_id(self._shell)
+        return self._queue is not None and running is not None and not self._queue.saw(running)
 
     def switch(self) -> None:
         """Look ahead, or no more, as the setting has it now."""
@@ -140,6 +147,7 @@ class LookAhead:
             self._early.pop(lost).drop()
         if len(self._early) >= self._magics.look_ahead:
             return
+        self._forget()
         self._seen = {cell.request_id: self._seen.get(cell.request_id) or self._read(cell) for cell in cells}
         known = [self._seen[cell.request_id] for cell in cells]
         for place in independent(_bound(order), [each.cell for each in known]):
@@ -158,6 +166,12 @@ class LookAhead:
         except Exception:  # another version than it looked like: no cell is asked ahead from here on
             self._queue = None
             return []
+
+    def _forget(self) -> None:
+        """Read anew what waits, if a cell before it has changed the settings; but not what has begun."""
+        if (now := session().defaults) != self._under:
+            self._under = now
+            self._seen = {request: seen for request, seen in self._seen.items() if seen.over}
 
     def _read(self, cell: WaitingCell) -> _Seen:
         head, _, body = cell.source.partition("\n")

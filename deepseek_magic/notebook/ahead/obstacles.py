@@ -48,6 +48,8 @@ def standing(shell: Any) -> Finding | None:
     well, said = None, Message("off: this version of ipykernel keeps the waiting cells where they cannot be seen")
     if magics.ahead.sees:
         why: list[Message | str] = [_ONE_BY_ONE] if _one_by_one(shell) else _for_all()
+        if not why and magics.ahead.is_late:
+            why = [_LATE]
         well, said = True, Message("cells are begun early, at most {count} at once", count=magics.look_ahead)
         if why:
             well, said = None, Message("no cell begins early: {why}", why=say("; ").join(map(localized, why)))
@@ -57,6 +59,10 @@ def standing(shell: Any) -> Finding | None:
 
 
 _ONE_BY_ONE: Final = Message("this front end sends a cell when the one before it has ended")
+
+_LATE: Final = Message(
+    "look_ahead was set when the cells of this Run All had been sent already; it works from the next one on"
+)
 
 
 def _one_by_one(shell: Any) -> bool:

@@ -28,6 +28,9 @@ class KernelQueue(Protocol):
     def waiting(self, running: str) -> list[WaitingCell]:
         """The cells behind the request ``running``, in order."""
 
+    def saw(self, running: str) -> bool:
+        """Whether the request ``running``, and so all that came behind it, came when this looked already."""
+
     def close(self) -> None:
         """Let the kernel be as it was."""
 
@@ -94,6 +97,10 @@ class _Flushed:
                 found.append(cell)
         return found
 
+    def saw(self, running: str) -> bool:
+        """See KernelQueue. What has come is there at any time."""
+        return True
+
     def close(self) -> None:
         """See KernelQueue."""
 
@@ -132,6 +139,10 @@ class _Tapped:
     def waiting(self, running: str) -> list[WaitingCell]:
         """See KernelQueue. One that is over is known no more, so that all but the running one wait."""
         return [cell for request_id, cell in self._known.items() if request_id != running]
+
+    def saw(self, running: str) -> bool:
+        """See KernelQueue. What came before is a task by now, into which nobody sees."""
+        return running in self._known
 
     def close(self) -> None:
         """See KernelQueue."""
