@@ -196,7 +196,7 @@ def test_a_settled_answer_and_its_seams_are_for_everybody(open_notebook: Open, d
     page.run(0)
     page.run(1)
     page.output(1).locator("details > summary", has_text="nothing is lost").click()
-    assert "asked again for the rest, attempt 2, and joined." in page.text(1)
+    assert "asked again for the rest, attempt 2, and joined at character " in page.text(1)
     assert "{nothing} is not a variable: sent as typed." in page.text(1)
     assert page.violations(SETTLED) == []
     page.screenshot("joined")

@@ -68,7 +68,7 @@ WHY = Message("{what}; asking again for the rest{when}, attempt {n} of {of}.", w
     [
         (
             Seam(kind="continued", at_chars=72, detail=WHY),
-            "The answer broke off at character 72; asked again for the rest, attempt 2, and joined.",
+            "The answer broke off after 78 characters; asked again for the rest, attempt 2, and joined at character 72.",
         ),
         (
             Seam(kind="continued", detail=WHY),

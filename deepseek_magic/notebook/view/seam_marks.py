@@ -16,7 +16,7 @@ from ...text.fences import FenceReader
 from ...text.messages import Message, localized, say
 
 _JOINED: Final[Mapping[SeamKind, Message]] = {
-    "continued": Message("{what}; asked again for the rest, attempt {n}, and joined."),
+    "continued": Message("{what}; asked again for the rest, attempt {n}, and joined{where}."),
     "resumed": Message("{what}; asked again for the rest of the stream, attempt {n}, and joined."),
     "restarted": Message("{what}; asked again from the beginning, attempt {n}."),
 }
@@ -40,15 +40,14 @@ def cause(detail: Message | str) -> Any:
 def seam_line(seam: Seam) -> str:
     """What broke, where the two segments meet, and how it went on: one sentence.
 
-    A continuation begins some letters before the break, at a whole word; only that place is named, as the mark is there.
+    A continuation begins some letters before the break, at a whole word, so its place is named as where it was joined: the
+    mark is there.
     """
     told = seam.detail.values if isinstance(seam.detail, Message) else {}
     if "what" not in told or "n" not in told:  # of a failover, which has a sentence of its own
         return localized(seam.detail) or say("Joined.")
-    what = told["what"]
-    if seam.at_chars and isinstance(what, Message) and "where" in what.values:
-        what = what.filled(where=Message(" at character {at}", at=f"{seam.at_chars:,}"))
-    return _JOINED[seam.kind].filled(what=what, n=told["n"]).localized()
+    where = Message(" at character {at}", at=f"{seam.at_chars:,}") if seam.at_chars else ""
+    return _JOINED[seam.kind].filled(what=told["what"], n=told["n"], where=where).localized()
 
 
 def strip_line(completion: Completion) -> str:
