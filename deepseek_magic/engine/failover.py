@@ -77,7 +77,7 @@ class Relay(Batched):
             return self._completion
         found = self._stream.completion
         remarks = tuple(self._instead(found))
-        return replace(found, remarks=remarks) if remarks else found
+        return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
 
     def _instead(self, found: Completion) -> Iterator[Message]:
         """Why another endpoint than the one named first has answered, where one has."""

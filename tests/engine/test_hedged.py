@@ -149,6 +149,10 @@ async def test_a_late_first_token_is_asked_for_elsewhere_and_the_silent_one_is_l
     asked = Asked(one, other)
     completion = await asked()
     assert (completion.outcome, completion.text, completion.seams) == ("complete", await whole(other), ())
+    (why,) = map(str, completion.notices)
+    assert why.startswith(
+        f"Answered by the second request, to {at(other)[0].title}, because {at(one)[0].title} had been"
+    )
     await until(lambda: ends(one) == ["client left"])
     await until(lambda: ends(other)[:1] == ["done"])
     assert [len(one.requests), len(other.requests)] == [1, 2]  # the last one is ours, of a moment ago

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Final
 
 from ...policy.attempts import Delivered
@@ -86,6 +87,7 @@ class Hedged(Batched):
         self._waiting = False
         self._decided = False
         self._stopped = False
+        self._why: Message | None = None
 
     @property
     def request(self) -> Request:
@@ -100,7 +102,10 @@ class Hedged(Batched):
     @property
     def completion(self) -> Completion:
         """See Batched."""
-        return self._leading.completion
+        found = self._leading.completion
+        if self._why is None or self._leading is self._first.stream or not (found.text or found.reasoning):
+            return found
+        return replace(found, remarks=(*found.remarks, self._why))
 
     @property
     def working(self) -> bool:
@@ -191,7 +196,14 @@ class Hedged(Batched):
         stream, cost = found
         self._held.enter_context(self._seconds.seen.holding(cost.amount, cost.currency))
         self._second = _Runner(stream)
-        names = {"place": first.terms.endpoint.title, "seconds": f"{late_s:.1f}", "other": stream.terms.endpoint.title}
+        names: dict[str, str] = {
+            "place": first.terms.endpoint.title,
+            "seconds": f"{late_s:.1f}",
+            "other": stream.terms.endpoint.title,
+        }
+        self._why = Message(
+            "Answered by the second request, to {other}, because {place} had been silent for {seconds} s.", **names
+        )
         said = Message("{place} has been silent for {seconds} s; {other} is asked as well.", **names)
         return Waiting(reason="queue", detail=said)
 
