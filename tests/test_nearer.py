@@ -176,11 +176,25 @@ def test_the_doctor_says_when_a_second_request_would_be_sent(
 
     assert told() == ["no call in the last hour"] * 2
     session.defaults = session.defaults.replace(hedge=0.05)
-    assert all("no second requests before 20 calls are known (0 now)" in each for each in told())
+    here, unpriced = told()
+    assert here.endswith("before 20 calls of one model and thinking setting are known (0 now)")
+    assert unpriced.endswith("no second requests, for the price is unknown")
+    known(seen, one, calls=19)
+    assert told()[0].endswith("(19 now of deepseek-flash, think = off)")
     known(seen, one, calls=20)
     here, unpriced = told()
-    assert "a second request after 0.05 s, while they cost less than 1" in here
+    assert "a second request after 0.05 s (deepseek-flash, think = off), while they cost less than 1" in here
     assert unpriced.endswith("no second requests, for the price is unknown")
+
+
+def test_the_doctor_says_how_many_calls_more_a_second_request_takes(
+    pair: tuple[DemoServer, DemoServer], session: Session, forget: Callable[[], SeenCalls]
+) -> None:
+    seen, (one, _) = forget(), pair
+    session.defaults = session.defaults.replace(hedge=0.02)
+    known(seen, one, calls=30)
+    (said,) = map(str, session.lately(at(one)).values())
+    assert "one may cost 0.6 demo USD, and an answer costs up to 1 demo USD; some 20 calls more" in said
 
 
 def test_a_journal_that_cannot_be_read_is_no_news(

@@ -12,7 +12,15 @@ import msgspec
 
 from ...metrics.tables import counted
 from ...policy.pricing import PriceTable
-from ...policy.several.hedging import DAY_S, KNOWN_CALLS, allowance, late_after_s
+from ...policy.several.hedging import (
+    DAY_S,
+    KNOWN_CALLS,
+    allowance,
+    calls_until,
+    dearest,
+    late_after_s,
+    longest_output,
+)
 from ...policy.several.nearest import Place, SeenCall, firsts_s, place_at, typical_s
 from ...protocol.events import Usage
 from ...protocol.measured import Cost, StreamRecord
@@ -115,21 +123,41 @@ def _price(prices: PriceTable, model: str, now: datetime, endpoint: Endpoint) ->
     return Message("{prompt} in and {answer} out a million tokens, {currency}", currency=costs[0].currency, **names)
 
 
+def _setting(place: Place) -> Message:
+    """What has figures of its own at an address."""
+    think = Message("think not set") if place[2] is None else Message("think = {think}", think=place[2])
+    return Message("{model}, {think}", model=place[1], think=think)
+
+
 def _second(place: Place | None, endpoint: Endpoint, share: float, now: datetime, prices: PriceTable) -> Message:
     """When a second request would be sent there, and what is left for it."""
     calls, at_s = SEEN.calls, now.timestamp()
-    if place is None or (late_s := late_after_s(calls, place, at_s)) is None:
+    model = endpoint.default_model if place is None else place[1]
+    usage = Usage(prompt_tokens=1, completion_tokens=longest_output(calls) or 0)
+    price = None if model is None else prices.cost_of(model, usage, now, endpoint=endpoint.price_list)
+    if model is not None and price is None:
+        return Message("no second requests, for the price is unknown")
+    if place is None or price is None or (late_s := late_after_s(calls, place, at_s)) is None:
         known = 0 if place is None else len(firsts_s(calls, place, since_s=at_s - DAY_S, last=KNOWN_CALLS))
         return Message(
-            "no second requests before {count} calls are known ({known} now)", count=KNOWN_CALLS, known=known
+            "no second requests before {count} calls of one model and thinking setting are known ({known} now{of})",
+            count=KNOWN_CALLS,
+            known=known,
+            of="" if place is None else Message(" of {setting}", setting=_setting(place)),
         )
-    price = prices.cost_of(place[1], Usage(prompt_tokens=1, completion_tokens=0), now, endpoint=endpoint.price_list)
-    if price is None:
-        return Message("no second requests, for the price is unknown")
     left = Cost(amount=max(Decimal(0), allowance(calls, price.currency, share)), currency=price.currency)
+    need = Cost(amount=max(price.amount, dearest(calls, price.currency)), currency=price.currency)
+    if need.amount > left.amount and (more := calls_until(calls, left.currency, share, need.amount - left.amount)):
+        return Message(
+            "no second request yet: one may cost {left}, and an answer costs up to {need}; some {count} calls more",
+            left=left.rounded,
+            need=need.rounded,
+            count=more,
+        )
     return Message(
-        "a second request after {seconds} s, while they cost less than {left}",
+        "a second request after {seconds} s ({setting}), while they cost less than {left}",
         seconds=f"{late_s:.2f}",
+        setting=_setting(place),
         left=left.rounded,
     )
 

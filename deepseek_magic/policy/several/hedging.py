@@ -68,6 +68,20 @@ def allowance(calls: Sequence[SeenCall], currency: str, share: float) -> Decimal
     return left
 
 
+def dearest(calls: Sequence[SeenCall], currency: str) -> Decimal:
+    """What the dearest of the last answers cost: what the next one is likely not to exceed. ``calls`` are oldest first."""
+    costs = [call.cost for call in calls if call.currency == currency and call.cost is not None and call.used]
+    return max(costs[-LATE_CALLS:], default=Decimal(0))
+
+
+def calls_until(calls: Sequence[SeenCall], currency: str, share: float, missing: Decimal) -> int:
+    """After how many calls more like those before them the share allows for so much that is ``missing``; 0 where none has
+    cost anything."""
+    costs = [call.cost for call in calls if call.currency == currency and call.cost is not None and call.used]
+    each = Decimal(str(share)) * sum(costs, Decimal(0)) / max(1, len(costs))
+    return math.ceil(missing / each) if each else 0
+
+
 def is_warm(calls: Sequence[SeenCall], place: Place) -> bool:
     """Whether a place had the beginning of its last prompt in its cache. ``calls`` are oldest first."""
     return next((call.warm for call in reversed(calls) if call.place == place and call.used), False)
