@@ -145,6 +145,21 @@ def test_another_kernel_knows_from_the_journal_who_is_fastest_and_says_what_eith
         later.close()
 
 
+@pytest.mark.parametrize("first_s", [None, 3.0])
+def test_who_is_asked_only_to_get_to_know_it_is_said_to_be(
+    pair: tuple[DemoServer, DemoServer], forget: Callable[[], SeenCalls], first_s: float | None
+) -> None:
+    seen, (one, other) = forget(), pair
+    known(seen, one)
+    if first_s is not None:
+        known(seen, other, first_s=first_s)
+    client = client_module.Client(at(one, other), api_key=["k", "k"], prefer="fastest", chance=lambda: 0.0)
+    addressed = client.addressed(client.request("hi", think="off"))
+    assert addressed[0].endpoint.base_url == other.base_url
+    (said,) = map(str, nearby.notices(addressed, client.endpoint, {}, client.prices, client.wall()))
+    assert "to learn how soon it begins now" in said
+
+
 def test_what_does_not_go_together_is_said(
     pair: tuple[DemoServer, DemoServer], session: Session, forget: Callable[[], SeenCalls]
 ) -> None:

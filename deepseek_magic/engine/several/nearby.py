@@ -77,13 +77,27 @@ def notices(
     first = addressed[0].endpoint
     if first != named:
         other = next(each for each in addressed if each.endpoint == named)
-        yield Message(
-            "{place} was asked first (first token: {lately}), and not {named} (first token: {before}).",
-            place=first.title,
-            lately=_lately(addressed[0], prices, now),
-            named=named.title,
-            before=_lately(other, prices, now),
-        )
+        values: dict[str, Message | str] = {
+            "place": first.title,
+            "lately": _lately(addressed[0], prices, now),
+            "named": named.title,
+            "before": _lately(other, prices, now),
+        }
+        here_s, there_s = (_typical_s(each, now) for each in (addressed[0], other))
+        if here_s is None or (there_s is not None and here_s > there_s):
+            yield Message(
+                "{place} was asked first, to learn how soon it begins now (first token so far: {lately}), and not {named} (first token: {before}).",
+                **values,
+            )
+        else:
+            yield Message(
+                "{place} was asked first (first token: {lately}), and not {named} (first token: {before}).", **values
+            )
+
+
+def _typical_s(addressed: Addressed, now: datetime) -> float | None:
+    place = place_at(addressed.endpoint.base_url, addressed.request)
+    return typical_s(SEEN.calls, place, now.timestamp())[0]
 
 
 def _no_second(addressed: Sequence[Addressed], prices: PriceTable, now: datetime) -> Iterator[Message]:
