@@ -93,7 +93,15 @@ def test_an_answer_that_the_conversation_has_is_not_sent_twice(run_headless: Run
     assert question(demo, 1).endswith("In[2]:\n```python\nx = 21\n```\n\nAnd another?")
     assert question(demo, 2) == "In[6]:\n```python\ny = 22\n```\n\nA third?"
     assert question(demo, 3) == "A fourth?"  # the turn before has it
-    assert "Not sent twice, because the conversation has it: In[6], In[7]." in small_print(outputs)
+    assert "Not sent twice, because the conversation has it: In[7]." in small_print(outputs)
+
+
+def test_no_older_cell_takes_the_place_of_one_that_the_conversation_has(run_headless: Run, demo: DemoServer) -> None:
+    asides = [f"{ASK}\nName the {which} river." for which in ("first", "second")]
+    run_headless(*asides, "%%deepseek --context 1\nWhy?", *["%%deepseek --context 2\nAnd now?"] * 2)
+    sent = [question(demo, number) for number in (2, 3, 4)]
+    assert sent[0].startswith("In[3]:")
+    assert sent[1:] == ["And now?"] * 2
 
 
 def test_a_cell_that_ran_again_is_sent_as_it_ran_last(kernel: Kernel, demo: DemoServer) -> None:

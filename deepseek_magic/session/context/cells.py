@@ -90,24 +90,24 @@ def excerpt(ran: Sequence[RanCell], gathering: Gathering) -> Excerpt:
 
 
 def attached(ran: Sequence[RanCell], gathering: Gathering, *, last: int) -> list[Attached]:
-    """The ``last`` cells as a part of a message, but for what the conversation has; answers in it are not counted."""
+    """The ``last`` cells as a part of a message, but for what the conversation has; no older cell takes its place."""
     texts = [text for _, text in chosen(ran, gathering, last=last)]
     return [Attached(gathering.pieces[-1].name, "\n\n".join(texts))] if texts else []
 
 
 def chosen(ran: Sequence[RanCell], gathering: Gathering, *, last: int | None = None) -> list[tuple[RanCell, str]]:
     """The cells that are sent, each with its text: all, or of the ``last`` ones those that the conversation does not have word
-    for word. Answers that it has are not counted."""
+    for word. Those count, too: else the same question would send an older cell each time that it is asked."""
     found: list[tuple[RanCell, str]] = []
     left, known, whole, seen = MAX_NOTEBOOK_TOKENS, list[RanCell](), 0, 0
     for cell in reversed(ran):
         if seen == last:
             break
+        seen += 1
         if cell.answer is not None and cell.answer.strip() and gathering.has(cell.answer):
             known.append(cell)
             continue
         text = cell_text(cell, gathering)
-        seen += 1
         if last is not None and gathering.has(text):
             known.append(cell)
             continue
