@@ -191,6 +191,25 @@ def test_a_path_leads_to_a_function() -> None:
             named("forcast", missing)
 
 
+def test_a_slip_in_a_path_gets_a_guess() -> None:
+    class NothingFailed(dict[str, Any]):
+        """As a notebook's variables are: reading one of them may be refused."""
+
+        def __getitem__(self, name: str) -> Any:
+            if name == "Err":
+                raise ConfigurationError("No cell has failed so far.")
+            return super().__getitem__(name)
+
+    here = NothingFailed(Err=None, station=Station(), forecast=forecast)
+    for typed, meant in (("forcast", "forecast"), ("station.forcast", "station.forecast")):
+        with pytest.raises(
+            ConfigurationError, match=rf"^The tool {typed} is not a function here \(did you mean {meant}\?\)"
+        ):
+            named(typed, here)
+    with pytest.raises(ConfigurationError, match=r"^The tool Err is not a function here"):
+        named("Err", here)
+
+
 def test_a_tool_by_itself_takes_an_object() -> None:
     tool = Tool(name="other", description="", parameters={}, call=print)
     assert tool.convert({"a": 1}) == {"a": 1}

@@ -22,6 +22,7 @@ from ..template import lookup
 from .tool import Tool
 
 _TAKES: Final = Message("A tool is a function with a name, whose parameters have types that JSON can hold.")
+_DEFINE: Final = Message("Define it first.")
 _STRUCT: Final = "Arguments_of_the_tool"
 _MAX_DESCRIPTION_CHARS: Final = 4_000
 _NAMED: Final = (
@@ -77,17 +78,47 @@ def tool_of(function: Callable[..., Any]) -> Tool:
 
 def named(path: str, variables: Mapping[str, Any] | None) -> Tool:
     """The tool that a path (``forecast``, ``station.forecast``) leads to. Raises ConfigurationError."""
+    if variables is None:
+        raise _not_here(path, "", Message("Give the function itself, in tools=[…]."))
     first, dot, rest = path.partition(".")
-    if variables is None or first not in variables:
-        known = [key for key, value in (variables or {}).items() if callable(value) and not key.startswith("_")]
-        raise ConfigurationError(
-            Message("The tool {name} is not a function here{near}.", name=path, near=closest(first, known)),
-            hint=Message("Define it first.")
-            if variables is not None
-            else Message("Give the function itself, in tools=[…]."),
-        )
-    found = lookup(variables, first, dot + rest)
+    if first not in variables:
+        known = [key for key in variables if not key.startswith("_") and _is_readable(variables, key)]
+        known = [key for key in known if callable(variables[key])]
+        raise _not_here(path, closest(first, known), _DEFINE)
+    try:
+        found = lookup(variables, first, dot + rest)
+    except ConfigurationError:
+        raise _not_here(path, _near_step(path, variables), _DEFINE) from None
     return found if isinstance(found, Tool) else tool_of(found)
+
+
+def _not_here(path: str, near: Message | str, hint: Message) -> ConfigurationError:
+    return ConfigurationError(Message("The tool {name} is not a function here{near}.", name=path, near=near), hint=hint)
+
+
+def _is_readable(variables: Mapping[str, Any], name: str) -> bool:
+    """Whether a variable has a value now: a notebook's last error has none before a cell has failed."""
+    try:
+        variables[name]
+    except (ConfigurationError, KeyError):
+        return False
+    return True
+
+
+def _near_step(path: str, variables: Mapping[str, Any]) -> Message | str:
+    """The first step of a path that leads nowhere, as it may have been meant."""
+    reached, *steps = path.split(".")
+    if not _is_readable(variables, reached):
+        return ""
+    value = variables[reached]
+    for step in steps:
+        try:
+            value = getattr(value, step)
+        except Exception:  # a property of the user's raises what it likes
+            near = closest(step, [name for name in dir(value) if not name.startswith("_")])
+            return near.filled(word=f"{reached}.{near.values['word']}") if isinstance(near, Message) else ""
+        reached = f"{reached}.{step}"
+    return ""
 
 
 def _no_tool(name: str, why: Message | str) -> ConfigurationError:
