@@ -383,6 +383,8 @@ def f() -> None:
         ({"tools": [f, f]}, "Two tools are called f"),
         ({"tools": [f, {"type": "function", "function": {"name": "g"}}]}, "functions and the API's definitions"),
         ({"tools": [lambda x: x]}, "it has no name"),
+        ({"tools": ["f"]}, r'"f" is a name\. Give the function itself: tools=\[f\]\.'),
+        ({"tools": [f, "mcp:time"]}, r'"mcp:time" is a name\. Names are for tool: tool=\["mcp:time"\]\.'),
         ({"tools": [f], "background": True}, "takes no --tool"),
         ({"tool": ["g"], "variables": {"f": f}}, "The tool g is not a function here"),
         ({"tool": ["ff"], "variables": {"fff": f}}, r"did you mean fff"),

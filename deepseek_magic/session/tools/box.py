@@ -33,13 +33,16 @@ class Toolbox:
 def given_tools(typed: dict[str, Any]) -> list[Tool]:
     """Take the functions out of ``tools`` of a call from Python; the API's own list of definitions stays there.
 
-    Raises ConfigurationError where both are mixed, since nobody could run the one half.
+    Raises ConfigurationError for a name in a function's place, and where both are mixed, since nobody could run the one half.
     """
     given = typed.get("tools")
-    if isinstance(given, Tool) or callable(given):
+    if isinstance(given, Tool | str) or callable(given):
         given = [given]
-    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+    if not isinstance(given, Sequence) or not given:
         return []
+    for each in given:
+        if isinstance(each, str):
+            raise _only_named(each)
     ours = [each for each in given if isinstance(each, Tool) or callable(each)]
     if not ours:
         return []
@@ -50,6 +53,13 @@ def given_tools(typed: dict[str, Any]) -> list[Tool]:
         )
     del typed["tools"]
     return [each if isinstance(each, Tool) else tool_of(each) for each in ours]
+
+
+def _only_named(name: str) -> ConfigurationError:
+    said = Message('tools takes functions, and "{name}" is a name.', name=name[:80])
+    if all(part.isidentifier() for part in name.split(".")):
+        return ConfigurationError(said, hint=Message("Give the function itself: tools=[{name}].", name=name[:80]))
+    return ConfigurationError(said, hint=Message('Names are for tool: tool=["{name}"].', name=name[:80]))
 
 
 def toolbox(
