@@ -36,6 +36,16 @@ def test_what_a_cell_names_is_asked_and_not_the_demo(here: str, demo: DemoServer
     assert asked(endpoint=f"{there},demo,deepseek") == [there, here, "https://api.deepseek.com"]
 
 
+def test_a_slip_in_a_flag_is_named_and_not_its_value(shell: Any) -> None:
+    for line, said in (
+        ("--pce 3", r"There is no flag --pce \(did you mean --pace\?\)"),
+        ("--pace 3 begin", "action needs one of start, stop"),
+        ("--pac 3 begin", "action needs one of start, stop"),
+    ):
+        with pytest.raises(ds.ConfigurationError, match=f"^{said}"):
+            shell.magics_manager.registry["DemoMagics"].deepseek_demo(line)
+
+
 def test_of_several_endpoints_the_fastest_is_asked_beside_the_demo(here: str, demo: DemoServer) -> None:
     with DemoServer(pace=0) as other:
         answer = ds.ask("echo a", endpoint=f"{demo.base_url},{other.base_url}", prefer="fastest")

@@ -11,6 +11,7 @@ import argparse
 import keyword
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ HELP_GAP: Final = 24
 
 _WORD: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+|["']""")
 _QUOTED: Final = re.compile(r""""((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'""")
+_LONG_FLAG: Final = re.compile(r"--[a-z][\w-]*")
 _ESCAPED: Final = re.compile(r"""\\(["'\\])""")
 _SEE_HELP: Final = Message("%%deepseek --help lists all flags.")
 
@@ -183,13 +185,28 @@ def arguments(magic: Any, line: str) -> Any:
 def parsed(parser: argparse.ArgumentParser, typed: Sequence[str] | None, hint: Message) -> argparse.Namespace:
     """What argparse reads in these words (of this process, if None); its refusals are ConfigurationErrors of ours."""
     parser.exit_on_error = False
+    flags = [flag for action in _actions(parser) for flag in action.option_strings]
     try:
         found, strange = parser.parse_known_args(typed)
     except argparse.ArgumentError as error:
+        # The value of a flag that does not exist is read as an argument without one, and is no value of that.
+        if not (error.argument_name or "").startswith("-") and (slip := _slip(typed, flags)):
+            raise _no_flag(slip, flags, hint) from None
         raise ConfigurationError(_why(parser, error), hint=hint) from None
     if strange:
-        raise _no_flag(strange[0], [flag for action in _actions(parser) for flag in action.option_strings], hint)
+        raise _no_flag(strange[0], flags, hint)
     return found
+
+
+def _slip(typed: Sequence[str] | None, flags: Iterable[str]) -> str | None:
+    """The first word that looks like a flag and neither is one nor begins one."""
+    for word in sys.argv[1:] if typed is None else typed:
+        if word == "--":
+            return None
+        name = word.partition("=")[0]
+        if _LONG_FLAG.fullmatch(name) and not any(flag.startswith(name) for flag in flags):
+            return name
+    return None
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
