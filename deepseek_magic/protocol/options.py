@@ -473,9 +473,11 @@ class CallOptions(RequestOptions, total=False):
 
 
 def closest(word: str, known: Sequence[str]) -> Message | str:
-    """`` (did you mean X?)`` where one known word is near, else nothing."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return Message(" (did you mean {word}?)", word=near[0]) if near else ""
+    """`` (did you mean X?)`` where one known word is near, else nothing. One of the same letters is nearer than others: two
+    letters in the wrong order are the commonest slip."""
+    near = difflib.get_close_matches(word, known, n=5, cutoff=0.6)
+    same = (each for each in near if sorted(each) == sorted(word))
+    return Message(" (did you mean {word}?)", word=next(same, near[0])) if near else ""
 
 
 class ProjectText(str):

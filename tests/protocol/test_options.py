@@ -172,6 +172,8 @@ def test_a_slip_is_answered_with_the_word_that_was_meant() -> None:
         OPTIONS_BY_NAME["think"].parse("hihg")
     with pytest.raises(ConfigurationError, match="did you mean temperature"):
         Options(temprature=1)
+    with pytest.raises(ConfigurationError, match=r"did you mean file\?"):
+        Options(fiel="a.txt")
     assert closest("zzz", ["temperature"]) == ""
 
 
