@@ -340,11 +340,14 @@ def test_an_interrupt_in_a_function_is_a_stop(ask: Ask, session: Session) -> Non
 
 
 def test_a_megabyte_goes_back_as_twenty_thousand_characters(ask: Ask, demo: DemoServer) -> None:
-    answer = ask(ULM, tools=[Weather("x" * 1_000_000).weather])
+    answer = ask(f"{ULM} {{rian}}", tools=[Weather("x" * 1_000_000).weather], variables={"rain": 1})
     result = sent(demo)[2]["content"]
     assert len(result) == 20_000
     assert result.endswith("of 1,000,000 characters]")
     assert answer.tool_runs[0].result == result
+    slip, cut = map(str, answer.notices)
+    assert "did you mean rain?" in slip  # what was said of the question stays
+    assert cut == "What weather returned has 1,000,000 characters; the model was given the first 20,000."
 
 
 def test_a_key_in_a_result_is_masked(ask: Ask, demo: DemoServer) -> None:

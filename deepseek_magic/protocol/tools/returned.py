@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ MAX_CHARS: Final = 20_000
 
 _CUT: Final = "\n[cut here: {kept:,} of {whole:,} characters]"
 """English, like all that a model is told by us."""
+_IS_CUT: Final = re.compile(r"\n\[cut here: [\d,]{1,20} of ([\d,]{1,20}) characters\]\Z")
 
 
 def text_of_value(value: Any) -> str:
@@ -37,6 +39,12 @@ def cut(text: str) -> str:
         return text
     kept = MAX_CHARS - len(_CUT.format(kept=MAX_CHARS, whole=len(text)))
     return text[:kept] + _CUT.format(kept=kept, whole=len(text))
+
+
+def length_before(text: str) -> int | None:
+    """How many characters a text had that ``cut`` has cut; None where it is whole."""
+    found = _IS_CUT.search(text)
+    return int(found[1].replace(",", "")) if found else None
 
 
 def _text(value: Any) -> str:

@@ -7,7 +7,7 @@ steps. Each round is a request like any other: its retries, limits, budget and j
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +19,7 @@ from ...protocol.chat import ChatMessage
 from ...protocol.completion import Completion, ToolCall
 from ...protocol.errors import NotConfirmed, ToolsEnded
 from ...protocol.measured import Cost
-from ...protocol.tools.returned import cut, text_of_error, text_of_value
+from ...protocol.tools.returned import MAX_CHARS, cut, length_before, text_of_error, text_of_value
 from ...protocol.tools.tool import Tool, ToolRun, read_arguments, shown_call
 from ...text.messages import Message
 from ..confirming.question import ToConfirm
@@ -85,7 +85,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
     usage and the cost of all rounds. NotConfirmed, and an interrupt, are thrown in where they happen."""
     assert first.tools is not None
     approval = Approval(tools=first.tools.tools, confirm=first.tools.confirm)
-    prepared, runs, past = first, list[ToolRun](), list[Completion]()
+    prepared, runs, past, said = first, list[ToolRun](), list[Completion](), [*first.notices]
     while True:
         if first.waiting is not None and not past:
             completion = first.waiting
@@ -93,7 +93,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
             completion = yield AskModel(prepared=prepared)
         past.append(completion)
         if not asks_for_tools(completion):
-            return session.keep(prepared, _whole(completion, past, runs))
+            return session.keep(replace(prepared, notices=tuple(said)), _whole(completion, past, runs))
         calls = _named_apart(completion.tool_calls, len(past))
         stopped: NotConfirmed | ToolsEnded | _Ended | None = None
         made: list[ToolRun] = []
@@ -115,6 +115,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
             yield Tell(run=run)
         runs += made
         prepared = _next(prepared, completion, calls, made)
+        said += prepared.notices
         if stopped is not None:
             error = None if isinstance(stopped, _Ended) else stopped
             ended = Completion(
@@ -128,7 +129,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
                 record=completion.record,
                 error=error,
             )
-            return session.keep(prepared, _whole(ended, past, runs))
+            return session.keep(replace(prepared, notices=tuple(said)), _whole(ended, past, runs))
 
 
 def _one(
@@ -221,7 +222,15 @@ def _next(prepared: Prepared, completion: Completion, calls: list[ToolCall], run
         replace(each, request=replace(each.request, messages=(*each.request.messages, answer, *results)))
         for each in prepared.addressed
     )
-    return replace(prepared, addressed=addressed, purpose="tool", notices=(), waiting=None)
+    return replace(prepared, addressed=addressed, purpose="tool", notices=tuple(_cut(runs)), waiting=None)
+
+
+def _cut(runs: list[ToolRun]) -> Iterator[Message]:
+    """Sentences about results that the model does not get whole."""
+    for run in runs:
+        if (chars := length_before(run.result)) is not None:
+            said = Message("What {name} returned has {chars} characters; the model was given the first {limit}.")
+            yield said.filled(name=run.name, chars=f"{chars:,}", limit=f"{MAX_CHARS:,}")
 
 
 def _sent(arguments: str) -> str:
