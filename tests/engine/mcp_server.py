@@ -60,6 +60,9 @@ def main() -> None:
     if HOW == "no start":
         print(f"no such table, {os.environ.get('TOKEN')}", file=sys.stderr, flush=True)
         sys.exit(1)
+    if HOW == "no start, at length":
+        print("one line\nNoSuchTable: " + "words " * 100, file=sys.stderr, flush=True)
+        sys.exit(1)
     if HOW == "silent":
         time.sleep(600)
     if HOW in ("junk", "hostile"):

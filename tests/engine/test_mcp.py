@@ -119,7 +119,14 @@ def test_junk_and_hostile_words_do_nothing(configure: Configure, how: str, capfd
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("no start", r"The MCP server test did not start\. The last that it said: no such table, \*\*\*\*"),
+        (
+            "no start",
+            r'The MCP server test did not start\. The last that it said: "no such table, \*\*\*\*"\. Of your ',
+        ),
+        (
+            "no start, at length",
+            r'"NoSuchTable: words words .* words …"\. .* and what env in /.*/\.mcp\.json gives it\.$',
+        ),
         ("empty", r"The MCP server test offers no tools\."),
     ],
 )

@@ -35,6 +35,7 @@ MAX_TOOLS: Final = 128
 """What the API takes of functions (API page "create chat completion", tools)."""
 MAX_PAGES: Final = 20
 _SAID_CHARS: Final = 300
+_TAIL_BYTES: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class MCPServer:
         await self.tools()
         client, life = self._client, self._life
         if client is None or life is None or life.done():
-            raise self._failed(Message("The MCP server {name} has ended.", name=visible(self.entry.name)))
+            raise TransportError(Message("The MCP server {name} has ended.", name=visible(self.entry.name)))
         asked = asyncio.ensure_future(client.call_tool(name, dict(arguments)))
         try:
             done, _ = await asyncio.wait((asked, life), timeout=self._call_s, return_when=asyncio.FIRST_COMPLETED)
@@ -95,13 +96,15 @@ class MCPServer:
                 said = said.filled(name=visible(self.entry.name), tool=visible(name), seconds=f"{self._call_s:g}")
                 raise TransportError(said, hint=Message("It was told to stop; ask again, or look what it is doing."))
             if asked not in done:
-                raise self._failed(Message("The MCP server {name} has ended.", name=visible(self.entry.name)))
+                raise TransportError(Message("The MCP server {name} has ended.", name=visible(self.entry.name)))
             try:
                 return _returned(asked.result())
             except MCPError as error:
                 if not life.done() and error.code not in (-32000, -32001):  # not a closed connection, nor a time-out
                     return ServerAnswer(text=self._clean(error.message), failed=True)
-                raise self._failed(Message("The MCP server {name} has ended.", name=visible(self.entry.name))) from None
+                raise TransportError(
+                    Message("The MCP server {name} has ended.", name=visible(self.entry.name))
+                ) from None
             except DeepSeekError:
                 raise
             except Exception as error:
@@ -132,11 +135,11 @@ class MCPServer:
                 except TimeoutError:
                     said = Message("The MCP server {name} did not start within {seconds} s.")
                     said = said.filled(name=visible(self.entry.name), seconds=f"{self._start_s:g}")
-                    ready.set_exception(self._failed(said, _tail(errors)))
+                    ready.set_exception(self._not_started(said, _tail(errors)))
                     return
                 except Exception:
                     said = Message("The MCP server {name} did not start.", name=visible(self.entry.name))
-                    ready.set_exception(self._failed(said, _tail(errors)))
+                    ready.set_exception(self._not_started(said, _tail(errors)))
                     return
                 self._client = client
                 ready.set_result(offered)
@@ -146,7 +149,7 @@ class MCPServer:
         finally:
             self._client = None
             if not ready.done():
-                ready.set_exception(self._failed(Message("The MCP server {name} has ended.", name=self.entry.name)))
+                ready.set_exception(TransportError(Message("The MCP server {name} has ended.", name=self.entry.name)))
 
     async def _made(self, stack: contextlib.AsyncExitStack, errors: Any) -> Client:
         """A client that is not connected yet. Raises ConfigurationError."""
@@ -187,9 +190,21 @@ class MCPServer:
             )
         return found
 
-    def _failed(self, said: Message, why: str = "") -> TransportError:
-        last = self._clean(why)
-        return TransportError(said, hint=Message("The last that it said: {text}", text=last) if last else "")
+    def _not_started(self, said: Message, why: str) -> TransportError:
+        """With the last that a program wrote, and what it has of the environment: what it misses is often a variable."""
+        if self.entry.url:
+            return TransportError(said)
+        last, file = self._clean(why), self.entry.file
+        hint = Message(
+            "Of your environment it has only PATH, HOME and the like, and what env in {file} gives it.", file=file
+        )
+        if last:
+            hint = Message(
+                'The last that it said: "{text}". Of your environment it has only PATH, HOME and the like, and what env in {file} gives it.',
+                text=last,
+                file=file,
+            )
+        return TransportError(said, hint=hint)
 
     def _broken(self, error: Exception) -> TransportError:
         said = Message("The MCP server {name} answered with what is no result: {why}.")
@@ -197,7 +212,9 @@ class MCPServer:
         return TransportError(said.filled(name=visible(self.entry.name), why=self._clean(why)))
 
     def _clean(self, text: str) -> str:
-        return visible(self.entry.without_secrets(text)).replace("\n", " ").strip()[-_SAID_CHARS:]
+        """One line without secrets; of a long one the beginning, which names the error, up to the end of a word."""
+        text = visible(self.entry.without_secrets(text)).replace("\n", " ").strip()
+        return text if len(text) <= _SAID_CHARS else f"{text[:_SAID_CHARS].rpartition(' ')[0] or text[:_SAID_CHARS]} …"
 
 
 async def _listed(client: Client) -> tuple[Offered, ...]:
@@ -238,10 +255,13 @@ def _returned(result: Any) -> ServerAnswer:
 
 
 def _tail(errors: Any) -> str:
-    """The last lines that a server wrote to its standard error."""
+    """The last line that a server wrote to its standard error; of a very long one the end, from a word on."""
     with contextlib.suppress(OSError, ValueError):
         errors.seek(0, os.SEEK_END)
-        errors.seek(max(0, errors.tell() - 4_000))
+        start = max(0, errors.tell() - _TAIL_BYTES)
+        errors.seek(start)
         lines = [line.strip() for line in errors.read().splitlines() if line.strip()]
+        if start and len(lines) == 1:
+            return f"… {lines[0].partition(' ')[2]}"  # half a word may be half a secret
         return lines[-1] if lines else ""
     return ""
