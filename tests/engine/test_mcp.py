@@ -229,6 +229,33 @@ def test_variables_of_the_environment_are_filled(configure: Configure, monkeypat
         entry("b")
 
 
+@pytest.mark.parametrize("place", ["command", "args", "env", "cwd", "url", "headers"])
+@pytest.mark.parametrize("variable", ["DEEPSEEK_API_KEY", "ARK_API_KEY", "DEEPSEEK_API_KEY_HOST_TEST", "COPY_TEST"])
+def test_a_projects_file_gets_no_api_key(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, variable: str
+) -> None:
+    for name in ("DEEPSEEK_API_KEY", variable):
+        monkeypatch.setenv(name, "sk-test-1234")
+    text = f"x${{{variable}:-}}"
+    made = {"args": [text], "env": {"A": text}, "headers": {"A": text}}.get(place, text)
+    known: dict[str, Any] = {"url": "https://h.test"} if place in ("url", "headers") else {"command": "x"}
+    configure(a={**known, place: made})
+    with pytest.raises(ConfigurationError, match=rf"asks for your API key {variable}\.") as said:
+        entry("a")
+    assert "sk-test" not in str(said.value)
+    own = tmp_path / "own.json"
+    (tmp_path / ".mcp.json").rename(own)
+    assert "sk-test" not in entry("a", str(own)).shown
+
+
+def test_what_is_shown_has_the_names_of_variables(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE_TEST", "hushed")
+    configure(a={"command": "${WHERE_TEST}", "args": ["${WHERE_TEST}"]}, b={"url": "https://${WHERE_TEST}/mcp"})
+    for name in "ab":
+        assert "${WHERE_TEST}" in entry(name).shown
+        assert "hushed" not in entry(name).shown
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -20,6 +20,8 @@ from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
 from ...text.characters import visible
 from ...text.messages import Message
+from ..hosts import keys
+from ..hosts.endpoints import ENDPOINTS, HUB_TOKEN_VARIABLE
 from ..hosts.folders import project_folders
 
 FILE_NAME: Final = ".mcp.json"
@@ -27,6 +29,8 @@ MAX_FILE_BYTES: Final = 1_000_000
 _ROOTS: Final = (".git", ".hg", "pyproject.toml")
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _SHORTEST_SECRET_CHARS: Final = 4
+_KEY_VARIABLES: Final = {HUB_TOKEN_VARIABLE, *(name for each in ENDPOINTS.values() for name in each.key_variables)}
+_OF_ANOTHER_HOST: Final = "DEEPSEEK_API_KEY_"
 _REMOTE: Final = ("http", "streamable-http", "streamable_http", "streamableHttp")
 
 
@@ -43,10 +47,14 @@ class ServerEntry:
     cwd: str | None = None
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    written: ServerEntry | None = field(default=None, repr=False)
+    """The entry as its file has it, where this one has the variables' values in it."""
 
     @property
     def shown(self) -> str:
-        """What is started or asked, on one line; without what may be secret."""
+        """What is started or asked, on one line, with the names of variables for their values."""
+        if self.written is not None:
+            return self.written.shown
         if self.url:
             parts = urlsplit(self.url)
             return visible(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
@@ -146,12 +154,20 @@ def _entry(name: str, raw: Any, path: Path, from_project: bool) -> ServerEntry:
 
 
 def _filled(found: ServerEntry) -> ServerEntry:
-    """With the variables of the environment in it. Raises ConfigurationError where one is missing."""
+    """With the variables of the environment in it. Raises ConfigurationError where one is missing, or is an API key that a
+    project's file may not ask for."""
 
     def fill(text: str) -> str:
         return _VARIABLE.sub(value, text)
 
     def value(match: re.Match[str]) -> str:
+        if found.from_project and _is_a_key(match[1]):
+            said = Message(
+                "The MCP server {name} was not started, because {file} of this project asks for your API key {variable}."
+            )
+            said = said.filled(name=visible(found.name), file=found.file.name, variable=match[1])
+            hint = Message("A server that may have it belongs in a file of yours: %config DeepSeekMagics.mcp_config.")
+            raise ConfigurationError(said, hint=hint)
         if (known := os.environ.get(match[1])) is not None:
             return known
         if match.lastindex == 2:
@@ -170,4 +186,15 @@ def _filled(found: ServerEntry) -> ServerEntry:
         cwd=fill(found.cwd) if found.cwd else None,
         url=fill(found.url),
         headers={key: fill(text) for key, text in found.headers.items()},
+        written=found,
     )
+
+
+def _is_a_key(variable: str) -> bool:
+    """Whether a variable is one that keys of endpoints are read from, or has the value of a key."""
+    name = variable.upper()  # Windows reads it in any case
+    if name in _KEY_VARIABLES or name.startswith(_OF_ANOTHER_HOST):
+        return True
+    value = os.environ.get(variable, "")
+    of_endpoints = {os.environ.get(each, "").strip() for each in _KEY_VARIABLES} - {""}
+    return keys.looks_like_key(value) or value.strip() in of_endpoints

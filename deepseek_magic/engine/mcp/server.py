@@ -184,7 +184,9 @@ class MCPServer:
         found = shutil.which(self.entry.command, path=path)
         if found is None:
             said = Message("The MCP server {name} cannot be started: there is no program {command}.")
-            said = said.filled(name=visible(self.entry.name), command=visible(self.entry.command))
+            said = said.filled(
+                name=visible(self.entry.name), command=visible((self.entry.written or self.entry).command)
+            )
             raise ConfigurationError(
                 said, hint=Message("Install it, or correct the command in {file}.", file=self.entry.file)
             )
