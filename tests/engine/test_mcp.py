@@ -207,7 +207,7 @@ def test_secrets_are_shown_nowhere(configure: Configure) -> None:
     configure(a=listed(), b={"type": "http", "url": f"https://u:{TOKEN}@h.test/mcp?key={TOKEN}", "headers": key})
     known = entries()
     assert TOKEN not in repr(known["a"])
-    assert [known[name].shown for name in "ab"] == [f"{sys.executable} {SCRIPT}", "https://h.test/mcp"]
+    assert known["b"].shown == "https://h.test/mcp"
     assert known["b"].without_secrets(f"401 for {TOKEN}") == "401 for ****"
 
 
@@ -246,6 +246,30 @@ def test_a_projects_file_gets_no_api_key(
     own = tmp_path / "own.json"
     (tmp_path / ".mcp.json").rename(own)
     assert "sk-test" not in entry("a", str(own)).shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs are files that may be run")
+def test_what_is_shown_is_what_starts(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIB_TEST", "hushed")
+    program = tmp_path / "bin" / "tool"
+    program.parent.mkdir()
+    program.write_text("")
+    program.chmod(0o755)
+    env = {"PATH": "bin", "LD_PRELOAD": "${LIB_TEST}.so\nx"}
+    configure(a={"command": "tool", "args": ["a b", "c"], "env": env}, b={"command": "./tool", "cwd": "bin"})
+    found = entry("a")
+    assert found.program == str(program)
+    assert found.shown.splitlines() == [
+        f"{program} 'a b' c",
+        f"cwd={tmp_path}",
+        "PATH=bin",
+        "LD_PRELOAD='${LIB_TEST}.so[LF]x'",
+    ]
+    assert entry("b").program == str(program)
+    asked = entry("a").digest
+    program.rename(tmp_path / "tool")
+    assert entry("a").program is None
+    assert entry("a").digest != asked
 
 
 def test_what_is_shown_has_the_names_of_variables(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Which MCP servers there are: the ``mcpServers`` of the user's own file and of the project's ``.mcp.json``.
 
 The format is that of Claude, Cursor and VS Code: a command with ``args`` and ``env``, or a ``url`` with ``headers``; ``${NAME}``
-and ``${NAME:-else}`` take a variable of the environment. Values of ``env`` and ``headers`` may be secrets and are shown nowhere.
+and ``${NAME:-else}`` take a variable of the environment. Values of ``env`` and ``headers`` may be
+secrets: only the question before a project's program starts shows those of ``env``, as the file has them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,19 +54,43 @@ class ServerEntry:
     """The entry as its file has it, where this one has the variables' values in it."""
 
     @property
+    def folder(self) -> Path:
+        """Where the program is started: ``cwd``, from the folder of a project's file, or else from the working folder, on."""
+        return (self.file.parent if self.from_project else Path.cwd()).absolute() / (self.cwd or "")
+
+    @property
+    def program(self) -> str | None:
+        """The path of the program that is started, looked for as its environment and its folder say; None: there is none."""
+        folders = self.env.get("PATH", os.environ.get("PATH", os.defpath)).split(os.pathsep)
+        path = os.pathsep.join(str(self.folder / each) for each in folders)
+        command = str(self.folder / self.command) if {*self.command} & {os.sep, "/"} else self.command
+        return shutil.which(command, path=path)
+
+    @property
     def shown(self) -> str:
-        """What is started or asked, on one line, with the names of variables for their values."""
-        if self.written is not None:
-            return self.written.shown
+        """What is started or asked, with the names of variables for their values. Of a program every line that decides what
+        it does: its path and arguments, its folder, its environment. Known keys are masked."""
+        written = self.written or self
         if self.url:
-            parts = urlsplit(self.url)
-            return visible(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-        return visible(" ".join((self.command, *self.args))).replace("\n", " ")
+            parts = urlsplit(written.url)
+            return _line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+        command = written.command if _VARIABLE.search(written.command) else self.program or written.command
+        lines = [shlex.join((command, *written.args)), f"cwd={shlex.quote(str(written.folder))}"]
+        lines += [f"{shlex.quote(key)}={shlex.quote(value)}" for key, value in written.env.items()]
+        return "\n".join(map(_line, lines))
 
     @property
     def digest(self) -> str:
         """What tells this entry from another, or from itself after a change."""
-        parts = [self.name, self.command, self.args, sorted(self.env.items()), self.cwd, self.url]
+        parts = [
+            self.name,
+            self.command,
+            self.program if self.command else "",
+            self.args,
+            sorted(self.env.items()),
+            self.cwd,
+            self.url,
+        ]
         whole = json.dumps([*parts, sorted(self.headers.items()), str(self.file)], default=list)
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -77,6 +104,10 @@ class ServerEntry:
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "****") if len(secret) >= _SHORTEST_SECRET_CHARS else text
         return text
+
+
+def _line(text: str) -> str:
+    return visible(keys.mask_content(text)).replace("\n", "[LF]").replace("\t", "[HT]")
 
 
 def entries(own_file: str = "", start: Path | None = None) -> dict[str, ServerEntry]:

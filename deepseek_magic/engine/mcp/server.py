@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -174,14 +173,13 @@ class MCPServer:
             command=command[0],
             args=command[1:],
             env=dict(self.entry.env),
-            cwd=self.entry.cwd or str(self.entry.file.parent if self.entry.from_project else Path.cwd()),
+            cwd=str(self.entry.folder),
             encoding_error_handler="replace",
         )
         return Client(stdio_client(parameters, errlog=errors))
 
     def _program(self) -> str:
-        path = self.entry.env.get("PATH", os.environ.get("PATH"))
-        found = shutil.which(self.entry.command, path=path)
+        found = self.entry.program
         if found is None:
             said = Message("The MCP server {name} cannot be started: there is no program {command}.")
             said = said.filled(
