@@ -230,6 +230,10 @@ def test_a_tool_by_itself_takes_an_object() -> None:
         ('{"a": NaN}', 'f({"a": NaN})'),
         ('{"a": "\\u202eevil\\u001b[2J\\n"}', 'f(a="[RLO]evil\\u001b[2J\\n")'),
         ('{"a": "\\ud800"}', 'f(a="�")'),
+        (
+            '{"a": "\u200b\u200e\u200f\u061c\u00ad\u3164\u00a0\U000e0041"}',
+            'f(a="[U+200B][U+200E][U+200F][U+061C][U+00AD][U+3164][U+00A0][U+E0041]")',
+        ),
     ],
 )
 def test_a_call_is_shown_on_one_line_with_nothing_hidden(arguments: str, shown: str) -> None:

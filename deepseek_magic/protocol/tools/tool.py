@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ...text.characters import named as named_characters
+from ...text.characters import visible
 from ...text.messages import Message
 from ..errors import ConfigurationError
 
@@ -111,7 +111,7 @@ def _python(value: Any) -> str:
 
 def _plain(text: str, short: bool) -> str:
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # half a character cannot be shown
-    text = named_characters(text).replace("\n", "[LF]").replace("\t", "[HT]")
+    text = visible(text).replace("\n", "[LF]").replace("\t", "[HT]")
     return text if not short or len(text) <= SHOWN_VALUE_CHARS else f"{text[:SHOWN_VALUE_CHARS]}…"
 
 
