@@ -230,6 +230,8 @@ def test_a_tool_by_itself_takes_an_object() -> None:
         ('{"a": NaN}', 'f({"a": NaN})'),
         ('{"a": "\\u202eevil\\u001b[2J\\n"}', 'f(a="[RLO]evil\\u001b[2J\\n")'),
         ('{"a": "\\ud800"}', 'f(a="�")'),
+        ('{"query=\\"SELECT 1\\", dry_run": true}', 'f("query=\\"SELECT 1\\", dry_run"=True)'),
+        ('{"": 1, "a b": 2}', 'f(""=1, "a b"=2)'),
         (
             '{"a": "\u200b\u200e\u200f\u061c\u00ad\u3164\u00a0\U000e0041"}',
             'f(a="[U+200B][U+200E][U+200F][U+061C][U+00AD][U+3164][U+00A0][U+E0041]")',

@@ -101,8 +101,13 @@ def shown_call(name: str, arguments: str, *, short: bool = True) -> str:
         read = None
     if not isinstance(read, dict):
         return f"{_plain(name, short)}({_plain(arguments, short)})"
-    shown = (f"{_plain(key, short)}={_plain(_python(value), short)}" for key, value in read.items())
+    shown = (f"{_plain(_key(key), short)}={_plain(_python(value), short)}" for key, value in read.items())
     return f"{_plain(name, short)}({', '.join(shown)})"
+
+
+def _key(key: str) -> str:
+    """A key that could look like several arguments, or like none, is quoted."""
+    return key if key.isidentifier() else json.dumps(key, ensure_ascii=False)
 
 
 def _python(value: Any) -> str:
