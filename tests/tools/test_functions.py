@@ -217,6 +217,25 @@ def test_a_tool_by_itself_takes_an_object() -> None:
         tool.convert([1])
 
 
+@dataclasses.dataclass
+class Raising:
+    x: int
+
+    def __post_init__(self) -> None:
+        raise KeyError(self.x)
+
+
+def of_raising(thing: Raising) -> None:
+    """Its type raises what it likes."""
+
+
+def test_whatever_a_type_raises_goes_back_to_the_model() -> None:
+    approval = Approval(tools={"of_raising": tool_of(of_raising)})
+    judged = approval.judge(ToolCall(index=0, id="1", name="of_raising", arguments='{"thing": {"x": 4}}'))
+    assert isinstance(judged, RefusedCall)
+    assert judged.text == "Error: wrong arguments, so it was not called: KeyError: 4"
+
+
 # what is shown of a call
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from ...protocol.completion import Completion, ToolCall
 from ...protocol.errors import ToolsEnded
+from ...protocol.tools.returned import text_of_error
 from ...protocol.tools.tool import Tool, read_arguments
 from ...text.messages import Message
 
@@ -88,6 +89,9 @@ class Approval:
             arguments = tool.convert(read_arguments(call.arguments))
         except (ValueError, RecursionError) as error:
             return RefusedCall(text=f"Error: wrong arguments, so it was not called: {error}")
+        except Exception as error:  # the types of a tool may run code of its user, which may raise anything
+            why = text_of_error(error).removeprefix("Error: ")
+            return RefusedCall(text=f"Error: wrong arguments, so it was not called: {why}")
         asks = self.confirm == "ask" or (self.confirm == "once" and call.name not in self.confirmed)
         return Allowed(tool=tool, arguments=arguments, asks=asks)
 

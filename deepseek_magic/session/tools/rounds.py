@@ -145,7 +145,7 @@ def _one(
         return run, approval
     judged = approval.judge(call)
     if isinstance(judged, RefusedCall):
-        run = _run(call, "refused", cut(judged.text))
+        run = _run(call, "refused", cut(keys.mask_content(judged.text)))
     else:
         answer = (yield AskPerson(question=_question(call, judged.tool))) if judged.asks else "run"
         if answer == "stop":
