@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from deepseek_magic.engine.hosts.keys import Key
 from deepseek_magic.policy.tools.approval import Allowed, Approval, RefusedCall, asks_for_tools
 from deepseek_magic.protocol.chat import Request
 from deepseek_magic.protocol.completion import Completion, ToolCall
@@ -21,6 +22,8 @@ from deepseek_magic.protocol.errors import ConfigurationError, ToolsEnded
 from deepseek_magic.protocol.tools.functions import named, tool_of
 from deepseek_magic.protocol.tools.returned import MAX_CHARS, text_of_error, text_of_value
 from deepseek_magic.protocol.tools.tool import Tool, ToolRun, distinct, read_arguments, shown_call
+from deepseek_magic.session.tools.box import Toolbox
+from deepseek_magic.session.tools.rounds import _question, _run
 
 
 class Unit(enum.Enum):
@@ -81,9 +84,8 @@ def test_the_model_is_told_types_defaults_and_what_the_docstring_says() -> None:
     assert schema["required"] == ["city"]
     assert schema["additionalProperties"] is False
     assert schema["properties"]["city"] == {"type": "string", "description": "the town"}
-    assert schema["properties"]["days"] == {"type": "integer", "default": 3}
+    assert schema["properties"]["days"] == {"type": "integer"}
     assert set(schema["properties"]) == {"city", "days", "unit", "where", "when", "free", "model", "count"}
-    assert "default" not in schema["properties"]["unit"]  # no JSON
     assert {"Unit", "Place", "Inner"} <= set(schema["$defs"])
     json.dumps(schema)
 
@@ -215,6 +217,35 @@ def test_a_tool_by_itself_takes_an_object() -> None:
     assert tool.convert({"a": 1}) == {"a": 1}
     with pytest.raises(ValueError, match="object"):
         tool.convert([1])
+
+
+@dataclasses.dataclass
+class Login:
+    default: str = "hunter2"
+    more: list[int] | None = None
+
+
+class Door(BaseModel):
+    code: str = "hunter2"
+
+
+def query(sql: str, login: Login = Login(), door: Door = Door(), password: str = "hunter2") -> None:  # noqa: B008
+    """Its defaults are nobody's business."""
+
+
+def test_defaults_are_told_to_nobody() -> None:
+    schema = tool_of(query).definition["function"]["parameters"]
+    assert "hunter2" not in json.dumps(schema)
+    assert schema["required"] == ["sql"]
+    assert set(schema["$defs"]["Login"]["properties"]) == {"default", "more"}
+
+
+def test_known_keys_are_masked_in_definitions_and_arguments() -> None:
+    Key("sk-test-1234", source="a test")
+    box = Toolbox(tools={"f": Tool(name="f", description="with sk-test-1234", parameters={}, call=print)})
+    assert "sk-test-1234" not in str(box.definitions)
+    call = ToolCall(index=0, id="1", name="f", arguments='{"a": "\\u0073k-test-1234"}')
+    assert "sk-test-1234" not in f"{_run(call, 'ran', '').shown}{_question(call, box.tools['f']).detail}"
 
 
 @dataclasses.dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args, get_origin
@@ -150,14 +149,27 @@ def _schema(struct: Any, taken: Mapping[str, inspect.Parameter], hints: Mapping[
     schema: dict[str, Any] = dict(components.pop(_STRUCT))
     schema.pop("title", None)
     definitions.update(components)
-    for key, each in taken.items():
+    for key in taken:
         about = schema["properties"][key]
-        about.pop("default", None)  # msgspec's own word for what is not given
         if said := _said(hints.get(key)):
             about.setdefault("description", said)
-        if each.default is not inspect.Parameter.empty and _is_json(each.default):
-            about["default"] = each.default
-    return schema | ({"$defs": definitions} if definitions else {})
+    return dict(_without_defaults(schema | ({"$defs": definitions} if definitions else {})))
+
+
+def _without_defaults(schema: Any, *, names: bool = False) -> Any:
+    """A schema without the defaults in it, which may be secrets; the model needs to know only what may be left out. With
+    ``names``, its keys are names of the user's and no words of JSON Schema."""
+    if isinstance(schema, list):
+        return [_without_defaults(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: value
+        if not names and key in ("enum", "const", "examples")
+        else _without_defaults(value, names=not names and key in ("properties", "patternProperties", "$defs"))
+        for key, value in schema.items()
+        if names or key != "default"
+    }
 
 
 def _said(hint: Any) -> str:
@@ -165,14 +177,6 @@ def _said(hint: Any) -> str:
     if get_origin(hint) is not typing.Annotated:
         return ""
     return next((each for each in get_args(hint)[1:] if isinstance(each, str)), "")
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _by_itself(kind: Any, value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.hosts import keys
 from ...policy.tools.approval import Confirm
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import OPTIONS_BY_NAME, Options
@@ -26,8 +28,13 @@ class Toolbox:
 
     @property
     def definitions(self) -> list[dict[str, Any]]:
-        """What the API is told of them."""
-        return [tool.definition for tool in self.tools.values()]
+        """What the API is told of them, with known keys masked: a docstring may quote one."""
+        told = [tool.definition for tool in self.tools.values()]
+        try:
+            masked: list[dict[str, Any]] = json.loads(keys.mask_content(json.dumps(told, ensure_ascii=False)))
+        except (TypeError, ValueError, RecursionError):  # no JSON, so it cannot be sent either
+            return told
+        return masked
 
 
 def given_tools(typed: dict[str, Any]) -> list[Tool]:

@@ -7,6 +7,8 @@ steps. Each round is a request like any other: its retries, limits, budget and j
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -138,7 +140,7 @@ def _one(
     """One call, to its end."""
     if before is not None:
         lost = before.state == "begun"
-        run = _run(call, "failed", LOST) if lost else replace(before, arguments=call.arguments)
+        run = _run(call, "failed", LOST) if lost else replace(before, arguments=_masked(call.arguments))
         if lost:
             _note(session, completion, run, ended=True)
         yield Tell(run=run)
@@ -176,11 +178,20 @@ def _run(call: ToolCall, state: Any, result: str, tool: Tool | None = None) -> T
     return ToolRun(
         id=str(call.id),
         name=call.name,
-        arguments=call.arguments,
+        arguments=_masked(call.arguments),
         state=state,
         result=result,
         origin=tool.origin if tool is not None else "",
     )
+
+
+def _masked(arguments: str) -> str:
+    """The arguments of a call with known keys masked, also one that is written with escapes."""
+    with contextlib.suppress(ValueError, RecursionError):
+        read = json.dumps(read_arguments(arguments), ensure_ascii=False)
+        if (masked := keys.mask_content(read)) != read:
+            return masked
+    return keys.mask_content(arguments)
 
 
 def _question(call: ToolCall, tool: Tool) -> ToConfirm:
@@ -190,7 +201,7 @@ def _question(call: ToolCall, tool: Tool) -> ToConfirm:
     return ToConfirm(
         said=said,
         what=f"{tool.name}(…)",
-        detail=shown_call(call.name, call.arguments, short=False),
+        detail=shown_call(call.name, _masked(call.arguments), short=False),
         otherwise=Message("--confirm unasked runs functions without a question."),
     )
 
