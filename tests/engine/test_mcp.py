@@ -199,6 +199,43 @@ def _servers_in(folder: Path) -> list[str]:
     return found
 
 
+# what a stranger's schema can do
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+SLOW: Final[dict[str, Any]] = {"patternProperties": {"^(a+)+$": {}}}
+DOUBLED: Final = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(40)}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**SLOW, "additionalProperties": False},
+        {**SLOW, "unevaluatedProperties": False},
+        {"allOf": [{"$schema": DRAFT, **SLOW}]},
+        {"allOf": [{"$schema": DRAFT, "propertyNames": {"pattern": "^(a+)+$"}}]},
+    ],
+)
+def test_a_strangers_patterns_are_not_tried(schema: dict[str, Any]) -> None:
+    slow = {"a" * 60 + "!": 1}
+    assert offered._converter({"type": "object", **schema})(slow) == slow
+
+
+def test_a_schema_that_doubles_is_given_up() -> None:
+    doubled = {"$defs": {**DOUBLED, "a40": {}}, "properties": {"x": {"$ref": "#/$defs/a0"}}}
+    with pytest.raises(ValueError, match=r"its schema cannot be used \(TooMuchToCheck\)"):
+        offered._converter(doubled)({"x": 1})
+
+
+def test_ordinary_schemas_are_checked() -> None:
+    check = offered._converter(
+        {"properties": {"x": {"$schema": DRAFT, "type": "integer"}}, "additionalProperties": False}
+    )
+    assert check({"x": 1}) == {"x": 1}
+    for wrong in ({"x": "a"}, {"y": 1}):
+        with pytest.raises(ValueError, match=r"at \$"):
+            check(wrong)
+
+
 # the configuration
 
 

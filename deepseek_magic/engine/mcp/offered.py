@@ -27,14 +27,26 @@ MAX_DESCRIPTION_CHARS: Final = 4_000
 MAX_SCHEMA_CHARS: Final = 20_000
 _NO_NAME: Final = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME_CHARS: Final = 64
-_NOT_CHECKED: Final = ("pattern", "patternProperties", "format")
-"""A stranger's regular expressions can take for ever; the server checks these by itself."""
+_NOT_CHECKED: Final = (
+    *("pattern", "patternProperties", "format"),
+    *("unevaluatedProperties", "unevaluatedItems", "uniqueItems"),
+)
+"""A stranger's regular expressions can take for ever, and so can what looks through all else again; the server checks these by
+itself."""
+_MAX_STEPS: Final = 100_000
+_STEPS_OF_A_REFERENCE: Final = 20
+"""So many keywords are looked at for one call: a few references that double reach 2^40. To follow one may mean to look through
+the whole schema."""
 
 _RUNNING: dict[str, MCPServer] = {}
 
 
 class MCPToolFailed(DeepSeekError):
     """A tool of an MCP server says that it failed; the message is its own."""
+
+
+class _TooMuchToCheck(Exception):
+    """To check these arguments would take too many steps."""
 
 
 def meant(word: str, own_file: str = "") -> tuple[ServerEntry, str]:
@@ -132,6 +144,7 @@ def _tool(server: MCPServer, offered: Offered, name: str) -> Tool:
 
 def _converter(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     """What checks arguments against a schema, as far as that is safe to do with a stranger's."""
+    of_one_draft = _of_one_draft(schema)
 
     def convert(arguments: Any) -> Any:
         import jsonschema
@@ -139,14 +152,37 @@ def _converter(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
 
         if not isinstance(arguments, dict):
             raise ValueError("Expected `object`")
-        none = dict.fromkeys(_NOT_CHECKED, lambda *_args: iter(()))
-        checker = jsonschema.validators.extend(jsonschema.Draft202012Validator, none)
+        left = [_MAX_STEPS]
+
+        def counted(keyword: str, check: Callable[..., Any]) -> Callable[..., Any]:
+            def checked(validator: Any, value: Any, instance: Any, around: Any) -> Any:
+                left[0] -= _STEPS_OF_A_REFERENCE if keyword.endswith(("Ref", "$ref")) else 1
+                if left[0] < 0:
+                    raise _TooMuchToCheck
+                if keyword in _NOT_CHECKED or (keyword == "additionalProperties" and "patternProperties" in around):
+                    return ()
+                return check(validator, value, instance, around)
+
+            return checked
+
+        base = jsonschema.Draft202012Validator
+        checks = {keyword: counted(keyword, check) for keyword, check in base.VALIDATORS.items()}
+        checker = jsonschema.validators.extend(base, checks)
         try:  # without a way to fetch what a reference names
-            wrong = next(checker(dict(schema), registry=referencing.Registry()).iter_errors(arguments), None)
+            wrong = next(checker(of_one_draft, registry=referencing.Registry()).iter_errors(arguments), None)
         except Exception as error:
-            raise ValueError(f"its schema cannot be used ({type(error).__name__})") from None
+            raise ValueError(f"its schema cannot be used ({type(error).__name__.lstrip('_')})") from None
         if wrong is not None:
             raise ValueError(f"{wrong.message[:200]} - at {wrong.json_path}")
         return arguments
 
     return convert
+
+
+def _of_one_draft(schema: Any) -> Any:
+    """A schema that names no draft in any of its parts: for such a part the library takes its own checks, and not ours."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _of_one_draft(value) for key, value in schema.items() if key != "$schema" or not isinstance(value, str)
+        }
+    return [*map(_of_one_draft, schema)] if isinstance(schema, list) else schema
