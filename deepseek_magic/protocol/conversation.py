@@ -145,13 +145,17 @@ class Conversation:
 
 
 def _called(turn: Turn) -> list[str]:
-    """The calls of functions in a turn, each with what it gave."""
-    gave = {message.tool_call_id: message.text for message in turn.between if message.role == "tool"}
-    calls = [call for message in turn.between for call in message.tool_calls]
-    return [
-        f"## {shown_call(call['function']['name'], call['function']['arguments'])}\n\n{fenced(gave.get(call['id'], ''))}"
-        for call in calls
-    ]
+    """The calls of functions in a turn, each with what it gave. Ids are looked up among the results right behind the answer that
+    called: some hosts give the same ones in each round."""
+    parts: list[str] = []
+    for place, message in enumerate(turn.between):
+        behind = itertools.takewhile(lambda each: each.role == "tool", turn.between[place + 1 :])
+        gave = {result.tool_call_id: result.text for result in behind}
+        parts += [
+            f"## {shown_call(call['function']['name'], call['function']['arguments'])}\n\n{fenced(gave.get(call['id'], ''))}"
+            for call in message.tool_calls
+        ]
+    return parts
 
 
 class Conversations(dict[str, Conversation]):

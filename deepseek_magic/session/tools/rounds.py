@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,7 +96,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
         past.append(completion)
         if not asks_for_tools(completion):
             return session.keep(replace(prepared, notices=tuple(said)), _whole(completion, past, runs))
-        calls = _named_apart(completion.tool_calls, len(past))
+        calls = _named_apart(completion.tool_calls, prepared.request.messages)
         stopped: NotConfirmed | ToolsEnded | _Ended | None = None
         made: list[ToolRun] = []
         try:
@@ -206,12 +206,19 @@ def _question(call: ToolCall, tool: Tool) -> ToConfirm:
     )
 
 
-def _named_apart(calls: tuple[ToolCall, ...], number: int) -> list[ToolCall]:
-    """The calls with an id each, which some hosts leave out or give twice."""
+def _named_apart(calls: tuple[ToolCall, ...], messages: Sequence[ChatMessage]) -> list[ToolCall]:
+    """The calls with an id each that no other call of the conversation has: some hosts leave ids out, give one twice, or give the
+    same ones in each round. It is made of the messages before, so that whoever resumes the answer makes the same."""
+    answers = [message.tool_calls for message in messages if message.tool_calls]
+    taken = {str(call.get("id")) for called in answers for call in called}
     found: list[ToolCall] = []
     for place, call in enumerate(calls):
-        if not call.id or any(call.id == other.id for other in found):
-            call = replace(call, id=f"call_{number}_{place}")
+        if not call.id or call.id in taken:
+            name = f"call_{len(answers) + 1}_{place}"
+            while name in taken or any(name == other.id for other in calls):
+                name += "_"
+            call = replace(call, id=name)
+        taken.add(str(call.id))
         found.append(call)
     return found
 
