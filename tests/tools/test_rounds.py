@@ -77,6 +77,17 @@ def test_usage_is_that_of_all_rounds(ask: Ask, session: Session, here: Weather) 
     assert answer.usage.prompt_tokens == sum(int(str(row["prompt_tokens"])) for row in session.log)
 
 
+ONE: dict[str, Any] = {"type": "function", "function": {"name": "weather"}}
+
+
+@pytest.mark.parametrize(("choice", "later"), [("required", None), (ONE, None), ("auto", "auto")])
+def test_that_a_function_must_be_called_is_said_of_the_first_round_only(
+    choice: Any, later: Any, ask: Ask, demo: DemoServer, here: Weather
+) -> None:
+    assert ask(ULM, tools=[here.weather], tool_choice=choice, think="off").outcome == "complete"
+    assert [request.body.get("tool_choice") for request in demo.requests] == [choice, later]
+
+
 # what must not be run
 
 

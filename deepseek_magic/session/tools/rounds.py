@@ -17,7 +17,7 @@ from ...engine.hosts import keys
 from ...engine.journal import tool_runs
 from ...metrics.billing import summed
 from ...policy.tools.approval import Approval, RefusedCall, asks_for_tools
-from ...protocol.chat import ChatMessage
+from ...protocol.chat import ChatMessage, Request
 from ...protocol.completion import Completion, ToolCall
 from ...protocol.errors import NotConfirmed, ToolsEnded
 from ...protocol.measured import Cost
@@ -236,10 +236,7 @@ def _next(prepared: Prepared, completion: Completion, calls: list[ToolCall], run
         tool_calls=tuple(told),
     )
     results = [ChatMessage(role="tool", content=run.result, tool_call_id=run.id) for run in runs]
-    addressed = tuple(
-        replace(each, request=replace(each.request, messages=(*each.request.messages, answer, *results)))
-        for each in prepared.addressed
-    )
+    addressed = tuple(replace(each, request=_after(each.request, answer, *results)) for each in prepared.addressed)
     return replace(prepared, addressed=addressed, purpose="tool", notices=tuple(_cut(runs)), waiting=None)
 
 
@@ -249,6 +246,14 @@ def _cut(runs: list[ToolRun]) -> Iterator[Message]:
         if (chars := length_before(run.result)) is not None:
             said = Message("What {name} returned has {chars} characters; the model was given the first {limit}.")
             yield said.filled(name=run.name, chars=f"{chars:,}", limit=f"{MAX_CHARS:,}")
+
+
+def _after(request: Request, *messages: ChatMessage) -> Request:
+    """The request with these messages behind its own. That a function has to be called, or which one, was said of the first
+    round: said again, it would never let the model answer."""
+    choice = request.options.get("tool_choice")
+    kept = request.options if choice in (None, "auto", "none") else request.options.replace(tool_choice=None)
+    return replace(request, messages=(*request.messages, *messages), options=kept)
 
 
 def _sent(arguments: str) -> str:
