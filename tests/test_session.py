@@ -279,6 +279,14 @@ def test_a_dry_run_needs_no_key(monkeypatch: pytest.MonkeyPatch, session: Sessio
     assert session.prepare("Hello", dry_run=True).request.prompt == "Hello"
 
 
+async def test_a_dry_run_from_python_is_refused_and_sends_nothing(demo: DemoServer, session: Session) -> None:
+    with pytest.raises(ConfigurationError, match="nothing was sent"):
+        session.ask("Hello", dry_run=True, base_url=demo.base_url)
+    with pytest.raises(ConfigurationError, match="nothing was sent"):
+        await session.aask("Hello", dry_run=True, base_url=demo.base_url)
+    assert not demo.requests
+
+
 def test_calls_to_one_endpoint_share_one_client(demo: DemoServer, session: Session) -> None:
     one, two = session.prepare("a"), session.prepare("b")
     assert one.client is two.client

@@ -47,7 +47,7 @@ from ..protocol.chat import Prompt, Request
 from ..protocol.completion import Completion
 from ..protocol.context.pieces import Piece, listed
 from ..protocol.conversation import Conversation, Turn
-from ..protocol.errors import BudgetExceeded, DeepSeekError, RuleBroken
+from ..protocol.errors import BudgetExceeded, ConfigurationError, DeepSeekError, RuleBroken
 from ..protocol.events import Event, Usage
 from ..protocol.options import OPTIONS_BY_NAME, Options, notices
 from ..protocol.outcome import WHOLE
@@ -531,6 +531,7 @@ class Session:
         return self._answered(self.prepare_resume(what, **options))
 
     def _answered(self, prepared: Prepared) -> Completion:
+        _check_sent(prepared)
         wait = pump_turning if self.keep_loop_turning else pump
 
         def asked(prepared: Prepared) -> Completion:
@@ -547,6 +548,7 @@ class Session:
         reads = bool(options.get("file") or options.get("url"))  # which takes time, and others are on the caller's loop
         made = functools.partial(self.prepare, prompt, **options)
         prepared = await engine.aside(made) if reads else made()
+        _check_sent(prepared)
 
         async def asked(prepared: Prepared) -> Completion:
             return await outcome(self.start(prepared, silent=True))
@@ -555,6 +557,13 @@ class Session:
             return _whole(await asked(prepared))
         person = confirmer(wait_s=prepared.tools.wait_s, awaited=True)
         return _whole(await adrive(rounds(self, prepared), asked, person), stopped=True)
+
+
+def _check_sent(prepared: Prepared) -> None:
+    """Raise ConfigurationError for a dry run, which only a cell can show: Python's calls give an answer."""
+    if prepared.options.get("dry_run"):
+        said = Message("A call from Python cannot be a dry run, so nothing was sent.")
+        raise ConfigurationError(said, hint=Message("Look at the request with %%deepseek --dry-run."))
 
 
 def _whole(completion: Completion, *, stopped: bool = False) -> Completion:
