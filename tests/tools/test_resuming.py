@@ -11,6 +11,7 @@ import pytest
 
 from deepseek_magic.demo.server import DemoServer
 from deepseek_magic.engine.journal import tool_runs
+from deepseek_magic.policy.tools.approval import asks_for_tools
 from deepseek_magic.protocol.completion import Completion
 from deepseek_magic.protocol.errors import ConfigurationError, NotConfirmed
 from deepseek_magic.session.state import Session
@@ -64,6 +65,41 @@ def test_after_a_process_died_nothing_is_run_twice(
     assert answer.outcome == "complete"
     ended = tool_runs.of_call(session.journal, call_id)
     assert [run.state for run in ended.values()].count("begun") == 0
+
+
+def test_after_a_process_died_its_answer_is_found_without_an_id(
+    session: Session, demo: DemoServer, person: Answers, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    script = DIES.format(canary=str(canary), url=demo.base_url, key=KEY)
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=120).returncode == 9
+    (entry,) = session.journal.resumable()
+    assert asks_for_tools(entry.completion)
+
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        with canary.open("a") as file:
+            file.write(city + "\n")
+        return f"wet in {city}"
+
+    with pytest.raises(ConfigurationError, match=r"still to be run \(weather\)"):
+        session.resume(base_url=demo.base_url, api_key=KEY)
+    assert session.resume(tools=[weather], base_url=demo.base_url, api_key=KEY).outcome == "complete"
+    assert canary.read_text().split() == ["Ulm", "Rome", "Oslo"]
+    assert session.journal.resumable() == []
+
+
+def test_an_answer_whose_process_lives_is_left_to_it(ask: Ask, session: Session, person: Answers) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        assert session.journal.resumable() == []  # another kernel would run it as well
+        return "dry"
+
+    ask("What is the weather in Ulm?", tools=[weather])
+    person.answers = [NotConfirmed("nobody")]
+    with pytest.raises(NotConfirmed):
+        ask("And the weather in Rome?", tools=[weather])
+    assert session.journal.resumable() == []
 
 
 @pytest.mark.parametrize("from_journal", [False, True])

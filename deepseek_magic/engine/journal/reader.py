@@ -24,7 +24,8 @@ from ...metrics.files import Tabular
 from ...metrics.row import Row
 from ...metrics.spending import TotalCost
 from ...metrics.tables import cell, counted, table_bundle
-from ...protocol.chat import Request
+from ...policy.tools.approval import asks_for_tools
+from ...protocol.chat import ChatMessage, Request
 from ...protocol.completion import Completion
 from ...protocol.conversation import Turn
 from ...protocol.events import Event
@@ -49,6 +50,7 @@ RESUMABLE_ROWS: Final = 200
 DEAD_AFTER_S: Final = 3 * LEASE_S
 """A call of another machine that was silent so long has lost its process."""
 
+_LOADED_AT: Final = datetime.now(UTC)
 _NO_TRIALS: Final = "AND call_id NOT IN (SELECT call_id FROM trials WHERE call_id IS NOT NULL)"
 NO_JOURNAL: Final = Message(
     "No journal is kept here: answers can be resumed by their variable, as long as this kernel runs."
@@ -179,18 +181,37 @@ class Journal(Tabular):
     def resumable(self, *, limit: int = RESUMABLE_ROWS) -> list[Entry]:
         """Of the newest ``limit`` calls those whose answer can be resumed, newest first.
 
-        A call still under way anywhere is not among them, nor one whose question was asked or resumed later, nor one whose
-        answer nobody was given.
+        An answer that waits for its functions is among them once its process has ended. A call still under way anywhere is not,
+        nor one whose question was asked or resumed later, nor one whose answer nobody was given.
         """
-        later, found = set(), []
+        later, found, went_on = set(), [], set[str]()
         for entry in self._entries("ORDER BY started_at DESC LIMIT ?", (limit,), dead_only=True):
             if not entry.is_used:
                 continue
             completion = entry.completion
-            if completion.request not in later and completion.outcome in RESUMABLE:
+            request = completion.request
+            if request not in later and (completion.outcome in RESUMABLE or self._waits(entry, went_on)):
                 found.append(entry)
-            later.add(completion.request)
+            later.add(request)
+            called = (place for place, message in enumerate(request.messages) if place and message.tool_calls)
+            went_on.update(_digest(request.messages[:place]) for place in called)
         return found
+
+    def _waits(self, entry: Entry, went_on: set[str]) -> bool:
+        """Whether an answer waits for its functions, and nobody is about to run them. ``went_on``: after which messages there
+        were calls that went on."""
+        if not asks_for_tools(entry.completion) or entry.purpose not in ("ask", "tool"):
+            return False
+        return _digest(entry.completion.request.messages) not in went_on and not self._is_held(entry.call_id)
+
+    def _is_held(self, call_id: str) -> bool:
+        """Whether the process that got this answer still lives, as far as can be told: it may run functions, or ask its user."""
+        ((host, pid, seen_at),) = self.stored("SELECT host, pid, seen_at FROM calls WHERE call_id = ?", (call_id,))
+        if host != platform.node() or os.name != "posix":
+            return is_alive(host, pid, seen_at)
+        if pid == os.getpid():  # in a container an earlier kernel may have had the same number
+            return datetime.fromisoformat(seen_at) >= _LOADED_AT
+        return lives(pid)
 
     def answer_to(self, request: Request, base_url: str) -> Entry | None:
         """The newest complete answer that this request got at this address; None if there is none."""
@@ -320,15 +341,25 @@ class Journal(Tabular):
         return f"<Journal {self.path}{'' if self.enabled else ', switched off'}>"
 
 
+def _digest(messages: Sequence[ChatMessage]) -> str:
+    return Request(messages=tuple(messages)).digest()
+
+
+def lives(pid: int) -> bool:
+    """Whether there is a process of that number on this machine (on POSIX)."""
+    try:
+        os.kill(pid, 0)  # asks, does not kill (on POSIX)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def is_alive(host: str, pid: int, seen_at: str) -> bool:
     """Whether the process that last said at ``seen_at`` that it works on something still does."""
-    if pid != os.getpid() and host == platform.node() and os.name == "posix":
-        try:
-            os.kill(pid, 0)  # asks, does not kill (on POSIX)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            pass
+    if pid != os.getpid() and host == platform.node() and os.name == "posix" and not lives(pid):
+        return False
     # Process numbers come again, in containers above all: a living process also says so from time to time.
     age = datetime.now(UTC) - datetime.fromisoformat(seen_at)
     return age < timedelta(seconds=DEAD_AFTER_S)

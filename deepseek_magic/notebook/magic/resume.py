@@ -9,6 +9,7 @@ from IPython.display import display
 
 from ...engine.journal.reader import NO_JOURNAL
 from ...metrics.tables import cell, table_bundle
+from ...policy.tools.approval import asks_for_tools
 from ...protocol.completion import Completion
 from ...protocol.errors import ConfigurationError
 from ...protocol.outcome import OUTCOME_WORDS, RESUMABLE
@@ -124,6 +125,8 @@ def _list() -> None:
         if completion.text:
             came = say("{count} characters", count=f"{len(completion.text):,}")
         asked, outcome = entry.started_at.astimezone().strftime(MOMENT), OUTCOME_WORDS[completion.outcome].localized()
+        if asks_for_tools(completion):
+            outcome = say("waits for its functions")
         rows.append([entry.call_id[:_ID_CHARS], asked, cell(completion.request.prompt), came, outcome])
     if not rows:
         print(say("There is no answer to resume."))
