@@ -335,11 +335,72 @@ def test_an_async_function_of_a_caller_that_blocks(ask: Ask) -> None:
     assert ask(ULM, tools=[elsewhere]).tool_runs[0].result == "elsewhere"
 
 
-@pytest.mark.parametrize("gives", [ValueError("no such city"), RecursionError(), SystemExit(1)], ids=repr)
+class Own(BaseException):
+    """What a user's function may raise."""
+
+
+OTHERS = [Own(), asyncio.CancelledError(), GeneratorExit(), BaseExceptionGroup("two", [Own()])]
+
+
+@pytest.mark.parametrize("gives", [ValueError("no such city"), RecursionError(), SystemExit(1), *OTHERS], ids=repr)
 def test_what_a_function_raises_goes_back_as_text(gives: BaseException, ask: Ask) -> None:
     answer = ask(ULM, tools=[Weather(gives).weather])
     assert answer.tool_runs[0].state == "failed"
     assert answer.tool_runs[0].result.startswith(f"Error: {type(gives).__name__}")
+    assert answer.outcome == "complete"
+
+
+@pytest.mark.parametrize("gives", OTHERS, ids=repr)
+async def test_what_an_async_function_raises_goes_back_as_text(
+    gives: BaseException, session: Session, demo: DemoServer, person: Answers
+) -> None:
+    async def weather(city: str) -> str:
+        """The weather in a city."""
+        await asyncio.sleep(0)
+        raise gives
+
+    answer = await session.aask(ULM, tools=[weather], base_url=demo.base_url, api_key=KEY)
+    assert answer.tool_runs[0].result.startswith(f"Error: {type(gives).__name__}")
+    assert answer.outcome == "complete"
+
+
+async def test_a_caller_that_is_cancelled_in_a_function_stops(
+    session: Session, demo: DemoServer, person: Answers
+) -> None:
+    begun = asyncio.Event()
+
+    async def weather(city: str) -> str:
+        """The weather in a city."""
+        begun.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async def stopped() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            await session.aask(ULM, tools=[weather], base_url=demo.base_url, api_key=KEY)
+
+    asking = asyncio.ensure_future(stopped())
+    await asyncio.wait_for(begun.wait(), 60)
+    asking.cancel()
+    await asyncio.wait_for(asking, 60)
+    assert session.last is not None
+    assert "interrupted while it ran" in session.last.tool_runs[0].result
+
+
+class NoNames:
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
+class NoText:
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(("gives", "text"), [(NoNames(), "<NoNames>"), (NoText(), "<NoText>")], ids=["names", "text"])
+def test_a_result_that_cannot_be_looked_at_is_told_of(gives: Any, text: str, ask: Ask) -> None:
+    answer = ask(ULM, tools=[Weather(gives).weather])
+    assert [(run.state, run.result) for run in answer.tool_runs] == [("ran", text)]
     assert answer.outcome == "complete"
 
 

@@ -20,7 +20,10 @@ _IS_CUT: Final = re.compile(r"\n\[cut here: [\d,]{1,20} of ([\d,]{1,20}) charact
 
 def text_of_value(value: Any) -> str:
     """A value as text, whatever it is; at most ``MAX_CHARS`` characters."""
-    return cut(_text(value))
+    try:
+        return cut(_text(value))
+    except Exception:  # whatever a user's class does when it is asked what it is
+        return cut(_printed(value))
 
 
 def text_of_error(error: BaseException) -> str:

@@ -84,16 +84,33 @@ def _run(step: RunTool) -> Returned:
     try:
         value = step.tool.call(step.arguments)
         return Returned(value=_awaited(value) if inspect.isawaitable(value) else value)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # in a caller that blocks nobody cancels: what is raised is the function's own
         return Returned(error=error)
 
 
 async def _arun(step: RunTool) -> Returned:
+    task = _task()
+    before = 0 if task is None else task.cancelling()
     try:
         value = step.tool.call(step.arguments)
         return Returned(value=await value if inspect.isawaitable(value) else value)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > before
+        closed = isinstance(error, GeneratorExit) and (task is None or _task() is not task)
+        if cancelled or closed:  # from outside; else it is the function's own
+            raise
         return Returned(error=error)
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return None
 
 
 def _awaited(value: Awaitable[Any]) -> Any:
