@@ -169,6 +169,21 @@ def test_calls_stand_in_the_journal_with_what_they_gave(ask: Ask, session: Sessi
     ]
 
 
+def test_a_call_that_begins_again_from_the_cache_is_noted_as_begun(ask: Ask, session: Session) -> None:
+    seen: list[list[str]] = []
+
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        call_id = str(session.journal.rows()[0]["call_id"])
+        seen.append([run.state for run in tool_runs.of_call(session.journal, call_id).values()])
+        return "dry"
+
+    for _ in range(2):
+        answer = ask("What is the weather in Ulm?", tools=[weather], cache=True)
+    assert answer.kept is not None
+    assert seen == [["begun"], ["begun"]]
+
+
 def test_a_reloaded_conversation_has_the_calls(ask: Ask, session: Session, demo: DemoServer) -> None:
     def weather(city: str) -> str:
         """The weather in a city."""

@@ -13,7 +13,7 @@ from .reader import Journal
 from .writer import now
 
 _BEGUN: Final = """
-    INSERT OR IGNORE INTO tool_runs (call_id, tool_call_id, name, arguments, state, began_at) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT OR {otherwise} INTO tool_runs (call_id, tool_call_id, name, arguments, state, began_at) VALUES (?, ?, ?, ?, ?, ?)
 """
 _ENDED: Final = "UPDATE tool_runs SET state = ?, result = ?, ended_at = ? WHERE call_id = ? AND tool_call_id = ?"
 _OF_CALL: Final = "SELECT tool_call_id, name, arguments, state, result FROM tool_runs WHERE call_id = ?"
@@ -23,7 +23,9 @@ def note(journal: Journal, call_id: str, run: ToolRun, *, ended: bool) -> None:
     """Write down a call of the answer ``call_id``. One that begins is on disk when this returns, if the disk lets it."""
     if not journal.enabled or journal.notice:
         return
-    journal.write([(_BEGUN, (call_id, run.id, run.name, run.arguments, run.state, now()))])
+    # What begins once more, as of an answer that --cache has given again, has no end yet.
+    begun = _BEGUN.format(otherwise="IGNORE" if ended else "REPLACE")
+    journal.write([(begun, (call_id, run.id, run.name, run.arguments, run.state, now()))])
     if ended:
         journal.write([(_ENDED, (run.state, run.result, now(), call_id, run.id))])
     else:
