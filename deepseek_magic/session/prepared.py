@@ -18,6 +18,7 @@ from ..protocol.completion import Completion
 from ..protocol.context.pieces import Piece
 from ..protocol.options import CallOptions, Options
 from ..protocol.schema import Schema
+from ..protocol.tools.tool import ToolRun
 from ..text.messages import Message
 from .tools.box import Toolbox
 
@@ -63,6 +64,8 @@ class Prepared:
     """The functions that are run when the answer asks for them."""
     waiting: Completion | None = None
     """The answer to this request, whose calls of functions are still to be run."""
+    ran: tuple[ToolRun, ...] = ()
+    """What was run before this request and stands in it, where an answer is resumed by asking for it again."""
     purpose: str = "ask"
 
     @property

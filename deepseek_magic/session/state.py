@@ -329,6 +329,7 @@ class Session:
             before=None if anew else replace(before, request=request),
             tools=box,
             waiting=None if waiting is None else replace(waiting, request=request),
+            ran=before.tool_runs if waiting is None and anew else (),
         )
 
     def estimated(self, prepared: Prepared) -> tuple[Estimate, Cost | None]:

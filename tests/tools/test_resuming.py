@@ -148,6 +148,7 @@ def test_an_answer_that_broke_off_after_its_functions_is_asked_for_again_with_wh
     assert ran == ["Ulm"]
     assert answer.outcome == "complete"
     assert "dry" in answer.text
+    assert answer.tool_runs == before.tool_runs
 
 
 def test_calls_stand_in_the_journal_with_what_they_gave(ask: Ask, session: Session, person: Answers) -> None:

@@ -87,7 +87,7 @@ def rounds(session: Session, first: Prepared) -> Steps:
     usage and the cost of all rounds. NotConfirmed, and an interrupt, are thrown in where they happen."""
     assert first.tools is not None
     approval = Approval(tools=first.tools.tools, confirm=first.tools.confirm)
-    prepared, runs, past, said = first, list[ToolRun](), list[Completion](), [*first.notices]
+    prepared, runs, past, said = first, [*first.ran], list[Completion](), [*first.notices]
     while True:
         if first.waiting is not None and not past:
             completion = first.waiting
