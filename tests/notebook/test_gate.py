@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import io
+import os
 import queue
+import select
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -168,3 +172,23 @@ def test_an_end_of_input_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "input", ended)
     with pytest.raises(NotConfirmed, match="Nobody looks on"):
         Typed(there=True).ask(ASKED)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_what_was_typed_before_the_question_was_shown_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pty
+
+    keyboard, screen = pty.openpty()
+
+    class Shown(io.StringIO):
+        def write(self, text: str) -> int:
+            if "f(" in text:
+                os.write(keyboard, b"x\n")
+            return super().write(text)
+
+    with os.fdopen(screen, encoding="utf-8") as terminal, os.fdopen(keyboard, "wb", buffering=0):
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(sys, "stdout", Shown())
+        os.write(keyboard, b"r\nr\n")
+        assert select.select([screen], [], [], 60)[0]
+        assert Typed().ask(ASKED) == STOP.name

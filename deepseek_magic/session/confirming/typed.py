@@ -26,6 +26,8 @@ class Typed:
         there = _in_terminal() if self._there is None else self._there
         if not there:
             raise question.unheard()
+        if self._there is None:
+            _forget_typed()
         print(question.said.localized())
         if question.detail:
             print("  " + printable(question.detail).replace("\n", "\n  "))
@@ -52,6 +54,20 @@ class Typed:
 
 def _in_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _forget_typed() -> None:
+    """Throw away what was typed into the terminal before now: it answers nothing that nobody has seen."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios
+
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
 @contextlib.contextmanager
