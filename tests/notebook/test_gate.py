@@ -124,6 +124,28 @@ def test_without_clicks_an_input_that_nobody_answers_ends(kernel: Kernel) -> Non
     assert kernel.run("print(6 * 7)").printed == "42\n"
 
 
+AWAITED = GATE.replace("widgets", "text") + "await gate.aask(question)"
+"""A cell that is awaited, and hears no click."""
+
+
+def test_an_input_that_nobody_answers_ends_an_awaited_cell(kernel: Kernel) -> None:
+    ran, prompts = run_typing(kernel, AWAITED.format(awaited=True, wait_s=0.5))
+    assert len(prompts) == 1
+    assert ran.reply["ename"] == "NotConfirmed"
+
+
+def test_an_interrupt_ends_an_input_in_an_awaited_cell(kernel: Kernel) -> None:
+    def asked(_ran: Ran) -> bool:
+        try:
+            return bool(kernel.client.get_stdin_msg(timeout=0.05))
+        except queue.Empty:
+            return False
+
+    ran = kernel.run(AWAITED.format(awaited=True, wait_s=600), when=asked, do=kernel.manager.interrupt_kernel)
+    assert ran.reply["ename"] == "KeyboardInterrupt"
+    assert kernel.run("print(6 * 7)").printed == "42\n"
+
+
 def test_where_nobody_looks_on_it_is_refused(run_headless: Callable[..., list[list[Any]]]) -> None:
     ((error,),) = run_headless(GATE.format(awaited=True, wait_s=60) + "await gate.aask(question)")
     assert error.ename == "NotConfirmed"

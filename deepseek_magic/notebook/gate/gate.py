@@ -21,7 +21,7 @@ from IPython.display import DisplayHandle, display
 
 from ...session.confirming.question import WAIT_S, ToConfirm
 from ...session.confirming.typed import Typed
-from ..frontend import ViewName, hears_clicks, takes_input, view_for, widgets_refused
+from ..frontend import ViewName, hears_clicks, interruptible, takes_input, view_for, widgets_refused
 
 
 class ConfirmGate:
@@ -33,7 +33,7 @@ class ConfirmGate:
         self._wait_s = wait_s
         there = False if unseen else takes_input(shell)
         # A terminal waits as long as its user likes: there is no Run All, and nothing else to do meanwhile.
-        self._typed = Typed(there=there, wait_s=None if there is None else wait_s)
+        self._typed = Typed(there=there, wait_s=None if there is None else wait_s, interruptible=interruptible)
         self._place: DisplayHandle | None = None
 
     def ask(self, question: ToConfirm) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ...text.characters import printable
 from .question import ToConfirm
@@ -15,11 +15,19 @@ from .question import ToConfirm
 
 class Typed:
     """A person at a keyboard. ``there`` is whether one is; without it a terminal is looked for. After ``wait_s`` seconds a
-    question is given up, where the wait can be ended: in a kernel, whose ``input()`` looks around; None waits for ever."""
+    question is given up, where the wait can be ended: in a kernel, whose ``input()`` looks around; None waits for ever.
+    ``interruptible``: within it an interrupt reaches what blocks, where it would not without."""
 
-    def __init__(self, *, there: bool | None = None, wait_s: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        there: bool | None = None,
+        wait_s: float | None = None,
+        interruptible: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         self._there = there
         self._wait_s = wait_s
+        self._interruptible = interruptible
 
     def ask(self, question: ToConfirm) -> str:
         """Print the question, and ask until one of its letters or words is typed."""
@@ -34,7 +42,7 @@ class Typed:
         offered = "  ".join(f"[{choice.key}] {choice.label.localized()}" for choice in question.choices)
         while True:
             try:
-                with _at_most(self._wait_s) as late:
+                with self._interruptible(), _at_most(self._wait_s) as late:
                     typed = input(f"{offered}: ").strip().lower()
             except KeyboardInterrupt:
                 if not late.is_set():
