@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from .conftest import Kernel, Ran, newer_only
 from .test_gate import run_clicking, run_typing
 
@@ -98,6 +100,27 @@ def test_an_input_that_nobody_answers_fails_the_cell(kernel: Kernel) -> None:
     ran, _ = run_typing(kernel, INDENTED.replace("-o", "--confirm-wait 0.5 -o"))
     assert ran.reply["ename"] == "NotConfirmed"
     assert kernel.run("print(ran)").printed == "[]\n"
+
+
+SLOW = """
+import time
+def weather(city: str) -> dict:
+    "The weather in a city."
+    print("measuring", flush=True)
+    for _ in range(6000):
+        time.sleep(0.01)
+    print("measured")
+"""
+
+
+@pytest.mark.parametrize("ask", [ASK, INDENTED])
+def test_stop_ends_a_function_that_blocks(kernel: Kernel, ask: str) -> None:
+    kernel.run(SLOW)
+    ask = ask.replace("-o", "--confirm unasked -o")
+    ran = kernel.run(ask, when=lambda now: "measuring" in now.printed, do=kernel.manager.interrupt_kernel)
+    assert ran.reply["ename"] == "Stopped"
+    assert "measured" not in ran.printed
+    assert kernel.run("print(a.outcome)").printed == "interrupted\n"
 
 
 def test_where_nobody_looks_on_nothing_is_run(run_headless: Callable[..., list[list[Any]]]) -> None:

@@ -15,6 +15,7 @@ what was left before. ``ToConfirm``, ``Choice``, ``RUN``, ``SKIP``, ``STOP`` and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from IPython.display import DisplayHandle, display
@@ -56,6 +57,10 @@ class ConfirmGate:
                 self._clicks = False
                 self._place = None
         return self._typed.ask(question)
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Within it Stop reaches what blocks, in an awaited cell too."""
+        return interruptible()
 
     def leave(self, data: Mapping[str, str], metadata: Mapping[str, Any] | None = None) -> None:
         """Show what lasts: in the place of the question, where it had one on the page, else below all that is there."""

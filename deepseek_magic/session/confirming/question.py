@@ -6,6 +6,7 @@ How it is asked is a ``Confirmer``: typed (``typed.py``), or in a notebook by bu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -56,10 +57,13 @@ class ToConfirm:
 
 
 class Confirmer(Protocol):
-    """Whoever may say yes. Each method gives the name of a choice, and raises NotConfirmed where none comes."""
+    """Whoever may say yes, or Stop. Asking gives the name of a choice, and raises NotConfirmed where none comes."""
 
     def ask(self, question: ToConfirm) -> str:
         """Ask, and wait; for a caller that blocks."""
 
     async def aask(self, question: ToConfirm) -> str:
         """Ask, and wait; for a caller on a loop."""
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Within it their interrupt reaches what blocks."""

@@ -59,6 +59,10 @@ class Typed:
         """The same: whoever types keeps the loop waiting."""
         return self.ask(question)
 
+    def interruptible(self) -> contextlib.AbstractContextManager[None]:
+        """As it was given."""
+        return self._interruptible()
+
 
 def _in_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()

@@ -39,7 +39,7 @@ def drive(
                 case AskPerson(question=question):
                     answer = person.ask(question)
                 case RunTool():
-                    answer = _run(step)
+                    answer = _run(step, person)
                 case Tell(run=run):
                     tell(run)
         except (NotConfirmed, KeyboardInterrupt) as error:
@@ -68,7 +68,7 @@ async def adrive(
                 case AskPerson(question=question):
                     answer = await person.aask(question)
                 case RunTool():
-                    answer = await _arun(step)
+                    answer = await _arun(step, person)
                 case Tell(run=run):
                     tell(run)
         except (NotConfirmed, KeyboardInterrupt, asyncio.CancelledError) as error:
@@ -80,21 +80,23 @@ def _completion(end: StopIteration) -> Completion:
     return found
 
 
-def _run(step: RunTool) -> Returned:
+def _run(step: RunTool, person: Confirmer) -> Returned:
     try:
-        value = step.tool.call(step.arguments)
-        return Returned(value=_awaited(value) if inspect.isawaitable(value) else value)
+        with person.interruptible():
+            value = step.tool.call(step.arguments)
+            return Returned(value=_awaited(value) if inspect.isawaitable(value) else value)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # in a caller that blocks nobody cancels: what is raised is the function's own
         return Returned(error=error)
 
 
-async def _arun(step: RunTool) -> Returned:
+async def _arun(step: RunTool, person: Confirmer) -> Returned:
     task = _task()
     before = 0 if task is None else task.cancelling()
     try:
-        value = step.tool.call(step.arguments)
+        with person.interruptible():
+            value = step.tool.call(step.arguments)
         return Returned(value=await value if inspect.isawaitable(value) else value)
     except KeyboardInterrupt:
         raise
