@@ -123,6 +123,28 @@ def test_stop_ends_a_function_that_blocks(kernel: Kernel, ask: str) -> None:
     assert kernel.run("print(a.outcome)").printed == "interrupted\n"
 
 
+SLOW_ON_A_LOOP = """
+import asyncio, threading
+cancelled = threading.Event()
+async def weather(city: str) -> dict:
+    "The weather in a city."
+    print("measuring", flush=True)
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+"""
+
+
+def test_stop_cancels_an_async_function_of_a_cell_that_blocks(kernel: Kernel) -> None:
+    kernel.run(SLOW_ON_A_LOOP)
+    ask = INDENTED.replace("-o", "--confirm unasked -o")
+    ran = kernel.run(ask, when=lambda now: "measuring" in now.printed, do=kernel.manager.interrupt_kernel)
+    assert ran.reply["ename"] == "Stopped"
+    assert kernel.run("print(cancelled.wait(60), a.outcome)").printed == "True interrupted\n"
+
+
 def test_where_nobody_looks_on_nothing_is_run(run_headless: Callable[..., list[list[Any]]]) -> None:
     _, outputs, (after,) = run_headless(WEATHER, ASK, "print(ran, a.outcome, a.tool_runs[0].state)")
     assert outputs[-1].ename == "NotConfirmed"

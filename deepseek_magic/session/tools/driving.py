@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
@@ -126,18 +127,34 @@ def _awaited(value: Awaitable[Any]) -> Any:
     except RuntimeError:
         return asyncio.run(whole())
     found: list[Returned] = []
+    begun: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+    given_up = threading.Event()
     context = contextvars.copy_context()
+
+    async def cancellable() -> Any:
+        task = asyncio.ensure_future(whole())
+        begun.append((asyncio.get_running_loop(), task))
+        if given_up.is_set():  # before there was anything to cancel
+            task.cancel()
+        return await task
 
     def work() -> None:
         try:
-            found.append(Returned(value=context.run(asyncio.run, whole())))
+            found.append(Returned(value=context.run(asyncio.run, cancellable())))
         except BaseException as error:
             found.append(Returned(error=error))
 
     thread = threading.Thread(target=work, name="deepseek-magic tool", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(0.05)  # in short waits, so that an interrupt is noticed
+    try:
+        while thread.is_alive():
+            thread.join(0.05)  # in short waits, so that an interrupt is noticed
+    except BaseException:
+        given_up.set()
+        for loop, task in begun:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+        raise
     if found[0].error is not None:
         raise found[0].error
     return found[0].value
