@@ -546,7 +546,8 @@ class Session:
     async def aask(self, prompt: Prompt, **options: Unpack[AskOptions]) -> Completion:
         """The same as ``ask`` for ``await``, on any loop; many at once share the limits of their endpoint."""
         hide_key(options)
-        reads = bool(options.get("file") or options.get("url"))  # which takes time, and others are on the caller's loop
+        # Which takes time, and others are on the caller's loop; but only the caller can ask whether a server may start.
+        reads = bool(options.get("file") or options.get("url")) and not options.get("tool")
         made = functools.partial(self.prepare, prompt, **options)
         prepared = await engine.aside(made) if reads else made()
         _check_sent(prepared)

@@ -86,6 +86,15 @@ def test_a_server_of_the_project_is_started_only_after_a_question(kernel: Kernel
     assert len(prompts) == 1
 
 
+def test_a_call_that_reads_a_file_first_asks_where_it_can_be_answered(kernel: Kernel, tmp_path: Path) -> None:
+    path = written(tmp_path, evil={"command": sys.executable, "args": ["-c", "raise SystemExit"]})
+    kernel.run(f"%cd -q {tmp_path}\nimport deepseek_magic as ds")
+    asks = f"await ds.aask('x', tool='mcp:evil', file={path.name!r}, confirm_wait=60)"
+    ran, prompts = run_typing(kernel, asks, "n")
+    assert prompts == ["[s] Start  [n] Do not start: "], ran.reply
+    assert ran.reply["evalue"] == "The MCP server evil was not started, so nothing was sent."
+
+
 def test_names_complete_and_slips_get_a_guess(kernel: Kernel, tmp_path: Path) -> None:
     kernel.run(own(written(tmp_path, clock=CLOCK, calendar=CLOCK)) + "\ndef forecast(): pass")
     assert kernel.offers("%deepseek --tool mcp:", "mcp:clock", "mcp:calendar")

@@ -146,6 +146,14 @@ def test_an_interrupt_ends_an_input_in_an_awaited_cell(kernel: Kernel) -> None:
     assert kernel.run("print(6 * 7)").printed == "42\n"
 
 
+def test_a_thread_of_a_kernel_is_refused(kernel: Kernel) -> None:
+    asks = GATE.format(awaited=False, wait_s=60) + "from concurrent.futures import ThreadPoolExecutor\n"
+    ran, prompts = run_typing(kernel, asks + "ThreadPoolExecutor().submit(gate.ask, question).result()")
+    assert prompts == []
+    assert ran.reply["ename"] == "NotConfirmed"
+    assert "A thread beside the cell cannot ask who confirms f(), so it was not run." in ran.reply["evalue"]
+
+
 def test_where_nobody_looks_on_it_is_refused(run_headless: Callable[..., list[list[Any]]]) -> None:
     ((error,),) = run_headless(GATE.format(awaited=True, wait_s=60) + "await gate.aask(question)")
     assert error.ename == "NotConfirmed"

@@ -48,6 +48,11 @@ class ToConfirm:
         said = Message("Nobody looks on who could confirm {what}, so it was not run.", what=self.what)
         return NotConfirmed(said, hint=self.otherwise)
 
+    def aside(self) -> NotConfirmed:
+        """The error in a thread, where whoever looks on cannot be asked."""
+        said = Message("A thread beside the cell cannot ask who confirms {what}, so it was not run.", what=self.what)
+        return NotConfirmed(said, hint=self.otherwise)
+
     def unanswered(self, wait_s: float) -> NotConfirmed:
         """The error where somebody could have answered, and did not."""
         said = Message(

@@ -15,7 +15,7 @@ from .question import ToConfirm
 
 class Typed:
     """A person at a keyboard. ``there`` is whether one is; without it a terminal is looked for. After ``wait_s`` seconds a
-    question is given up, where the wait can be ended: in a kernel, whose ``input()`` looks around; None waits for ever.
+    question is given up, which needs the main thread of a kernel, whose ``input()`` looks around; None waits for ever.
     ``interruptible``: within it an interrupt reaches what blocks, where it would not without."""
 
     def __init__(
@@ -34,6 +34,8 @@ class Typed:
         there = _in_terminal() if self._there is None else self._there
         if not there:
             raise question.unheard()
+        if self._wait_s is not None and threading.current_thread() is not threading.main_thread():
+            raise question.aside()  # its wait cannot be ended
         if self._there is None:
             _forget_typed()
         print(question.said.localized())
@@ -84,9 +86,9 @@ def _forget_typed() -> None:
 
 @contextlib.contextmanager
 def _at_most(wait_s: float | None) -> Iterator[threading.Event]:
-    """Interrupt this thread after so long, if it is the main one; the event says that this was why it was interrupted."""
+    """Interrupt the main thread, which this is, after so long; the event says that this was why it was interrupted."""
     late, over, lock = threading.Event(), threading.Event(), threading.Lock()
-    if wait_s is None or threading.current_thread() is not threading.main_thread():
+    if wait_s is None:
         yield late
         return
 
