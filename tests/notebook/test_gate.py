@@ -165,6 +165,14 @@ def test_a_program_without_a_terminal_is_refused() -> None:
         Typed().ask(ASKED)
 
 
+def test_a_program_that_has_closed_its_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdin", closed)
+    with pytest.raises(NotConfirmed, match="Nobody looks on"):
+        Typed().ask(ASKED)
+
+
 @pytest.mark.parametrize("typed", ["r", "RUN", " run "])
 def test_in_a_terminal_letters_and_words_are_answers(
     typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -67,7 +67,10 @@ class Typed:
 
 
 def _in_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:  # it was closed
+        return False
 
 
 def _forget_typed() -> None:
