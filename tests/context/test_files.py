@@ -184,6 +184,17 @@ def test_what_is_no_ordinary_file_is_not_opened(prepare: Prepare, here: Path) ->
         prepare("?", file="pipe.txt", dry_run=True)
 
 
+@pytest.mark.parametrize("target", [".pgpass", "my.KEY", ".ssh/config"])
+def test_a_link_to_a_file_of_secrets_is_refused_as_the_file_is(prepare: Prepare, here: Path, target: str) -> None:
+    (here / "home" / ".ssh").mkdir(parents=True)
+    (here / "home" / target).write_text("hunter22", "utf-8")
+    (here / "between").symlink_to(here / "home" / target)
+    (here / "notes.txt").symlink_to("between")
+    for name in ("notes.txt", "*.txt"):
+        with pytest.raises(ConfigurationError, match=r"notes\.txt was not sent: files of this name hold keys"):
+            prepare("?", file=name, dry_run=True)
+
+
 def test_too_many_and_too_much_is_refused(prepare: Prepare, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(files.MAX_FILES + 1):
         (here / f"f{number}.txt").write_text("x", "utf-8")

@@ -108,7 +108,7 @@ def read(path: Path) -> tuple[str, int]:
         raise _not_sent(path, Message("it is a folder"), hint)
     if not stat.S_ISREG(status.st_mode):
         raise _not_sent(path, Message("it is no ordinary file"))
-    if _SECRET.fullmatch(path.name.lower()) or ".ssh" in path.resolve().parts:
+    if _holds_secrets(path):
         hint = Message("Copy what is no secret into the cell.")
         raise _not_sent(path, Message("files of this name hold keys or passwords"), hint)
     if status.st_size > MAX_FILE_BYTES:
@@ -122,6 +122,12 @@ def read(path: Path) -> tuple[str, int]:
         raise _not_sent(path, Message("it is no table that can be read ({error})", error=str(error))) from None
     except OSError as error:
         raise _not_sent(path, error.strerror or type(error).__name__) from None
+
+
+def _holds_secrets(path: Path) -> bool:
+    """Whether a file is there to hold secrets, by the name that is asked for or, behind links, by its own."""
+    behind = path.resolve()
+    return any(_SECRET.fullmatch(name.lower()) for name in (path.name, behind.name)) or ".ssh" in behind.parts
 
 
 PART_OF_IT: Final = Message("Read the part that matters into a variable, and name it in the prompt.")
