@@ -67,3 +67,8 @@ def visible(text: str) -> str:
     """``text`` with every character that is not seen as its name in brackets."""
     names = dict(unseen(text))
     return "".join(names.get(place, sign) for place, sign in enumerate(text)) if names else text
+
+
+def in_one_line(text: str) -> str:
+    """``text`` as ``visible`` shows it, line ends and tabs by their names, too: what is put into the middle of a line."""
+    return visible(text).replace("\n", "[LF]").replace("\t", "[HT]")

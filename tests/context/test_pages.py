@@ -201,6 +201,13 @@ def test_a_page_without_text_and_a_missing_package_are_said(
         documents.of_html(b"<p>x</p>", url, None)
 
 
+def test_an_address_shows_its_blanks_without_ink(prepare: Prepare, site: Site) -> None:
+    site.page("/a%E3%85%A4b", "word", "text/plain")
+    made = prepare("?", url=f"{site.url}/a\u3164b", private_urls=True, dry_run=True)
+    assert sent(made).startswith(f"Page {site.url}/a[U+3164]b:\n```\nword")
+    assert f"Sent along: {site.url}/a[U+3164]b (" in said(made)[-1]
+
+
 def test_secrets_of_a_page_are_left_out_too(prepare: Prepare, site: Site) -> None:
     url = site.page("/s", f"the key is {KEY}", "text/plain")
     made = prepare("?", url=url, private_urls=True, dry_run=True)

@@ -15,6 +15,7 @@ from typing import Final
 from ...protocol.context.pieces import Attached
 from ...protocol.errors import ConfigurationError
 from ...protocol.options import closest
+from ...text.characters import in_one_line
 from ...text.fences import fenced
 from ...text.messages import Message
 from . import documents, tables
@@ -59,7 +60,8 @@ def attached(named: Iterable[tuple[str, Path]], gathering: Gathering) -> list[At
     """Files, each with the name that it is shown by, as parts of a message. Raises ConfigurationError for one that cannot be
     sent."""
     found: list[Attached] = []
-    for shown, path in named:
+    for name, path in named:
+        shown = in_one_line(name)  # a name may hold line ends, and what steers a terminal
         try:
             text, whole = read(path)
         except ConfigurationError as error:
@@ -104,7 +106,7 @@ def read(path: Path) -> tuple[str, int]:
             raise _missing(path) from None
         raise _not_sent(path, getattr(error, "strerror", None) or str(error)) from None
     if stat.S_ISDIR(status.st_mode):
-        hint = Message("Name its files, or a pattern: --file '{pattern}'.", pattern=f"{path}/*.py")
+        hint = Message("Name its files, or a pattern: --file '{pattern}'.", pattern=in_one_line(f"{path}/*.py"))
         raise _not_sent(path, Message("it is a folder"), hint)
     if not stat.S_ISREG(status.st_mode):
         raise _not_sent(path, Message("it is no ordinary file"))
@@ -165,7 +167,11 @@ def _text(path: Path) -> str:
     if path.stat().st_size > MAX_TEXT_BYTES:
         limit = f"{MAX_TEXT_BYTES // 1_000_000}"
         raise ConfigurationError(
-            Message("{path} was not sent: {why}.", path=path, why=Message("it is larger than {limit} MB", limit=limit)),
+            Message(
+                "{path} was not sent: {why}.",
+                path=in_one_line(str(path)),
+                why=Message("it is larger than {limit} MB", limit=limit),
+            ),
             hint=PART_OF_IT,
         )
     data = path.read_bytes()
@@ -211,9 +217,11 @@ def _missing(path: Path) -> ConfigurationError:
     except OSError:
         beside = []
     near = closest(path.name, [name for name in beside if name.isprintable()])
-    said = Message("There is no file {path}{near}, so nothing was sent.", path=path, near=near)
-    return ConfigurationError(said, hint="" if near else Message("Paths begin in {folder}.", folder=Path.cwd()))
+    said = Message("There is no file {path}{near}, so nothing was sent.", path=in_one_line(str(path)), near=near)
+    folder = in_one_line(str(Path.cwd()))
+    return ConfigurationError(said, hint="" if near else Message("Paths begin in {folder}.", folder=folder))
 
 
 def _not_sent(path: Path | str, why: Message | str, hint: Message | str = "") -> ConfigurationError:
-    return ConfigurationError(Message("{path} was not sent: {why}.", path=path, why=why), hint=hint)
+    shown = in_one_line(str(path))
+    return ConfigurationError(Message("{path} was not sent: {why}.", path=shown, why=why), hint=hint)

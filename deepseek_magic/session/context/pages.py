@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ...engine.home import IN_PAGE, engine
 from ...protocol.context.pieces import Attached
 from ...protocol.errors import ConfigurationError
+from ...text.characters import in_one_line
 from ...text.fences import fenced
 from ...text.messages import Message
 from .documents import Unreadable, of_html
@@ -20,7 +21,7 @@ def attached(urls: Sequence[str], gathering: Gathering, *, private: bool = False
     found: list[Attached] = []
     for url in dict.fromkeys(urls):
         text, whole = read(url, private=private)
-        shown = gathering.clean(url, url)
+        shown = gathering.clean(in_one_line(url), in_one_line(url))
         text = gathering.clean(shown, text)
         said = f"Page {shown}:\n{fenced(text)}".rstrip("\n")
         if (part := gathering.part(shown, text, said, whole=whole)) is not None:
@@ -32,7 +33,10 @@ def read(url: str, *, private: bool = False) -> tuple[str, int]:
     """The text of a page, and how many bytes the page has."""
     if IN_PAGE:
         raise ConfigurationError(
-            Message("The page {url} was not fetched: a notebook in a web page may not read other sites.", url=url),
+            Message(
+                "The page {url} was not fetched: a notebook in a web page may not read other sites.",
+                url=in_one_line(url),
+            ),
             hint=Message("Copy its text into the cell."),
         )
     from ...engine.network.webpages import fetch
@@ -43,7 +47,7 @@ def read(url: str, *, private: bool = False) -> tuple[str, int]:
             return of_html(page.body, url, page.charset), len(page.body)
         return _decoded(page.body, page.charset), len(page.body)
     except Unreadable as error:
-        said = Message("The page {url} was not sent: {why}.", url=url, why=error.args[0])
+        said = Message("The page {url} was not sent: {why}.", url=in_one_line(url), why=error.args[0])
         raise ConfigurationError(said) from None
 
 
