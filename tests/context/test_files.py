@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.session.context import files
+from deepseek_magic.session.context import documents, files
 from deepseek_magic.session.context.attaching import MAX_TOKENS
 from deepseek_magic.session.prepared import Prepared
 
@@ -111,6 +111,22 @@ def test_a_pdf_is_read_page_after_page(prepare: Prepare, here: Path) -> None:
     (here / "paper.pdf").write_bytes(pdf("Kepler was right", "So was Newton"))
     made = prepare("?", file="paper.pdf", dry_run=True)
     assert "[page 1]\nKepler was right\n\n[page 2]\nSo was Newton" in sent(made)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "why"),
+    [
+        ("MAX_PDF_S", -1.0, "reading it took longer than -1 s"),
+        ("MAX_DRAWN_BYTES", 40, "what page 2 draws is larger than 0 MB"),
+    ],
+)
+def test_a_pdf_that_takes_too_much_is_refused(
+    prepare: Prepare, here: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: float, why: str
+) -> None:
+    (here / "a.pdf").write_bytes(pdf("one", "two and more"))
+    monkeypatch.setattr(documents, limit, most)
+    with pytest.raises(ConfigurationError, match=rf"a\.pdf was not sent: {why}\."):
+        prepare("?", file="a.pdf", dry_run=True)
 
 
 def test_a_notebook_is_read_with_the_texts_of_its_outputs(prepare: Prepare, here: Path) -> None:

@@ -201,6 +201,27 @@ def test_a_page_without_text_and_a_missing_package_are_said(
         documents.of_html(b"<p>x</p>", url, None)
 
 
+@pytest.mark.parametrize("charset", ["punycode", "idna", "hex", "unicode_escape", "no-such"])
+def test_only_encodings_of_texts_are_used(prepare: Prepare, site: Site, charset: str) -> None:
+    url = site.page("/c", "The word is naïve-\\u0041.", f"text/plain; charset={charset}")
+    assert "naïve-\\u0041." in sent(prepare("?", url=url, private_urls=True, dry_run=True))
+    assert documents.decoded(b"a", charset) is None
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_TAGS", 101), ("MAX_HTML_CHARS", 2_000)])
+@pytest.mark.parametrize("charset", ["; charset=utf-8", ""])
+def test_of_a_very_long_page_the_beginning_is_read_and_it_is_said(
+    prepare: Prepare, site: Site, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, charset: str
+) -> None:
+    monkeypatch.setattr(documents, limit, most)
+    page = "".join(f"<p>This is paragraph {number} of many.</p>" for number in range(100))
+    url = site.page("/long", page, f"text/html{charset}")
+    made = prepare("?", url=url, private_urls=True, dry_run=True)
+    assert "paragraph 40 of" in sent(made)
+    assert "paragraph 60 of" not in sent(made)
+    assert f"Only the beginning of the page {url} was read, because it is very long." in said(made)
+
+
 def test_an_address_shows_its_blanks_without_ink(prepare: Prepare, site: Site) -> None:
     site.page("/a%E3%85%A4b", "word", "text/plain")
     made = prepare("?", url=f"{site.url}/a\u3164b", private_urls=True, dry_run=True)

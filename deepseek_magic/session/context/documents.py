@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import logging
+import re
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, AnyStr, Final, NoReturn
 
 from ...protocol.errors import ConfigurationError
 from ...text.fences import fenced
@@ -16,6 +19,17 @@ from ...text.messages import Message
 
 MAX_OUTPUT_CHARS: Final = 2_000
 """Of each output of a notebook's cell."""
+MAX_PDF_S: Final = 30.0
+MAX_DRAWN_BYTES: Final = 10_000_000
+"""Of what one page of a PDF draws, unpacked."""
+MAX_HTML_CHARS: Final = 2_000_000
+MAX_TAGS: Final = 60_000
+"""Opened and closed. What the extractor takes grows with them: some 0.1 ms each."""
+_TEXT_ENCODING: Final = re.compile(
+    r"utf-(8|16|32)(-(sig|le|be))?|ascii|iso8859-\d+|cp\d+|koi8-[rtu]|gb2312|gbk|gb18030|hz|big5(hkscs)?"
+    r"|shift_jis(x0213|_2004)?|euc_\w+|iso2022_\w+|mac-\w+|tis-620|johab"
+)
+"""Python has codecs for other things, too: some raise errors of their own, and some take minutes."""
 _EXTRA: Final = Message("pip install 'deepseek-magic[context]'")
 
 
@@ -34,7 +48,7 @@ def of_pdf(path: Path) -> str:
             reader = pypdf.PdfReader(path)
             if reader.is_encrypted and not reader.decrypt(""):
                 raise Unreadable(Message("it is locked by a password"))
-            texts = [page.extract_text().strip() for page in reader.pages]
+            texts = _texts(reader)
         except Unreadable:
             raise
         except Exception as error:  # a damaged file raises of any kind
@@ -44,6 +58,25 @@ def of_pdf(path: Path) -> str:
     if len(texts) == 1:
         return texts[0]
     return "\n\n".join(f"[page {number}]\n{text}" for number, text in enumerate(texts, 1))
+
+
+def _texts(reader: Any) -> list[str]:
+    """Of each page. Raises Unreadable where a page draws too much, or the time is up."""
+    end = time.monotonic() + MAX_PDF_S
+
+    def check(*_operation: Any) -> None:
+        if time.monotonic() > end:
+            raise Unreadable(Message("reading it took longer than {limit} s", limit=f"{MAX_PDF_S:g}"))
+
+    texts: list[str] = []
+    for number, page in enumerate(reader.pages, 1):
+        contents = page.get_contents()
+        if contents is not None and len(contents.get_data()) > MAX_DRAWN_BYTES:
+            limit = f"{MAX_DRAWN_BYTES // 1_000_000}"
+            raise Unreadable(Message("what page {number} draws is larger than {limit} MB", number=number, limit=limit))
+        texts.append(page.extract_text(visitor_operand_before=check).strip())
+        check()  # what is raised within a form that a page draws, the library only logs
+    return texts
 
 
 def of_notebook(path: Path) -> str:
@@ -88,22 +121,43 @@ def _output(output: Any) -> str:
     return text if isinstance(text, str) else json.dumps(text)
 
 
-def of_html(body: bytes, url: str, charset: str | None) -> str:
-    """The readable text of a page, as Markdown. Raises ConfigurationError without trafilatura, and Unreadable."""
+def of_html(body: bytes, url: str, charset: str | None) -> tuple[str, bool]:
+    """The readable text of a page, as Markdown, and whether the page was too long to be read to its end. Raises
+    ConfigurationError without trafilatura, and Unreadable."""
     try:
         import trafilatura
     except ImportError:
         said = Message("The page {url} was not read: the package {name} is not installed.", url=url, name="trafilatura")
         raise ConfigurationError(said, hint=_EXTRA) from None
-    text: str | bytes = body
-    with contextlib.suppress(LookupError, UnicodeDecodeError):
-        text = body.decode(charset) if charset else body
+    text = decoded(body, charset)
+    page: str | bytes = body if text is None else text
+    length = min(MAX_HTML_CHARS, _length(body, b"<") if text is None else _length(text, "<"))
     with _quiet("trafilatura"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = trafilatura.extract(text, output_format="markdown", include_tables=True, include_comments=False)
+        found = trafilatura.extract(
+            page[:length], output_format="markdown", include_tables=True, include_comments=False
+        )
     if not found:
         raise Unreadable(Message("no text was found in it; pages that scripts write are empty without them"))
-    return str(found)
+    return str(found), length < len(page)
+
+
+def _length(page: AnyStr, sign: AnyStr) -> int:
+    """How much of a page has at most ``MAX_TAGS`` tags."""
+    at = -1
+    for _ in range(MAX_TAGS + 1):
+        at = page.find(sign, at + 1)
+        if at < 0:
+            return len(page)
+    return at
+
+
+def decoded(body: bytes, charset: str | None) -> str | None:
+    """``body`` in the encoding that its server names; None where that is none, none of texts, or another than it has."""
+    with contextlib.suppress(LookupError, ValueError):
+        if charset and _TEXT_ENCODING.fullmatch(codecs.lookup(charset).name):
+            return body.decode(charset)
+    return None
 
 
 def _missing(path: Path, name: str) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 from ...engine.home import IN_PAGE, engine
@@ -11,7 +10,7 @@ from ...protocol.errors import ConfigurationError
 from ...text.characters import in_one_line
 from ...text.fences import fenced
 from ...text.messages import Message
-from .documents import Unreadable, of_html
+from .documents import Unreadable, decoded, of_html
 from .gathering import Gathering
 
 
@@ -20,8 +19,10 @@ def attached(urls: Sequence[str], gathering: Gathering, *, private: bool = False
     network's failures."""
     found: list[Attached] = []
     for url in dict.fromkeys(urls):
-        text, whole = read(url, private=private)
+        text, whole, cut = read(url, private=private)
         shown = gathering.clean(in_one_line(url), in_one_line(url))
+        if cut:
+            gathering.say(Message("Only the beginning of the page {url} was read, because it is very long.", url=shown))
         text = gathering.clean(shown, text)
         said = f"Page {shown}:\n{fenced(text)}".rstrip("\n")
         if (part := gathering.part(shown, text, said, whole=whole)) is not None:
@@ -29,8 +30,8 @@ def attached(urls: Sequence[str], gathering: Gathering, *, private: bool = False
     return found
 
 
-def read(url: str, *, private: bool = False) -> tuple[str, int]:
-    """The text of a page, and how many bytes the page has."""
+def read(url: str, *, private: bool = False) -> tuple[str, int, bool]:
+    """The text of a page, how many bytes the page has, and whether it was too long to be read to its end."""
     if IN_PAGE:
         raise ConfigurationError(
             Message(
@@ -44,16 +45,17 @@ def read(url: str, *, private: bool = False) -> tuple[str, int]:
     page = engine.run(fetch(url, private=private))
     try:
         if page.media in ("text/html", "application/xhtml+xml"):
-            return of_html(page.body, url, page.charset), len(page.body)
-        return _decoded(page.body, page.charset), len(page.body)
+            text, cut = of_html(page.body, url, page.charset)
+            return text, len(page.body), cut
+        return _decoded(page.body, page.charset), len(page.body), False
     except Unreadable as error:
         said = Message("The page {url} was not sent: {why}.", url=in_one_line(url), why=error.args[0])
         raise ConfigurationError(said) from None
 
 
 def _decoded(body: bytes, charset: str | None) -> str:
-    with contextlib.suppress(LookupError, UnicodeDecodeError):
-        return body.decode(charset or "utf-8-sig")
+    if (text := decoded(body, charset or "utf-8-sig")) is not None:
+        return text
     if b"\0" in body:
         raise Unreadable(Message("it is no text"))
     return body.decode("utf-8", "replace")
