@@ -164,6 +164,10 @@ def test_a_text_that_says_its_encoding_is_read(prepare: Prepare, here: Path, enc
 REFUSED = {
     "missing": ("dta.csv", "There is no file dta.csv (did you mean data.csv?), so nothing was sent."),
     "missing, nothing near": ("quux", "There is no file quux, so nothing was sent. Paths begin in {here}."),
+    "a zero byte": ("a\0b", "a[NUL]b was not sent: no file can have this name."),
+    "a zero byte in a pattern": ("a\0*", "a[NUL]* was not sent: no file "),
+    "half a character": ("a\ud800", "a[U+D800] was not sent: no file can have this name."),
+    "nobody's home": ("~no-such-user/a", "~no-such-user/a was not sent: no file can have this name."),
     "a folder": ("sub", "sub was not sent: it is a folder. Name its files, or a pattern: --file 'sub/*.py'."),
     "a picture": ("p.png", "p.png was not sent: it is a picture; --image shows it to the model."),
     "binary": ("b.bin", "b.bin was not sent: it is no text."),

@@ -78,16 +78,12 @@ def expanded(names: Iterable[str]) -> list[Path]:
     """The files that names and patterns stand for, each once, in order. Raises ConfigurationError for what is none."""
     found: dict[str, Path] = {}
     for name in names:
-        path = Path(name).expanduser()
-        if _PATTERN.search(name) and not os.path.lexists(path):
-            matching = sorted(each for each in glob.glob(str(path), recursive=True) if Path(each).is_file())  # noqa: PTH207
-            if not matching:
-                raise _not_sent(name, Message("no file matches it"))
-            paths = [Path(each) for each in matching]
-        else:
-            paths = [path]
-        for each in paths:
-            found.setdefault(os.path.realpath(each), each)
+        try:
+            paths = _named(name)
+        except (ValueError, RuntimeError):  # a zero byte; the home of a user whom this machine does not know
+            raise _not_sent(name, Message("no file can have this name")) from None
+        for real, path in paths:
+            found.setdefault(real, path)
         if len(found) > MAX_FILES:
             hint = Message("Name fewer of them, or a narrower pattern.")
             raise ConfigurationError(
@@ -95,6 +91,17 @@ def expanded(names: Iterable[str]) -> list[Path]:
                 hint=hint,
             )
     return list(found.values())
+
+
+def _named(name: str) -> list[tuple[str, Path]]:
+    """What a name or a pattern stands for, each with where it really is. Raises ConfigurationError, ValueError, RuntimeError."""
+    path = Path(name).expanduser()
+    paths = [path]
+    if _PATTERN.search(name) and not os.path.lexists(path):
+        paths = [each for each in map(Path, sorted(glob.glob(str(path), recursive=True))) if each.is_file()]  # noqa: PTH207
+        if not paths:
+            raise _not_sent(name, Message("no file matches it"))
+    return [(os.path.realpath(each), each) for each in paths]
 
 
 def read(path: Path) -> tuple[str, int]:
