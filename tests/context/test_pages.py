@@ -163,6 +163,20 @@ def test_only_addresses_of_pages_are_asked(prepare: Prepare, address: str) -> No
         prepare("?", url=address, dry_run=True)
 
 
+@pytest.mark.parametrize("host", ["a" * 300 + ".com", "a..example", "\u4e2d" * 80])
+def test_a_name_that_no_host_can_have_is_refused(prepare: Prepare, host: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"The page .* was not fetched: (no host can have its name|it is no address)"
+    ):
+        prepare("?", url=f"http://{host}/", dry_run=True)
+
+
+def test_a_redirect_to_no_address_is_refused(prepare: Prepare, site: Site) -> None:
+    url = site.page("/odd", "", status=302, Location="http://[::1")
+    with pytest.raises(ConfigurationError, match="/odd was not fetched: it was redirected to what is no address"):
+        prepare("?", url=url, private_urls=True, dry_run=True)
+
+
 def test_an_address_with_a_password_is_refused_without_it(prepare: Prepare) -> None:
     with pytest.raises(ConfigurationError, match="it holds a name or a password") as caught:
         prepare("?", url="https://me:hunter22@a.example/", dry_run=True)

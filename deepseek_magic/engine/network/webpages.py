@@ -70,7 +70,10 @@ async def fetch(url: str, *, private: bool = False) -> WebPage:
                 found = await _get(url, private)
                 if isinstance(found, WebPage):
                     return found
-                url = urljoin(url, found)
+                try:
+                    url = urljoin(url, found)
+                except ValueError:
+                    raise _refused(url, Message("it was redirected to what is no address")) from None
     except TimeoutError:
         raise _refused(url, Message("it took longer than {limit} s", limit=f"{MAX_PAGE_S:g}")) from None
     raise _refused(url, Message("it was redirected more than {count} times", count=MAX_REDIRECTS))
@@ -119,6 +122,10 @@ def _parsed(url: str) -> tuple[bytes, httpcore.URL]:
         raise _refused(url, Message("it is no address that begins with https:// or http://"))
     if "@" in parts.netloc:
         raise _refused(url, Message("it holds a name or a password"), Message("Leave it out."))
+    try:
+        host.encode("idna")  # as it is resolved: at most 63 characters between dots, and none of them empty
+    except UnicodeError:
+        raise _refused(url, Message("no host can have its name")) from None
     scheme, number = parts.scheme.lower(), port or _PORTS[parts.scheme.lower()]
     bracketed = f"[{host}]" if ":" in host else host
     shown = bracketed if number == _PORTS[scheme] else f"{bracketed}:{number}"
