@@ -190,6 +190,7 @@ REFUSED = {
         "scan.pdf was not sent: there is no text in it, as in scanned pages; --image shows pictures.",
     ),
     "no notebook": ("bad.ipynb", "bad.ipynb was not sent: it is no notebook that can be read ("),
+    "a notebook of another form": ("odd.ipynb", "odd.ipynb was not sent: it is no notebook that can be read ("),
     "no Parquet": ("bad.parquet", "bad.parquet was not sent: it is no table that can be read ("),
 }
 
@@ -205,6 +206,9 @@ def test_what_cannot_be_sent_is_one_sentence(prepare: Prepare, here: Path, name:
     (here / ".env").write_text("A_KEY=1", "utf-8")
     for each in ("bad.pdf", "bad.ipynb", "bad.parquet"):
         (here / each).write_text("no", "utf-8")
+    (here / "odd.ipynb").write_text(
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {"language_info": "x"}, "cells": []}', "utf-8"
+    )
     (here / "scan.pdf").write_bytes(pdf("", ""))
     with pytest.raises(ConfigurationError) as caught:
         prepare("?", file=name, dry_run=True)

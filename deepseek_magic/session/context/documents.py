@@ -89,10 +89,10 @@ def of_notebook(path: Path) -> str:
         warnings.simplefilter("ignore")
         try:
             notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-        except Exception as error:
+            language = str(notebook.get("metadata", {}).get("language_info", {}).get("name", "python"))
+            return "\n\n".join(text for cell in notebook.cells if (text := _cell(cell, language)))
+        except Exception as error:  # what is of another form than its schema says is only warned of
             raise Unreadable(Message("it is no notebook that can be read ({error})", error=f"{error}"[:80])) from None
-    language = str(notebook.get("metadata", {}).get("language_info", {}).get("name", "python"))
-    return "\n\n".join(text for cell in notebook.cells if (text := _cell(cell, language)))
 
 
 def _cell(cell: Any, language: str) -> str:
