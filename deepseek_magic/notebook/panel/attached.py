@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import ipywidgets
 
+from ...text.characters import in_one_line
 from ...text.messages import say
 from ..view.parts import close
 
@@ -44,7 +46,7 @@ class AttachedFiles:
 
     @property
     def chosen(self) -> Mapping[str, Path]:
-        """The files by the name that they were picked under."""
+        """The files by the name that they were picked under; a second one of the same name has its number in it."""
         return dict(self._chosen)
 
     def clear(self) -> None:
@@ -68,11 +70,17 @@ class AttachedFiles:
             place = self._folder / str(self._count)  # two files of one name are two files
             place.mkdir()
             (place / name).write_bytes(content)
-            self._chosen[name] = place / name
+            self._chosen[self._free(name)] = place / name
         with contextlib.suppress(Exception):  # below ipywidgets 8 it cannot be emptied, and only counts on
             self._pick.value = ()
         self._draw()
         self._on_change()
+
+    def _free(self, name: str) -> str:
+        """``name`` or, where a file has it already, the first such as ``notes (2).txt`` that none has."""
+        named = PurePosixPath(name)
+        numbered = (f"{named.stem} ({number}){named.suffix}" for number in itertools.count(2))
+        return next(each for each in itertools.chain((name,), numbered) if each not in self._chosen)
 
     def _draw(self) -> None:
         old, self.box.children = self.box.children[1:], (self._pick, *map(self._button, self._chosen))
@@ -80,7 +88,8 @@ class AttachedFiles:
             close(button)
 
     def _button(self, name: str) -> Any:
-        button = ipywidgets.Button(description=f"{name} ×", tooltip=say("take {name} out", name=name))
+        shown = in_one_line(name)
+        button = ipywidgets.Button(description=f"{shown} ×", tooltip=say("take {name} out", name=shown))
         button.layout.width = "auto"
         button.on_click(lambda _button: self._take_out(name))
         return button
