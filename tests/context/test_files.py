@@ -223,6 +223,14 @@ def test_what_is_no_ordinary_file_is_not_opened(prepare: Prepare, here: Path) ->
         prepare("?", file="pipe.txt", dry_run=True)
 
 
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="no files of the kernel")
+def test_what_the_kernel_shows_as_a_file_is_not_opened(prepare: Prepare, here: Path) -> None:
+    (here / "a.txt").symlink_to("/proc/version")
+    for name in ("/proc/version", "/proc/kmsg", "a.txt"):
+        with pytest.raises(ConfigurationError, match=r" was not sent: it is no ordinary file\."):
+            prepare("?", file=name, dry_run=True)
+
+
 @pytest.mark.parametrize("target", [".pgpass", "my.KEY", ".ssh/config"])
 def test_a_link_to_a_file_of_secrets_is_refused_as_the_file_is(prepare: Prepare, here: Path, target: str) -> None:
     (here / "home" / ".ssh").mkdir(parents=True)

@@ -34,6 +34,8 @@ _SECRET: Final = re.compile(
     r"|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ppk)"
 )
 """Files that are there to hold secrets."""
+_OF_THE_KERNEL: Final = (("/", "proc"), ("/", "sys"))
+"""What Linux shows there as files says no size, and may never end, or wait for ever."""
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -115,7 +117,7 @@ def read(path: Path) -> tuple[str, int]:
     if stat.S_ISDIR(status.st_mode):
         hint = Message("Name its files, or a pattern: --file '{pattern}'.", pattern=in_one_line(f"{path}/*.py"))
         raise _not_sent(path, Message("it is a folder"), hint)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode) or path.resolve().parts[:2] in _OF_THE_KERNEL:
         raise _not_sent(path, Message("it is no ordinary file"))
     if _holds_secrets(path):
         hint = Message("Copy what is no secret into the cell.")
