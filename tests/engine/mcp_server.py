@@ -41,7 +41,8 @@ def answer(method: str, given: dict[str, Any]) -> dict[str, Any] | None:
         return {"result": {"tools": [] if HOW == "empty" else TOOLS}}
     if method != "tools/call":
         return {"error": {"code": -32601, "message": "Method not found"}}
-    if HOW == "dies":
+    if HOW.startswith("dies"):
+        time.sleep(0.3 if HOW == "dies late" else 0)
         os._exit(3)
     if HOW == "hangs":
         time.sleep(600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
@@ -148,6 +149,18 @@ def test_a_server_that_dies_is_one_sentence_and_starts_again(configure: Configur
         echo = tools_of(*meant("mcp:test/echo"))[0]
         with pytest.raises(TransportError, match=r"The MCP server test has ended\."):
             call(echo, text="x")
+
+
+def test_a_server_that_dies_late_prints_nothing_into_the_next_cell(
+    configure: Configure, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offered, "HEARTBEAT_S", 0.01)  # many waits before it dies
+    configure(test=listed("dies late"))
+    echo = tools_of(*meant("mcp:test/echo"))[0]
+    with pytest.raises(TransportError, match=r"The MCP server test has ended\."):
+        call(echo, text="x")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_server_that_hangs_is_given_up(configure: Configure) -> None:

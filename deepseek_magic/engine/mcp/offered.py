@@ -20,7 +20,7 @@ from ...text.messages import Message
 from ..home import IN_PAGE, engine
 from ..loop import HEARTBEAT_S
 from .configuration import ServerEntry, entries, entry
-from .server import MCPServer, Offered
+from .server import MCPServer, Offered, error_seen
 
 PREFIX: Final = "mcp:"
 MAX_DESCRIPTION_CHARS: Final = 4_000
@@ -122,12 +122,14 @@ def _tool(server: MCPServer, offered: Offered, name: str) -> Tool:
 
     async def call(arguments: Mapping[str, Any]) -> str:
         work = engine.submit(server.call(offered.name, arguments))
+        answer = asyncio.wrap_future(work)
+        answer.add_done_callback(error_seen)
         try:
-            while not work.done():  # in short steps: an interrupt is noticed only when something wakes the loop
-                await asyncio.wait((asyncio.wrap_future(work),), timeout=HEARTBEAT_S)
+            while not answer.done():  # in short steps: an interrupt is noticed only when something wakes the loop
+                await asyncio.wait((answer,), timeout=HEARTBEAT_S)
         finally:
             work.cancel()
-        returned = work.result()
+        returned = answer.result()
         if returned.failed:
             raise MCPToolFailed(named(returned.text) or Message("no reason given"))
         return returned.text

@@ -54,6 +54,12 @@ class ServerAnswer:
     failed: bool = False
 
 
+def error_seen(done: asyncio.Future[Any]) -> None:
+    """Take note of what a future failed of. Somebody is told in another way, and asyncio would print it into some later cell."""
+    if not done.cancelled():
+        done.exception()
+
+
 class MCPServer:
     """A server in the making, running or ended; for the engine's loop alone."""
 
@@ -75,7 +81,7 @@ class MCPServer:
         """What it offers; the first call starts it. Raises ConfigurationError or TransportError in one sentence."""
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
-            self._ready.add_done_callback(lambda done: done.cancelled() or done.exception())  # one is always told
+            self._ready.add_done_callback(error_seen)
             self._life = asyncio.create_task(self._live(self._ready), name=f"MCP server {self.entry.name}")
         return await asyncio.shield(self._ready)
 
@@ -88,6 +94,7 @@ class MCPServer:
         if client is None or life is None or life.done():
             raise TransportError(Message("The MCP server {name} has ended.", name=visible(self.entry.name)))
         asked = asyncio.ensure_future(client.call_tool(name, dict(arguments)))
+        asked.add_done_callback(error_seen)
         try:
             done, _ = await asyncio.wait((asked, life), timeout=self._call_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
