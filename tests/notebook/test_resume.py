@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +71,28 @@ def test_what_a_killed_kernel_had_received_is_gone_on_with_in_the_next(
         assert second.run("print(b.text)").printed == text
         assert demo.requests[-1].body["messages"][-1]["prefix"] is True
         assert second.run("%deepseek_resume --list").printed == "There is no answer to resume.\n"
+
+
+DIES = """
+import os
+import deepseek_magic as ds
+
+def weather(city: str) -> str:
+    "The weather in a city."
+    os._exit(9)
+
+ds.ask("What is the weather in Ulm?", tools=[weather], confirm="unasked", base_url={url!r}, api_key="sk-test-1234")
+"""
+
+
+def test_what_waits_for_its_functions_is_listed_as_such(environment: dict[str, str], demo: DemoServer) -> None:
+    script = DIES.format(url=demo.base_url)
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120, env=environment)
+    assert done.returncode == 9
+    with kernel_in(environment) as kernel:
+        kernel.run(LOAD)
+        (table,) = kernel.run("%deepseek_resume --list").of("display_data")
+        assert "waits for its functions" in table["data"]["text/plain"]
 
 
 def _until_written(environment: dict[str, str]) -> None:
