@@ -17,7 +17,9 @@ from deepseek_magic.policy.several.hedging import (
     PAID_CALLS,
     SOONEST_S,
     allowance,
+    calls_until,
     cheapest_first,
+    dearest,
     is_warm,
     late_after_s,
     likely_usage,
@@ -191,3 +193,16 @@ def test_a_long_conversation_is_asked_again_only_where_its_beginning_is_cached()
     assert cached.hedged > 0
     assert dearer.hedged > 0
     assert cached.at_other_host == dearer.at_other_host == 0
+
+
+def test_how_many_calls_are_missing_for_a_second_request_follows_from_what_they_cost() -> None:
+    calls = [
+        *(seen(number, cost=Decimal(number), currency="USD") for number in (1, 4, 1)),
+        seen(4, cost=Decimal(9), currency="CNY"),
+        seen(5, cost=Decimal(8), currency="USD", used=False),
+        seen(6),
+    ]
+    assert dearest(calls, "USD") == 4
+    assert dearest([], "USD") == 0
+    assert calls_until(calls, "USD", 0.05, Decimal("0.25")) == 3  # 5 % of 2 a call
+    assert calls_until([], "USD", 0.05, Decimal(1)) == 0

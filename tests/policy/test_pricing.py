@@ -137,6 +137,10 @@ def test_what_is_not_in_the_table_is_unknown(model: str, at: datetime) -> None:
     assert PRICES.cost_of(model, MILLION_EACH, at) is None
 
 
+def test_a_host_without_any_price_has_none_at_any_time() -> None:
+    assert PRICES.price_of("deepseek-flash", SATURDAY, endpoint="nowhere") is None
+
+
 def test_the_validity_of_a_price_begins_and_ends_by_beijings_calendar() -> None:
     assert PRICES.cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 15, 59, tzinfo=UTC)) is None
     assert PRICES.cost_of("deepseek-flash", MILLION_EACH, datetime(2026, 9, 9, 16, 0, tzinfo=UTC)) is not None
