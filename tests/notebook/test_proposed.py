@@ -251,7 +251,7 @@ def test_ordinary_text_is_shown_as_it_is(code: str) -> None:
     ("code", "said"),
     [
         ("!rm -rf x\ny = 2", ["It runs a shell command: rm -rf x"]),
-        ("if 1:\n    files = !ls", ["It runs a shell command: ls"]),
+        ("if 1:\n    !ls", ["It runs a shell command: ls"]),
         ("%%bash\nls", ["All of it is given to a magic: %%bash"]),
         ("%%time\n!ls", ["All of it is given to a magic: %%time", "It runs a shell command: ls"]),
         ("%pip install x\n1", ["It uses a magic: %pip install x"]),

@@ -267,3 +267,12 @@ def test_settings_can_be_counted_chosen_and_merged() -> None:
     assert len(options) == 2
     assert dict(options.only({"seed"})) == {"seed": 1}
     assert dict(options.merged(Options(seed=2))) == {"seed": 2, "temperature": 0.5}
+
+
+def test_a_bound_without_an_upper_limit_names_the_lower_one() -> None:
+    with pytest.raises(ConfigurationError, match="it takes a number above 0"):
+        Options(idle=0)
+
+
+def test_a_path_is_a_text_of_an_option_that_takes_several() -> None:
+    assert Options(file=Path("data.csv"))["file"] == ("data.csv",)

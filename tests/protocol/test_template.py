@@ -9,7 +9,7 @@ import pytest
 
 from deepseek_magic.protocol import template
 from deepseek_magic.protocol.errors import ConfigurationError
-from deepseek_magic.protocol.template import Filled, before_sending, fill, paths, show
+from deepseek_magic.protocol.template import Filled, Uncut, before_sending, fill, paths, show
 
 ROW = SimpleNamespace(title="Tea", tags=["hot", "green"], meta={"id": 7, "in stock": True})
 
@@ -287,3 +287,18 @@ def test_a_lazy_frame_is_shown_as_it_prints_itself_and_asked_for_nothing() -> No
 
 def test_a_name_in_code_that_is_no_variable_is_passed_over_in_silence() -> None:
     assert fill("Explain `{missing}` to me.", {}) == Filled(text="Explain `{missing}` to me.", notices=())
+
+
+def test_a_value_that_sees_to_its_own_length_is_filled_in_as_it_is() -> None:
+    class Whole(Uncut):
+        @property
+        def text(self) -> str:
+            return "x" * 50_000
+
+    assert fill("{it} {it}", {"it": Whole()}).text == f"{'x' * 50_000} {'x' * 50_000}"
+    with pytest.raises(NotImplementedError):
+        assert Uncut().text
+
+
+def test_a_slice_of_a_variable_is_filled_in() -> None:
+    assert fill("{rows[1:3]} {rows[:-1]} {rows[2:]}", {"rows": [1, 2, 3, 4]}).text == "[2, 3] [1, 2, 3] [3, 4]"

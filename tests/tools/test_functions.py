@@ -453,3 +453,19 @@ def test_two_tools_of_one_name_are_refused() -> None:
     assert distinct([tool]) == {"f": tool}
     with pytest.raises(ConfigurationError, match="Two tools are called f"):
         distinct([tool, tool])
+
+
+def test_what_could_not_be_looked_up_and_then_can_has_nothing_near() -> None:
+    class Held:
+        tries = 0
+
+        @property
+        def value(self) -> int:
+            self.tries += 1
+            if self.tries == 1:
+                raise ValueError("not yet")
+            return 3
+
+    with pytest.raises(ConfigurationError) as raised:
+        named("held.value", {"held": Held()})
+    assert str(raised.value).startswith("The tool held.value is not a function here.")

@@ -143,7 +143,7 @@ def test_a_call_that_had_begun_when_its_process_died_is_known_in_a_later_round(
         return 2 * n
 
     # Stands for a kernel that dies within the function: nothing is noted after "begun".
-    def run(step: RunTool) -> Returned:
+    def run(step: RunTool, _person: object) -> Returned:
         return Returned(value=step.tool.call(step.arguments))
 
     with pytest.MonkeyPatch.context() as patch:

@@ -35,10 +35,6 @@ class Piece:
             return _ONE.filled(name=self.name, size=size(self.sent))
         return _PART.filled(name=self.name, size=size(self.sent), whole=size(self.whole))
 
-    def to_json(self) -> dict[str, Any]:
-        """For the metadata of an output."""
-        return {"name": str(self.name), "sent_bytes": self.sent, "whole_bytes": self.whole, "tokens": self.tokens}
-
 
 class Attached(dict[str, Any]):
     """The part of a message that a piece is, in the API's terms; it knows its ``name``, which a person reads in its place."""
