@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -75,7 +76,7 @@ def test_a_server_of_the_project_is_started_only_after_a_question(kernel: Kernel
     kernel.run(f"%cd -q {tmp_path}\n%config DeepSeekMagics.view = 'handles'")
     ran, prompts = run_typing(kernel, "%%deepseek --tool mcp:evil\nx", "n")
     assert prompts == ["[s] Start  [n] Do not start: "], ran.reply
-    assert script in ran.printed
+    assert shlex.quote(script) in ran.printed
     assert ran.reply["evalue"] == "The MCP server evil was not started, so nothing was sent."
     assert not canary.exists()
     ran, prompts = run_typing(kernel, ASK, "s", "r")
