@@ -63,8 +63,8 @@ def off_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pricing, "is_peak", lambda *_: False)
 
 
-KERNELS = frozenset(("kernel", "run_headless"))
-"""Fixtures that start a kernel."""
+KERNELS = frozenset(("kernel", "run_headless", "environment"))
+"""Fixtures that start a kernel, or are what one is started with."""
 PROGRAMS = frozenset(
     (
         "test_cli.py",
