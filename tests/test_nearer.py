@@ -121,7 +121,7 @@ def test_another_kernel_knows_from_the_journal_who_is_fastest_and_says_what_eith
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow, fast = pair
-    slow.pace = Pace(first_token_s=0.5, tokens_per_s=1e6)
+    slow.pace = Pace(first_token_s=3.0, tokens_per_s=1e6)
     for server in pair:
         session.ask("hello", endpoint=at(server), api_key="k", think="off")
     session.journal.flush()
