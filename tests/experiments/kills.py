@@ -50,7 +50,7 @@ ds.sweep(how.pop("prompt"), over=how.pop("inputs"), think="off", **how)
 class Verdict:
     """Of one killed sweep. ``asked_twice``: answers that the journal had and the second life asked for again. ``sent_twice``:
     the same of answers that the server had sent whole when the kernel died, whether they were read or not, and
-    ``sent_continued`` those of them that were only gone on with. ``missing``: trials without the answer that the oracle gives.
+    ``sent_continued`` those of them that were only continued. ``missing``: trials without the answer that the oracle gives.
 
     ``kept_chars`` of the ``in_flight_chars`` that the server had sent were not written again. Tokens and cost are by the server's
     count over both lives, by the journal's, and by the server's of calls whose count the dead kernel never got.
@@ -206,7 +206,9 @@ def main() -> int:
         print(seed, verdict, flush=True)
     sums = {name: sum(asdict(each)[name] for each in found) for name in asdict(found[0])}
     print("\n{kills} kills: {asked_twice} asked twice, {missing} missing".format(kills=len(found), **sums))
-    print("sent whole by the server, and asked again: {sent_twice} anew, {sent_continued} gone on with".format(**sums))
+    print(
+        "sent whole by the server, and asked again: {sent_twice} restarted, {sent_continued} continued".format(**sums)
+    )
     print("text in flight: {in_flight_chars} characters, {kept_chars} not written again".format(**sums))
     explained = True
     for what, ours, lost in (("tokens", "journal_tokens", "lost_tokens"), ("cost", "journal_cost", "lost_cost")):

@@ -96,7 +96,7 @@ def test_what_waits_for_its_functions_is_listed_as_such(environment: dict[str, s
 
 
 def _until_written(environment: dict[str, str]) -> None:
-    """Wait until the journal has so much of the running answer that it can be gone on from."""
+    """Wait until the journal has so much of the running answer that it can be resumed."""
     path = Path(environment["DEEPSEEK_MAGIC_HOME"]) / "journal.sqlite3"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         for _ in range(1200):

@@ -423,12 +423,8 @@ def test_a_megabyte_goes_back_as_twenty_thousand_characters(ask: Ask, demo: Demo
 
 
 def test_a_key_in_a_result_is_masked(ask: Ask, demo: DemoServer) -> None:
-    ask(
-        ULM,
-        tools=[Weather({"key": "sk-0123456789abcdef0123456789abcdef"}).weather],
-        api_key="sk-0123456789abcdef0123456789abcdef",
-    )
-    assert "0123456789abcdef0123456789" not in json.dumps(sent(demo))
+    ask(ULM, tools=[Weather({"key": "sk-test-1234"}).weather], api_key="sk-test-1234")
+    assert "test-1234" not in json.dumps(sent(demo))
 
 
 def test_a_tool_need_not_be_a_function(ask: Ask, person: Answers) -> None:

@@ -54,12 +54,16 @@ def given_tools(typed: dict[str, Any]) -> list[Tool]:
     if not ours:
         return []
     if len(ours) < len(given):
-        raise ConfigurationError(
-            Message("tools has functions and the API's definitions."),
-            hint=Message("Give functions, which are run here, or definitions, whose calls you answer yourself."),
-        )
+        raise _mixed()
     del typed["tools"]
     return [each if isinstance(each, Tool) else tool_of(each) for each in ours]
+
+
+def _mixed() -> ConfigurationError:
+    return ConfigurationError(
+        Message("tools has functions and the API's definitions."),
+        hint=Message("Give functions, which are run here, or definitions, whose calls you answer yourself."),
+    )
 
 
 def _only_named(name: str) -> ConfigurationError:
@@ -79,10 +83,7 @@ def toolbox(
     if not tools and not of_theirs:
         return None
     if "tools" in options:
-        raise ConfigurationError(
-            Message("tools has functions and the API's definitions."),
-            hint=Message("Give functions, which are run here, or definitions, whose calls you answer yourself."),
-        )
+        raise _mixed()
     if options.get("background"):
         raise ConfigurationError(
             Message("A cell in the background has nobody who could be asked, so it takes no --tool."),
